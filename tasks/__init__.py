@@ -1,0 +1,1 @@
+"""What the pipeline does. Rooms with one public verb each; nothing in here imports Airflow."""

@@ -1,0 +1,53 @@
+"""The only place where column names are spelt.
+
+Canonical columns are what every source is turned into at ingestion. Interactions (who bought, watched or rated what)
+share one schema whatever their format; tabular rows keep the names of their own feature columns.
+"""
+
+# every row of every layer
+ROW_ID = "row_id"  # string, "<source file>:<row number>", unique within a snapshot
+SOURCE_FILE = "source_file"  # string, the file's name relative to the source's folder
+EVENT_AT = "event_at"  # timestamp, UTC: when it happened
+INGESTED_AT = "ingested_at"  # timestamp, UTC: when the pipeline could know of it
+AS_IT_CAME = "as_it_came"  # string, the row as JSON, untouched: what quarantine shows and a replay parses again
+
+# interactions
+EVENT_ID = "event_id"  # string, the invoice or basket
+EVENT_TYPE = "event_type"  # string, one of EVENT_TYPES
+USER_ID = "user_id"  # string or null (an anonymous sale)
+ITEM_ID = "item_id"  # string
+ITEM_TEXT = "item_text"  # string or null
+QUANTITY = "quantity"  # double, pieces; negative for a return
+UNIT_PRICE = "unit_price"  # double, the source's currency
+VALUE = "value"  # double, amount of money for purchases and returns, the rating for ratings
+SEGMENT = "segment"  # string or null, e.g. the customer's country
+
+PURCHASE, RETURN, RATING = "purchase", "return", "rating"
+EVENT_TYPES = (PURCHASE, RETURN, RATING)
+
+INTERACTION_COLUMNS = (
+    ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, EVENT_ID, EVENT_TYPE, USER_ID, ITEM_ID, ITEM_TEXT, QUANTITY,
+    UNIT_PRICE, VALUE, SEGMENT,
+)  # fmt: skip
+
+# tabular
+TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for)
+TABULAR_COLUMNS = (ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, TARGET)  # and the feature columns
+
+# quarantine
+BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "
+
+# examples and predictions
+LABEL = "label"  # double: 1.0 where the user bought the item in the label window; the rating; or the class
+PREDICTION = "prediction"  # double: a rating, or the probability of the label
+RANK = "rank"  # long, from 1
+RAW_SCORE = "raw_score"  # double, the model's own score, comparable within one user only
+
+# tables of one snapshot
+ROWS = "rows"  # the only table of raw, validated, quarantine; the table of tabular features and examples
+USERS, ITEMS, PAIRS, LABELS = "users", "items", "pairs", "labels"  # tables of interaction features and examples
+
+# layers of storage
+RAW, VALIDATED, QUARANTINE, FEATURES, EXAMPLES, EVALUATION, PREDICTIONS = (
+    "raw", "validated", "quarantine", "features", "examples", "evaluation", "predictions",
+)  # fmt: skip

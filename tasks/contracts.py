@@ -1,0 +1,333 @@
+"""The values at the doors: what rooms hand to each other, and what Airflow carries between tasks.
+
+All are frozen, refuse unknown fields, and turn into JSON and back without loss (`to_json`, `from_json`): XCom carries
+them, never data.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Contract(BaseModel):
+    """Base of all values at the doors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as plain JSON types, for XCom and artifacts."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls.model_validate(payload)
+
+
+class TaskKind(StrEnum):
+    """What a use case predicts."""
+
+    RECOMMENDATION = "recommendation"  # top-k items for a user
+    PROPENSITY = "propensity"  # top-k items for a user, with a calibrated probability
+    RATING = "rating"  # the rating a user would give an item, and top-k
+    CLASSIFICATION = "classification"  # the probability that a row is of class 1
+
+    @property
+    def is_tabular(self) -> bool:
+        return self is TaskKind.CLASSIFICATION
+
+
+class Window(Contract):
+    """Days from `start` to before `end`, both in UTC. Always from the run, never from the clock."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a window ends after it starts; got start {self.start} and end {self.end} (end is exclusive)")
+        return self
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
+    @property
+    def label(self) -> str:
+        """`2011-01-01..2011-01-08`, the name of a partition; sorts by time."""
+        return f"{self.start.isoformat()}..{self.end.isoformat()}"
+
+    @classmethod
+    def from_label(cls, label: str) -> Window:
+        start, _, end = label.partition("..")
+        return cls(start=date.fromisoformat(start), end=date.fromisoformat(end))
+
+    @classmethod
+    def before(cls, end: date, days: int) -> Window:
+        """The `days` days that end before `end`."""
+        return cls(start=end - timedelta(days=days), end=end)
+
+
+class DatasetRef(Contract):
+    """One immutable snapshot of a data set. `version` names it, `digest` proves its rows."""
+
+    use_case: Name
+    layer: Name
+    partition: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+    version: str = Field(pattern=r"^[0-9a-f]{16}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows: dict[str, int] = Field(description="rows of each table")
+
+    @property
+    def key(self) -> str:
+        return f"{self.use_case}/{self.layer}/{self.partition}/{self.version}"
+
+
+class Severity(StrEnum):
+    ROW = "row"  # the row goes to quarantine
+    BATCH = "batch"  # the run stops
+    WARN = "warn"  # told, nothing more
+
+
+class RuleResult(Contract):
+    """What one expectation found."""
+
+    rule: str
+    expectation: str
+    severity: Severity
+    passed: bool
+    broken_rows: int = Field(ge=0)
+    rows: int = Field(ge=0)
+    observed: str = ""
+    reason: str
+
+
+class ValidationReport(Contract):
+    """What a suite found in one raw snapshot. `rows_in == rows_validated + rows_quarantined`, always."""
+
+    suite: str
+    dataset: DatasetRef
+    rows_in: int
+    rows_validated: int
+    rows_quarantined: int
+    tolerance: float
+    passed: bool
+    rules: tuple[RuleResult, ...]
+
+    @property
+    def broken(self) -> tuple[RuleResult, ...]:
+        return tuple(rule for rule in self.rules if not rule.passed)
+
+
+class Validated(Contract):
+    """The outcome of the validation room."""
+
+    validated: DatasetRef
+    quarantine: DatasetRef | None
+    report: ValidationReport
+
+
+class Split(Contract):
+    """Three consecutive label windows; features of each are as of the day before its window starts.
+
+    `as_of` is the day up to which data may be known. For interactions with `h` holdout days the label windows are
+    [as_of-3h, as_of-2h) for train, [as_of-2h, as_of-h) for validation and [as_of-h, as_of) for holdout.
+    """
+
+    as_of: date
+    train: DatasetRef
+    validation: DatasetRef
+    holdout: DatasetRef
+
+
+class ServingTerms(Contract):
+    """How a model is to be asked; travels inside the exported model, so that every caller asks alike."""
+
+    use_case: Name
+    task: TaskKind
+    k: int = Field(10, ge=1)
+    exclude_seen: bool = False
+    row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
+
+
+class Candidate(Contract):
+    """A trained model, logged and exported, not yet judged."""
+
+    use_case: Name
+    name: Name
+    kind: Name
+    run_id: str
+    model_uri: str = Field(description="models:/m-...")
+    manifest_digest: str = Field(description="sha256 of the exported model's manifest")
+    split: Split
+    code_version: str
+    metrics: dict[str, float] = Field(description="measured on the validation window")
+    fit_seconds: float
+
+
+class Evaluation(Contract):
+    """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
+
+    subject: str = Field(description="who was scored: candidate, champion or baseline")
+    name: str
+    model_uri: str
+    holdout: DatasetRef
+    metrics: dict[str, float]
+    units: DatasetRef
+
+
+class Outcome(StrEnum):
+    BETTER = "better"
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Comparison(Contract):
+    """A paired difference, challenger minus champion, signed so that positive is better."""
+
+    metric: str
+    challenger: float
+    champion: float
+    difference: float
+    low: float
+    high: float
+    confidence: float
+    units: int
+    resamples: int
+    outcome: Outcome
+
+
+class GateMode(StrEnum):
+    DISABLED = "disabled"
+    DRY_RUN = "dry_run"
+    ENABLED = "enabled"
+
+
+class GateResult(Contract):
+    gate: Name
+    mode: GateMode
+    passed: bool
+    reason: str
+    figures: dict[str, float] = {}
+
+
+class Verdict(Contract):
+    """What the gates said of the chosen candidate. `passed` is True only if no enabled gate refused."""
+
+    use_case: Name
+    candidate: Candidate
+    champion_version: int | None
+    evaluations: tuple[Evaluation, ...]
+    comparisons: tuple[Comparison, ...]
+    gates: tuple[GateResult, ...]
+    passed: bool
+    outcome: Outcome | None = Field(description="against the champion; None where there is none")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was refused; empty when it passed."""
+        return tuple(f"{g.gate}: {g.reason}" for g in self.gates if not g.passed and g.mode is GateMode.ENABLED)
+
+
+class ModelVersion(Contract):
+    """One version in the MLflow registry."""
+
+    use_case: Name
+    version: int = Field(ge=1)
+    run_id: str
+    model_uri: str
+    kind: Name
+    manifest_digest: str
+    data_digest: str
+    report_digest: str
+    code_version: str
+    passed: bool
+
+
+class Action(StrEnum):
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+class LedgerEntry(Contract):
+    """One line of the ledger: who became champion, when, by whose word, and why."""
+
+    sequence: int = Field(ge=1, description="consecutive within a use case")
+    use_case: Name
+    action: Action
+    version: int
+    previous_version: int | None
+    manifest_digest: str
+    data_digest: str
+    report_digest: str
+    code_version: str
+    actor: str
+    reason: str
+    dag_run: str
+    at: datetime
+    entry_digest: str
+    previous_digest: str
+
+
+class CheckResult(Contract):
+    """One drift check on one column or metric."""
+
+    check: Name
+    column: str
+    method: str
+    value: float
+    threshold: float
+    violated: bool
+
+
+class DriftReport(Contract):
+    """What monitoring saw in one window. `violated` if any check was."""
+
+    use_case: Name
+    window: Window
+    reference: str
+    current_rows: int
+    reference_rows: int
+    checks: tuple[CheckResult, ...]
+    violated: bool
+    report_uri: str = Field(description="address of the HTML report, empty if none was made")
+    run_id: str
+
+
+class RetrainDecision(Contract):
+    """Retrain or not, and because of what. Recorded also when the answer is no."""
+
+    use_case: Name
+    window: Window
+    retrain: bool
+    cause: str = Field(description="no_champion, drift, quality, schedule, by_hand, or none")
+    reason: str
+    violations: int
+    considered_windows: int
+    idempotency_key: str
+
+
+class Prediction(Contract):
+    """One answer, online or batch, as the prediction log keeps it."""
+
+    prediction_id: str
+    made_at: datetime
+    use_case: Name
+    channel: str = Field(description="online or batch")
+    subject: str = Field(description="the user, or the row's key")
+    model_version: int
+    manifest_digest: str
+    features_version: str
+    path: str = Field(description="model, fold_in, or popular: which way made the answer")
+    items: tuple[str, ...]
+    scores: tuple[float, ...]
+    latency_ms: float

@@ -1,0 +1,213 @@
+"""Seam: the ledger (who became champion, when, by whose word) and the retrain decisions, in SQL.
+
+Append-only and hash-chained. `UNIQUE(use_case, sequence)` is the compare-and-set: of two promotions that both saw
+entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow alias is a cache of its head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Column, DateTime, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event, insert, select,
+)  # fmt: skip
+from sqlalchemy.exc import IntegrityError
+
+from tasks.contracts import Action, LedgerEntry, RetrainDecision
+from tasks.errors import PromotionRefused
+
+GENESIS = "0" * 64
+
+_metadata = MetaData()
+_entries = Table(
+    "ledger",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("previous_version", Integer),
+    Column("manifest_digest", String(64), nullable=False),
+    Column("data_digest", String(64), nullable=False),
+    Column("report_digest", String(64), nullable=False),
+    Column("code_version", String(64), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("dag_run", String(250), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("entry_digest", String(64), nullable=False),
+    Column("previous_digest", String(64), nullable=False),
+)
+_decisions = Table(
+    "retrain_decisions",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("idempotency_key", String(200), nullable=False),
+    Column("window_start", String(10), nullable=False),
+    Column("window_end", String(10), nullable=False),
+    Column("retrain", Integer, nullable=False),
+    Column("decision", Text, nullable=False),
+    UniqueConstraint("use_case", "idempotency_key"),
+)
+
+
+@lru_cache(maxsize=4)
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    _metadata.create_all(engine)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+class Ledger:
+    """The ledger of all use cases behind one SQLAlchemy URL.
+
+    Raises
+    ------
+    PromotionRefused : from `append`, when the head is no longer the one that the caller saw.
+    """
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("sqlite:///"):
+            from pathlib import Path
+
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        self._db = _engine(url)
+
+    def head(self, use_case: str) -> LedgerEntry | None:
+        """The newest entry, which names the champion; None before the first."""
+        entries = self.entries(use_case, newest=1)
+        return entries[-1] if entries else None
+
+    def entries(self, use_case: str, newest: int | None = None) -> list[LedgerEntry]:
+        """All entries of a use case (or its `newest`), oldest first."""
+        query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence.desc())
+        if newest is not None:
+            query = query.limit(newest)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [_entry(dict(row)) for row in reversed(rows)]
+
+    def use_cases(self) -> list[str]:
+        """All use cases that ever had a champion, sorted."""
+        with self._db.connect() as connection:
+            return sorted(connection.execute(select(_entries.c.use_case).distinct()).scalars())
+
+    def champion_at(self, use_case: str, moment: datetime) -> LedgerEntry | None:
+        """The entry that was the head at a moment: who was champion then, and by whose word."""
+        past = [entry for entry in self.entries(use_case) if entry.at <= moment]
+        return past[-1] if past else None
+
+    def append(
+        self,
+        *,
+        use_case: str,
+        action: Action,
+        version: int,
+        expected_head: LedgerEntry | None,
+        manifest_digest: str,
+        data_digest: str,
+        report_digest: str,
+        code_version: str,
+        actor: str,
+        reason: str,
+        dag_run: str,
+        at: datetime | None = None,
+    ) -> LedgerEntry:
+        """Make `version` the champion, if `expected_head` still is the head. One transaction.
+
+        `at` is the moment of the entry; only simulations and tests state it.
+        """
+        fields: dict[str, Any] = {
+            "use_case": use_case,
+            "sequence": expected_head.sequence + 1 if expected_head else 1,
+            "action": action.value,
+            "version": version,
+            "previous_version": expected_head.version if expected_head else None,
+            "manifest_digest": manifest_digest,
+            "data_digest": data_digest,
+            "report_digest": report_digest,
+            "code_version": code_version,
+            "actor": actor,
+            "reason": reason,
+            "dag_run": dag_run,
+            "at": at or datetime.now(UTC),
+            "previous_digest": expected_head.entry_digest if expected_head else GENESIS,
+        }
+        fields["entry_digest"] = _digest_entry(fields)
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_entries).values(fields))
+        except IntegrityError as error:
+            head = self.head(use_case)
+            told = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "nothing"
+            raise PromotionRefused(
+                f"{use_case}: version {version} was not promoted, because the champion changed meanwhile to {told}. "
+                "Judge it against that champion: trigger the training DAG again."
+            ) from error
+        return _entry(fields)
+
+    def broken_links(self, use_case: str) -> list[int]:
+        """Sequences of entries that were altered, or that do not follow their predecessor. Empty when the chain holds."""
+        broken, previous = [], GENESIS
+        for expected, entry in enumerate(self.entries(use_case), start=1):
+            intact = entry.entry_digest == _digest_entry({**entry.model_dump(), "action": entry.action.value})
+            if not intact or entry.previous_digest != previous or entry.sequence != expected:
+                broken.append(entry.sequence)
+            previous = entry.entry_digest
+        return broken
+
+    # retrain decisions
+
+    def record_decision(self, decision: RetrainDecision) -> bool:
+        """Keep a decision; False if one with its idempotency key is there already (it is kept as it was)."""
+        values = {
+            "use_case": decision.use_case,
+            "idempotency_key": decision.idempotency_key,
+            "window_start": decision.window.start.isoformat(),
+            "window_end": decision.window.end.isoformat(),
+            "retrain": int(decision.retrain),
+            "decision": json.dumps(decision.to_json(), sort_keys=True),
+        }
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_decisions).values(values))
+        except IntegrityError:
+            return False
+        return True
+
+    def decisions(self, use_case: str) -> list[RetrainDecision]:
+        """All recorded decisions, oldest window first."""
+        query = (
+            select(_decisions.c.decision)
+            .where(_decisions.c.use_case == use_case)
+            .order_by(_decisions.c.window_end, _decisions.c.id)
+        )
+        with self._db.connect() as connection:
+            return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+
+def _utc(moment: datetime) -> datetime:
+    """SQLite gives times back without their zone; they were stored in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _entry(fields: dict[str, Any]) -> LedgerEntry:
+    return LedgerEntry.model_validate({**fields, "at": _utc(fields["at"])})
+
+
+def _digest_entry(fields: dict[str, Any]) -> str:
+    covered = {key: value for key, value in fields.items() if key != "entry_digest"}
+    covered["at"] = _utc(covered["at"]).isoformat()
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,272 @@
+"""The contract of all models: a spec is `fit`, and gives a served model with `recommend`, `predict_ratings` or `predict_rows`.
+
+Training and serving are two classes on purpose. A *spec* (frozen, from YAML) may use Spark and scikit-learn. What `fit`
+returns, the *served model*, is arrays and JSON with NumPy only: it is what gets exported, digested, judged and served, so
+that what was judged is what answers, and the endpoint never unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import columns as c
+from tasks.contracts import DatasetRef, Name, ServingTerms, TaskKind
+from tasks.errors import ModelError
+from tasks.spec import Spec
+from tasks.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """The features of interactions as of one moment.
+
+    users : one row a user, key `user_id`; items : one row an item, key `item_id`; pairs : one row for each user and item
+    that ever met, keys `user_id` and `item_id`. All other columns are numbers (`segment` of users is text or null).
+    """
+
+    users: pd.DataFrame
+    items: pd.DataFrame
+    pairs: pd.DataFrame
+
+    @cached_property
+    def item_ids(self) -> NDArray[np.object_]:
+        """All items, sorted: the order of every score vector."""
+        return np.sort(self.items[c.ITEM_ID].to_numpy(dtype=object))
+
+    @cached_property
+    def sorted_items(self) -> pd.DataFrame:
+        """`items` in the order of `item_ids`."""
+        return self.items.sort_values(c.ITEM_ID, ignore_index=True)
+
+    @cached_property
+    def item_position(self) -> dict[str, int]:
+        """Item -> its place in `item_ids`."""
+        return {item: position for position, item in enumerate(self.item_ids)}
+
+    @cached_property
+    def sorted_pairs(self) -> pd.DataFrame:
+        """`pairs` by user and item, with the item's place in `item_ids` as column `item_position`."""
+        ordered = self.pairs.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
+        return ordered.assign(item_position=ordered[c.ITEM_ID].map(self.item_position).astype("int64"))
+
+    @cached_property
+    def _bounds(self) -> dict[str, tuple[int, int]]:
+        users = self.sorted_pairs[c.USER_ID].to_numpy(dtype=object)
+        if not len(users):
+            return {}
+        starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
+        ends = np.r_[starts[1:], len(users)]
+        return {users[s]: (int(s), int(e)) for s, e in zip(starts, ends, strict=True)}
+
+    @cached_property
+    def user_row(self) -> dict[str, int]:
+        """User -> its row in `users`."""
+        return {user: row for row, user in enumerate(self.users[c.USER_ID])}
+
+    def pairs_of(self, user_id: str) -> slice:
+        """The rows of `sorted_pairs` that belong to a user; empty for one who is unknown."""
+        return slice(*self._bounds.get(user_id, (0, 0)))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features as of the first day of a label window, and what then happened in it.
+
+    For interactions `features` is set and `labels` has `user_id`, `item_id`, `label`. For tabular use cases `rows` is set:
+    the feature columns, `row_id` and `target`.
+    """
+
+    features: FeatureTables | None = None
+    labels: pd.DataFrame | None = None
+    rows: pd.DataFrame | None = None
+
+
+class ModelSpec(Spec):
+    """A kind of model and its settings, as in the YAML."""
+
+    tasks: ClassVar[frozenset[TaskKind]]
+    name: Name | None = None
+
+    @property
+    def candidate_name(self) -> str:
+        """How it is called in the grid, in MLflow and in reports."""
+        return self.name or self.kind
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """Learn. Same inputs and seed give the same model, bit for bit.
+
+        Parameters
+        ----------
+        train : features and the labels that followed, for models that learn weights from them.
+        history : later features (as of the validation window's first day), for models that learn from the interactions
+            themselves. Its labels must not be looked at here: they choose and calibrate.
+
+        Raises
+        ------
+        NotEnoughData : with what came and how much is needed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define fit")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The top items of one user, best first. `path`: model, fold_in or popular."""
+
+    user_id: str
+    items: tuple[str, ...]
+    raw_scores: tuple[float, ...]
+    scores: tuple[float, ...]  # calibrated to probabilities where the model was calibrated, else the raw scores
+    path: str
+
+
+class ServedModel(ABC):
+    """What is exported and served. State is plain arrays and JSON; `kind` names the class that loads it again.
+
+    To add one: set `kind`, implement `state`, `from_state` and one of `score_items` (recommenders), `predict_ratings`,
+    `predict_rows`.
+    """
+
+    kind: ClassVar[str]
+    calibration: tuple[float, float] | None = None  # probability = sigmoid(a * raw + b)
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """JSON settings and arrays from which `from_state` makes an equal model."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """The inverse of `state`."""
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        """Raw scores of all `features.item_ids` for a user, and the path that made them; -inf where it has no score."""
+        raise ModelError(f"a model of kind '{self.kind}' does not rank items")
+
+    def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
+        """The rating of each `user_id`, `item_id` of `pairs`, in their order. Unknown users and items get an answer too."""
+        raise ModelError(f"a model of kind '{self.kind}' does not predict ratings")
+
+    def predict_rows(self, rows: pd.DataFrame) -> Floats:
+        """The probability of class 1 of each row."""
+        raise ModelError(f"a model of kind '{self.kind}' does not classify rows")
+
+    def recommend(
+        self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool = False
+    ) -> list[Recommendation]:
+        """The top `k` items of each user. Ties go to the smaller item id, so that the answer is always the same."""
+        answers = []
+        for user_id in user_ids:
+            scores, path = self.score_items(user_id, features)
+            if exclude_seen:
+                scores = scores.copy()
+                seen = features.sorted_pairs["item_position"].to_numpy()[features.pairs_of(user_id)]
+                scores[seen] = -np.inf
+            top = _top(scores, k)
+            raw = scores[top]
+            answers.append(
+                Recommendation(
+                    user_id=user_id,
+                    items=tuple(str(item) for item in features.item_ids[top]),
+                    raw_scores=tuple(float(score) for score in raw),
+                    scores=tuple(float(score) for score in self.calibrated(raw)),
+                    path=path,
+                )
+            )
+        return answers
+
+    def calibrated(self, raw: Floats) -> Floats:
+        """Raw scores -> probabilities, by the logistic curve fitted on the validation window (Platt 1999)."""
+        if self.calibration is None:
+            return raw
+        slope, intercept = self.calibration
+        clipped = np.clip(slope * raw + intercept, -500.0, 500.0)
+        return np.asarray(1.0 / (1.0 + np.exp(-clipped)), dtype=np.float64)
+
+
+def _top(scores: Floats, k: int) -> NDArray[np.intp]:
+    """Places of the k largest finite scores, largest first, ties by place."""
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        places = np.flatnonzero(scores >= threshold)
+    else:
+        places = np.arange(len(scores))
+    places = places[np.isfinite(scores[places])]
+    return places[np.argsort(-scores[places], kind="stable")][:k]
+
+
+def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
+    """Export a model as `model.json` and `arrays.npz` with a manifest of digests; the manifest's own sha256 comes back."""
+    folder.mkdir(parents=True)
+    settings, arrays = model.state()
+    document = {
+        "kind": model.kind, "settings": settings, "calibration": model.calibration, "terms": terms.to_json(),
+    }  # fmt: skip
+    (folder / "model.json").write_text(json.dumps(document, sort_keys=True, indent=1))
+    with (folder / "arrays.npz").open("wb") as stream:
+        np.savez(stream, **arrays)  # stored, not compressed: the bytes depend on the arrays alone
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, sort_keys=True, indent=1))
+    return _sha256(folder / MANIFEST)
+
+
+def load_model(
+    folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]]
+) -> tuple[ServedModel, ServingTerms]:
+    """Load what `save_model` wrote. Nothing is unpickled, and nothing is read before its digest was checked.
+
+    Raises
+    ------
+    ModelError : a file is missing, added or altered, the manifest is not the one that the ledger or run names, or the
+        kind is unknown.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file() or _sha256(manifest) != expected_digest:
+        raise ModelError(f"{folder}: the manifest is missing or is not the one expected ({expected_digest[:12]}...)")
+    files: dict[str, str] = json.loads(manifest.read_text())["files"]
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if present != set(files):
+        raise ModelError(f"{folder}: holds {sorted(present)}, the manifest names {sorted(files)}")
+    for name, digest in files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file() or _sha256(path) != digest:
+            raise ModelError(f"{path}: does not match the digest in its manifest")
+    document = json.loads((folder / "model.json").read_text())
+    if document["kind"] not in kinds:
+        raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
+    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    model = kinds[document["kind"]].from_state(document["settings"], arrays)
+    model.calibration = tuple(document["calibration"]) if document["calibration"] else None
+    return model, ServingTerms.from_json(document["terms"])
+
+
+def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:
+    """The features of a `features` or `examples` snapshot of an interaction use case."""
+    return FeatureTables(*(storage.read(ref, table) for table in (c.USERS, c.ITEMS, c.PAIRS)))
+
+
+def read_examples(storage: Storage, ref: DatasetRef) -> Examples:
+    """The features and labels of an `examples` snapshot, ordered by key so that every reader sees the same order."""
+    if c.ROWS in ref.rows:
+        return Examples(rows=storage.read(ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True))
+    labels = storage.read(ref, c.LABELS).sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
+    return Examples(features=read_features(storage, ref), labels=labels)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,259 @@
+"""Seam: the only module that imports mlflow. Runs, exported models, the registry and its aliases.
+
+Runs carry a key (what was trained, on what, by which code): a task that is tried again finds its finished run instead of
+making a second one, and marks what a killed try left behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import ModelError, ServiceUnavailable
+from tasks.settings import get_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
+KEY = "titleholder.key"
+NATIVE = "native"  # artifact folder of the exported model, inside the logged model
+
+
+def get_client() -> MlflowClient:
+    """A client of the configured server that gives up quickly: the default one waits four minutes for a dead server."""
+    settings = get_settings()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.mlflow_timeout_seconds))
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+    return mlflow.MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+
+
+@contextmanager
+def told_if_down() -> Iterator[None]:
+    """Turn MLflow's connection faults into one ServiceUnavailable that names the remedy."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (requests.RequestException, MlflowException) as error:
+        text = str(error)
+        if isinstance(error, MlflowException) and "Max retries exceeded" not in text and "timed out" not in text:
+            raise
+        uri = get_settings().mlflow_tracking_uri
+        raise ServiceUnavailable(f"MLflow at {uri} does not answer: start it (make up) or set its address. {text[:200]}") from error
+
+
+class TrackedRun:
+    """One MLflow run that is being written."""
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        self.client.log_batch(self.run_id, params=entries)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_figure(self, figure: Figure, artifact_file: str) -> None:
+        self.client.log_figure(self.run_id, figure, artifact_file)
+
+    def log_dict(self, document: Mapping[str, Any], artifact_file: str) -> None:
+        self.client.log_dict(self.run_id, dict(document), artifact_file)
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        self.client.log_text(self.run_id, text, artifact_file)
+
+    def log_artifact(self, path: Path, artifact_path: str | None = None) -> None:
+        self.client.log_artifact(self.run_id, str(path), artifact_path)
+
+    def log_model(self, native: Path, wrapper: Path, inputs: Any, outputs: Any, params: Mapping[str, Any]) -> str:
+        """Log an exported model with its signature; its `models:/m-...` address comes back.
+
+        The wrapper is a script (MLflow's "models from code"), so no pickle is written or read.
+        """
+        import mlflow
+        from mlflow.models import infer_signature
+
+        signature = infer_signature(inputs, outputs)
+        with mlflow.start_run(run_id=self.run_id):  # the fluent API is the only one that logs a pyfunc model
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(wrapper),
+                artifacts={NATIVE: str(native)},
+                signature=signature,
+                params=dict(params),
+                pip_requirements=["numpy", "pandas"],  # stated, because inferring them loads the model again for 25 s
+            )
+        if mlflow.models.get_model_info(info.model_uri).signature is None:
+            raise ModelError(f"run {self.run_id}: MLflow stored the model without its signature; refusing to go on")
+        return str(info.model_uri)
+
+
+def get_experiment(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of a use case; made where it is missing, also when two tasks make it at once."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def find_finished_run(use_case: str, key: str) -> Run | None:
+    """The finished run with a key, if there is one; runs with that key that a killed try left RUNNING are marked KILLED."""
+    with told_if_down():
+        client = get_client()
+        experiment = get_experiment(client, use_case)
+        runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'", order_by=["start_time ASC"])
+        for run in runs:
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, status="KILLED")
+        return next((run for run in runs if run.info.status == "FINISHED"), None)
+
+
+@contextmanager
+def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """Write one run; it ends FINISHED, or FAILED if the body raises."""
+    with told_if_down():
+        client = get_client()
+        experiment = get_experiment(client, use_case)
+        run = client.create_run(experiment, run_name=name, tags={**tags, KEY: key, "titleholder.use_case": use_case})
+    tracked = TrackedRun(client, run.info.run_id, experiment)
+    try:
+        with told_if_down():
+            yield tracked
+    except BaseException:
+        client.set_terminated(tracked.run_id, status="FAILED")
+        raise
+    client.set_terminated(tracked.run_id, status="FINISHED")
+
+
+def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
+    """A JSON artifact of a run."""
+    import json
+    import tempfile
+
+    with told_if_down(), tempfile.TemporaryDirectory() as folder:
+        path = get_client().download_artifacts(run_id, artifact_file, folder)
+        loaded: dict[str, Any] = json.loads(Path(path).read_text())
+        return loaded
+
+
+def run_page(run_id: str, use_case: str) -> str:
+    """The address of a run in the MLflow UI."""
+    uri = get_settings().mlflow_tracking_uri
+    with told_if_down():
+        return f"{uri}/#/experiments/{get_experiment(get_client(), use_case)}/runs/{run_id}"
+
+
+def version_page(use_case: str, version: int) -> str:
+    """The address of a model version in the MLflow UI."""
+    return f"{get_settings().mlflow_tracking_uri}/#/models/{use_case}/versions/{version}"
+
+
+def download_native(model_uri: str, folder: Path) -> Path:
+    """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
+    import mlflow
+
+    with told_if_down():
+        get_client()
+        path = mlflow.artifacts.download_artifacts(artifact_uri=f"{model_uri}/artifacts/{NATIVE}", dst_path=str(folder))
+    return Path(path)
+
+
+# the registry
+
+
+def register_version(
+    use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str
+) -> int:
+    """The version number of a logged model in the registry; made once, found again afterwards."""
+    from mlflow.exceptions import MlflowException
+
+    with told_if_down():
+        client = get_client()
+        try:
+            client.create_registered_model(use_case)
+        except MlflowException as error:
+            if "already exists" not in str(error).lower():
+                raise
+        for existing in client.search_model_versions(f"name='{use_case}'"):
+            if existing.run_id == run_id and existing.tags.get("model_uri") == model_uri:
+                return int(existing.version)
+        version = client.create_model_version(
+            use_case, source=model_uri, run_id=run_id, tags={**tags, "model_uri": model_uri}, description=description
+        )
+        return int(version.version)
+
+
+def version_tags(use_case: str, version: int) -> dict[str, str]:
+    """The tags of one model version."""
+    with told_if_down():
+        return dict(get_client().get_model_version(use_case, str(version)).tags)
+
+
+def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
+    with told_if_down():
+        client = get_client()
+        for key, value in tags.items():
+            client.set_model_version_tag(use_case, str(version), key, value[:5000])
+
+
+def versions(use_case: str) -> list[int]:
+    """All version numbers of a use case, ascending; empty where it has none."""
+    with told_if_down():
+        return sorted(int(v.version) for v in get_client().search_model_versions(f"name='{use_case}'"))
+
+
+def set_alias(use_case: str, alias: str, version: int | None) -> None:
+    """Point an alias at a version; None takes it away."""
+    with told_if_down():
+        client = get_client()
+        if version is None:
+            if alias in aliases(use_case):
+                client.delete_registered_model_alias(use_case, alias)
+        else:
+            client.set_registered_model_alias(use_case, alias, str(version))
+
+
+def aliases(use_case: str) -> dict[str, int]:
+    """Alias -> version; empty where the model is not registered."""
+    from mlflow.exceptions import MlflowException
+
+    with told_if_down():
+        try:
+            found = get_client().get_registered_model(use_case).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+    return {alias: int(version) for alias, version in found.items()}

@@ -1,0 +1,212 @@
+"""One YAML file, parsed once: the front door. The only module that sees the kinds of every room."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks import metrics
+from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
+from tasks.errors import ConfigurationError
+from tasks.evaluation.gates import GATES, Gate
+from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
+from tasks.ingestion.sources import SOURCES, Source
+from tasks.models import MODELS
+from tasks.models.base import ModelSpec
+from tasks.monitoring.checks import CHECKS, DriftCheck
+from tasks.settings import get_settings
+from tasks.spec import Room, explain
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), arbitrary_types_allowed=True)
+
+
+class ValidationSpec(_Section):
+    """Which suite guards the data, and the share of rows that may go to quarantine before the run stops."""
+
+    suite: Name
+    tolerance: float = Field(0.05, ge=0.0, le=1.0)
+
+
+class RecommendSpec(_Section):
+    """How recommendations are made, in evaluation, batch and online alike."""
+
+    k: int = Field(10, ge=1, le=1000)
+    exclude_seen: bool = False
+
+
+class MetricsSpec(_Section):
+    """Names of metrics; each carries its k."""
+
+    primary: str
+    report: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.primary, *self.report)))
+
+
+class GatesSpec(_Section):
+    """The gates that a challenger must pass. Enabled unless somebody writes otherwise, which every report then shows."""
+
+    mode: GateMode = GateMode.ENABLED
+    checks: tuple[Gate, ...]
+
+
+class ReviewSpec(_Section):
+    """Who says yes after the gates: the policy (`auto`), or a person."""
+
+    by: Literal["auto", "person"] = "person"
+
+
+class RetrainPolicy(_Section):
+    """When violations become a retraining."""
+
+    violations: int = Field(2, ge=1)
+    of_last: int = Field(3, ge=1)
+    cooldown_days: int = Field(3, ge=0)
+    max_age_days: int | None = Field(None, ge=1, description="retrain on schedule when the champion is older than this")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> RetrainPolicy:
+        if self.violations > self.of_last:
+            raise ValueError(f"violations ({self.violations}) cannot exceed of_last ({self.of_last})")
+        return self
+
+
+class DriftSpec(_Section):
+    checks: tuple[DriftCheck, ...] = ()
+    retrain_when: RetrainPolicy = RetrainPolicy()
+
+
+class UseCase(_Section):
+    """Everything that is decided about one use case."""
+
+    name: Name
+    title: str = Field(min_length=1, max_length=120)
+    description: str = ""
+    owner: str = "unowned"
+    task: TaskKind
+    schedule: str | None = "@daily"
+    start_date: date
+    catchup: bool = False
+    seed: int = Field(7, ge=0)
+    source: Source
+    validation: ValidationSpec
+    features: FeatureSpec
+    split: SplitSpec
+    candidates: tuple[ModelSpec, ...] = Field(min_length=1)
+    recommend: RecommendSpec = RecommendSpec()
+    metrics: MetricsSpec
+    gates: GatesSpec
+    review: ReviewSpec = ReviewSpec()
+    drift: DriftSpec = DriftSpec()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> UseCase:
+        for candidate in self.candidates:
+            if self.task not in candidate.tasks:
+                allowed = ", ".join(sorted(candidate.tasks))
+                raise ValueError(f"candidate '{candidate.kind}' is for {allowed}; the task is {self.task}")
+        names = [candidate.candidate_name for candidate in self.candidates]
+        if len(set(names)) != len(names):
+            raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
+        if self.task not in self.split.tasks:
+            raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
+        for name in self.metrics.all:
+            metrics.get_metric(name, self.task)
+        return self
+
+    def candidate(self, name: str) -> ModelSpec:
+        """The candidate of a name."""
+        for spec in self.candidates:
+            if spec.candidate_name == name:
+                return spec
+        allowed = ", ".join(spec.candidate_name for spec in self.candidates)
+        raise ConfigurationError(f"{self.name}: no candidate '{name}'; allowed: {allowed}")
+
+    @property
+    def source_path(self) -> Path | None:
+        """The folder of raw files: of this machine if set, else the YAML's (relative to the installation's home)."""
+        override = get_settings().source_paths.get(self.name)
+        path = override or self.source.path
+        return None if path is None else get_settings().home / path
+
+
+def parse_use_case(text: str, where: str) -> UseCase:
+    """One YAML text -> a use case.
+
+    Raises
+    ------
+    ConfigurationError : one line per fault, with file, field, what is allowed and what came.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{where}: not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{where}: a use case is a mapping of keys; got {type(document).__name__}")
+    try:
+        return UseCase.model_validate(_parse_kinds(document, where))
+    except ValidationError as error:
+        raise ConfigurationError(explain(error, UseCase, where)) from error
+
+
+def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """Replace every entry with a `kind` by its spec, so that each room judges its own."""
+    parsed = dict(document)
+    for key, room in (("source", SOURCES), ("split", SPLITS)):
+        if key in parsed:
+            parsed[key] = room.parse(parsed[key], f"{where}: {key}")
+    if "candidates" in parsed:
+        parsed["candidates"] = _parse_list(parsed["candidates"], MODELS, f"{where}: candidates")
+    for key, room in (("gates", GATES), ("drift", CHECKS)):
+        section = parsed.get(key)
+        if isinstance(section, dict) and "checks" in section:
+            parsed[key] = {**section, "checks": _parse_list(section["checks"], room, f"{where}: {key}.checks")}
+    return parsed
+
+
+def _parse_list(entries: Any, room: Room, where: str) -> tuple[Any, ...]:
+    if not isinstance(entries, list):
+        raise ConfigurationError(f"{where}: a list is wanted; got {entries!r}")
+    return tuple(room.parse(entry, f"{where}[{place}]") for place, entry in enumerate(entries))
+
+
+@lru_cache(maxsize=64)
+def _parse_file(path: Path, _modified_ns: int) -> UseCase:
+    use_case = parse_use_case(path.read_text(), path.name)
+    if use_case.name != path.stem:
+        raise ConfigurationError(f"{path.name}: name: must be the file's own name '{path.stem}'; got {use_case.name!r}")
+    return use_case
+
+
+def list_use_cases(folder: Path | None = None) -> list[str]:
+    """The names of all use-case files, sorted."""
+    folder = folder or get_settings().use_cases
+    if not folder.is_dir():
+        raise ConfigurationError(f"TITLEHOLDER_USE_CASES: no folder {folder}")
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_use_case(name: str, folder: Path | None = None) -> UseCase:
+    """The use case of a name.
+
+    Raises
+    ------
+    ConfigurationError : the name is not one (slashes, dots, capitals), there is no such file, or the file is wrong.
+    """
+    folder = folder or get_settings().use_cases
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigurationError(f"use case {name!r}: a name is small letters, digits and _, and begins with a letter")
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigurationError(f"use case '{name}': no file {path}; there are: {', '.join(list_use_cases(folder)) or 'none'}")
+    return _parse_file(path, path.stat().st_mtime_ns)
