@@ -1,0 +1,51 @@
+"""Fixtures that several test packages share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.settings import get_settings
+from tasks.storage import Storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Every test has an installation of its own; nothing of the machine's settings reaches it."""
+    for variable in [name for name in os.environ if name.startswith("TITLEHOLDER_") and name != "TITLEHOLDER_DATA"]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("TITLEHOLDER_HOME", str(tmp_path / "home"))
+    get_settings.cache_clear()
+    yield tmp_path / "home"
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def storage(own_home: Path) -> Storage:
+    return Storage(own_home / "data")
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """One local Spark session for the whole run."""
+    from tasks.spark import get_spark
+
+    session = get_spark("tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the archives of real data; the test is skipped where there is none."""
+    folder = os.environ.get("TITLEHOLDER_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TITLEHOLDER_DATA names no folder with ml-100k.tar.xz and online-retail.tar.xz")
+    return Path(folder)
