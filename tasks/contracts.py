@@ -251,6 +251,7 @@ class ModelVersion(Contract):
     report_digest: str
     code_version: str
     passed: bool
+    as_of: date | None = Field(None, description="the split's day: what the model could know lies before it")
 
 
 class Action(StrEnum):
@@ -327,6 +328,7 @@ class Prediction(Contract):
     model_version: int
     manifest_digest: str
     features_version: str
+    features_as_of: date | None = Field(None, description="the day of the features; None where rows were sent with the request")
     path: str = Field(description="model, fold_in, or popular: which way made the answer")
     items: tuple[str, ...]
     scores: tuple[float, ...]

@@ -83,6 +83,7 @@ class RetrainPolicy(_Section):
 
 class DriftSpec(_Section):
     checks: tuple[DriftCheck, ...] = ()
+    reference_days: int = Field(56, ge=1, description="the newest days of the champion's own data that windows are compared with")
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 

@@ -1,0 +1,79 @@
+"""`<use_case>.promotion`: challenger -> review -> ledger -> alias -> endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from dags import assets
+from dags.defaults import describe, for_each_use_case, skip, told_plainly
+from tasks.use_case import UseCase
+
+TEXT = """
+Makes a challenger the champion: one entry in the ledger, then the alias, then the endpoint, which must answer with the new
+version before this run is green. Runs when a challenger passed the gates.
+
+* **Review by a person** (`review: {by: person}`): the automatic run stops at `review`. Look at the version in MLflow, then
+  trigger this DAG with its version, your name and the reason.
+* **Refused**: the version did not pass, or was judged against another champion than today's. Train again.
+"""
+
+
+def build(use_case: UseCase) -> object:
+    name, challenger, product = use_case.name, assets.challenger(use_case.name), assets.champion(use_case.name)
+    params = {
+        "version": Param(
+            None, type=["null", "integer"], minimum=1, title="Version",
+            description="The version to promote. Empty: the challenger that started this run.",
+        ),
+        "reviewer": Param("", type="string", maxLength=100, title="Reviewer", description="Who says yes."),
+        "reason": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
+    }  # fmt: skip
+
+    @dag(**describe(use_case, "promotion", TEXT), schedule=[challenger], params=params)
+    def promotion() -> None:
+        @task
+        def review() -> dict[str, Any]:
+            """By whose word: the policy's or a person's."""
+            from tasks.use_case import load_use_case
+
+            context = get_current_context()
+            params = context["params"]
+            events = assets.events_of(context, challenger)
+            version = params["version"] or (events[-1]["version"] if events else None)
+            with told_plainly():
+                case = load_use_case(name)
+            if version is None:
+                skip("no version was stated and no challenger started this run: nothing to promote")
+            if params["reviewer"]:
+                return {"version": version, "actor": params["reviewer"], "reason": params["reason"] or "approved by hand"}
+            if case.review.by == "person":
+                skip(
+                    f"version {version} waits for a person: look at it in MLflow, then trigger {name}.promotion "
+                    "with its version, your name and the reason"
+                )
+            return {"version": version, "actor": "policy:auto", "reason": "passed every enabled gate"}
+
+        @task(outlets=[product])
+        def promote(approval: dict[str, Any]) -> dict[str, Any]:
+            """Ledger, then alias, then wait until the endpoint answers with it."""
+            from tasks.endpoint import await_version
+            from tasks.ledger import Ledger
+            from tasks.registry import promote
+            from tasks.settings import get_settings
+
+            context = get_current_context()
+            with told_plainly():
+                ledger = Ledger(get_settings().ledger_url)
+                entry = promote(name, approval["version"], approval["actor"], approval["reason"], context["run_id"], ledger)
+                await_version(name, entry.version)
+            context["outlet_events"][product].extra = {"version": entry.version, "sequence": entry.sequence}
+            return entry.to_json()
+
+        promote(review())
+
+    return promotion()
+
+
+for_each_use_case(build)

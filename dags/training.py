@@ -1,0 +1,149 @@
+"""`<use_case>.training`: split by time -> one candidate per model -> one common holdout -> gates -> registered, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from dags import assets
+from dags.defaults import day_of_run, day_param, describe, for_each_use_case, skip, told_plainly
+from tasks.use_case import UseCase
+
+TEXT = """
+Trains every candidate, chooses the best on the validation window, scores it and the champion on the same newest holdout,
+and lets the gates judge. Runs on a retrain request; by hand with the form.
+
+* **A refused candidate is a normal outcome**: the run is green, `announce_challenger` is skipped, the champion stays, and
+  the reasons stand on the model version in MLflow.
+* **Running it again** finds its finished MLflow runs and its registered version: no second one is made.
+"""
+
+
+def build(use_case: UseCase) -> object:
+    name, request, product = use_case.name, assets.retrain_request(use_case.name), assets.challenger(use_case.name)
+    names = [spec.candidate_name for spec in use_case.candidates]
+    params = {
+        "as_of": Param(
+            None, type=["null", "string"], format="date", title="As of",
+            description="Train on what was known before this day. Empty: the request's day, else the newest validated day.",
+        ),
+        "candidates": Param(
+            names, type="array", examples=names, items={"type": "string", "enum": names}, minItems=1, title="Candidates",
+            description="Which models to train.",
+        ),
+    }  # fmt: skip
+
+    @dag(**describe(use_case, "training", TEXT), schedule=[request], params=params)
+    def training() -> None:
+        @task
+        def split() -> dict[str, Any]:
+            """Features and labels of three consecutive windows: train, validation, holdout."""
+            from tasks.columns import VALIDATED
+            from tasks.contracts import Window
+            from tasks.features import split
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+            from tasks.use_case import load_use_case
+
+            context = get_current_context()
+            storage = Storage(get_settings().data_root)
+            requested = [event["as_of"] for event in assets.events_of(context, request)]
+            as_of = day_param(context, "as_of") or (_day(requested[-1]) if requested else None)
+            history = storage.history(name, VALIDATED, as_of or day_of_run(context))
+            if not history:
+                skip(f"nothing validated up to {as_of or day_of_run(context)}: run {name}.features first")
+            with told_plainly():
+                case = load_use_case(name)
+                as_of = as_of or Window.from_label(history[-1].partition).end
+                made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage)
+            return made.to_json()
+
+        @task
+        def list_candidates(**context: Any) -> list[str]:
+            """The names that the form, or the use case, asks for."""
+            return list(context["params"]["candidates"])
+
+        @task(map_index_template="{{ candidate }}")
+        def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:
+            """Fit, calibrate, export and log one candidate."""
+            from tasks.contracts import Split
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+            from tasks.training import train
+            from tasks.use_case import load_use_case
+
+            context = get_current_context()
+            context["candidate"] = candidate  # type: ignore[typeddict-unknown-key]
+            with told_plainly():
+                case = load_use_case(name)
+                made = train(
+                    name, case.task, case.candidate(candidate), Split.from_json(split), case.metrics.all,
+                    case.recommend.k, case.recommend.exclude_seen, case.seed, Storage(get_settings().data_root),
+                    {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
+                )  # fmt: skip
+            print(f"{candidate}: " + ", ".join(f"{key} {value:.4f}" for key, value in made.metrics.items()))  # noqa: T201
+            return made.to_json()
+
+        @task
+        def judge(trained: list[dict[str, Any]], split: dict[str, Any]) -> dict[str, Any]:
+            """Score the chosen candidate and the champion, once, on the same holdout, and ask the gates."""
+            from tasks.contracts import Candidate, Split
+            from tasks.evaluation import baseline_of, choose, evaluate, judge
+            from tasks.ledger import Ledger
+            from tasks.registry import champion_of
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+            from tasks.use_case import load_use_case
+
+            with told_plainly():
+                case, settings = load_use_case(name), get_settings()
+                storage = Storage(settings.data_root)
+                candidates = [Candidate.from_json(one) for one in trained]
+                champion = champion_of(name, Ledger(settings.ledger_url))
+                evaluations = evaluate(
+                    name, case.task, candidates, champion, Split.from_json(split), case.metrics.all,
+                    baseline_of(case.gates.checks), case.recommend.k, case.recommend.exclude_seen, storage,
+                )  # fmt: skip
+                verdict = judge(
+                    name, case.task, choose(candidates, case.metrics.primary, case.task), evaluations, case.gates.checks,
+                    case.gates.mode, champion, case.seed, storage,
+                )  # fmt: skip
+            return verdict.to_json()
+
+        @task
+        def register(verdict: dict[str, Any]) -> dict[str, Any]:
+            """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
+            from tasks.contracts import Verdict
+            from tasks.registry import register
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+
+            with told_plainly():
+                judged = Verdict.from_json(verdict)
+                version = register(judged, Storage(get_settings().data_root))
+            said = "passed every enabled gate" if judged.passed else "refused: " + "; ".join(judged.reasons)
+            print(f"version {version.version} ({judged.candidate.name}) {said}")  # noqa: T201
+            return version.to_json()
+
+        @task(outlets=[product])
+        def announce_challenger(version: dict[str, Any]) -> None:
+            """Tell promotion that there is a challenger, if and only if it passed."""
+            if not version["passed"]:
+                skip(f"version {version['version']} was refused; its reasons are on the version in MLflow")
+            get_current_context()["outlet_events"][product].extra = {"version": version["version"]}
+
+        parts = split()
+        trained = train.partial(split=parts).expand(candidate=list_candidates())
+        announce_challenger(register(judge(trained, parts)))
+
+    return training()
+
+
+def _day(text: str) -> Any:
+    from datetime import date
+
+    return date.fromisoformat(text)
+
+
+for_each_use_case(build)

@@ -1,0 +1,276 @@
+"""Starts and ends everything on one machine: supervisord, and under it MLflow, Spark, Airflow and the endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+
+from tasks.errors import ConfigurationError, ServiceUnavailable
+from tasks.settings import ROOT, Settings
+from tasks.spark import SERVER_CONF, SESSION_CONF
+from titleholder import preflight
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as a person sees it: what it is called, its address, and the path that tells whether it is well."""
+
+    name: str
+    url: str
+    health: str
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 80
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}{self.health}", timeout=3).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+
+def services(settings: Settings) -> list[Service]:
+    """The services with a page of their own."""
+    return [
+        Service("Airflow", settings.airflow_url, "/api/v2/monitor/health"),
+        Service("MLflow", settings.mlflow_tracking_uri, "/health"),
+        Service("endpoint", settings.endpoint_url, "/healthz"),
+    ]
+
+
+def spark_port(settings: Settings) -> int:
+    """The port of the local Spark Connect server."""
+    return urlsplit(settings.spark_remote).port or 15002 if settings.spark_remote else 15002
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of all processes of an installation. Settings win over defaults, and nothing is read twice."""
+    import pyspark
+
+    home = settings.home.resolve()
+    airflow, mlflow, endpoint = (service.port for service in services(settings))
+    shared = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(ROOT),
+        "TITLEHOLDER_ROOT": str(ROOT),
+        "TITLEHOLDER_BIN": str(Path(sys.executable).parent),
+        "TITLEHOLDER_HOME": str(home),
+        "TITLEHOLDER_SOCKET": str(_socket(home)),
+        "TITLEHOLDER_SPARK_MASTER": settings.spark_master,
+        "TITLEHOLDER_SPARK_DRIVER_MEMORY": settings.spark_driver_memory,
+        "TITLEHOLDER_SPARK_REMOTE": settings.spark_remote or f"sc://127.0.0.1:{spark_port(settings)}",
+        "TITLEHOLDER_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "TITLEHOLDER_AIRFLOW_URL": settings.airflow_url,
+        "TITLEHOLDER_ENDPOINT_URL": settings.endpoint_url,
+        "AIRFLOW_PORT": str(airflow),
+        "MLFLOW_PORT": str(mlflow),
+        "ENDPOINT_PORT": str(endpoint),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves seven worker processes that nothing here uses
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "PYSPARK_PYTHON": sys.executable,
+        "OMP_NUM_THREADS": "1",  # sums in the same order on every run
+        "OPENBLAS_NUM_THREADS": "1",
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "true",  # loopback only; production has users
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+        "AIRFLOW__CORE__INTERNAL_API_SECRET_KEY": _secret(home, "internal-api"),
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__SECRET_KEY": _secret(home, "api"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home, "jwt"),
+        "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "86400",  # long tasks were killed by the expiry: airflow #67939
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow/airflow.db",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
+    }
+    shared.pop("PYTHONDONTWRITEBYTECODE", None)  # every task is a process: imports without bytecode cost twice
+    return shared
+
+
+def start(settings: Settings, say: Say) -> None:
+    """Start everything and wait until each part answers.
+
+    Raises
+    ------
+    ConfigurationError : something that is needed is missing, or a port is taken; nothing was started.
+    ServiceUnavailable : a service did not come up; everything was ended again, its log is named.
+    """
+    home = settings.home.resolve()
+    if is_running(settings):
+        raise ConfigurationError(f"Titleholder already runs in {home}: see `titleholder status`, or end it with `make down`.")
+    ports = [service.port for service in services(settings)] + [spark_port(settings)]
+    faults = preflight.check(ports=ports)
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    for folder in ("airflow", "mlflow", "logs", "data", "predictions", "sources"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    _write_spark_conf(settings)
+    env = environment(settings)
+    with _lock(home):
+        _end_orphans(home)
+        subprocess.run([_bin("supervisord"), "-c", str(ROOT / "supervisord.conf")], env=env, check=True, cwd=ROOT)
+        try:
+            say("preparing Airflow's database")
+            log = home / "logs" / "airflow-migrate.log"
+            with log.open("w") as stream:
+                done = subprocess.run([_bin("airflow"), "db", "migrate"], env=env, stdout=stream, stderr=stream, check=False)
+            if done.returncode:
+                raise ServiceUnavailable(f"Airflow's database could not be prepared: see {log}")
+            say("starting Airflow, MLflow, Spark and the endpoint")
+            _ctl(settings, "start", "airflow:*")
+            _await_all(settings, say)
+        except BaseException:
+            stop(settings, say)
+            raise
+
+
+def stop(settings: Settings, say: Say) -> bool:
+    """End everything, also what a killed supervisor left behind. False where nothing ran."""
+    home = settings.home.resolve()
+    ran = is_running(settings)
+    if ran:
+        _ctl(settings, "shutdown")
+        deadline = time.monotonic() + 30
+        while is_running(settings) and time.monotonic() < deadline:
+            time.sleep(0.2)
+    return bool(_end_orphans(home)) or ran
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether this installation's supervisor is alive."""
+    try:
+        pid = int((settings.home.resolve() / "supervisord.pid").read_text())
+        return "supervisord" in " ".join(psutil.Process(pid).cmdline())
+    except (OSError, ValueError, psutil.Error):
+        return False
+
+
+def processes(home: Path) -> list[psutil.Process]:
+    """All processes that belong to an installation, told by their environment; not this one nor its parents."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            # TITLEHOLDER_SOCKET is set for our servers only: a shell that exports TITLEHOLDER_HOME is not one of them.
+            if process.pid not in own and process.environ().get("TITLEHOLDER_SOCKET") == str(_socket(home.resolve())):
+                found.append(process)
+    return found
+
+
+def table(settings: Settings) -> list[tuple[str, str, str]]:
+    """Each supervised program with its state and pid, as supervisor tells it."""
+    done = _ctl(settings, "status")
+    rows = [line.split(maxsplit=2) for line in done.splitlines() if line.strip()]
+    return [(row[0], row[1], row[2] if len(row) > 2 else "") for row in rows if len(row) > 1]
+
+
+def _await_all(settings: Settings, say: Say) -> None:
+    waiting = services(settings)
+    deadline = time.monotonic() + 240
+    spark_log = settings.home.resolve() / "logs" / "spark.log"
+    spark_up = False
+    while time.monotonic() < deadline:
+        for service in [one for one in waiting if one.answers()]:
+            waiting.remove(service)
+            say(f"{service.name} is up at {service.url}")
+        if not spark_up and spark_log.is_file() and "Spark Connect server started" in spark_log.read_text(errors="replace"):
+            spark_up = True
+            say(f"Spark Connect is up at sc://127.0.0.1:{spark_port(settings)}")
+        if not waiting and spark_up:
+            return
+        time.sleep(0.5)
+    missing = [service.name for service in waiting] + ([] if spark_up else ["Spark"])
+    raise ServiceUnavailable(f"{', '.join(missing)} did not come up in 240 s; see the logs in {settings.home / 'logs'}")
+
+
+def _write_spark_conf(settings: Settings) -> None:
+    conf = {
+        **SESSION_CONF,
+        **SERVER_CONF,
+        "spark.log.level": "INFO",  # the line that says that it is up is INFO
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(spark_port(settings)),
+        "spark.sql.warehouse.dir": str(settings.home.resolve() / "spark-warehouse"),
+    }
+    text = "".join(f"{key} {value}\n" for key, value in conf.items())
+    (settings.home.resolve() / "spark.conf").write_text(text)
+
+
+def _ctl(settings: Settings, *words: str) -> str:
+    command = [_bin("supervisorctl"), "-c", str(ROOT / "supervisord.conf"), *words]
+    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, check=False, cwd=ROOT)
+    return done.stdout
+
+
+def _bin(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _socket(home: Path) -> Path:
+    """A short path: a Unix socket's may have 107 bytes, and homes lie deep."""
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"titleholder-{os.getuid()}-{digest}.sock"
+
+
+def _secret(home: Path, name: str) -> str:
+    """A secret of this installation, made once."""
+    path = home / "secrets" / name
+    if not path.is_file():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(48))
+    return path.read_text()
+
+
+def _end_orphans(home: Path) -> list[int]:
+    """End processes of this installation that no supervisor watches any more."""
+    found = processes(home)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs(found, timeout=8)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    return [process.pid for process in found]
+
+
+@contextlib.contextmanager
+def _lock(home: Path) -> Iterator[None]:
+    """Only one `up` at a time per installation."""
+    with (home / "up.lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError(f"another `make up` is starting Titleholder in {home}: wait for it to end") from error
+        yield
