@@ -1,0 +1,9 @@
+"""The shelf of metrics: what a name means, which tasks it fits, and how a model is scored by it.
+
+To add one: one function in `ranking`, `rating` or `classification`, and its line in `names.FAMILIES`.
+"""
+
+from tasks.metrics.names import UNIT, WEIGHT, Metric, allowed_metrics, get_metric
+from tasks.metrics.scoring import USER_COVERAGE, Scored, score_model
+
+__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "allowed_metrics", "get_metric", "score_model"]

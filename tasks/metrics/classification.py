@@ -1,0 +1,106 @@
+"""Metrics of predicted probabilities of class 1.
+
+Two shapes. The first group gives each row a part and a weight, and the metric is sum of parts / sum of weights (0 where
+no row has weight, as scikit-learn's `zero_division=0`). The second group needs all rows at once: it takes weights of
+shape (resamples, rows) and gives one value per resample, without a loop over them. A row counts as predicted positive
+from 0.5 on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Parts = tuple[Floats, Floats]
+BINS = 10
+
+
+def accuracy(prediction: Floats, label: Floats) -> Parts:
+    """Rows whose predicted class is theirs / rows."""
+    return ((prediction >= 0.5) == (label > 0.5)).astype(np.float64), np.ones_like(label)
+
+
+def precision(prediction: Floats, label: Floats) -> Parts:
+    """True positives / predicted positives; 0 if nothing is predicted positive."""
+    positive = (prediction >= 0.5).astype(np.float64)
+    return positive * label, positive
+
+
+def recall(prediction: Floats, label: Floats) -> Parts:
+    """True positives / positives; 0 if there are no positives."""
+    return (prediction >= 0.5) * label, label
+
+
+def f1(prediction: Floats, label: Floats) -> Parts:
+    """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 if all three are 0."""
+    positive = (prediction >= 0.5).astype(np.float64)
+    return 2.0 * positive * label, positive + label
+
+
+def log_loss(prediction: Floats, label: Floats) -> Parts:
+    """-mean(y ln p + (1 - y) ln(1 - p)); p is kept off 0 and 1 by the float's epsilon, so a sure error costs 36."""
+    epsilon = np.finfo(np.float64).eps
+    p = np.clip(prediction, epsilon, 1.0 - epsilon)
+    return -(label * np.log(p) + (1.0 - label) * np.log1p(-p)), np.ones_like(label)
+
+
+def brier(prediction: Floats, label: Floats) -> Parts:
+    """mean((p - y)^2), between 0 and 1; 0.25 for an answer of 0.5 everywhere."""
+    return np.asarray((prediction - label) ** 2), np.ones_like(label)
+
+
+def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """P(a positive scores above a negative), a tie counting half. NaN without both classes, or with a NaN prediction."""
+    order, starts = _tie_groups(prediction)
+    if order is None:
+        return np.full(len(weights), np.nan)
+    positive = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
+    negative = np.add.reduceat(weights[:, order] * (1.0 - label[order]), starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    wins = (positive * (below + 0.5 * negative)).sum(axis=1)
+    return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """Average precision: sum over thresholds of (recall gained) x precision, without interpolation. NaN as `roc_auc`."""
+    order, starts = _tie_groups(-prediction)
+    if order is None:
+        return np.full(len(weights), np.nan)
+    found = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
+    taken = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
+    at_threshold = np.divide(np.cumsum(found, axis=1), taken, out=np.zeros_like(taken), where=taken > 0)
+    return _ratio((found * at_threshold).sum(axis=1), found.sum(axis=1))
+
+
+def calibration_error(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """Expected calibration error: sum over ten bins of equal mass of |mean prediction - mean label| x share of the mass.
+
+    Equal predictions always share a bin, so that a constant answer costs exactly its distance from the base rate.
+    """
+    order, starts = _tie_groups(prediction)
+    if order is None:
+        return np.full(len(weights), np.nan)
+    ordered = weights[:, order]
+    mass = np.add.reduceat(ordered, starts, axis=1)
+    gap = np.add.reduceat(ordered * (prediction - label)[order], starts, axis=1)
+    total = mass.sum(axis=1, keepdims=True)
+    middle = (np.cumsum(mass, axis=1) - 0.5 * mass) / total
+    bins = np.minimum((middle * BINS).astype(np.intp), BINS - 1)
+    cells = bins + BINS * np.arange(len(weights))[:, None]
+    per_bin = np.bincount(cells.ravel(), weights=gap.ravel(), minlength=BINS * len(weights)).reshape(len(weights), BINS)
+    return _ratio(np.abs(per_bin).sum(axis=1), total[:, 0])
+
+
+def _tie_groups(scores: Floats) -> tuple[NDArray[np.intp] | None, NDArray[np.intp]]:
+    """The order of rising scores, and where each group of equal scores starts in it; no order if one is not finite."""
+    if not len(scores) or not np.isfinite(scores).all():
+        return None, np.zeros(0, dtype=np.intp)
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    ratio: Floats = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    return ratio

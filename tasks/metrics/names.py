@@ -1,0 +1,137 @@
+"""What the name of a metric means, and which tasks it fits.
+
+Most metrics are a ratio of two sums over units (users, or rows for tabular): each unit has a part and a weight, and the
+paired bootstrap resamples units. The others (`per_unit` is False) need all predictions at once.
+
+To add one: one function in `ranking`, `rating` or `classification`, and its line in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.errors import ConfigurationError
+from tasks.metrics import classification, ranking, rating
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+UNIT = "unit"
+WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
+
+_LISTS = (TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING)
+_RATINGS = (TaskKind.RATING,)
+_ROWS = (TaskKind.CLASSIFICATION,)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One metric without its k. `parts` gives each unit's share; `whole` needs all predictions."""
+
+    tasks: tuple[TaskKind, ...]
+    greater_is_better: bool
+    parts: Callable[..., Any] | None = None
+    whole: Callable[[Floats, Floats, Floats], Floats] | None = None
+    root: bool = False
+
+
+FAMILIES = {
+    "ndcg_at": Family(_LISTS, True, ranking.ndcg),
+    "recall_at": Family(_LISTS, True, ranking.recall),
+    "precision_at": Family(_LISTS, True, ranking.precision),
+    "map_at": Family(_LISTS, True, ranking.average_precision),
+    "mrr_at": Family(_LISTS, True, ranking.reciprocal_rank),
+    "hit_rate_at": Family(_LISTS, True, ranking.hit_rate),
+    "catalog_coverage_at": Family(_LISTS, True),
+    "rmse": Family(_RATINGS, False, rating.squared_error, root=True),
+    "mae": Family(_RATINGS, False, rating.absolute_error),
+    "roc_auc": Family(_ROWS, True, whole=classification.roc_auc),
+    "pr_auc": Family(_ROWS, True, whole=classification.pr_auc),
+    "log_loss": Family(_ROWS, False, classification.log_loss),
+    "brier": Family(_ROWS, False, classification.brier),
+    "accuracy": Family(_ROWS, True, classification.accuracy),
+    "precision": Family(_ROWS, True, classification.precision),
+    "recall": Family(_ROWS, True, classification.recall),
+    "f1": Family(_ROWS, True, classification.f1),
+    "calibration_error": Family((TaskKind.PROPENSITY, *_ROWS), False, whole=classification.calibration_error),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric's name means.
+
+    Attributes
+    ----------
+    name : as in the YAML, with its k: `ndcg_at_10`.
+    greater_is_better : False for errors and losses.
+    per_unit : whether it is a ratio of sums over units.
+    k : length of the list that it looks at; None where it looks at no list.
+    """
+
+    name: str
+    greater_is_better: bool
+    per_unit: bool
+    k: int | None
+    family: str
+
+    @property
+    def resamples(self) -> bool:
+        """Whether a paired bootstrap can judge it; not so for coverage, which shrinks in every resample."""
+        return self.per_unit or FAMILIES[self.family].whole is not None
+
+    def compute(self, units: pd.DataFrame, predictions: pd.DataFrame, weights: Floats) -> Floats:
+        """The metric once per row of `weights`.
+
+        Parameters
+        ----------
+        units, predictions : as in `Scored`.
+        weights : (resamples, units), how often each unit is in each resample; ones for the plain value.
+
+        Returns
+        -------
+        (resamples,)
+        """
+        family = FAMILIES[self.family]
+        if self.per_unit:
+            parts = weights @ units[self.name].to_numpy(np.float64)
+            mass = weights @ units[self.name + WEIGHT].to_numpy(np.float64)
+            mean: Floats = np.divide(parts, mass, out=np.zeros(len(weights)), where=mass > 0)
+            return np.sqrt(mean) if family.root else mean
+        if family.whole is None:
+            raise ConfigurationError(f"metric '{self.name}' cannot be resampled; compare by another one")
+        key = c.ROW_ID if c.ROW_ID in predictions else c.USER_ID
+        place = {unit: row for row, unit in enumerate(units[UNIT])}
+        rows = predictions[key].map(place).to_numpy(np.intp)
+        prediction, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
+        return family.whole(prediction, label, weights[:, rows])
+
+
+def allowed_metrics(task: TaskKind) -> tuple[str, ...]:
+    """The names that fit a task, `<k>` standing for a number."""
+    return tuple(key + "_<k>" * key.endswith("_at") for key, family in FAMILIES.items() if task in family.tasks)
+
+
+def get_metric(name: str, task: TaskKind) -> Metric:
+    """The metric of a name.
+
+    Raises
+    ------
+    ConfigurationError : there is none of that name for the task; the message lists those that there are.
+    """
+    found = re.fullmatch(r"([a-z_]+_at)_([1-9][0-9]{0,3})", name)
+    key, k = (found[1], int(found[2])) if found else (name, None)
+    family = FAMILIES.get(key)
+    if family is None or task not in family.tasks or key.endswith("_at") != (k is not None):
+        allowed = ", ".join(allowed_metrics(task))
+        raise ConfigurationError(f"no metric '{name}' for the task '{task}'; allowed: {allowed}")
+    return Metric(name, family.greater_is_better, family.parts is not None, k, key)

@@ -1,0 +1,108 @@
+"""Known answers, limits, and agreement with scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from tasks.metrics import classification, ranking, rating
+
+RANKING = [
+    ranking.precision, ranking.recall, ranking.ndcg, ranking.average_precision, ranking.reciprocal_rank, ranking.hit_rate,
+]  # fmt: skip
+PARTS = {
+    classification.accuracy: sklearn.accuracy_score,
+    classification.precision: sklearn.precision_score,
+    classification.recall: sklearn.recall_score,
+    classification.f1: sklearn.f1_score,
+}
+
+
+@pytest.mark.parametrize("metric", RANKING)
+def test_ranking_limits(metric: Any) -> None:
+    hits, relevant = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([2.0, 3.0])
+    assert metric(hits, relevant).tolist() == [1.0, 0.0]
+    assert metric(np.zeros((1, 2)), np.zeros(1)).tolist() == [0.0], "nobody divides by zero"
+
+
+def test_ranking_known_answers() -> None:
+    hits, relevant = np.array([[0.0, 1.0, 1.0]]), np.array([4.0])
+    ideal = 1 + 1 / np.log2(3) + 0.5
+    assert ranking.precision(hits, relevant) == pytest.approx(2 / 3)
+    assert ranking.recall(hits, relevant) == pytest.approx(0.5)
+    assert ranking.ndcg(hits, relevant) == pytest.approx((1 / np.log2(3) + 0.5) / ideal)
+    assert ranking.average_precision(hits, relevant) == pytest.approx((1 / 2 + 2 / 3) / 4)
+    assert ranking.reciprocal_rank(hits, relevant) == pytest.approx(0.5)
+    assert ranking.catalog_coverage(np.array([0, 1, 1]), 4) == 0.5
+    assert ranking.catalog_coverage(np.array([], dtype=np.int64), 4) == 0.0
+
+
+def test_ndcg_agrees_with_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    labels = (generator.random((40, 30)) < 0.2).astype(float)
+    labels[:, 0] = 1.0
+    scores = generator.random((40, 30))
+    top = np.argsort(-scores, axis=1)[:, :10]
+    ours = ranking.ndcg(np.take_along_axis(labels, top, axis=1), labels.sum(axis=1)).mean()
+    assert ours == pytest.approx(sklearn.ndcg_score(labels, scores, k=10))
+
+
+def _sample(ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    label = (generator.random(300) < 0.3).astype(float)
+    prediction = np.clip(0.3 * label + 0.7 * generator.random(300), 0, 1)
+    return (prediction.round(1) if ties else prediction), label, generator.integers(0, 4, (5, 300)).astype(float)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(classification.roc_auc, sklearn.roc_auc_score), (classification.pr_auc, sklearn.average_precision_score)],
+)
+def test_curves_agree_with_scikit_learn_under_every_weighting(ours: Any, theirs: Any, ties: bool) -> None:
+    prediction, label, weights = _sample(ties)
+    expected = [theirs(label, prediction, sample_weight=row) for row in weights]
+    assert ours(prediction, label, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ours", PARTS)
+def test_counts_agree_with_scikit_learn(ours: Any) -> None:
+    prediction, label, _ = _sample(ties=True)
+    part, weight = ours(prediction, label)
+    assert part.sum() / weight.sum() == pytest.approx(PARTS[ours](label, prediction >= 0.5))
+
+
+def test_losses_agree_with_scikit_learn() -> None:
+    prediction, label, _ = _sample(ties=False)
+    assert classification.log_loss(prediction, label)[0].mean() == pytest.approx(sklearn.log_loss(label, prediction))
+    assert classification.brier(prediction, label)[0].mean() == pytest.approx(sklearn.brier_score_loss(label, prediction))
+    assert rating.squared_error(prediction, label).mean() == pytest.approx(sklearn.mean_squared_error(label, prediction))
+    assert rating.absolute_error(prediction, label).mean() == pytest.approx(sklearn.mean_absolute_error(label, prediction))
+
+
+def test_classification_limits() -> None:
+    label, once = np.array([0.0, 0.0, 1.0, 1.0]), np.ones((1, 4))
+    for curve in (classification.roc_auc, classification.pr_auc):
+        assert curve(label, label, once) == 1.0
+    assert classification.roc_auc(1 - label, label, once) == 0.0
+    assert classification.roc_auc(np.full(4, 0.5), label, once) == 0.5
+    assert np.isnan(classification.roc_auc(label, np.ones(4), once)), "one class only"
+    assert np.isnan(classification.roc_auc(np.array([np.nan, 0, 0, 1]), label, once))
+    assert classification.log_loss(1 - label, label)[0].max() == pytest.approx(36.04, abs=0.01)
+    assert classification.precision(np.zeros(4), label)[1].sum() == 0.0
+
+
+def test_calibration_error() -> None:
+    label, once = np.array([0.0, 0.0, 0.0, 1.0]), np.ones((1, 4))
+    assert classification.calibration_error(label, label, once) == 0.0
+    assert classification.calibration_error(1 - label, label, once) == 1.0
+    assert classification.calibration_error(np.full(4, 0.25), label, once) == pytest.approx(0.0), "equal answers share a bin"
+    assert classification.calibration_error(np.full(4, 0.75), label, once) == pytest.approx(0.5)
+    generator = np.random.default_rng(1)
+    honest = generator.random(20_000)
+    truth = (generator.random(20_000) < honest).astype(float)
+    assert classification.calibration_error(honest, truth, np.ones((1, 20_000)))[0] < 0.02
+    assert classification.calibration_error(honest**3, truth, np.ones((1, 20_000)))[0] > 0.2
