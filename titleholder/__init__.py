@@ -1,0 +1,1 @@
+"""The `titleholder` command: starts the system, asks it, and tells its story."""

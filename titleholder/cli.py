@@ -1,0 +1,300 @@
+"""The `titleholder` command. Every answer is a table for people, or JSON with `--json`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tasks.contracts import LedgerEntry
+from tasks.errors import ConfigurationError, TitleholderError
+from tasks.ledger import Ledger
+from tasks.settings import get_settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The model in production holds the title."
+)
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+UseCaseName = Annotated[str, typer.Argument(help="Name of the use case.")]
+
+
+def main() -> None:
+    """Run the command; an error of ours is one message and exit code 1, never a traceback."""
+    try:
+        app()
+    except TitleholderError as error:
+        Console(stderr=True).print(f"[red bold]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+# the whole system
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow, MLflow, Spark and the endpoint on this machine, watched by a supervisor."""
+    from titleholder import services
+
+    settings = get_settings()
+    services.start(settings, lambda line: console.print(f"  {line}", highlight=False))
+    for service in services.services(settings):
+        console.print(f"[green]●[/] {service.name:<9} {service.url}")
+    console.print(f"State and logs: {settings.home}. End it with [bold]make down[/].", highlight=False)
+
+
+@app.command()
+def down() -> None:
+    """End everything that `up` or `demo` left running."""
+    from tasks.settings import Settings
+    from titleholder import services
+
+    settings = get_settings()
+    homes = [settings, settings.model_copy(update={"home": settings.home / "demo"})]
+    ended = [one.home for one in homes if isinstance(one, Settings) and services.stop(one, console.print)]
+    console.print(f"ended: {', '.join(map(str, ended))}" if ended else "nothing was running", highlight=False)
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Folder of real daily invoice files; default: generated ones.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up at the end.")] = False,
+) -> None:
+    """Tell the whole story on the running system, from raw files to a rollback, and end by itself."""
+    from titleholder.demo import tell
+
+    raise typer.Exit(tell(data, keep))
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(help="Where the daily files go.")],
+    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")],
+    end: Annotated[str, typer.Option(help="The day after the last one.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 7,
+    drift_from: Annotated[str | None, typer.Option(help="From this day on, another season.")] = None,
+    dirty_day: Annotated[str | None, typer.Option(help="A day with bad rows in it.")] = None,
+    dirt: Annotated[float, typer.Option(help="Share of bad rows on that day.", min=0.0, max=1.0)] = 0.05,
+) -> None:
+    """Write daily invoice files like those of the UCI Online Retail data set."""
+    from tasks.ingestion.generator import Knobs, generate_invoices
+
+    knobs = Knobs(
+        drift_from=_day(drift_from) if drift_from else None, dirty_day=_day(dirty_day) if dirty_day else None, dirt=dirt
+    )
+    generate_invoices(folder, _day(start), _day(end), seed, knobs)
+    console.print(f"{len(list(folder.glob('*.csv')))} daily files in {folder}", highlight=False)
+
+
+# questions
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Each use case: its champion, since when and by whom, what the endpoint serves, and the newest data."""
+    from tasks import columns as c
+    from tasks.endpoint import served_model
+    from tasks.storage import Storage
+    from tasks.use_case import list_use_cases
+
+    settings = get_settings()
+    ledger, storage = Ledger(settings.ledger_url), Storage(settings.data_root)
+    rows = []
+    for name in list_use_cases():
+        head, newest = ledger.head(name), storage.newest(name, c.FEATURES)
+        served = served_model(name, timeout=2) if head else None
+        decisions = ledger.decisions(name)
+        rows.append(
+            {
+                "use_case": name,
+                "champion": head.version if head else None,
+                "since": head.at.isoformat(timespec="seconds") if head else None,
+                "by": head.actor if head else None,
+                "endpoint_serves": served["version"] if served else None,
+                "features_as_of": newest.partition if newest else None,
+                "last_decision": decisions[-1].reason if decisions else None,
+            }
+        )
+    _show("Use cases", rows, as_json)
+
+
+@app.command()
+def history(
+    use_case: UseCaseName,
+    at: Annotated[str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone: who was champion then?")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who was champion, when, by whose word and why; with the retrain decisions."""
+    from tasks.use_case import load_use_case
+
+    load_use_case(use_case)
+    ledger = Ledger(get_settings().ledger_url)
+    if at is not None:
+        entry = ledger.champion_at(use_case, _moment(at))
+        _show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
+        return
+    entries, decisions = ledger.entries(use_case), ledger.decisions(use_case)
+    broken = ledger.broken_links(use_case)
+    asked = [
+        {"window": d.window.label, "retrain": "yes" if d.retrain else "no", "cause": d.cause, "reason": d.reason} for d in decisions
+    ]
+    if as_json:
+        full = [entry.to_json() for entry in entries]
+        _print_json({"ledger": full, "broken_entries": broken, "decisions": [d.to_json() for d in decisions]})
+        return
+    _show(f"Ledger of {use_case}", [_line(entry) for entry in entries], as_json=False)
+    _show("Retrain decisions", asked, as_json=False)
+    verdict = f"[red]the chain is broken at entries {broken}[/]" if broken else "[green]the chain of digests holds[/]"
+    console.print(verdict)
+
+
+@app.command()
+def explain(use_case: UseCaseName, prediction_id: str, as_json: AsJson = False) -> None:
+    """Trace one prediction to its model, data, code and approver."""
+    from tasks import tracking
+    from tasks.prediction_log import PredictionLog
+    from tasks.use_case import load_use_case
+
+    load_use_case(use_case)
+    settings = get_settings()
+    prediction = PredictionLog(settings.predictions_root).find(use_case, prediction_id)
+    if prediction is None:
+        raise ConfigurationError(
+            f"{use_case}: no prediction {prediction_id!r} in {settings.predictions_root}; its id stands in the answer that was given"
+        )
+    entries = [entry for entry in Ledger(settings.ledger_url).entries(use_case) if entry.version == prediction.model_version]
+    before = [entry for entry in entries if entry.at <= prediction.made_at] or entries
+    entry = before[-1] if before else None
+    answer = {
+        "prediction": prediction.prediction_id,
+        "made": prediction.made_at.isoformat(timespec="milliseconds"),
+        "channel": prediction.channel,
+        "subject": prediction.subject,
+        "path": prediction.path,
+        "items": ", ".join(prediction.items),
+        "scores": ", ".join(f"{score:.4f}" for score in prediction.scores),
+        "features": f"{prediction.features_version} as of {prediction.features_as_of}",
+        "model_version": prediction.model_version,
+        "manifest_digest": prediction.manifest_digest,
+        "data_digest": entry.data_digest if entry else None,
+        "report_digest": entry.report_digest if entry else None,
+        "code_version": entry.code_version if entry else None,
+        "approved_by": entry.actor if entry else None,
+        "approved_at": entry.at.isoformat(timespec="seconds") if entry else None,
+        "reason": entry.reason if entry else None,
+        "dag_run": entry.dag_run if entry else None,
+        "model_page": tracking.version_page(use_case, prediction.model_version),
+    }
+    if as_json:
+        _print_json(answer)
+    else:
+        _show("Prediction", [{"what": key, "value": value} for key, value in answer.items()], as_json=False)
+
+
+@app.command()
+def doctor(
+    files: Annotated[bool, typer.Option("--files", help="Only the use-case files and their suites.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine, the use-case files, the ledger's chain and the services; exit 1 if anything is wrong."""
+    from titleholder.doctor import examine
+
+    findings = examine(get_settings(), files_only=files)
+    _show("Findings", [finding.to_json() for finding in findings], as_json)
+    if not all(finding.well for finding in findings):
+        raise typer.Exit(1)
+
+
+# decisions
+
+
+@app.command()
+def promote(
+    use_case: UseCaseName,
+    version: Annotated[int, typer.Argument(help="The version that passed its gates.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    actor: Annotated[str, typer.Option(help="Who says so.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a version that passed its gates the champion."""
+    from tasks.registry import promote as promote_version
+    from tasks.use_case import load_use_case
+
+    load_use_case(use_case)
+    ledger = Ledger(get_settings().ledger_url)
+    entry = promote_version(use_case, version, actor or getpass.getuser(), reason, "titleholder promote", ledger)
+    _show("Champion", [_line(entry)], as_json)
+
+
+@app.command()
+def rollback(
+    use_case: UseCaseName,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    to_version: Annotated[int | None, typer.Option(help="A former champion; default: the one before.", min=1)] = None,
+    actor: Annotated[str, typer.Option(help="Who says so.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Give the title back to a former champion. Works while Airflow is down."""
+    from tasks.registry import rollback as roll_back
+    from tasks.use_case import load_use_case
+
+    load_use_case(use_case)
+    ledger = Ledger(get_settings().ledger_url)
+    # Each command is one decision: unlike a task's retry, saying it twice means it twice.
+    run = f"titleholder rollback {datetime.now(UTC).isoformat(timespec='seconds')}"
+    entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version)
+    _show("Champion", [_line(entry)], as_json)
+
+
+def _line(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        "entry": entry.sequence,
+        "at": entry.at.isoformat(timespec="seconds"),
+        "action": entry.action.value,
+        "version": entry.version,
+        "from": entry.previous_version,
+        "by": entry.actor,
+        "why": entry.reason,
+        "dag_run": entry.dag_run,
+    }
+
+
+def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        console.print(f"{title}: nothing yet")
+        return
+    table = Table(title=title, title_justify="left", show_lines=False)
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    console.print(table)
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, default=str))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"a day is written YYYY-MM-DD; got {text!r}") from error
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"a moment is written like 2026-01-31T12:00; got {text!r}") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
