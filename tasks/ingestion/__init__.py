@@ -1,0 +1,61 @@
+"""Room: raw files -> an immutable raw snapshot with canonical columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts import DatasetRef, Window
+from tasks.errors import SourceError
+from tasks.ingestion.base import Source, SourceFile
+from tasks.storage import Storage, Writer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["ingest"]
+
+
+def ingest(use_case: str, source: Source, folder: Path | None, window: Window, storage: Storage) -> DatasetRef | None:
+    """Publish the rows of the window as the layer `raw`; None where no file lies in it, as on a day without trading.
+
+    The same files give the same snapshot, and are not read again.
+
+    Raises
+    ------
+    SourceError : a file is missing or of another form; nothing was published.
+    """
+    files = source.files(folder, window)
+    if not files:
+        return None
+    partition = source.partition(window)
+    facts = {"files": {file.name: file.sha256 for file in files}, "source": source.identity}
+    current = storage.current(use_case, c.RAW, partition)
+    if current is not None and storage.manifest(current)["facts"] == facts:
+        return current
+
+    from tasks.spark import get_spark
+
+    frame = source.read(get_spark(), files, window)
+    tables = {c.ROWS: _write_complete(frame, files)}
+    return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
+
+
+def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
+    """A writer that refuses to lose or double a row: the door and Spark read with two parsers, and both must agree."""
+    expected = sum(file.rows for file in files)
+
+    def write(folder: Path) -> None:
+        import pyarrow.dataset as ds
+
+        frame.write.parquet(str(folder))
+        found = ds.dataset(folder, format="parquet").count_rows()
+        if found != expected:
+            names = ", ".join(file.name for file in files[:5])
+            raise SourceError(
+                f"{names}{', ...' if len(files) > 5 else ''}: {expected} rows were counted at the door and {found} were read: "
+                "a file changed meanwhile, or its quoting is ambiguous; nothing was published"
+            )
+
+    return write

@@ -1,0 +1,147 @@
+"""The contract of all sources, and the refusals at the door that they share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks import columns as c
+from tasks.contracts import Window
+from tasks.errors import SourceError
+from tasks.spec import Spec
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file that passed the door.
+
+    name : relative to the source's folder. day : the day that it reports on. rows : its data rows within the window, as
+    counted at the door; what Spark reads must add up to them.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    day: date
+    rows: int
+
+
+class Source(Spec):
+    """Where raw rows come from.
+
+    To add one: `files` says which files belong to a window and refuses broken ones, `read` gives their rows with the
+    canonical columns of `tasks.columns`, null where a cell does not parse. `reader_version` goes up with every change of
+    `read` that changes rows, so that a snapshot of the old reading is not taken for the new one.
+    """
+
+    reader_version: ClassVar[int] = 1
+
+    path: Path | None = None
+
+    @abstractmethod
+    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
+        """The files of the window, oldest first, each checked; empty where there is none.
+
+        Raises
+        ------
+        SourceError : a missing folder, or a file that is unreadable, empty, cut off or of another format.
+        """
+
+    @abstractmethod
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
+        """All rows of the files that lie in the window, in one Spark read."""
+
+    def partition(self, window: Window) -> str:
+        """The name of the raw partition."""
+        return window.label
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What, besides the files, decides which rows come out; part of the raw snapshot's version."""
+        return {**self.model_dump(mode="json", exclude={"path"}), "reader_version": self.reader_version}
+
+
+def check_folder(folder: Path | None, kind: str) -> Path:
+    """The folder of raw files, refusing one that is not set, not there or not a folder."""
+    remedy = "set source.path in the use case's YAML, or TITLEHOLDER_SOURCE_PATHS"
+    if folder is None:
+        raise SourceError(f"source {kind}: no folder of raw files is named; {remedy}")
+    if not folder.exists():
+        raise SourceError(f"source {kind}: no folder {folder}; make it, or {remedy}")
+    if not folder.is_dir():
+        raise SourceError(f"source {kind}: a folder of raw files is wanted; {folder} is a file; {remedy}")
+    return folder
+
+
+def read_bytes(path: Path) -> tuple[bytes, str]:
+    """The content of a file and its sha256, refusing one that cannot be read or holds nothing."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}; give this user the right to read it") from error
+    if not content:
+        raise SourceError(f"{path}: the file is empty (0 bytes); deliver it again")
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def decode(content: bytes, path: Path) -> str:
+    """The text of a UTF-8 file (a byte order mark is allowed)."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        came = content[error.start : error.start + 1].hex()
+        raise SourceError(f"{path}: line {line}: UTF-8 is allowed; got byte 0x{came}; save the file as UTF-8") from error
+
+
+def plain_paths(files: list[SourceFile]) -> list[str]:
+    """Paths for Spark, which would take brackets, braces and stars in them for patterns."""
+    return [re.sub(r"([\[\]{}*?\\])", r"\\\1", str(file.path.resolve())) for file in files]
+
+
+def number_rows(frame: DataFrame) -> DataFrame:
+    """Add `source_file` and `row_id` to a frame as it came from a reader that does not split files.
+
+    Files that are read as a whole keep the order of their rows, and ids rise within a partition: the distance to a file's
+    smallest id is the row's place in it, however many files Spark packs into one task.
+    """
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    placed = frame.select(
+        "*", F.col("_metadata.file_name").alias(c.SOURCE_FILE), F.monotonically_increasing_id().alias("place")
+    )
+    first = F.min("place").over(Over.partitionBy(c.SOURCE_FILE))
+    row_id = F.concat_ws(":", F.col(c.SOURCE_FILE), (F.col("place") - first + 1).cast("string"))
+    return placed.withColumn(c.ROW_ID, row_id).drop("place")
+
+
+def as_json(names: list[str]) -> Column:
+    """The original cells as one JSON object; an empty cell is an empty string."""
+    from pyspark.sql import functions as F
+
+    return F.to_json(F.struct(*[F.coalesce(F.col(f"`{name}`"), F.lit("")).alias(name) for name in names]))
+
+
+def text(name: str) -> Column:
+    """A cell without blanks around it; null where nothing is left."""
+    from pyspark.sql import functions as F
+
+    return F.nullif(F.trim(F.col(f"`{name}`")), F.lit(""))
+
+
+def number(name: str) -> Column:
+    """A cell as a finite double; null where it is none. (Java would also take 6d, NaN and Infinity for numbers.)"""
+    from pyspark.sql import functions as F
+
+    cell = F.trim(F.col(f"`{name}`"))
+    value = F.when(cell.rlike(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"), cell.cast("double"))
+    return F.when(F.abs(value) < float("inf"), value)
