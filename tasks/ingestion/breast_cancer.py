@@ -23,14 +23,14 @@ class BreastCancer(Source):
 
     kind: Literal["breast_cancer"] = "breast_cancer"
 
-    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:  # noqa: ARG002
+    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         from sklearn.datasets import load_breast_cancer
 
         bunch = load_breast_cancer()
         digest = hashlib.sha256(bunch.data.tobytes() + bunch.target.tobytes()).hexdigest()
         return [SourceFile(NAME, Path(bunch.filename), digest, window.start, len(bunch.target))]
 
-    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:  # noqa: ARG002
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         import pandas as pd
         from sklearn.datasets import load_breast_cancer
 
