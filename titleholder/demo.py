@@ -1,0 +1,464 @@
+"""`make demo`: the whole loop on the running system, told step by step, ending by itself.
+
+Everything goes through the running Airflow, MLflow, Spark and endpoint, as a user would do it: files arrive in the source
+folder, DAGs are triggered through the REST API, assets start what follows. Nothing calls a room's functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from tasks import columns as c
+from tasks.contracts import Window
+from tasks.endpoint import await_version, served_model
+from tasks.errors import ConfigurationError, TitleholderError
+from tasks.ledger import Ledger
+from tasks.settings import Settings, get_settings
+from tasks.storage import Storage
+from titleholder import services
+from titleholder.airflow_api import AirflowApi
+
+CASE = "purchase_propensity"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The windows in which the story's files arrive."""
+
+    history: Window
+    dirty: Window
+    later: tuple[Window, ...]
+
+
+@dataclass
+class Step:
+    """One line of the closing table."""
+
+    name: str
+    outcome: str = ""
+    where: str = ""
+    seconds: float = 0.0
+    well: bool = False
+
+
+@dataclass
+class Load:
+    """Requests to the endpoint, one after the other, from the first champion to the end: none may fail."""
+
+    url: str
+    users: list[str]
+    answered: int = 0
+    failures: list[str] = field(default_factory=list)
+    versions: set[int] = field(default_factory=set)
+    last_prediction: str = ""
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=10) as client:
+            while not self._stop.is_set():
+                self.ask(client, self.users[self.answered % len(self.users)])
+                self._stop.wait(0.1)
+
+    def ask(self, client: httpx.Client, user: str) -> None:
+        try:
+            response = client.get(f"/v1/{CASE}/recommendations/{user}")
+            response.raise_for_status()
+            answer = response.json()
+            self.versions.add(answer["model"]["version"])
+            self.last_prediction = answer["results"][0]["prediction_id"]
+            self.answered += 1
+        except (httpx.HTTPError, KeyError, IndexError) as error:
+            self.failures.append(repr(error))
+
+    def end(self) -> None:
+        self._stop.set()
+
+
+class Story:
+    """The steps, and what they share."""
+
+    def __init__(self, settings: Settings, console: Console, calendar: Calendar, warehouse: Path, real: bool) -> None:
+        self.settings, self.console, self.calendar = settings, console, calendar
+        self.warehouse, self.real = warehouse, real
+        self.airflow = AirflowApi(settings)
+        self.storage, self.ledger = Storage(settings.data_root), Ledger(settings.ledger_url)
+        self.sources = settings.home / "sources" / CASE
+        self.sources.mkdir(parents=True, exist_ok=True)
+        self.steps: list[Step] = []
+        self.load: Load | None = None
+        self.began = time.monotonic()
+
+    # telling
+
+    def say(self, line: str) -> None:
+        self.console.print(f"[dim]{time.monotonic() - self.began:6.1f} s[/]   {line}", highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        step = Step(name)
+        self.steps.append(step)
+        self.console.print(f"[dim]{time.monotonic() - self.began:6.1f} s[/] [bold]▸ {name}[/]", highlight=False)
+        begin = time.monotonic()
+        try:
+            yield step
+            step.well = True
+        except TitleholderError as error:
+            step.outcome = str(error)
+            raise
+        finally:
+            step.seconds = time.monotonic() - begin
+            mark = "[green]✓[/]" if step.well else "[red]✗[/]"
+            self.say(f"{mark} {step.outcome}")
+
+    def watch(self, dag: str, run_id: str, timeout: float = 600) -> str:
+        """Wait for a run, telling each task as it ends."""
+        dag_id = f"{CASE}.{dag}"
+        told: set[tuple[str, int]] = set()
+        deadline = time.monotonic() + timeout
+        while True:
+            state = self.airflow.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            for task in self.airflow.tasks(dag_id, run_id):
+                key = (task["task_id"], task["map_index"])
+                if task["state"] in {"success", "failed", "skipped", "upstream_failed"} and key not in told:
+                    told.add(key)
+                    name = task.get("rendered_map_index") or ""
+                    label = f"{dag}.{task['task_id']}" + (f" [{name}]" if name else "")
+                    self.say(f"  [dim]{label:<38} {task['state']:<8} {task['duration'] or 0:5.1f} s[/]")
+            if state in {"success", "failed"}:
+                if state == "failed":
+                    raise TitleholderError(f"{dag_id} failed: see {self.airflow.run_page(dag_id, run_id)} {self._why(dag_id, run_id)}")
+                return self.airflow.run_page(dag_id, run_id)
+            if time.monotonic() > deadline:
+                raise TitleholderError(f"{dag_id} did not end within {timeout:.0f} s: see {self.airflow.url}")
+            time.sleep(0.5)
+
+    def trigger(self, dag: str, **conf: Any) -> str:
+        return self.watch(dag, self.airflow.trigger(f"{CASE}.{dag}", conf))
+
+    @contextlib.contextmanager
+    def followed_by(self, *dags: str) -> Iterator[dict[str, str]]:
+        """Afterwards wait, one by one, for the runs of `dags` that assets start; their pages come back."""
+        known = {dag: {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.{dag}")} for dag in dags}
+        pages: dict[str, str] = {}
+        yield pages
+        for dag in dags:
+            pages[dag] = self.watch(dag, self._first_new(dag, known[dag]))
+
+    def _first_new(self, dag: str, known: set[str]) -> str:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            fresh = [run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.{dag}") if run["dag_run_id"] not in known]
+            if fresh:
+                return str(fresh[0])
+            time.sleep(0.5)
+        raise TitleholderError(f"no run of {CASE}.{dag} was started by its asset within 90 s: see {self.airflow.url}")
+
+    def _why(self, dag_id: str, run_id: str) -> str:
+        for task in self.airflow.tasks(dag_id, run_id):
+            if task["state"] == "failed":
+                lines = self.airflow.log(dag_id, run_id, task["task_id"], task["try_number"]).splitlines()
+                return f"({task['task_id']}: {' | '.join(line for line in lines[-6:] if line.strip())})"
+        return ""
+
+    # what happens
+
+    def arrive(self, window: Window) -> int:
+        """Files of a window turn up in the source folder."""
+        days = [window.start + timedelta(days=offset) for offset in range(window.days)]
+        found = [self.warehouse / f"{day.isoformat()}.csv" for day in days]
+        present = [path for path in found if path.is_file()]
+        for path in present:
+            shutil.copyfile(path, self.sources / path.name)
+        return len(present)
+
+    def ingest(self, window: Window) -> str:
+        return self.trigger("features", window_start=window.start.isoformat(), window_end=window.end.isoformat())
+
+    def tell(self) -> None:
+        with self.step("Start Airflow, MLflow, Spark and the endpoint") as step:
+            services.start(self.settings, lambda line: self.say(f"[dim]{line}[/]"))
+            self._await_dags()
+            step.outcome, step.where = f"{len(services.table(self.settings))} processes under a supervisor", self.airflow.url
+        self.first_champion()
+        self.requests()
+        self.dirty_file()
+        self.worse_challenger()
+        self.drift()
+        self.roll_back()
+        self.trace()
+
+    def first_champion(self) -> None:
+        with self.step("First champion: raw files to a served model") as step:
+            files = self.arrive(self.calendar.history)
+            self.say(f"{files} daily files arrive, {self.calendar.history.label}")
+            with self.followed_by("monitoring", "training", "promotion") as pages:
+                self.ingest(self.calendar.history)
+            head = self._head()
+            step.outcome = f"version {head.version} crowned by {head.actor} and served"
+            step.where = pages["promotion"]
+
+    def requests(self) -> None:
+        with self.step("A day's requests") as step:
+            features = self.storage.newest(CASE, c.FEATURES)
+            if features is None:
+                raise TitleholderError("no features were published")
+            users = sorted(self.storage.read(features, c.USERS, [c.USER_ID])[c.USER_ID])
+            self.load = Load(self.settings.endpoint_url, users[:300])
+            begin = time.monotonic()
+            with httpx.Client(base_url=self.settings.endpoint_url, timeout=10) as client:
+                for user in [*self.load.users, "nobody-knows-me"]:
+                    self.load.ask(client, user)
+            rate = self.load.answered / (time.monotonic() - begin)
+            self._no_failures()
+            step.outcome = f"{self.load.answered} answered one by one ({rate:.0f}/s), 0 failed, all in the prediction log"
+            step.where = f"{self.settings.endpoint_url}/v1/{CASE}/recommendations/{users[0]}"
+            threading.Thread(target=self.load.run, daemon=True).start()
+
+    def dirty_file(self) -> None:
+        with self.step("A dirty file arrives") as step:
+            self.arrive(self.calendar.dirty)
+            if self.real:
+                _spoil(self.sources / f"{self.calendar.dirty.start.isoformat()}.csv")
+            with self.followed_by("monitoring"):
+                step.where = self.ingest(self.calendar.dirty)
+            ref = self.storage.current(CASE, c.QUARANTINE, self.calendar.dirty.label)
+            if ref is None or not ref.rows[c.ROWS]:
+                raise TitleholderError("no row of the dirty file went to quarantine")
+            broken = self.storage.read(ref, c.ROWS, [c.BROKEN_RULES])[c.BROKEN_RULES].value_counts()
+            worst = ", ".join(f"{rules} {count}" for rules, count in broken.head(3).items())
+            step.outcome = f"{ref.rows[c.ROWS]} rows in quarantine ({worst}); the rest goes on"
+
+    def worse_challenger(self) -> None:
+        with self.step("A worse challenger is refused") as step:
+            before = self._head()
+            run = self.airflow.trigger(
+                f"{CASE}.training", {"as_of": self.calendar.dirty.end.isoformat(), "candidates": ["popularity"]}
+            )
+            step.where = self.watch("training", run)
+            version = self.airflow.xcom(f"{CASE}.training", run, "register")
+            if version["passed"] or self._head() != before:
+                raise TitleholderError(f"version {version['version']} should have been refused and was not")
+            verdict = self.airflow.xcom(f"{CASE}.training", run, "judge")
+            reasons = [f"{g['gate']}: {g['reason']}" for g in verdict["gates"] if not g["passed"]]
+            for reason in reasons:
+                self.say(f"  refused by {reason}")
+            step.outcome = f"version {version['version']} (popularity) refused by {len(reasons)} gates; the champion stays"
+            step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}/versions/{version['version']}"
+
+    def drift(self) -> None:
+        before = self._head()
+        for place, window in enumerate(self.calendar.later, start=1):
+            with self.step(f"Later days arrive ({place} of {len(self.calendar.later)})") as step:
+                self.arrive(window)
+                with self.followed_by("monitoring") as pages:
+                    self.ingest(window)
+                decision = self.ledger.decisions(CASE)[-1]
+                step.outcome = f"{'RETRAIN' if decision.retrain else 'no retraining'}: {decision.reason}"
+                step.where = pages["monitoring"]
+                asked = decision.retrain
+            if asked:
+                break
+        with self.step("A new challenger wins the title") as step:
+            if asked:
+                with self.followed_by("promotion") as pages:
+                    self.watch("training", self._first_new("training", self._known_training()))
+            elif self.real:
+                self.say("the controller saw no reason to retrain in these real days: training by hand, to go on")
+                version = self._train_by_hand(window)
+                if not version["passed"]:
+                    step.outcome = f"version {version['version']} did not beat the champion, which stays"
+                    step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}"
+                    return
+                with self.followed_by("promotion") as pages:
+                    pass
+            else:
+                raise TitleholderError("the drift of the generated days was not noticed")
+            head = self._head()
+            if head.version == before.version:
+                raise TitleholderError("the champion did not change")
+            await_version(CASE, head.version)
+            self._no_failures()
+            step.outcome = f"version {head.version} replaces version {before.version}; no request failed during the swap"
+            step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}/versions/{head.version}"
+
+    def roll_back(self) -> None:
+        with self.step("Rollback") as step:
+            before = self._head()
+            if before.previous_version is None:
+                step.outcome = "there is no former champion to go back to"
+                return
+            step.where = self.trigger("rollback", actor="demo", reason="shown in the demo")
+            head, served = self._head(), served_model(CASE)
+            if head.version != before.previous_version or served is None or served["version"] != head.version:
+                raise TitleholderError(f"the rollback did not arrive: ledger {head.version}, endpoint {served}")
+            self._no_failures()
+            step.outcome = f"version {head.version} holds the title again, by {head.actor}: {head.reason}"
+
+    def trace(self) -> None:
+        if self.load is None:
+            return
+        with self.step("Every prediction can be traced") as step:
+            self.load.end()
+            self._no_failures()
+            broken = self.ledger.broken_links(CASE)
+            if broken:
+                raise TitleholderError(f"the ledger's chain is broken at {broken}")
+            step.outcome = (
+                f"{self.load.answered} answers by versions {', '.join(map(str, sorted(self.load.versions)))}, 0 failed; "
+                f"{len(self.ledger.entries(CASE))} ledger entries, chain intact"
+            )
+            step.where = f"titleholder explain {CASE} {self.load.last_prediction}"
+
+    def _train_by_hand(self, window: Window) -> dict[str, Any]:
+        run = self.airflow.trigger(f"{CASE}.training", {"as_of": window.end.isoformat()})
+        self.watch("training", run)
+        version: dict[str, Any] = self.airflow.xcom(f"{CASE}.training", run, "register")
+        return version
+
+    def _known_training(self) -> set[str]:
+        """Training runs that have ended: the one that was just requested has not."""
+        return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.training") if run["state"] in {"success", "failed"}}
+
+    def _await_dags(self) -> None:
+        wanted = {f"{CASE}.{dag}" for dag in ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")}
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            if wanted <= self.airflow.dag_ids():
+                return
+            time.sleep(0.5)
+        errors = [one["stack_trace"][-500:] for one in self.airflow.get("/importErrors")["import_errors"]]
+        raise TitleholderError(f"Airflow did not parse the DAGs within 90 s: {errors}")
+
+    def _head(self) -> Any:
+        head = self.ledger.head(CASE)
+        if head is None:
+            raise TitleholderError(f"{CASE} has no champion: see the training run in {self.airflow.url}")
+        return head
+
+    def _no_failures(self) -> None:
+        if self.load is not None and self.load.failures:
+            raise TitleholderError(f"{len(self.load.failures)} requests failed, the first with {self.load.failures[0]}")
+
+    def table(self) -> Table:
+        table = Table(title="What happened", title_justify="left")
+        for name in ("step", "outcome", "seconds", "where to look"):
+            table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+        for step in self.steps:
+            mark = "[green]✓[/]" if step.well else "[red]✗[/]"
+            table.add_row(f"{mark} {step.name}", step.outcome, f"{step.seconds:.1f}", step.where)
+        table.add_section()
+        table.add_row("together", "", f"{time.monotonic() - self.began:.1f}", str(self.settings.home))
+        return table
+
+
+def tell(data: Path | None, keep: bool) -> int:
+    """Run the story in an installation of its own, `<home>/demo`, made anew each time. Exit code 0 if all went well."""
+    console = Console(width=None if os.isatty(1) else 150)
+    base = get_settings()
+    home = base.home.resolve() / "demo"
+    settings = base.model_copy(update={"home": home, "schedules": "off", "source_paths": {}, "database_url": ""})
+    if services.is_running(settings):
+        raise ConfigurationError(f"a demo still runs in {home}: end it with `make down`")
+    warehouse = _check_folder(data) if data else home / "warehouse"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    # One process, one installation: the seams of this process (MLflow, ledger) must speak to the demo's, not the user's.
+    os.environ.update(TITLEHOLDER_HOME=str(home), TITLEHOLDER_SCHEDULES="off")
+    get_settings.cache_clear()
+    signal.signal(signal.SIGTERM, _interrupt)
+    story = Story(settings, console, _calendar(data), warehouse, real=data is not None)
+    code = 1
+    try:
+        if data is None:
+            _generate(story)
+        story.tell()
+        code = 0
+    except KeyboardInterrupt:
+        console.print("[red]interrupted[/]")
+    except TitleholderError as error:
+        console.print(f"[red bold]The demo stopped:[/] {error}", highlight=False, soft_wrap=True)
+    finally:
+        if story.load:
+            story.load.end()
+        if not (keep and code == 0):
+            services.stop(settings, story.say)
+    console.print(story.table())
+    if code == 0 and keep:
+        for service in services.services(settings):
+            console.print(f"[green]●[/] {service.name:<9} {service.url}", highlight=False)
+        console.print(f"Still running. Ask it with TITLEHOLDER_HOME={home} titleholder status; end it with make down.", highlight=False)
+    elif code:
+        console.print(f"Logs: {home / 'logs'}", highlight=False)
+    return code
+
+
+def _generate(story: Story) -> None:
+    from tasks.ingestion.generator import Knobs, generate_invoices
+
+    with story.step("Generate daily invoice files with a known taste model") as step:
+        calendar = story.calendar
+        knobs = Knobs(drift_from=calendar.later[0].start, dirty_day=calendar.dirty.start, dirt=0.06)
+        generate_invoices(story.warehouse, calendar.history.start, calendar.later[-1].end, 7, knobs)
+        step.outcome = f"{len(list(story.warehouse.glob('*.csv')))} files; another season begins on {calendar.later[0].start}"
+        step.where = str(story.warehouse)
+
+
+def _calendar(data: Path | None) -> Calendar:
+    """Generated: 16 weeks, a dirty day, two times three weeks. Real: eight tenths of the days up front, the rest in two parts."""
+    if data is None:
+        start = date(2025, 9, 1)
+        dirty = start + timedelta(days=16 * 7)
+        return _cut(start, dirty, [dirty + timedelta(days=days) for days in (1, 22, 43)])
+    days = sorted(date.fromisoformat(path.stem) for path in data.glob("????-??-??.csv"))
+    later, middle = days[int(len(days) * 0.8)], days[int(len(days) * 0.9)]
+    dirty = days[int(len(days) * 0.8) - 1]
+    return _cut(days[0], dirty, [later, middle, days[-1] + timedelta(days=1)])
+
+
+def _cut(start: date, dirty: date, later: list[date]) -> Calendar:
+    return Calendar(
+        history=Window(start=start, end=dirty),
+        dirty=Window(start=dirty, end=dirty + timedelta(days=1)),
+        later=tuple(Window(start=a, end=b) for a, b in zip(later, later[1:], strict=False)),
+    )
+
+
+def _check_folder(data: Path) -> Path:
+    if not data.is_dir():
+        raise ConfigurationError(f"DATA: no folder {data}; it should hold one file a day, named like 2011-01-04.csv")
+    days = list(data.glob("????-??-??.csv"))
+    if len(days) < 100:
+        raise ConfigurationError(
+            f"DATA: {data} holds {len(days)} files named like 2011-01-04.csv; the story needs at least 100 trading days"
+        )
+    return data.resolve()
+
+
+def _spoil(path: Path) -> None:
+    """Make one row in twenty of a real file bad, as a broken export would."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        header, *rows = list(csv.reader(stream))
+    for place, row in enumerate(rows):
+        if place % 20 == 0:
+            row[header.index("InvoiceDate")] = "31/02/2011 soon"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([header, *rows])
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
