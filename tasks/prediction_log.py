@@ -10,6 +10,7 @@ writing it again changes nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -28,16 +29,26 @@ class PredictionLog:
         self.root = Path(root)
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Append online answers; they survive the death of this process once this returns."""
+        """Append online answers; they survive the death of this process once this returns.
+
+        Raises
+        ------
+        OSError : they could not be written, or only in part: do not acknowledge them.
+        """
         by_file: dict[Path, list[str]] = {}
         for prediction in predictions:
             name = f"{prediction.made_at.date().isoformat()}.{os.getpid()}.jsonl"
             by_file.setdefault(self.root / prediction.use_case / "online" / name, []).append(prediction.model_dump_json())
         for path, lines in by_file.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            payload = ("\n".join(lines) + "\n").encode()
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, ("\n".join(lines) + "\n").encode())
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    payload = b"\n" + payload  # a process of the same id died, or a disk was full, within a line
+                if os.write(descriptor, payload) != len(payload):
+                    raise OSError(errno.ENOSPC, f"{path}: only a part was written; the disk is full")
             finally:
                 os.close(descriptor)
 

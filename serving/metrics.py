@@ -1,0 +1,32 @@
+"""What the endpoint tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class ServingMetrics:
+    """One registry per app, so that two apps in one process (as in tests) do not count into each other."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.requests = Counter("titleholder_requests", "Requests answered", ["route", "status"], registry=r)
+        self.seconds = Histogram("titleholder_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=r)
+        self.predictions = Counter("titleholder_predictions", "Subjects answered", ["use_case", "path"], registry=r)
+        self.model_version = Gauge("titleholder_model_version", "Version in service", ["use_case"], registry=r)
+        self.champion_version = Gauge("titleholder_champion_version", "Version the ledger names", ["use_case"], registry=r)
+        self.swaps = Counter("titleholder_swaps", "Bundles taken into service", ["use_case"], registry=r)
+        self.swap_failures = Counter("titleholder_swap_failures", "Bundles that could not be loaded", ["use_case"], registry=r)
+        self.alias_disagrees = Gauge(
+            "titleholder_alias_disagrees",
+            "1: the MLflow alias is not the ledger's head; NaN: unknown",
+            ["use_case"],
+            registry=r,
+        )
+        self.ledger_failures = Counter("titleholder_ledger_failures", "Looks at the ledger that failed", registry=r)
+        self.log_failures = Counter(
+            "titleholder_prediction_log_failures", "Answers withheld because they could not be logged", registry=r
+        )

@@ -1,0 +1,242 @@
+"""The models in service, and the thread that keeps them equal to the ledger's head."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.metrics import ServingMetrics
+from tasks import columns as c
+from tasks import tracking
+from tasks.contracts import DatasetRef, LedgerEntry, ServingTerms, TaskKind
+from tasks.errors import ModelError
+from tasks.ledger import Ledger
+from tasks.models import SERVED
+from tasks.models.base import FeatureTables, ServedModel, read_features
+from tasks.models.champion import fetch_champion
+from tasks.settings import Settings
+from tasks.storage import Storage
+
+log = logging.getLogger("uvicorn.error.titleholder")
+
+FROM_REQUEST = "request"  # the features version of a tabular answer: its features came with the request
+ALIAS_SECONDS = 10.0
+LONGEST_WAIT_SECONDS = 30.0
+STRANGER = "nobody has this id \N{SNOWMAN}"
+
+
+@dataclass(frozen=True)
+class Served:
+    """Model, features and the ledger entry that crowned it: swapped as one, so that no answer mixes two."""
+
+    entry: LedgerEntry
+    model: ServedModel
+    terms: ServingTerms
+    tables: FeatureTables | None
+    features_ref: DatasetRef | None
+
+    @property
+    def features(self) -> FeatureTables:
+        if self.tables is None:
+            raise ModelError(f"{self.entry.use_case} is tabular: it has no feature tables")
+        return self.tables
+
+    @property
+    def features_version(self) -> str:
+        return self.features_ref.version if self.features_ref else FROM_REQUEST
+
+
+@dataclass
+class Seat:
+    """One use case. `served` is read once per request; only the following thread writes it."""
+
+    use_case: str
+    head: LedgerEntry
+    served: Served | None = None
+    previous: Served | None = None  # another model that was in service: a rollback to it needs no download
+    last_error: str = ""
+    failures: int = 0
+    failed: tuple[str, str] = ("", "")  # ledger entry and features version that could not be loaded
+    retry_at: float = 0.0
+    alias: str = "unknown: not compared yet"
+
+    @property
+    def is_current(self) -> bool:
+        return self.served is not None and self.served.entry == self.head and not self.last_error
+
+
+class ModelStore:
+    """Follows the ledger: what it names is fetched, proved, warmed, and only then taken into service.
+
+    A bundle that cannot be loaded leaves the old one in service; the reason is in `Seat.last_error`, and it is tried again
+    with growing pauses.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: ServingMetrics, kinds: Mapping[str, type[ServedModel]] | None = None
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._kinds = SERVED if kinds is None else kinds
+        self._storage = Storage(settings.data_root)
+        self._ledger: Ledger | None = None
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.seats: Mapping[str, Seat] = {}  # replaced as a whole, so that a reader may walk over it
+        self.ledger_error = "the ledger was not read yet"
+
+    # the threads
+
+    def start(self) -> None:
+        """Follow the ledger and compare the alias, each in a thread of its own: a dead MLflow must not hide the ledger."""
+        for name, work, pause in (
+            ("follow-ledger", self.look, self._settings.endpoint_poll_seconds),
+            ("compare-alias", self.compare_aliases, ALIAS_SECONDS),
+        ):
+            thread = threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads; one that waits for a server is left to die with the process."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+
+    def _repeat(self, work: Callable[[], None], pause: float) -> None:
+        while not self._stop.is_set():
+            try:
+                work()
+            except Exception:  # the thread outlives whatever happens: it is the only way back
+                log.exception("%s failed; going on", threading.current_thread().name)
+            self._stop.wait(pause)
+
+    # the ledger
+
+    def look(self) -> None:
+        """Read the heads, and take into service what is new."""
+        try:
+            if self._ledger is None:
+                self._ledger = Ledger(self._settings.ledger_url)
+            heads = {name: self._ledger.head(name) for name in self._ledger.use_cases()}
+        except Exception as error:  # whatever the database raises: the models in service stay
+            self.ledger_error = _told(error)
+            self._metrics.ledger_failures.inc()
+            return
+        self.ledger_error = ""
+        new = {name: Seat(name, head) for name, head in heads.items() if head and name not in self.seats}
+        if new:
+            self.seats = {**self.seats, **new}
+        for name, head in heads.items():
+            if head and not self._stop.is_set():
+                self._follow(self.seats[name], head)
+
+    def _follow(self, seat: Seat, head: LedgerEntry) -> None:
+        seat.head = head
+        self._metrics.champion_version.labels(seat.use_case).set(head.version)
+        wanted = (head.entry_digest, "")
+        try:
+            newest = self._storage.newest(seat.use_case, c.FEATURES)
+            wanted = (head.entry_digest, newest.version if newest else "")
+            if _is_in_service(seat.served, head, newest):
+                seat.last_error, seat.failures, seat.failed = "", 0, ("", "")
+                return
+            if wanted == seat.failed and time.monotonic() < seat.retry_at:
+                return
+            served = self._load(seat, head, newest)
+        except Exception as error:  # anything at all: an answer by the old model is better than none
+            self._fail(seat, head, wanted, error)
+            return
+        before = seat.served
+        if before is not None and before.entry.manifest_digest != head.manifest_digest:
+            seat.previous = before
+        seat.served = served  # the swap: one reference, taken once by each request
+        seat.last_error, seat.failures, seat.failed = "", 0, ("", "")
+        self._metrics.model_version.labels(seat.use_case).set(head.version)
+        self._metrics.swaps.labels(seat.use_case).inc()
+        log.info("%s: version %s with features %s is in service", seat.use_case, head.version, served.features_version)
+
+    def _fail(self, seat: Seat, head: LedgerEntry, wanted: tuple[str, str], error: Exception) -> None:
+        seat.failures = seat.failures + 1 if wanted == seat.failed else 1
+        pause = min(LONGEST_WAIT_SECONDS, self._settings.endpoint_poll_seconds * 2 ** min(seat.failures, 10))
+        seat.failed, seat.retry_at = wanted, time.monotonic() + pause
+        seat.last_error = f"version {head.version} is not in service: {_told(error)}"
+        self._metrics.swap_failures.labels(seat.use_case).inc()
+        log.error("%s: %s (attempt %s, again in %.0f s)", seat.use_case, seat.last_error, seat.failures, pause)
+
+    def _load(self, seat: Seat, head: LedgerEntry, newest: DatasetRef | None) -> Served:
+        kept = [bundle for bundle in (seat.served, seat.previous) if bundle is not None]
+        same = next((b for b in kept if b.entry.manifest_digest == head.manifest_digest), None)
+        model, terms = (same.model, same.terms) if same else fetch_champion(head, self._kinds)
+        if terms.task.is_tabular:
+            return warmed(Served(head, model, terms, None, None))
+        if newest is None:
+            raise ModelError(f"there is no features snapshot to answer from: run the DAG {seat.use_case}.features")
+        tables = next((b.tables for b in kept if b.features_ref == newest), None)
+        return warmed(Served(head, model, terms, tables or read_features(self._storage, newest), newest))
+
+    # the alias
+
+    def compare_aliases(self) -> None:
+        """Tell where the MLflow alias is not the ledger's head. The ledger decides; this only makes it visible."""
+        for seat in self.seats.values():
+            gauge = self._metrics.alias_disagrees.labels(seat.use_case)
+            try:
+                alias = tracking.aliases(seat.use_case).get(tracking.CHAMPION)
+            except Exception as error:  # MLflow down, or anything else: unknown is an answer too
+                seat.alias = f"unknown: {_told(error)}"
+                gauge.set(float("nan"))
+                continue
+            agrees = alias == seat.head.version
+            told = f"version {alias}" if alias is not None else "nothing"
+            seat.alias = "agrees" if agrees else f"disagrees: it names {told}, the ledger version {seat.head.version}"
+            gauge.set(0.0 if agrees else 1.0)
+
+
+def warmed(served: Served) -> Served:
+    """The bundle, after one answer was asked of it and everything lazy in it was made.
+
+    Raises
+    ------
+    ModelError : the answer is not one that could be given to anybody.
+    """
+    entry, terms = served.entry, served.terms
+    if terms.task.is_tabular:
+        import pandas as pd
+
+        rows = pd.DataFrame(np.zeros((1, len(terms.row_columns))), columns=list(terms.row_columns))
+        probabilities = served.model.predict_rows(rows)
+        if probabilities.shape != (1,) or not 0.0 <= float(probabilities[0]) <= 1.0:
+            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {probabilities!r}, no probability")
+        return served
+    tables = served.features
+    _ = tables.item_ids, tables.sorted_items, tables.item_position, tables.sorted_pairs, tables.pairs_of(""), tables.user_row
+    users = [*tables.users[c.USER_ID].head(1), STRANGER]
+    answers = served.model.recommend(users, tables, terms.k, terms.exclude_seen)
+    for answer in answers:
+        empty = not answer.items and answer.user_id == STRANGER
+        twice = len(set(answer.items)) != len(answer.items) or len(answer.items) > terms.k
+        if empty or twice or not np.isfinite([*answer.scores, *answer.raw_scores]).all():
+            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {answer!r:.300}")
+    if terms.task is TaskKind.RATING:
+        import pandas as pd
+
+        pairs = pd.DataFrame({c.USER_ID: users, c.ITEM_ID: [tables.item_ids[0]] * len(users)})
+        ratings = served.model.predict_ratings(pairs, tables)
+        if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
+            raise ModelError(f"{entry.use_case} version {entry.version}: its first ratings are {ratings!r}")
+    return served
+
+
+def _is_in_service(served: Served | None, head: LedgerEntry, newest: DatasetRef | None) -> bool:
+    if served is None or served.entry != head:
+        return False
+    return served.terms.task.is_tabular or served.features_ref == newest
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
