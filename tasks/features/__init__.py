@@ -1,0 +1,200 @@
+"""The features room: validated rows -> features as of a day (`build_features`), and examples to learn from (`split`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.contracts import DatasetRef, Split, TaskKind, Window
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.features import interactions, tabular
+from tasks.features.history import INTERACTION_SCHEMA, known_at, read_history
+from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
+from tasks.storage import Storage, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame
+
+__all__ = ["SPLITS", "FeatureSpec", "SplitSpec", "build_features", "split"]
+
+
+def build_features(
+    use_case: str, task: TaskKind, spec: FeatureSpec, history: list[DatasetRef], as_of: date, storage: Storage
+) -> DatasetRef:
+    """The features as of a day: tables `users`, `items`, `pairs`, or `rows` for tabular use cases.
+
+    Parameters
+    ----------
+    history : current validated snapshots; their windows may overlap.
+    as_of : only what happened, and could be known, before this day's midnight counts.
+
+    Returns
+    -------
+    A snapshot of the layer `features`, partition `as_of`. Where the same inputs and settings were built before, it is
+    that snapshot, and nothing is computed.
+
+    Raises
+    ------
+    NotEnoughData : nothing at all was known on that day.
+    """
+    facts = {"as_of": as_of.isoformat(), "features": spec.model_dump(mode="json"), "task": task.value, "code": _code()}
+    place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
+    if built := place.find(history, facts):
+        return built
+    with _rows(history, storage, task) as rows:
+        known = rows.where(known_at(as_of, spec.known_by))
+        if known.isEmpty():
+            raise NotEnoughData(_nothing_known(use_case, as_of, spec))
+        tables = {c.ROWS: tabular.make_rows(known)} if task.is_tabular else _features(known, as_of, spec)
+        return place.publish(tables, history, facts)
+
+
+def split(
+    use_case: str,
+    task: TaskKind,
+    spec: FeatureSpec,
+    split_spec: SplitSpec,
+    history: list[DatasetRef],
+    as_of: date,
+    seed: int,
+    storage: Storage,
+) -> Split:
+    """Examples to learn from, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
+
+    By time, each holds the features as of its label window's first day and the `labels` of that window (see
+    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target.
+
+    Raises
+    ------
+    NotEnoughData : a part has no features or no labels; the message names its days.
+    """
+    facts = {
+        "as_of": as_of.isoformat(), "features": spec.model_dump(mode="json"), "task": task.value, "code": _code(),
+        "split": split_spec.model_dump(mode="json"), "seed": seed,
+    }  # fmt: skip
+    if task not in split_spec.tasks:
+        allowed = ", ".join(sorted(split_spec.tasks))
+        raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
+    windows = _windows(split_spec, as_of)
+    places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in tabular.PARTS}
+    facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
+    parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
+    if missing := [part for part, ref in parts.items() if ref is None]:
+        with _rows(history, storage, task) as rows:
+            known = rows.where(known_at(as_of, spec.known_by))
+            if isinstance(split_spec, Stratified):
+                tables = _split_rows(use_case, split_spec, known, seed)
+            else:
+                tables = _split_interactions(use_case, task, spec, windows, known)
+            parts |= {part: places[part].publish(tables[part], history, facts_of[part]) for part in missing}
+    return Split(as_of=as_of, **{part: ref for part, ref in parts.items() if ref is not None})
+
+
+class Place:
+    """Where a snapshot belongs, and whether the one that is there was made from the same."""
+
+    def __init__(self, storage: Storage, use_case: str, layer: str, partition: str) -> None:
+        self.storage, self.use_case, self.layer, self.partition = storage, use_case, layer, partition
+
+    def find(self, inputs: Sequence[DatasetRef], facts: Mapping[str, Any]) -> DatasetRef | None:
+        current = self.storage.current(self.use_case, self.layer, self.partition)
+        if current is None:
+            return None
+        manifest = self.storage.manifest(current)
+        is_same = manifest["inputs"] == [ref.to_json() for ref in inputs] and manifest["facts"] == facts
+        return current if is_same else None
+
+    def publish(self, tables: dict[str, DataFrame], inputs: Sequence[DatasetRef], facts: Mapping[str, Any]) -> DatasetRef:
+        return self.storage.publish(
+            use_case=self.use_case, layer=self.layer, partition=self.partition, inputs=inputs, facts=facts,
+            tables={name: _spark_writer(frame) for name, frame in tables.items()},
+        )  # fmt: skip
+
+
+def _spark_writer(frame: DataFrame) -> Writer:
+    return lambda folder: frame.write.parquet(str(folder))
+
+
+@contextmanager
+def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[DataFrame]:
+    """The union of the history, read and sorted out once for all the tables that are made from it."""
+    from tasks.spark import get_spark
+
+    rows = read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA).cache()
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
+
+
+def _features(known: DataFrame, as_of: date, spec: FeatureSpec) -> dict[str, DataFrame]:
+    return interactions.make_features(known, as_of, spec.lookback_days)
+
+
+def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
+    if not isinstance(spec, ByTime):
+        return {}
+    ends = [as_of - timedelta(days=spec.holdout_days * back) for back in (2, 1, 0)]
+    return {part: Window.before(end, spec.holdout_days) for part, end in zip(tabular.PARTS, ends, strict=True)}
+
+
+def _split_interactions(
+    use_case: str, task: TaskKind, spec: FeatureSpec, windows: dict[str, Window], known: DataFrame
+) -> dict[str, dict[str, DataFrame]]:
+    from pyspark.sql import functions as F
+
+    past = {part: known_at(window.start, spec.known_by) for part, window in windows.items()}
+    counts = known.agg(
+        *(F.count_if(is_past).alias(f"{part}_known") for part, is_past in past.items()),
+        *(F.count_if(interactions.is_label(window, task)).alias(f"{part}_labels") for part, window in windows.items()),
+    ).first()
+    found = counts.asDict() if counts else {}
+    for part, window in windows.items():
+        if not found.get(f"{part}_known"):
+            raise NotEnoughData(_nothing_known(use_case, window.start, spec) + f" It is where the {part} window begins.")
+        if not found.get(f"{part}_labels"):
+            what = "rating" if task is TaskKind.RATING else "purchase"
+            raise NotEnoughData(
+                f"{use_case}: the {part} window {window.label} has no {what} of a known user; "
+                "ingest those days, move as_of, or change split.holdout_days"
+            )
+    return {
+        part: {
+            **_features(known.where(past[part]), window.start, spec),
+            c.LABELS: interactions.make_labels(known, window, task),
+        }
+        for part, window in windows.items()
+    }
+
+
+def _split_rows(use_case: str, split_spec: Stratified, known: DataFrame, seed: int) -> dict[str, dict[str, DataFrame]]:
+    parted = tabular.assign_parts(known, split_spec.validation_share, split_spec.holdout_share, seed)
+    counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
+    for part in tabular.PARTS:
+        for target in (0, 1):
+            if not counts.get((part, target)):
+                raise NotEnoughData(
+                    f"{use_case}: the {part} part has no row of class {target} among {sum(counts.values())} known rows; "
+                    "ingest more rows, or change the shares of the split"
+                )
+    return {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"))} for part in tabular.PARTS}
+
+
+def _nothing_known(use_case: str, day: date, spec: FeatureSpec) -> str:
+    return (
+        f"{use_case}: nothing was known before {day.isoformat()} (known_by: {spec.known_by}); "
+        "ingest earlier windows, or move as_of to a later day."
+    )
+
+
+def _code() -> str:
+    """Digest of this room's code: features that were built by other code are not found again, but built anew."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

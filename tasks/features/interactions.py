@@ -1,0 +1,187 @@
+"""Features and labels of interactions as of one day. Frames in, frames out.
+
+Sums are made in decimals, which no order of adding changes, so that the same rows give the same bits on any cluster.
+An item that was never sold before has no features; it stays in the labels, where it counts as a miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts import TaskKind, Window
+from tasks.features.history import midnight
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+_AGE, _VISIT, _RATING_AT = "_age", "_visit", "_rated"
+
+
+def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int]) -> dict[str, DataFrame]:
+    """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
+
+    Parameters
+    ----------
+    rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
+
+    Returns
+    -------
+    users : user_id, segment (the last one told), user_orders_{w}d, user_spend_{w}d (net of returns), user_recency_days,
+        user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating.
+    items : item_id, item_buyers_{w}d, item_orders_{w}d, item_recency_days, item_age_days, item_mean_price,
+        item_rating_count, item_mean_rating.
+    pairs : user_id, item_id, pair_orders, pair_orders_{w}d, pair_recency_days, pair_quantity (net of returns),
+        pair_rating (the last one given).
+
+    An order is one event (an invoice, a rating). Who only ever returned is in no table. Recency 1 is the day before.
+    """
+    from pyspark.sql import functions as F
+
+    visits = _visits(rows, as_of)
+    known = visits.where(F.col(c.USER_ID).isNotNull())
+    pairs = (
+        known.groupBy(c.USER_ID, c.ITEM_ID)
+        .agg(
+            _number(F.count(_AGE), "pair_orders"),
+            *(_number(F.count_if(F.col(_AGE) <= w), f"pair_orders_{w}d") for w in lookback_days),
+            _number(F.min(_AGE), "pair_recency_days"),
+            _number(F.sum(c.QUANTITY), "pair_quantity"),
+            _number(F.max(_RATING_AT)["rating"], "pair_rating"),
+        )
+        .where("pair_orders > 0")
+    )
+    return {
+        c.USERS: _sorted(_users(known, lookback_days), c.USER_ID),
+        c.ITEMS: _sorted(_items(visits, pairs, lookback_days), c.ITEM_ID),
+        c.PAIRS: _sorted(pairs, c.USER_ID, c.ITEM_ID),
+    }
+
+
+def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
+    """What happened in a window: one row for each user and item, sorted; 1.0 if bought, or the last rating given.
+
+    Parameters
+    ----------
+    rows : interactions that are known when the label is asked for.
+    """
+    from pyspark.sql import functions as F
+
+    found = rows.where(is_label(window, task)).groupBy(c.USER_ID, c.ITEM_ID)
+    last_rating = F.max(F.struct(c.EVENT_AT, c.VALUE, c.ROW_ID))[c.VALUE]
+    label = last_rating if task is TaskKind.RATING else F.lit(1.0)
+    return _sorted(found.agg(label.cast("double").alias(c.LABEL)), c.USER_ID, c.ITEM_ID)
+
+
+def is_label(window: Window, task: TaskKind) -> Column:
+    """Whether a row is one that the models are to foresee."""
+    from pyspark.sql import functions as F
+
+    inside = (F.col(c.EVENT_AT) >= midnight(window.start)) & (F.col(c.EVENT_AT) < midnight(window.end))
+    kind = c.RATING if task is TaskKind.RATING else c.PURCHASE
+    return inside & (F.col(c.EVENT_TYPE) == kind) & F.col(c.USER_ID).isNotNull()
+
+
+def _visits(rows: DataFrame, as_of: date) -> DataFrame:
+    """One row for each user, item and event. `_age` is null for returns, whose value and quantity still count."""
+    from pyspark.sql import functions as F
+
+    bought = F.col(c.EVENT_TYPE) != c.RETURN
+    is_rating = F.col(c.EVENT_TYPE) == c.RATING
+    age = F.date_diff(F.lit(as_of.isoformat()).cast("date"), F.col(c.EVENT_AT).cast("date"))
+    return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(_VISIT)).agg(
+        F.min(F.when(bought, age)).alias(_AGE),
+        F.min(age).alias("_any_age"),
+        _exact(F.when(~is_rating, F.col(c.VALUE))).alias(c.VALUE),
+        _exact(F.when(~is_rating, F.col(c.QUANTITY))).alias(c.QUANTITY),
+        _exact(F.when(bought, F.col(c.UNIT_PRICE))).alias("_prices"),
+        F.count(F.when(bought, F.col(c.UNIT_PRICE))).alias("_priced"),
+        F.max(F.when(is_rating, F.struct(c.EVENT_AT, c.ROW_ID, F.col(c.VALUE).alias("rating")))).alias(_RATING_AT),
+        F.max(F.when(F.col(c.SEGMENT).isNotNull(), F.struct(c.EVENT_AT, c.ROW_ID, c.SEGMENT))).alias("_segment"),
+    )
+
+
+def _users(known: DataFrame, lookback_days: Sequence[int]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    spend = [
+        F.sum(F.when(F.col("_any_age") <= w, F.col(c.VALUE))).alias(f"_spend_{w}") for w in lookback_days
+    ]  # fmt: skip
+    by_visit = known.groupBy(c.USER_ID, _VISIT).agg(
+        F.min(_AGE).alias(_AGE),
+        *spend,
+        *_ratings(),
+        F.collect_set(F.when(F.col(_AGE).isNotNull(), F.col(c.ITEM_ID))).alias("_items"),
+        F.max("_segment").alias("_segment"),
+    )
+    return (
+        by_visit.groupBy(c.USER_ID)
+        .agg(
+            F.max("_segment")[c.SEGMENT].alias(c.SEGMENT),
+            *(_number(F.count_if(F.col(_AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
+            *(_number(F.coalesce(F.sum(f"_spend_{w}"), F.lit(0)), f"user_spend_{w}d") for w in lookback_days),
+            _number(F.min(_AGE), "user_recency_days"),
+            _number(F.max(_AGE), "user_tenure_days"),
+            _number(F.size(F.array_distinct(F.flatten(F.collect_list("_items")))), "user_items"),
+            *_mean_rating("user"),
+        )
+        .where("user_recency_days is not null")
+    )
+
+
+def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    by_visit = visits.groupBy(c.ITEM_ID, _VISIT).agg(
+        F.min(_AGE).alias(_AGE),
+        F.sum("_prices").alias("_prices"),
+        F.sum("_priced").alias("_priced"),
+        *_ratings(),
+    )
+    items = (
+        by_visit.groupBy(c.ITEM_ID)
+        .agg(
+            *(_number(F.count_if(F.col(_AGE) <= w), f"item_orders_{w}d") for w in lookback_days),
+            _number(F.min(_AGE), "item_recency_days"),
+            _number(F.max(_AGE), "item_age_days"),
+            _number(F.sum("_prices").cast("double") / F.sum("_priced"), "item_mean_price"),
+            *_mean_rating("item"),
+        )
+        .where("item_recency_days is not null")
+    )
+    buyers = pairs.groupBy(c.ITEM_ID).agg(
+        *(F.count_if(F.col("pair_recency_days") <= w).alias(f"_buyers_{w}") for w in lookback_days)
+    )
+    joined = items.join(buyers, c.ITEM_ID, "left")
+    counts = [_number(F.coalesce(F.col(f"_buyers_{w}"), F.lit(0)), f"item_buyers_{w}d") for w in lookback_days]
+    return joined.select(c.ITEM_ID, *counts, *(name for name in items.columns if name != c.ITEM_ID))
+
+
+def _ratings() -> list[Column]:
+    from pyspark.sql import functions as F
+
+    return [_exact(F.col(_RATING_AT)["rating"]).alias("_ratings"), F.count(_RATING_AT).alias("_rated_items")]
+
+
+def _mean_rating(whose: str) -> list[Column]:
+    from pyspark.sql import functions as F
+
+    mean = F.sum("_ratings").cast("double") / F.nullif(F.sum("_rated_items"), F.lit(0))
+    return [_number(F.sum("_rated_items"), f"{whose}_rating_count"), _number(mean, f"{whose}_mean_rating")]
+
+
+def _exact(amount: Column) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.sum(amount.cast("decimal(20,4)"))
+
+
+def _number(column: Column, name: str) -> Column:
+    return column.cast("double").alias(name)
+
+
+def _sorted(frame: DataFrame, *keys: str) -> DataFrame:
+    """In one file and in order. The tables are as long as the pairs that met, which one task writes with ease."""
+    return frame.repartition(1).sortWithinPartitions(*keys)
