@@ -1,0 +1,206 @@
+"""The room where candidates are judged: choose one in validation, score it once on the holdout, ask the gates."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tasks import columns as c
+from tasks import tracking
+from tasks.contracts import (
+    Candidate,
+    Comparison,
+    DatasetRef,
+    Evaluation,
+    GateMode,
+    GateResult,
+    ModelVersion,
+    Outcome,
+    Split,
+    TaskKind,
+    Verdict,
+)  # fmt: skip
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.evaluation.gates import Context, Gate, MinimumMetric
+from tasks.evaluation.paired import Answers
+from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
+from tasks.models import SERVED
+from tasks.models.base import Examples, load_model, read_examples
+from tasks.storage import Storage, frame_writer
+
+CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+UNITS = "units"
+TOLD_CONFIDENCE, TOLD_RESAMPLES = 0.95, 2000  # of comparisons that no gate asked for
+
+
+def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
+    """The best by the primary metric on the validation window; ties go to the first, a NaN to nobody.
+
+    Raises
+    ------
+    NotEnoughData : no candidate has a number for the metric.
+    """
+    sign = 1.0 if get_metric(primary, task).greater_is_better else -1.0
+    measured = [one for one in candidates if math.isfinite(one.metrics.get(primary, math.nan))]
+    if not measured:
+        names = ", ".join(one.name for one in candidates) or "none"
+        raise NotEnoughData(f"no candidate has a validation {primary} to choose by; candidates: {names}")
+    return max(measured, key=lambda one: sign * one.metrics[primary])
+
+
+def baseline_of(gates: Sequence[Gate]) -> str | None:
+    """The candidate that a `minimum_metric` gate wants to be beaten; None where no gate names one.
+
+    Raises
+    ------
+    ConfigurationError : two gates name different ones.
+    """
+    named = {gate.over_baseline for gate in gates if isinstance(gate, MinimumMetric) and gate.over_baseline}
+    if len(named) > 1:
+        raise ConfigurationError(f"gates.checks: over_baseline must be the same in all gates; got {', '.join(sorted(named))}")
+    return next(iter(named), None)
+
+
+def evaluate(
+    use_case: str,
+    task: TaskKind,
+    candidates: Sequence[Candidate],
+    champion: ModelVersion | None,
+    split: Split,
+    metrics: tuple[str, ...],
+    baseline: str | None,
+    k: int,
+    exclude_seen: bool,
+    storage: Storage,
+) -> tuple[Evaluation, ...]:
+    """Score, once each and on the same holdout, the chosen candidate, the champion and the baseline, where there are any.
+
+    Each is loaded from its export, with its digest checked: what is judged is what would be served. The candidate is
+    chosen by the first of `metrics`.
+
+    Raises
+    ------
+    ModelError : an export is missing or is not the one that was trained.
+    NotEnoughData : the holdout has no label.
+    """
+    chosen = choose(candidates, metrics[0], task)
+    subjects = [(CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
+    if champion is not None:
+        subjects.append((CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
+    subjects += [
+        (BASELINE, one.name, one.model_uri, one.manifest_digest)
+        for one in candidates
+        if one.name == baseline and one.name != chosen.name
+    ]
+    examples = read_examples(storage, split.holdout)
+    partition = f"{split.as_of.isoformat()}.{{}}.{{}}"
+    evaluations = []
+    for subject, name, model_uri, digest in subjects:
+        measured, units = _score(
+            use_case, task, examples, model_uri, digest, metrics, k, exclude_seen, split.holdout,
+            partition.format(subject, name)[:100], storage,
+        )  # fmt: skip
+        evaluations.append(
+            Evaluation(subject=subject, name=name, model_uri=model_uri, holdout=split.holdout, metrics=measured, units=units)
+        )
+    return tuple(evaluations)
+
+
+def _score(
+    use_case: str, task: TaskKind, examples: Examples, model_uri: str, digest: str, metrics: tuple[str, ...], k: int,
+    exclude_seen: bool, holdout: DatasetRef, partition: str, storage: Storage,
+) -> tuple[dict[str, float], DatasetRef]:  # fmt: skip
+    """One model's metrics (those that are numbers), and the snapshot of its units and predictions."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
+        model, _ = load_model(tracking.download_native(model_uri, Path(folder)), digest, SERVED)
+    scored = score_model(model, examples, task, metrics, k, exclude_seen)
+    measured = {name: value for name, value in scored.metrics.items() if math.isfinite(value)}
+    units = storage.publish(
+        use_case=use_case,
+        layer=c.EVALUATION,
+        partition=partition,
+        tables={UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        inputs=[holdout],
+        facts={"model_uri": model_uri, "manifest_digest": digest, "metrics": measured, "k": k, "exclude_seen": exclude_seen},
+    )
+    return measured, units
+
+
+def judge(
+    use_case: str,
+    task: TaskKind,
+    candidate: Candidate,
+    evaluations: Sequence[Evaluation],
+    gates: Sequence[Gate],
+    mode: GateMode,
+    champion: ModelVersion | None,
+    seed: int,
+    storage: Storage,
+) -> Verdict:
+    """Ask every gate. It passes unless an enabled gate refuses; what dry_run gates say is only told.
+
+    Raises
+    ------
+    ConfigurationError : the mode is enabled and no gate is: nothing would be judged.
+    """
+    modes = [gate.mode or mode for gate in gates]
+    if mode is GateMode.ENABLED and GateMode.ENABLED not in modes:
+        raise ConfigurationError(
+            f"{use_case}: gates.mode is enabled but not one of {len(gates)} gates is: every challenger would pass. "
+            "Enable one, or say mode: disabled, which every report then shows"
+        )
+    answers = {one.subject: _read_answers(one, storage) for one in evaluations}
+    if CHALLENGER not in answers or (champion is not None) != (CHAMPION in answers):
+        raise ConfigurationError(
+            f"{use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
+            f"got {', '.join(answers) or 'none'}: run evaluate with the same champion"
+        )
+    context = Context(
+        task=task, candidate=candidate, challenger=answers[CHALLENGER], champion=answers.get(CHAMPION),
+        champion_version=champion.version if champion else None, baseline=answers.get(BASELINE), seed=seed,
+    )  # fmt: skip
+    results = [_ask(gate, its_mode, context) for gate, its_mode in zip(gates, modes, strict=True)]
+    comparisons = _compare_the_rest(context)
+    passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
+    return Verdict(
+        use_case=use_case, candidate=candidate, champion_version=context.champion_version, evaluations=tuple(evaluations),
+        comparisons=comparisons, gates=tuple(results), passed=passed, outcome=_outcome(comparisons),
+    )  # fmt: skip
+
+
+def _ask(gate: Gate, mode: GateMode, context: Context) -> GateResult:
+    result = gate.answer(True, "disabled") if mode is GateMode.DISABLED else gate.check(context)
+    return result.model_copy(update={"mode": mode})
+
+
+def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
+    """What the gates compared with the champion, then every other metric that can be, for the report."""
+    found = list(context.comparisons)
+    if context.champion is None:
+        return ()
+    compared = {one.metric for one in found}
+    both = [name for name in context.challenger.evaluation.metrics if name in context.champion.evaluation.metrics]
+    for name in both:
+        if name in compared or name == USER_COVERAGE or not get_metric(name, context.task).resamples:
+            continue
+        with suppress(NotEnoughData):  # no gate hangs on it
+            found.append(context.against(context.champion, name, confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES))
+    return tuple(found)
+
+
+def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:
+    """By the first gate that compared, else by the primary metric: it was evaluated first."""
+    return comparisons[0].outcome if comparisons else None
+
+
+def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
+    units = storage.read(evaluation.units, UNITS).sort_values(UNIT, ignore_index=True)
+    predictions = storage.read(evaluation.units, c.PREDICTIONS)
+    keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in predictions]
+    return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True))
+
+
+__all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "choose", "evaluate", "judge"]
