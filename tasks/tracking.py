@@ -31,6 +31,7 @@ def get_client() -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.mlflow_timeout_seconds))
     os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
@@ -93,8 +94,11 @@ class TrackedRun:
     def log_model(self, native: Path, wrapper: Path, inputs: Any, outputs: Any, params: Mapping[str, Any]) -> str:
         """Log an exported model with its signature; its `models:/m-...` address comes back.
 
-        The wrapper is a script (MLflow's "models from code"), so no pickle is written or read.
+        The wrapper is a script (MLflow's "models from code"), so no pickle is written or read. MLflow keeps the name of
+        the exported folder, and `download_native` asks for it by name: it must be `native`.
         """
+        if native.name != NATIVE:
+            raise ModelError(f"{native}: an exported model is logged from a folder named '{NATIVE}', so that it is found again")
         import mlflow
         from mlflow.models import infer_signature
 
@@ -157,15 +161,28 @@ def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> It
     client.set_terminated(tracked.run_id, status="FINISHED")
 
 
-def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
-    """A JSON artifact of a run."""
-    import json
+@contextmanager
+def reopen_run(run_id: str) -> Iterator[TrackedRun]:
+    """Add to a run that has ended, which stays ended."""
+    with told_if_down():
+        client = get_client()
+        yield TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
+
+
+def read_run_text(run_id: str, artifact_file: str) -> str:
+    """A text artifact of a run."""
     import tempfile
 
     with told_if_down(), tempfile.TemporaryDirectory() as folder:
-        path = get_client().download_artifacts(run_id, artifact_file, folder)
-        loaded: dict[str, Any] = json.loads(Path(path).read_text())
-        return loaded
+        return Path(get_client().download_artifacts(run_id, artifact_file, folder)).read_text()
+
+
+def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
+    """A JSON artifact of a run."""
+    import json
+
+    loaded: dict[str, Any] = json.loads(read_run_text(run_id, artifact_file))
+    return loaded
 
 
 def run_page(run_id: str, use_case: str) -> str:
@@ -173,6 +190,11 @@ def run_page(run_id: str, use_case: str) -> str:
     uri = get_settings().mlflow_tracking_uri
     with told_if_down():
         return f"{uri}/#/experiments/{get_experiment(get_client(), use_case)}/runs/{run_id}"
+
+
+def artifact_page(run_id: str, use_case: str, artifact_file: str) -> str:
+    """The address of a run's artifact in the MLflow UI."""
+    return f"{run_page(run_id, use_case)}/artifacts/{artifact_file}"
 
 
 def version_page(use_case: str, version: int) -> str:
@@ -185,18 +207,27 @@ def download_native(model_uri: str, folder: Path) -> Path:
     import mlflow
 
     with told_if_down():
-        get_client()
-        path = mlflow.artifacts.download_artifacts(artifact_uri=f"{model_uri}/artifacts/{NATIVE}", dst_path=str(folder))
+        # a path below models:/m-... is taken for a name and a version, so the model is asked where its files lie
+        location = get_client().get_logged_model(model_uri.removeprefix("models:/")).artifact_location
+        path = mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/artifacts/{NATIVE}", dst_path=str(folder))
     return Path(path)
 
 
 # the registry
 
 
-def register_version(
-    use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str
-) -> int:
-    """The version number of a logged model in the registry; made once, found again afterwards."""
+def find_version(use_case: str, run_id: str, model_uri: str, report_digest: str) -> int | None:
+    """The version that was registered for one judging of one logged model; None where there is none yet."""
+    with told_if_down():
+        for existing in get_client().search_model_versions(f"name='{use_case}'"):
+            tags = existing.tags
+            if existing.run_id == run_id and tags.get("model_uri") == model_uri and tags.get("report_digest") == report_digest:
+                return int(existing.version)
+    return None
+
+
+def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str) -> int:
+    """A new version number for a logged model, with its tags. Ask `find_version` first: this always makes one."""
     from mlflow.exceptions import MlflowException
 
     with told_if_down():
@@ -206,9 +237,6 @@ def register_version(
         except MlflowException as error:
             if "already exists" not in str(error).lower():
                 raise
-        for existing in client.search_model_versions(f"name='{use_case}'"):
-            if existing.run_id == run_id and existing.tags.get("model_uri") == model_uri:
-                return int(existing.version)
         version = client.create_model_version(
             use_case, source=model_uri, run_id=run_id, tags={**tags, "model_uri": model_uri}, description=description
         )

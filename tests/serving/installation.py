@@ -1,0 +1,67 @@
+"""A small real installation: MLflow's own SQL store, a ledger, a storage, and models that win the title at will."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tasks import columns as c
+from tasks import tracking
+from tasks.contracts import Action, DatasetRef, LedgerEntry, ServingTerms, TaskKind
+from tasks.ledger import Ledger
+from tasks.models.base import ServedModel, save_model
+from tasks.settings import get_settings
+from tasks.storage import Storage, frame_writer
+from tests.serving.tiny import tables
+
+WRAPPER = Path(__file__).with_name("tiny_wrapper.py")
+ROW_COLUMNS = ("mean radius", "mean texture")
+
+
+class Installation:
+    """What training, registry and features would have left behind, made through the same seams."""
+
+    def __init__(self, work: Path) -> None:
+        self.settings = get_settings()
+        self.ledger = Ledger(self.settings.ledger_url)
+        self.storage = Storage(self.settings.data_root)
+        self._work, self._count = work, 0
+
+    def register(
+        self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object
+    ) -> tuple[int, str]:
+        """Export, log and register a model; its version and digest."""
+        self._count += 1
+        native = self._work / f"export-{self._count}" / "native"
+        columns = ROW_COLUMNS if task.is_tabular else ()
+        document = {"use_case": use_case, "task": task, "k": 3, "row_columns": columns, **terms}
+        digest = save_model(model, native, ServingTerms.model_validate(document))
+        frame = pd.DataFrame({"x": [1.0]})
+        with tracking.start_run(use_case, f"run-{self._count}", f"key-{self._count}", {}) as run:
+            model_uri = run.log_model(native, WRAPPER, frame, frame, {})
+        return tracking.register_version(use_case, model_uri, run.run_id, {}, "a test's"), digest
+
+    def promote(self, use_case: str, version: int, digest: str, *, alias: bool = True) -> LedgerEntry:
+        """One entry in the ledger, and the alias."""
+        head = self.ledger.head(use_case)
+        entry = self.ledger.append(
+            use_case=use_case, action=Action.PROMOTE, version=version, expected_head=head, manifest_digest=digest,
+            data_digest="d" * 64, report_digest="e" * 64, code_version="test", actor="a tester", reason="it won",
+            dag_run="by hand",
+        )  # fmt: skip
+        if alias:
+            tracking.set_alias(use_case, tracking.CHAMPION, version)
+        return entry
+
+    def crown(self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object) -> LedgerEntry:
+        """Register and promote."""
+        return self.promote(use_case, *self.register(use_case, model, task, **terms))
+
+    def publish_features(self, use_case: str, day: str = "2011-01-01", **shape: object) -> DatasetRef:
+        return self.storage.publish(
+            use_case=use_case,
+            layer=c.FEATURES,
+            partition=day,
+            tables={name: frame_writer(frame) for name, frame in tables(**shape).items()},  # type: ignore[arg-type]
+        )

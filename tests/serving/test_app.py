@@ -1,0 +1,231 @@
+"""What the endpoint answers, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.middleware import LARGEST_BODY
+from tasks.contracts import TaskKind
+from tasks.prediction_log import PredictionLog
+from tests.serving.conftest import Serve, look
+from tests.serving.installation import Installation
+from tests.serving.tiny import TinyClassifier, TinyRanker, TinyRater
+
+JSON = {"content-type": "application/json"}
+
+
+def is_problem(response: object, status: int) -> dict[str, object]:
+    """The problem document of a response, after a look at its form."""
+    assert response.status_code == status, response.text  # type: ignore[attr-defined]
+    assert response.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
+    document: dict[str, object] = response.json()  # type: ignore[attr-defined]
+    assert document["status"] == status
+    assert {"type", "title", "status", "detail"} <= set(document)
+    assert len(response.content) < 10_000  # type: ignore[attr-defined]
+    return document
+
+
+@pytest.fixture
+def shop(installation: Installation, serve: Serve) -> TestClient:
+    """A recommender in service, version 1, mark 1."""
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        return client
+
+
+def test_recommends_to_a_known_user(shop: TestClient, installation: Installation) -> None:
+    answer = shop.get("/v1/shop/recommendations/u1").json()
+    assert [item["item_id"] for item in answer["items"]] == ["i4", "i3", "i2"]
+    assert [item["score"] for item in answer["items"]] == [1004.0, 1003.0, 1002.0]
+    assert [item["rank"] for item in answer["items"]] == [1, 2, 3]
+    assert answer["path"] == "model"
+    assert answer["model_version"] == 1
+    head = installation.ledger.head("shop")
+    newest = installation.storage.newest("shop", "features")
+    assert head is not None
+    assert newest is not None
+    assert answer["manifest_digest"] == head.manifest_digest
+    assert answer["features_version"] == newest.version
+
+
+def test_an_unknown_user_gets_what_is_popular(shop: TestClient) -> None:
+    answer = shop.get("/v1/shop/recommendations/never%20seen/slash%2Fed").json()
+    assert answer["path"] == "popular"
+    assert answer["user_id"] == "never seen/slash/ed"
+    assert len(answer["items"]) == 3
+
+
+def test_every_answer_is_in_the_log_as_it_was_given(shop: TestClient, installation: Installation) -> None:
+    one = shop.get("/v1/shop/recommendations/u1?k=2").json()
+    many = shop.post("/v1/shop/recommendations", json={"users": [f"u{n}" for n in range(20)], "k": 1}).json()
+    assert [r["user_id"] for r in many["recommendations"]] == [f"u{n}" for n in range(20)]
+    log = PredictionLog(installation.settings.predictions_root)
+    logged = {p.prediction_id: p for p in log.read("shop")}
+    assert set(logged) == {one["prediction_id"], *(r["prediction_id"] for r in many["recommendations"])}
+    found = logged[one["prediction_id"]]
+    assert (found.subject, found.items, found.scores) == ("u1", ("i4", "i3"), (1004.0, 1003.0))
+    assert (found.channel, found.model_version, found.path) == ("online", 1, "model")
+    assert found.manifest_digest == one["manifest_digest"]
+    assert found.features_version == one["features_version"]
+
+
+def test_an_answer_that_cannot_be_logged_is_withheld(shop: TestClient, installation: Installation) -> None:
+    root = installation.settings.predictions_root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.write_text("a file where the folder should be")
+    document = is_problem(shop.get("/v1/shop/recommendations/u1"), 503)
+    assert "prediction log cannot be written" in str(document["detail"])
+    assert "items" not in document
+    assert "titleholder_prediction_log_failures_total 1.0" in shop.get("/metrics").text
+    root.unlink()
+    assert shop.get("/v1/shop/recommendations/u1").status_code == 200
+
+
+def test_classifies_rows(installation: Installation, serve: Serve) -> None:
+    installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
+    with serve() as client:
+        rows = [{"mean radius": 0, "mean texture": 0}, {"mean texture": 100.0, "mean radius": 1.5}]
+        answer = client.post("/v1/tumours/predictions", json={"rows": rows, "row_ids": ["a", "b"]}).json()
+        assert [p["row_id"] for p in answer["predictions"]] == ["a", "b"]
+        assert answer["predictions"][0]["probability"] == 0.5
+        assert answer["predictions"][1]["probability"] > 0.999
+        assert answer["features_version"] == "request"
+        log = PredictionLog(installation.settings.predictions_root)
+        assert [(p.subject, p.scores) for p in log.read("tumours")][0] == ("a", (0.5,))
+
+        wrong = {"rows": [{"mean radius": 1.0, "colour": 2.0}]}
+        document = is_problem(client.post("/v1/tumours/predictions", json=wrong), 422)
+        assert "missing columns: mean texture" in json.dumps(document)
+        assert "unknown columns: colour" in json.dumps(document)
+        for value in ("NaN", "Infinity", "-Infinity", "1e999", "null", "true", '"1.0"', "1" + "0" * 400):
+            body = '{"rows": [{"mean radius": %s, "mean texture": 1.0}]}' % value  # noqa: UP031
+            document = is_problem(client.post("/v1/tumours/predictions", content=body, headers=JSON), 422)
+            assert "body.rows.0.mean radius" in json.dumps(document)
+        huge = {"rows": [{"mean radius": 1e308, "mean texture": 1e308}]}
+        document = is_problem(client.post("/v1/tumours/predictions", json=huge), 422)
+        assert "rows.0" in json.dumps(document)
+        is_problem(client.post("/v1/tumours/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 422)
+        is_problem(client.post("/v1/tumours/predictions", json={"rows": rows, "row_ids": ["one"]}), 422)
+        document = is_problem(client.get("/v1/tumours/recommendations/u1"), 409)
+        assert "/v1/tumours/predictions" in str(document["detail"])
+
+
+def test_rates_pairs(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("films")
+    installation.crown("films", TinyRater(3.5), TaskKind.RATING, exclude_seen=True)
+    with serve() as client:
+        pairs = [{"user_id": "u0", "item_id": "i1"}, {"user_id": "nobody", "item_id": "nothing"}]
+        answer = client.post("/v1/films/predictions", json={"pairs": pairs}).json()
+        assert [p["rating"] for p in answer["predictions"]] == [3.5, 3.5]
+        assert [p["user_id"] for p in answer["predictions"]] == ["u0", "nobody"]
+        assert "i0" not in json.dumps(client.get("/v1/films/recommendations/u0?k=100").json()["items"])
+        is_problem(client.post("/v1/films/predictions", json={"rows": [{"a": 1.0}]}), 422)
+
+
+def test_ranking_is_asked_at_its_own_address(shop: TestClient) -> None:
+    document = is_problem(shop.post("/v1/shop/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 409)
+    assert "/v1/shop/recommendations" in str(document["detail"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"users": []}', b'{"users": [1]}', b'{"users": [""]}',
+        b'{"users": ["\\ud800"]}', b'{"users": ["u1"], "k": NaN}', b'{"users": ["u1"], "k": Infinity}',
+        b'{"users": ["u1"], "k": 1e999}', b'{"users": ["u1"], "k": -1}', b'{"users": ["u1"], "k": 0}',
+        b'{"users": ["u1"], "k": 1000000000}', b'{"users": ["u1"], "k": 1.5}', b'{"users": ["u1"], "why": 1}',
+        b'{"users": ["u1"], "\\ud800": 1}', b'{"users": "u1"}', b"[" * 100_000, b'{"k": ' + b"9" * 5000 + b"}",
+        b'{"users": ["' + b"x" * 300 + b'"]}', json.dumps({"users": ["u"] * 1001}).encode(),
+        json.dumps({"users": ["u"] * 1000, "k": 1000}).encode(),
+    ],
+)  # fmt: skip
+def test_odd_bodies_are_refused_and_not_sent_back(shop: TestClient, installation: Installation, body: bytes) -> None:
+    response = shop.post("/v1/shop/recommendations", content=body, headers=JSON)
+    assert 400 <= response.status_code < 500
+    is_problem(response, response.status_code)
+    assert not list(PredictionLog(installation.settings.predictions_root).read("shop"))
+
+
+@pytest.mark.parametrize("k", ["-1", "0", "1000000000", "NaN", "1.5", "x", ""])
+def test_odd_k_is_refused(shop: TestClient, k: str) -> None:
+    document = is_problem(shop.get(f"/v1/shop/recommendations/u1?k={k}"), 422)
+    assert "query.k" in json.dumps(document)
+
+
+def test_a_large_bad_body_does_not_come_back(shop: TestClient) -> None:
+    text = "x" * (LARGEST_BODY - 100)
+    response = shop.post("/v1/shop/recommendations", json={"users": text})
+    is_problem(response, 422)
+    is_problem(shop.post("/v1/shop/recommendations", json={text: 1}), 422)
+
+
+def test_bodies_above_the_limit_are_refused(shop: TestClient) -> None:
+    is_problem(shop.post("/v1/shop/recommendations", content=b"x" * (LARGEST_BODY + 1), headers=JSON), 413)
+    chunks = (b"x" * 65536 for _ in range(17))  # no Content-Length
+    is_problem(shop.post("/v1/shop/recommendations", content=chunks, headers=JSON), 413)
+    assert 'route="/v1/{use_case}/recommendations",status="413"' in shop.get("/metrics").text
+
+
+def test_addresses_that_are_not_there(shop: TestClient) -> None:
+    document = is_problem(shop.get("/v1/shoes/recommendations/u1"), 404)
+    assert "there are: shop" in str(document["detail"])
+    is_problem(shop.get("/v1/%ED%A0%80<script>/model"), 404)
+    is_problem(shop.get("/nowhere"), 404)
+    is_problem(shop.delete("/v1/shop/model"), 405)
+
+
+def test_tells_who_answers_and_by_whose_word(shop: TestClient, installation: Installation) -> None:
+    model = shop.get("/v1/shop/model").json()
+    head = installation.ledger.head("shop")
+    assert head is not None
+    assert (model["version"], model["kind"], model["by"], model["sequence"]) == (1, "tiny_ranker", "a tester", 1)
+    assert model["manifest_digest"] == head.manifest_digest
+    assert model["data_digest"] == "d" * 64
+    assert model["since"].startswith(head.at.isoformat()[:19])
+    assert shop.get("/v1/use-cases").json()["use_cases"][0]["use_case"] == "shop"
+    page = shop.get("/").text
+    assert "shop" in page
+    assert "tiny_ranker" in page
+    assert "http" not in page  # nothing is fetched from elsewhere
+
+
+def test_readiness_before_and_after_the_first_champion(installation: Installation, serve: Serve) -> None:
+    with serve() as client:
+        assert client.get("/healthz").status_code == 200
+        unready = client.get("/readyz")
+        assert unready.status_code == 503
+        assert "no use case has a champion yet" in unready.json()["reason"]
+        is_problem(client.get("/v1/shop/model"), 404)
+        installation.crown("shop", TinyRanker(1.0))
+        look(client)  # there are no features yet
+        unready = client.get("/readyz")
+        assert unready.status_code == 503
+        assert "shop.features" in unready.json()["use_cases"]["shop"]["last_error"]
+        is_problem(client.get("/v1/shop/model"), 503)
+        installation.publish_features("shop")
+        look(client)
+        ready = client.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["use_cases"]["shop"]["current"]
+
+
+def test_counts_what_it_answers(shop: TestClient) -> None:
+    shop.get("/v1/shop/recommendations/u1")
+    shop.get("/v1/shop/recommendations/nobody")
+    text = shop.get("/metrics").text
+    assert 'titleholder_predictions_total{path="model",use_case="shop"} 1.0' in text
+    assert 'titleholder_predictions_total{path="popular",use_case="shop"} 1.0' in text
+    route = 'route="/v1/{use_case}/recommendations/{user_id:path}"'
+    assert f'titleholder_requests_total{{{route},status="200"}} 2.0' in text
+    assert 'titleholder_model_version{use_case="shop"} 1.0' in text
+
+
+def test_openapi_has_examples(shop: TestClient, tmp_path: Path) -> None:
+    document = shop.get("/openapi.json").json()
+    assert {"/v1/{use_case}/predictions", "/v1/{use_case}/recommendations", "/readyz"} <= set(document["paths"])
+    assert document["components"]["schemas"]["RecommendationsRequest"]["examples"]

@@ -1,0 +1,222 @@
+"""The real process under load: swaps that nobody notices, and a log that outlives a kill."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.installation import Installation
+from tests.serving.tiny import TinyRanker
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Process:
+    """A running endpoint."""
+
+    popen: subprocess.Popen[bytes]
+    port: int
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path)
+
+
+def ask(connection: http.client.HTTPConnection, method: str, path: str, document: object = None) -> tuple[int, Any]:
+    """Status and JSON of one request."""
+    body = None if document is None else json.dumps(document)
+    connection.request(method, path, body, {"content-type": "application/json"} if body else {})
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
+
+
+@contextmanager
+def started(installation: Installation, log: Path) -> Iterator[Process]:
+    """uvicorn in a process of its own, until it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
+    command = [
+        sys.executable, "-m", "uvicorn", "--factory", "tests.serving.tiny:create_tiny_app", "--host", "127.0.0.1",
+        "--port", str(port), "--no-access-log",
+    ]  # fmt: skip
+    with log.open("wb") as stream:
+        popen = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+    process = Process(popen, port)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                if process.get("/readyz")[0] == 200:
+                    break
+            except OSError:
+                pass
+            assert popen.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield process
+    finally:
+        popen.kill()
+        popen.wait(10)
+
+
+@dataclass
+class Client(threading.Thread):
+    """Asks without pause on one connection, and keeps what was acknowledged and what went wrong."""
+
+    port: int
+    stop: threading.Event
+    many: bool
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+
+    __hash__ = threading.Thread.__hash__
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        while not self.stop.is_set():
+            try:
+                if self.many:
+                    users = {"users": [f"u{n}" for n in range(30)], "k": 3}
+                    status, answer = ask(connection, "POST", "/v1/shop/recommendations", users)
+                else:
+                    status, answer = ask(connection, "GET", "/v1/shop/recommendations/u1?k=3")
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.failures.append(repr(error))
+                return
+            if status == 200:
+                self.answers.append(answer)
+            else:
+                self.failures.append(f"{status}: {answer}")
+
+
+def load(port: int, clients: int) -> tuple[list[Client], threading.Event]:
+    stop = threading.Event()
+    running = [Client(port, stop, many=bool(n % 2)) for n in range(clients)]
+    for client in running:
+        client.start()
+    return running, stop
+
+
+def lists_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The recommendations in an answer, of one user or of many."""
+    return answer["recommendations"] if "recommendations" in answer else [answer]
+
+
+def await_service(process: Process, key: str, value: object) -> None:
+    deadline = time.monotonic() + 30
+    while process.get("/v1/shop/model")[1][key] != value:
+        assert time.monotonic() < deadline, process.get("/readyz")
+        time.sleep(0.05)
+
+
+def test_five_swaps_under_load_drop_and_mix_nothing(installation: Installation, tmp_path: Path) -> None:
+    marks = {installation.publish_features("shop", prefix="a").version: "a"}
+    installation.crown("shop", TinyRanker(1.0))
+    waiting = [installation.register("shop", TinyRanker(float(version))) for version in (2, 3, 4, 5)]
+    digests = {1: installation.ledger.head("shop").manifest_digest, **dict(waiting)}  # type: ignore[union-attr]
+    with started(installation, tmp_path / "endpoint.log") as process:
+        clients, stop = load(process.port, 6)
+        time.sleep(0.5)
+        for place, (version, digest) in enumerate(waiting):
+            installation.promote("shop", version, digest, alias=False)
+            await_service(process, "version", version)
+            if place == 1:  # the fifth swap: newer features
+                newer = installation.publish_features("shop", day="2011-01-02", prefix="b").version
+                marks[newer] = "b"
+                await_service(process, "features_version", newer)
+            time.sleep(0.3)
+        stop.set()
+        for client in clients:
+            client.join(15)
+        assert [failure for client in clients for failure in client.failures] == []
+        answers = [answer for client in clients for answer in client.answers]
+        assert {answer["model_version"] for answer in answers} == {1, 2, 3, 4, 5}
+        assert {answer["features_version"] for answer in answers} == set(marks)
+        for answer in answers:
+            assert answer["manifest_digest"] == digests[answer["model_version"]]
+            for given in lists_of(answer):
+                assert {item["score"] // 1000 for item in given["items"]} == {answer["model_version"]}
+                assert {item["item_id"][0] for item in given["items"]} == {marks[answer["features_version"]]}
+        for client in clients:  # one client never goes back to an older model
+            versions = [answer["model_version"] for answer in client.answers]
+            assert versions == sorted(versions)
+        asked = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        assert process.popen.wait(10) in {0, -signal.SIGTERM}
+        assert time.monotonic() - asked < 5
+
+
+def test_the_log_holds_what_was_acknowledged_after_a_kill(installation: Installation, tmp_path: Path) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with started(installation, tmp_path / "endpoint.log") as process:
+        clients, _ = load(process.port, 6)
+        time.sleep(1.5)
+        process.popen.kill()
+        process.popen.wait(10)
+        for client in clients:
+            client.join(15)
+    assert all(len(client.failures) == 1 for client in clients), "the kill reached every client"
+    acknowledged = {r["prediction_id"]: r for client in clients for a in client.answers for r in lists_of(a)}
+    lines = [
+        line
+        for path in (installation.settings.predictions_root / "shop" / "online").glob("*.jsonl")
+        for line in path.read_bytes().split(b"\n")
+    ]
+    logged: dict[str, Any] = {}
+    for line in lines:  # read without our own reader
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue  # torn by the kill, or the end
+        assert document["prediction_id"] not in logged
+        logged[document["prediction_id"]] = document
+    assert len(acknowledged) > 100
+    assert set(acknowledged) <= set(logged)
+    for prediction_id, given in acknowledged.items():
+        assert logged[prediction_id]["subject"] == given["user_id"]
+        assert logged[prediction_id]["items"] == [item["item_id"] for item in given["items"]]
+        assert logged[prediction_id]["scores"] == [item["score"] for item in given["items"]]
+    in_flight = sum(30 if client.many else 1 for client in clients)
+    assert len(set(logged) - set(acknowledged)) <= in_flight, "logged, but the answer was cut off by the kill"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_of_100_mb_is_refused_without_being_kept(installation: Installation, tmp_path: Path, announced: bool) -> None:
+    import psutil
+
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with started(installation, tmp_path / "endpoint.log") as process:
+        before = psutil.Process(process.popen.pid).memory_info().rss
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=30)
+        chunk = b"x" * 65536
+        chunks = (chunk for _ in range(100 * 2**20 // len(chunk)))
+        headers = {"content-type": "application/json"}
+        if announced:
+            headers["content-length"] = str(100 * 2**20)
+        connection.request("POST", "/v1/shop/recommendations", chunks, headers, encode_chunked=not announced)
+        response = connection.getresponse()
+        assert response.status == 413
+        assert json.loads(response.read())["title"]
+        assert psutil.Process(process.popen.pid).memory_info().rss - before < 30 * 2**20
+        assert process.get("/v1/shop/recommendations/u1")[0] == 200

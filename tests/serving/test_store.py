@@ -1,0 +1,196 @@
+"""What comes into service, and what must not."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import tracking
+from tasks.contracts import TaskKind
+from tasks.models import champion
+from tasks.settings import get_settings
+from tests.serving.conftest import Serve, look, store_of
+from tests.serving.installation import Installation
+from tests.serving.tiny import Mute, TinyClassifier, TinyRanker
+
+
+def served_mark(client: Any) -> float:
+    """The mark of the model that answers."""
+    return float(client.get("/v1/shop/recommendations/u1?k=1").json()["items"][0]["score"]) // 1000
+
+
+def test_follows_promotions_and_features(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        installation.crown("shop", TinyRanker(2.0))
+        assert served_mark(client) == 1
+        look(client)
+        assert served_mark(client) == 2
+        newer = installation.publish_features("shop", day="2011-01-02", prefix="n")
+        look(client)
+        answer = client.get("/v1/shop/recommendations/u1").json()
+        assert answer["features_version"] == newer.version
+        assert answer["items"][0]["item_id"].startswith("n")
+        assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
+        look(client)  # nothing new: nothing happens
+        assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
+
+
+def test_a_rollback_needs_no_download(installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation.publish_features("shop")
+    first = installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        installation.crown("shop", TinyRanker(2.0))
+        look(client)
+        entry = installation.promote("shop", first.version, first.manifest_digest)
+        monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        get_settings.cache_clear()
+        look(client)
+        assert served_mark(client) == 1
+        assert client.get("/v1/shop/model").json()["sequence"] == entry.sequence == 3
+
+
+def test_a_forged_digest_leaves_the_old_model(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        version, digest = installation.register("shop", TinyRanker(2.0))
+        installation.promote("shop", version, "f" * 64)
+        look(client)
+        assert served_mark(client) == 1
+        ready = client.get("/readyz")
+        assert ready.status_code == 200  # it answers, and says that it is behind
+        seat = ready.json()["use_cases"]["shop"]
+        assert (seat["version"], seat["champion_version"], seat["current"]) == (1, 2, False)
+        assert "manifest" in seat["last_error"]
+        assert "older bundle: shop" in ready.json()["reason"]
+        assert 'titleholder_swap_failures_total{use_case="shop"} 1.0' in client.get("/metrics").text
+        look(client)  # its pause is not over
+        assert 'titleholder_swap_failures_total{use_case="shop"} 1.0' in client.get("/metrics").text
+        store_of(client).seats["shop"].retry_at = 0.0
+        look(client)
+        assert 'titleholder_swap_failures_total{use_case="shop"} 2.0' in client.get("/metrics").text
+        installation.promote("shop", version, digest)  # the honest digest: another target, tried at once
+        look(client)
+        assert served_mark(client) == 2
+        assert client.get("/readyz").json()["use_cases"]["shop"]["last_error"] == ""
+
+
+def test_altered_files_leave_the_old_model(installation: Installation, serve: Serve, tmp_path: Path) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        version, digest = installation.register("shop", TinyRanker(2.0))
+        arrays = max(tmp_path.glob("mlruns/**/native*/arrays.npz"), key=lambda path: path.stat().st_mtime_ns)
+        arrays.write_bytes(arrays.read_bytes()[:-1] + b"!")
+        installation.promote("shop", version, digest)
+        look(client)
+        assert served_mark(client) == 1
+        assert "does not match the digest" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
+
+
+def test_another_use_cases_model_is_refused(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        installation.crown("shop", TinyRanker(2.0), use_case="elsewhere")
+        look(client)
+        assert served_mark(client) == 1
+        assert "exported for 'elsewhere'" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
+
+
+def test_a_model_without_finite_answers_does_not_come_into_service(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        installation.crown("shop", Mute(2.0))
+        look(client)
+        assert served_mark(client) == 1
+        assert "first answer" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
+    installation.crown("tumours", TinyClassifier(float("nan")), TaskKind.CLASSIFICATION)
+    with serve() as client:
+        assert "no probability" in client.get("/readyz").json()["use_cases"]["tumours"]["last_error"]
+
+
+def test_broken_features_leave_the_old_ones(installation: Installation, serve: Serve) -> None:
+    first = installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        broken = installation.publish_features("shop", day="2011-01-02", prefix="n")
+        for path in installation.storage.table(broken, "items").glob("*.parquet"):
+            path.write_bytes(b"PAR1")
+        look(client)
+        assert client.get("/v1/shop/recommendations/u1").json()["features_version"] == first.version
+        assert not client.get("/readyz").json()["use_cases"]["shop"]["current"]
+
+
+def test_keeps_answering_without_mlflow_and_without_ledger(
+    installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        version, digest = installation.register("shop", TinyRanker(2.0))
+        installation.promote("shop", version, digest)
+        up = installation.settings.mlflow_tracking_uri
+        monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        get_settings.cache_clear()
+        look(client)
+        store_of(client).compare_aliases()
+        assert served_mark(client) == 1
+        seat = client.get("/readyz").json()["use_cases"]["shop"]
+        assert "does not answer" in seat["last_error"]
+        assert seat["alias"].startswith("unknown")
+        monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", up)
+        get_settings.cache_clear()
+        store_of(client).seats["shop"].retry_at = 0.0
+        look(client)
+        assert served_mark(client) == 2
+
+        class Gone:
+            def use_cases(self) -> list[str]:
+                raise OSError("the database is gone")
+
+        store_of(client)._ledger = Gone()  # type: ignore[assignment]
+        look(client)
+        assert served_mark(client) == 2
+        assert "the database is gone" in client.get("/readyz").json()["reason"]
+
+
+def test_an_alias_that_disagrees_is_told(installation: Installation, serve: Serve) -> None:
+    installation.publish_features("shop")
+    first = installation.crown("shop", TinyRanker(1.0))
+    with serve() as client:
+        store_of(client).compare_aliases()
+        assert client.get("/readyz").json()["use_cases"]["shop"]["alias"] == "agrees"
+        assert 'titleholder_alias_disagrees{use_case="shop"} 0.0' in client.get("/metrics").text
+        version, _ = installation.register("shop", TinyRanker(2.0))
+        tracking.set_alias("shop", tracking.CHAMPION, version)  # by somebody's hand, past the ledger
+        look(client)
+        store_of(client).compare_aliases()
+        assert served_mark(client) == 1 == first.version
+        assert "disagrees" in client.get("/readyz").json()["use_cases"]["shop"]["alias"]
+        assert 'titleholder_alias_disagrees{use_case="shop"} 1.0' in client.get("/metrics").text
+
+
+def test_model_files_pass_through_a_private_folder_that_is_gone_afterwards(
+    installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Path, int]] = []
+
+    def watching(folder: Path, *rest: Any) -> Any:
+        seen.append((folder, stat.S_IMODE(folder.parent.stat().st_mode)))
+        return load(folder, *rest)
+
+    load = champion.load_model
+    monkeypatch.setattr(champion, "load_model", watching)
+    installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
+    with serve() as client:
+        assert client.get("/readyz").status_code == 200
+    [(folder, mode)] = seen
+    assert mode == 0o700
+    assert not folder.exists()

@@ -1,0 +1,83 @@
+"""Models whose answers tell who made them, so that a mixed answer cannot hide. Also the app factory of the real process."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
+from serving.app import create_app
+from tasks import columns as c
+from tasks.models.base import FeatureTables, Floats, ServedModel
+
+
+class Marked(ServedModel):
+    """Holds one number, its mark, that shows in every answer."""
+
+    def __init__(self, mark: float) -> None:
+        self.mark = mark
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {}, {"mark": np.array([self.mark])}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        return cls(float(arrays["mark"][0]))
+
+
+class TinyRanker(Marked):
+    """Scores are `1000 * mark + place`, so that the last item is best; an unknown user gets the popular path."""
+
+    kind: ClassVar[str] = "tiny_ranker"
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        known = user_id in features.user_row
+        return 1000.0 * self.mark + np.arange(len(features.item_ids), dtype=np.float64), "model" if known else "popular"
+
+
+class TinyRater(TinyRanker):
+    """Every rating is the mark."""
+
+    kind: ClassVar[str] = "tiny_rater"
+
+    def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
+        return np.full(len(pairs), self.mark)
+
+
+class TinyClassifier(Marked):
+    """The logistic curve of the sum of a row and the mark."""
+
+    kind: ClassVar[str] = "tiny_classifier"
+
+    def predict_rows(self, rows: pd.DataFrame) -> Floats:
+        sums = rows.to_numpy(dtype=np.float64).sum(axis=1)
+        return np.asarray(1.0 / (1.0 + np.exp(-(sums + self.mark))) + 0.0 * sums)  # NaN where the sum is infinite
+
+
+class Mute(Marked):
+    """Gives no finite score: must never come into service."""
+
+    kind: ClassVar[str] = "mute"
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        return np.full(len(features.item_ids), np.nan), "model"
+
+
+KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute)}
+
+
+def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.DataFrame]:
+    """Features of `users` users named u0, u1, ...; user u0 met item 0."""
+    return {
+        c.USERS: pd.DataFrame({c.USER_ID: [f"u{n}" for n in range(users)]}),
+        c.ITEMS: pd.DataFrame({c.ITEM_ID: [f"{prefix}{n}" for n in range(items)]}),
+        c.PAIRS: pd.DataFrame({c.USER_ID: ["u0"], c.ITEM_ID: [f"{prefix}0"]}),
+    }
+
+
+def create_tiny_app() -> FastAPI:
+    """For uvicorn --factory."""
+    return create_app(kinds=KINDS)
