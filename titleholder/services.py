@@ -88,6 +88,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "PYSPARK_PYTHON": sys.executable,
+        "SPT_NOENV": "1",  # Airflow renames its processes; their environment must stay readable, it tells whose they are
         "OMP_NUM_THREADS": "1",  # sums in the same order on every run
         "OPENBLAS_NUM_THREADS": "1",
         "AIRFLOW_HOME": str(home / "airflow"),

@@ -1,0 +1,147 @@
+"""The DAGs as Airflow sees them."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.settings import ROOT
+from tasks.use_case import list_use_cases
+from tests.dags.conftest import parse_dags
+
+STEPS = ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")
+FOLDER = ROOT / "conf" / "use_cases"
+
+
+def test_every_use_case_has_its_six_dags(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert set(parsed["dags"]) == {f"{name}.{step}" for name in list_use_cases(FOLDER) for step in STEPS}
+
+
+def test_parsing_pulls_in_nothing_heavy(parsed: dict[str, Any]) -> None:
+    assert parsed["heavy"] == []
+
+
+def test_heavy_imports_would_be_noticed(tmp_path: Path) -> None:
+    """The broken twin: a DAG file that imports pandas at its top is seen."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "heavy.py").write_text("import pandas\nfrom airflow.sdk import DAG\nwith DAG('heavy'):\n    pass\n")
+    probe = parse_dags(tmp_path, AIRFLOW__CORE__DAGS_FOLDER=str(dags), PYTHONPATH=str(ROOT))
+    assert probe["heavy"] == [], "the probe parses the project's folder, whatever the setting says"
+    import subprocess
+    import sys
+
+    from tests.dags.conftest import PROBE
+
+    done = subprocess.run([sys.executable, "-c", PROBE, str(dags)], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert '"heavy": ["pandas"' in done.stdout
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_dag_is_documented_tagged_and_tried_again(parsed: dict[str, Any], step: str) -> None:
+    for name in list_use_cases(FOLDER):
+        dag = parsed["dags"][f"{name}.{step}"]
+        assert {"titleholder", name, step} <= set(dag["tags"])
+        assert len(dag["doc"]) > 200
+        assert dag["max_active_runs"] == 1
+        assert all(retries >= 2 for retries, _ in dag["tasks"].values())
+
+
+def test_assets_tie_the_dags_into_a_loop(parsed: dict[str, Any]) -> None:
+    for name in list_use_cases(FOLDER):
+        dags = {step: parsed["dags"][f"{name}.{step}"] for step in STEPS}
+        assert dags["features"]["outlets"] == [f"{name}.features"]
+        assert dags["monitoring"]["assets"] == [f"{name}.features"]
+        assert dags["monitoring"]["outlets"] == [f"{name}.retrain_request"]
+        assert dags["training"]["assets"] == [f"{name}.retrain_request"]
+        assert dags["training"]["outlets"] == [f"{name}.challenger"]
+        assert dags["promotion"]["assets"] == [f"{name}.challenger"]
+        assert dags["promotion"]["outlets"] == dags["rollback"]["outlets"] == [f"{name}.champion"]
+        assert dags["batch_scoring"]["assets"] == [f"{name}.champion", f"{name}.features"]
+        assert dags["rollback"]["assets"] == []
+
+
+def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
+    assert parsed["dags"]["purchase_propensity.training"]["mapped"] == ["train"]
+
+
+def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
+    form = parsed["dags"]["purchase_propensity.training"]["params"]
+    assert form["candidates"]["items"]["enum"] == ["popularity", "als", "propensity_regression"]
+    assert form["as_of"]["format"] == "date"
+    assert parsed["dags"]["purchase_propensity.rollback"]["params"]["reason"]["minLength"] == 1
+
+
+def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:
+    cases = tmp_path / "use_cases"
+    shutil.copytree(FOLDER, cases)
+    text = (cases / "breast_cancer.yaml").read_text()
+    (cases / "breast_cancer.yaml").write_text(text.replace("candidates:", "kandidates:"))
+    parsed = parse_dags(tmp_path, TITLEHOLDER_USE_CASES=str(cases))
+    assert {dag.split(".")[0] for dag in parsed["dags"]} == {"movie_rating", "purchase_propensity"}
+    (path, message), *others = parsed["errors"].items()
+    assert not others
+    assert path.endswith("broken_use_cases.py")
+    assert "breast_cancer.yaml.kandidates: unknown key" in message
+    assert "candidates" in message
+
+
+def test_no_schedule_where_the_machine_runs_nothing_by_the_clock(parsed: dict[str, Any], tmp_path: Path) -> None:
+    assert "Cron" in parsed["dags"]["purchase_propensity.features"]["timetable"]
+    silent = parse_dags(tmp_path, TITLEHOLDER_SCHEDULES="off")
+    assert silent["dags"]["purchase_propensity.features"]["timetable"] == "NullTimetable"
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("params", "interval", "expected"),
+    [
+        ({"window_start": "2011-01-01", "window_end": "2011-01-08"}, None, "2011-01-01..2011-01-08"),
+        ({}, (datetime(2011, 1, 1, tzinfo=UTC), datetime(2011, 1, 2, tzinfo=UTC)), "2011-01-01..2011-01-02"),
+        (
+            {"window_start": "2011-01-01", "window_end": "2011-01-08"},
+            (datetime(2012, 1, 1, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC)),
+            "2011-01-01..2011-01-08",
+        ),
+        ({"window_start": "2011-01-01"}, None, "belong together"),
+        ({"window_start": "2011-01-08", "window_end": "2011-01-08"}, None, "exclusive"),
+        ({"window_start": "8.1.2011", "window_end": "2011-01-08"}, None, "YYYY-MM-DD"),
+        ({}, None, "state window_start and window_end"),
+    ],
+)
+def test_the_window_comes_from_the_form_then_from_the_run(
+    params: dict[str, str], interval: tuple[datetime, datetime] | None, expected: str
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.defaults import window_of_run
+
+    context = {"params": params}
+    if interval:
+        context |= {"data_interval_start": interval[0], "data_interval_end": interval[1]}  # type: ignore[dict-item]
+    if ".." in expected:
+        assert window_of_run(context).label == expected
+        assert isinstance(window_of_run(context).start, date)
+    else:
+        with pytest.raises(AirflowFailException, match=expected):
+            window_of_run(context)
+
+
+def test_only_what_can_pass_by_itself_is_tried_again() -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.defaults import told_plainly
+    from tasks.errors import ServiceUnavailable, ValidationFailed
+
+    with pytest.raises(AirflowFailException, match="too many"), told_plainly():
+        raise ValidationFailed("too many rows")
+    with pytest.raises(ServiceUnavailable), told_plainly():
+        raise ServiceUnavailable("MLflow is down")
