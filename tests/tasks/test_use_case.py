@@ -1,0 +1,118 @@
+"""The front door: what is wrong in a use-case file is told by file, field, what is allowed and what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.contracts import GateMode
+from tasks.errors import ConfigurationError
+from tasks.settings import ROOT, get_settings
+from tasks.use_case import list_use_cases, load_use_case, parse_use_case
+
+FOLDER = ROOT / "conf" / "use_cases"
+TEXT = (FOLDER / "purchase_propensity.yaml").read_text()
+
+
+def changed(**changes: Any) -> str:
+    document = yaml.safe_load(TEXT)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = document
+        for parent in parents:
+            place = place[int(parent)] if parent.isdigit() else place[parent]
+        place[last] = value
+    return yaml.safe_dump(document)
+
+
+@pytest.mark.parametrize("name", list_use_cases(FOLDER))
+def test_the_shipped_use_cases_are_guarded(name: str) -> None:
+    case = load_use_case(name, FOLDER)
+    assert case.gates.mode is GateMode.ENABLED
+    assert {"prediction_sanity", "minimum_metric", "beats_champion"} <= {gate.kind for gate in case.gates.checks}
+    assert case.drift.checks
+    assert (get_settings().expectations / f"{case.validation.suite}.yaml").is_file()
+
+
+def test_gates_and_review_are_on_unless_somebody_writes_otherwise() -> None:
+    document = yaml.safe_load(TEXT)
+    del document["gates"]["mode"], document["review"]
+    case = parse_use_case(yaml.safe_dump(document), "x.yaml")
+    assert case.gates.mode is GateMode.ENABLED
+    assert case.review.by == "person"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (changed(surce={"kind": "invoice_files"}), ["x.yaml.surce: unknown key", "allowed here", "source"]),
+        (changed(source__kind="invoices"), ["source.kind", "'invoices'", "invoice_files", "movielens"]),
+        (changed(source__glob="*.csv"), ["source.glob: unknown key", "path"]),
+        (changed(candidates__1__factors=0), ["candidates[1].factors", "greater than", "got 0"]),
+        (changed(candidates__1__factor=8), ["candidates[1].factor: unknown key", "factors"]),
+        (changed(candidates__1__kind="alss"), ["candidates[1].kind", "'alss'", "popularity"]),
+        (changed(candidates=[{"kind": "logistic_regression"}]), ["logistic_regression", "classification", "propensity"]),
+        (changed(candidates=[{"kind": "popularity"}, {"kind": "popularity"}]), ["distinct names"]),
+        (changed(candidates=[]), ["candidates", "at least 1"]),
+        (changed(gates__checks__0__kind="beats"), ["gates.checks[0].kind", "beats_champion"]),
+        (changed(gates__mode="off"), ["gates.mode", "enabled", "'off'"]),
+        (changed(drift__checks__0__threshold="high"), ["drift.checks[0].threshold", "'high'"]),
+        (changed(drift__retrain_when={"violations": 4, "of_last": 3}), ["violations (4)", "of_last (3)"]),
+        (changed(metrics__primary="ndcg"), ["ndcg", "ndcg_at_10"]),
+        (changed(metrics__primary="rmse"), ["rmse", "propensity"]),
+        (changed(validation__tolerance=1.5), ["validation.tolerance", "1.5"]),
+        (changed(name="shop/../../etc"), ["name", "shop/../../etc"]),
+        (changed(start_date="the first of May"), ["start_date", "the first of May"]),
+        (changed(split={"kind": "stratified"}), ["stratified", "classification"]),
+        ("- a list\n", ["a mapping", "list"]),
+        ("a: [unclosed", ["not YAML"]),
+        ("", ["a mapping", "NoneType"]),
+        (changed(review__by="nobody"), ["review.by", "auto", "'nobody'"]),
+        (changed(features__lookback_days="all"), ["features.lookback_days", "'all'"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told(text: str, told: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_use_case(text, "x.yaml")
+    for word in ["x.yaml", *told]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../secrets", "a/b", "a.b", "", "Shop", "1st", "x" * 64, "shöp"])
+def test_a_name_is_a_name(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="small letters"):
+        load_use_case(name, FOLDER)
+
+
+def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there are: breast_cancer, movie_rating, purchase_propensity"):
+        load_use_case("shop", FOLDER)
+    (tmp_path / "shop.yaml").write_text(TEXT)
+    with pytest.raises(ConfigurationError, match="must be the file's own name 'shop'"):
+        load_use_case("shop", tmp_path)
+    with pytest.raises(ConfigurationError, match="no folder"):
+        list_use_cases(tmp_path / "absent")
+
+
+def test_yaml_tags_run_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not YAML"):
+        parse_use_case(f"name: !!python/object/apply:os.system ['touch {tmp_path}/ran']", "x.yaml")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_machine_says_where_its_data_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    case = parse_use_case(TEXT, "purchase_propensity.yaml")
+    assert case.source_path == get_settings().home / "sources" / "purchase_propensity"
+    monkeypatch.setenv("TITLEHOLDER_SOURCE_PATHS", f'{{"purchase_propensity": "{tmp_path}"}}')
+    get_settings.cache_clear()
+    assert case.source_path == tmp_path
+
+
+def test_a_wrong_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_POLL_SECONDS", "soon")
+    get_settings.cache_clear()
+    with pytest.raises(ConfigurationError, match=r"TITLEHOLDER_ENDPOINT_POLL_SECONDS.*got 'soon'"):
+        get_settings()
