@@ -135,13 +135,13 @@ def text(name: str) -> Column:
     """A cell without blanks around it; null where nothing is left."""
     from pyspark.sql import functions as F
 
-    return F.nullif(F.trim(F.col(f"`{name}`")), F.lit(""))
+    return F.nullif(F.btrim(F.col(f"`{name}`"), F.lit(" \t\r\n")), F.lit(""))
 
 
 def number(name: str) -> Column:
     """A cell as a finite double; null where it is none. (Java would also take 6d, NaN and Infinity for numbers.)"""
     from pyspark.sql import functions as F
 
-    cell = F.trim(F.col(f"`{name}`"))
+    cell = text(name)
     value = F.when(cell.rlike(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"), cell.cast("double"))
     return F.when(F.abs(value) < float("inf"), value)

@@ -13,8 +13,17 @@ from tasks import columns as c
 from tasks.contracts import Window
 from tasks.errors import SourceError
 from tasks.ingestion.base import (
-    Source, SourceFile, as_json, check_folder, decode, number, number_rows, plain_paths, read_bytes, text,
-)  # fmt: skip
+    Source,
+    SourceFile,
+    as_json,
+    check_folder,
+    decode,
+    number,
+    number_rows,
+    plain_paths,
+    read_bytes,
+    text,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,17 +55,15 @@ class InvoiceFiles(Source):
             plain_paths(files), schema=", ".join(f"{name} string" for name in HEADER), header=True, multiLine=True, quote='"',
             escape='"', encoding="UTF-8", maxCharsPerColumn=-1,
         )  # fmt: skip
-        day = F.to_date(F.substring(c.SOURCE_FILE, 1, 10))
+        day, invoice = F.to_date(F.substring(c.SOURCE_FILE, 1, 10)), text("InvoiceNo")
         return number_rows(cells).select(
             c.ROW_ID,
             c.SOURCE_FILE,
-            F.try_to_timestamp(F.trim("InvoiceDate"), F.lit(DATE_FORMAT)).alias(c.EVENT_AT),
+            F.try_to_timestamp(text("InvoiceDate"), F.lit(DATE_FORMAT)).alias(c.EVENT_AT),
             F.date_add(day, 1).cast("timestamp").alias(c.INGESTED_AT),
             as_json(list(HEADER)).alias(c.AS_IT_CAME),
-            text("InvoiceNo").alias(c.EVENT_ID),
-            F.when(text("InvoiceNo").rlike("^[Cc]"), c.RETURN)
-            .when(text("InvoiceNo").isNotNull(), c.PURCHASE)
-            .alias(c.EVENT_TYPE),
+            invoice.alias(c.EVENT_ID),
+            F.when(invoice.rlike("^[Cc]"), c.RETURN).when(invoice.isNotNull(), c.PURCHASE).alias(c.EVENT_TYPE),
             F.regexp_replace(text("CustomerID"), r"\.0+$", "").alias(c.USER_ID),
             F.upper(text("StockCode")).alias(c.ITEM_ID),
             text("Description").alias(c.ITEM_TEXT),
@@ -87,8 +94,8 @@ def _check(path: Path, day: date) -> SourceFile:
             if fields and len(fields) != len(HEADER):
                 cut = next(lines, None) is None and not content.endswith(b"\n")
                 raise SourceError(
-                    f"{path}: line {lines.line_num}: {len(HEADER)} fields are allowed; got {len(fields)}: {','.join(fields)[:120]!r}"
-                    f"{'; the file is cut off at its end' if cut else ''}; deliver it again"
+                    f"{path}: line {lines.line_num}: {len(HEADER)} fields are allowed; got {len(fields)}: "
+                    f"{','.join(fields)[:120]!r}{'; the file is cut off at its end' if cut else ''}; deliver it again"
                 )
             rows += bool(fields)
     except csv.Error as error:

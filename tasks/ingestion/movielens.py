@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 import tempfile
 import urllib.request
@@ -20,8 +19,17 @@ from tasks import columns as c
 from tasks.contracts import Window
 from tasks.errors import SourceError
 from tasks.ingestion.base import (
-    Source, SourceFile, as_json, check_folder, decode, number, number_rows, plain_paths, read_bytes, text,
-)  # fmt: skip
+    Source,
+    SourceFile,
+    as_json,
+    check_folder,
+    decode,
+    number,
+    number_rows,
+    plain_paths,
+    read_bytes,
+    text,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -97,7 +105,7 @@ class MovieLens(Source):
             sep=layout.delimiter, quote="", multiLine=True,  # read as a whole, so that rows can be numbered
         )  # fmt: skip
         start, end = _bounds(window)
-        rated = F.trim(F.col(f"`{seconds}`")).cast("long")
+        rated = text(seconds).cast("long")
         event_at = F.timestamp_seconds(rated)
         value, nothing = number(rating), F.lit(None)
         rows = number_rows(cells).where((rated >= start) & (rated < end)).select(
@@ -161,13 +169,13 @@ def _count_rows(content: str, layout: Layout, path: Path, window: Window) -> int
         if len(fields) != len(layout.cells):
             cut = "" if line.endswith("\n") else "; the file is cut off at its end"
             raise SourceError(
-                f"{path}: line {place}: {len(layout.cells)} fields ({', '.join(layout.cells)}) split by {layout.delimiter!r} are "
-                f"allowed; got {len(fields)}: {line[:120]!r}{cut}; deliver it again, or set source.variant"
+                f"{path}: line {place}: {len(layout.cells)} fields ({', '.join(layout.cells)}) split by "
+                f"{layout.delimiter!r} are allowed; got {len(fields)}: {line[:120]!r}{cut}; deliver it again"
             )
         seconds = fields[3].strip()
         if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 11):
             raise SourceError(
-                f"{path}: line {place}: {layout.cells[3]}: whole seconds since 1970 are allowed; got {fields[3]!r}; correct the line"
+                f"{path}: line {place}: {layout.cells[3]}: whole seconds since 1970 are allowed; got {fields[3]!r}"
             )
         count += start <= int(seconds) < end
     return count
@@ -197,6 +205,6 @@ def download(folder: Path, url: str = PUBLISHER) -> None:
         for name, data in wanted.items():
             (staging / name).write_bytes(data)
         staging.chmod(0o755)
-        os.rename(staging, folder)
+        staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
