@@ -288,6 +288,7 @@ class CheckResult(Contract):
     value: float
     threshold: float
     violated: bool
+    note: str = Field("", description="why it was not judged (too few rows); empty when it was")
 
 
 class DriftReport(Contract):
@@ -312,6 +313,7 @@ class RetrainDecision(Contract):
     retrain: bool
     cause: str = Field(description="no_champion, drift, quality, schedule, by_hand, or none")
     reason: str
+    violated: bool = Field(False, description="whether this window itself was violated; later decisions count it")
     violations: int
     considered_windows: int
     idempotency_key: str

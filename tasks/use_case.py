@@ -20,6 +20,7 @@ from tasks.ingestion.sources import SOURCES, Source
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
+from tasks.monitoring.decision import RetrainPolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
 
@@ -64,21 +65,6 @@ class ReviewSpec(_Section):
     """Who says yes after the gates: the policy (`auto`), or a person."""
 
     by: Literal["auto", "person"] = "person"
-
-
-class RetrainPolicy(_Section):
-    """When violations become a retraining."""
-
-    violations: int = Field(2, ge=1)
-    of_last: int = Field(3, ge=1)
-    cooldown_days: int = Field(3, ge=0)
-    max_age_days: int | None = Field(None, ge=1, description="retrain on schedule when the champion is older than this")
-
-    @model_validator(mode="after")
-    def _reachable(self) -> RetrainPolicy:
-        if self.violations > self.of_last:
-            raise ValueError(f"violations ({self.violations}) cannot exceed of_last ({self.of_last})")
-        return self
 
 
 class DriftSpec(_Section):

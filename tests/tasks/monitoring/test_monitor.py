@@ -1,0 +1,184 @@
+"""The whole room: snapshots in, one MLflow run, a report out; against a store of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks import tracking
+from tasks.columns import ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE, VALIDATED
+from tasks.contracts import DatasetRef, DriftReport, Prediction, Window
+from tasks.errors import ConfigurationError
+from tasks.monitoring import monitor, recent
+from tasks.monitoring.checks import ColumnDrift, DriftCheck, PredictionDrift
+from tasks.monitoring.report import read_sample, sample_scores
+from tasks.settings import get_settings
+from tasks.storage import Storage, frame_writer
+from tests.tasks.monitoring.samples import make_rows, make_scores
+
+WINDOW = Window(start=date(2011, 3, 1), end=date(2011, 3, 8))
+CHECKS: tuple[DriftCheck, ...] = (
+    ColumnDrift(columns=(UNIT_PRICE, QUANTITY, ITEM_ID, SEGMENT), method="jensenshannon", threshold=0.2),
+    ColumnDrift(columns=(UNIT_PRICE,), method="psi", threshold=0.2),
+    PredictionDrift(method="jensenshannon", threshold=0.2),
+)
+
+
+@pytest.fixture
+def mlflow_store(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    own_home.mkdir()
+    monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{own_home}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_ARTIFACT_ROOT", str(own_home / "artifacts"))
+    monkeypatch.chdir(own_home)
+    get_settings.cache_clear()
+    yield
+
+
+def publish(storage: Storage, window: Window, rows: pd.DataFrame) -> DatasetRef:
+    return storage.publish(
+        use_case="shop", layer=VALIDATED, partition=window.label, tables={"rows": frame_writer(rows)}, facts={}
+    )
+
+
+def make_predictions(scores: pd.DataFrame, k: int = 5) -> list[Prediction]:
+    parts = [scores[PREDICTION].to_numpy()[start : start + k] for start in range(0, len(scores), k)]
+    return [
+        Prediction(
+            prediction_id=f"p{place}-{part[0]:.9f}", made_at=datetime(2011, 3, 2, tzinfo=UTC), use_case="shop", channel="batch",
+            subject=str(place), model_version=1, manifest_digest="a" * 64, features_version="f", path="model",
+            items=tuple(map(str, range(len(part)))), scores=tuple(part), latency_ms=0.0,
+        )
+        for place, part in enumerate(parts)
+    ]  # fmt: skip
+
+
+def call(storage: Storage, current: pd.DataFrame, reference: list[pd.DataFrame], **changed: Any) -> DriftReport:
+    days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 1 + len(reference))]
+    arguments: dict[str, Any] = {
+        "use_case": "shop",
+        "checks": CHECKS,
+        "window": WINDOW,
+        "current": publish(storage, WINDOW, current),
+        "reference": [publish(storage, day, rows) for day, rows in zip(days, reference, strict=True)],
+        "reference_label": "version 1, data before 2011-03-01",
+        "predictions": make_predictions(make_scores(1_000, 2, shift=1)),
+        "reference_predictions": make_predictions(make_scores(1_000, 1)),
+        "storage": storage,
+        "seed": 7,
+        "run_tags": {"dag_run": "by hand"},
+    }
+    return monitor(**{**arguments, **changed})
+
+
+def fetched_by(page: str) -> list[str]:
+    """What a browser would have to fetch to show a page."""
+    found: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(value for name, value in attrs if name in {"src", "href"} and tag != "a" and value)
+
+    Reader().feed(page)
+    return [address for address in found if not address.startswith("data:")]
+
+
+def runs() -> list[Any]:
+    client = tracking.get_client()
+    return list(client.search_runs([tracking.get_experiment(client, "shop")]))
+
+
+def test_a_report_is_one_run_with_page_plot_and_figures(storage: Storage, mlflow_store: None) -> None:
+    report = call(storage, make_rows(2_000, 3, prices=2.0), [make_rows(1_500, seed) for seed in (1, 2)])
+    assert [(r.check, r.column, r.violated) for r in report.checks] == [
+        ("column_drift", UNIT_PRICE, True), ("column_drift", QUANTITY, False), ("column_drift", ITEM_ID, False),
+        ("column_drift", SEGMENT, False), ("column_drift", UNIT_PRICE, True), ("prediction_drift", PREDICTION, True),
+    ]  # fmt: skip
+    assert report.violated and (report.current_rows, report.reference_rows) == (2_000, 3_000)
+
+    (run,) = runs()
+    assert (run.info.run_id, run.info.run_name, run.info.status) == (report.run_id, f"monitoring {WINDOW.label}", "FINISHED")
+    assert run.data.tags["dag_run"] == "by hand"
+    assert run.data.metrics["drift_unit_price"] == report.checks[0].value
+    assert run.data.metrics["drift_unit_price_psi"] == report.checks[4].value
+    assert run.data.metrics["violations"] == 3
+    assert {a.path for a in tracking.get_client().list_artifacts(run.info.run_id)} == {"drift.html", "drift.json", "drift.png"}
+    assert report.report_uri.endswith(f"/runs/{run.info.run_id}/artifacts/drift.html")
+    assert DriftReport.from_json(tracking.read_run_dict(run.info.run_id, "drift.json")["report"]) == report
+
+
+def test_the_page_needs_no_other_server(storage: Storage, mlflow_store: None, tmp_path: Path) -> None:
+    report = call(storage, make_rows(300, 2), [make_rows(300, 1)])
+    page = Path(tracking.get_client().download_artifacts(report.run_id, "drift.html", str(tmp_path))).read_text()
+    assert "<div id='summary'><h2>shop, 2011-03-01..2011-03-08: drift</h2>" in page
+    assert fetched_by(page) == []
+    broken = "<script src='https://cdn.example/a.js'></script><link href='b.css'><img src='data:image/png;base64,'>"
+    assert fetched_by(broken) == ["https://cdn.example/a.js", "b.css"]
+
+
+def test_the_same_comparison_is_made_once(storage: Storage, mlflow_store: None) -> None:
+    frames = make_rows(400, 2), [make_rows(400, 1)]
+    first = call(storage, *frames)
+    assert call(storage, frames[0].sample(frac=1, random_state=1), frames[1]) == first
+    assert len(runs()) == 1
+    others = [
+        call(storage, make_rows(400, 3), frames[1]),
+        call(storage, *frames, checks=CHECKS[:1]),
+        call(storage, *frames, predictions=make_predictions(make_scores(500, 4))),
+        call(storage, *frames, seed=8),
+    ]
+    assert len({first.run_id, *(report.run_id for report in others)}) == len(runs()) == 5
+
+
+def test_a_run_that_died_is_made_again(storage: Storage, mlflow_store: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = make_rows(400, 2), [make_rows(400, 1)]
+    with monkeypatch.context() as broken:
+        broken.setattr(tracking.TrackedRun, "log_dict", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+        with pytest.raises(OSError, match="no space left"):
+            call(storage, *frames)
+    report = call(storage, *frames)
+    assert sorted(run.info.status for run in runs()) == ["FAILED", "FINISHED"]
+    assert next(run for run in runs() if run.info.status == "FINISHED").info.run_id == report.run_id
+
+
+def test_nothing_to_compare_is_told(storage: Storage, mlflow_store: None) -> None:
+    report = call(storage, make_rows(400, 2), [], predictions=[], reference_predictions=[])
+    assert not report.violated and report.report_uri == "" and report.reference_rows == 0
+    assert {result.note for result in report.checks} == {
+        "not judged: 0 values in the reference, 100 needed", "not judged: 0 values in the window, 100 needed",
+    }  # fmt: skip
+    assert json.loads(json.dumps(report.to_json())) == report.to_json()
+
+
+def test_a_missing_column_is_named(storage: Storage, mlflow_store: None) -> None:
+    check = ColumnDrift(columns=("unit_prize",), method="psi", threshold=0.2)
+    with pytest.raises(ConfigurationError, match=r"shop: drift\.checks: no column 'unit_prize' in .*allowed: .*unit_price"):
+        call(storage, make_rows(200, 2), [make_rows(200, 1)], checks=[check])
+    assert runs() == []
+
+
+def test_samples_of_many_snapshots_are_bounded_and_the_same_in_any_order(storage: Storage) -> None:
+    days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 5)]
+    refs = [publish(storage, day, make_rows(500, seed)) for seed, day in enumerate(days)]
+    sample = read_sample(storage, refs, [UNIT_PRICE], seed=7, most=800)
+    pd.testing.assert_frame_equal(sample, read_sample(storage, refs[::-1], [UNIT_PRICE], seed=7, most=800))
+    assert len(sample) == sample[ROW_ID].nunique() == 800
+    assert sample[ROW_ID].str.partition(".")[0].value_counts().min() > 150
+
+    predictions = make_predictions(make_scores(1_000, 1))
+    scores = sample_scores(predictions, seed=7, most=150)
+    pd.testing.assert_frame_equal(scores, sample_scores(predictions[::-1], seed=7, most=150))
+    assert len(scores) == 150
+
+
+def test_recent_takes_the_newest_days_that_the_champion_knew(storage: Storage) -> None:
+    days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 11)]
+    refs = [publish(storage, day, make_rows(5, 1)) for day in days]
+    assert recent(refs, date(2011, 2, 9), 3) == refs[5:8]
+    assert recent(refs, date(2011, 5, 1), 3) == []
