@@ -108,7 +108,10 @@ class UseCase(_Section):
         if self.task not in self.split.tasks:
             raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:
-            metrics.get_metric(name, self.task)
+            try:
+                metrics.get_metric(name, self.task)
+            except ConfigurationError as error:
+                raise ValueError(f"metrics: {error}") from error
         return self
 
     def candidate(self, name: str) -> ModelSpec:

@@ -31,8 +31,8 @@ print(json.dumps({
         "tasks": {task.task_id: [task.retries, sorted(task.downstream_task_ids)] for task in dag.tasks},
         "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
         "tags": sorted(dag.tags), "doc": dag.doc_md or "", "params": form(dag), "max_active_runs": dag.max_active_runs,
-        "timetable": type(dag.timetable).__name__, "assets": sorted(
-            asset.name for _, asset in dag.timetable.asset_condition.iter_assets()) if dag.timetable.asset_condition else [],
+        "timetable": type(dag.timetable).__name__,
+        "assets": sorted(asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])),
         "outlets": sorted({outlet.name for task in dag.tasks for outlet in task.outlets}),
         "catchup": dag.catchup,
     } for dag in bag.dags.values()},
