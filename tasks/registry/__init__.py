@@ -40,21 +40,25 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
             return champion.model_copy(update={"passed": verdict.passed})
     text = json.dumps(verdict.to_json(), indent=1, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    version = tracking.find_version(use_case, candidate.run_id, candidate.model_uri, digest)
-    if version is None:
-        report = write_report(verdict)
-        with tracking.reopen_run(candidate.run_id) as run:
-            run.log_text(text, f"{_folder(digest)}/verdict.json")
-            run.log_text(report, f"{_folder(digest)}/report.md")
-            if verdict.comparisons:
-                run.log_figure(draw_comparisons(verdict), f"{_folder(digest)}/comparisons.png")
-            run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
-        version = tracking.register_version(
-            use_case, candidate.model_uri, candidate.run_id, _tags(verdict, digest), report[:5000]
-        )
-    if verdict.passed and tracking.aliases(use_case).get(CHAMPION) == verdict.champion_version:
+    found = tracking.find_version(use_case, candidate.run_id, candidate.model_uri, digest)
+    version = _log_and_register(verdict, text, digest) if found is None else found
+    in_time = found is None or tracking.aliases(use_case).get(CHAMPION) == verdict.champion_version
+    if verdict.passed and in_time:
         tracking.set_alias(use_case, CHALLENGER, version)
     return version_of(use_case, version)
+
+
+def _log_and_register(verdict: Verdict, text: str, digest: str) -> int:
+    """Artifacts first, the version last: a version that is there is complete."""
+    candidate, folder, report = verdict.candidate, _folder(digest), write_report(verdict)
+    with tracking.reopen_run(candidate.run_id) as run:
+        run.log_text(text, f"{folder}/verdict.json")
+        run.log_text(report, f"{folder}/report.md")
+        if verdict.comparisons:
+            run.log_figure(draw_comparisons(verdict), f"{folder}/comparisons.png")
+        run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
+    tags = _tags(verdict, digest)
+    return tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, report[:5000])
 
 
 def version_of(use_case: str, version: int) -> ModelVersion:

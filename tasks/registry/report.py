@@ -50,7 +50,7 @@ def write_report(verdict: Verdict) -> str:
             "|---|---|---|---|",
         ]
         lines += [
-            f"| {one.metric} | {one.difference:+.4f} | {one.low:+.4f} to {one.high:+.4f} | {one.outcome.value.replace('_', ' ')} |"
+            f"| {one.metric} | {one.difference:+.4f} | {one.low:+.4f} to {one.high:+.4f} | {_said(one.outcome)} |"
             for one in verdict.comparisons
         ]
         resampled = verdict.comparisons[0]
@@ -73,7 +73,7 @@ def draw_comparisons(verdict: Verdict) -> Figure:
         axes.plot([low, high], [place, place], color=_COLOURS[one.outcome], linewidth=3, solid_capstyle="butt")
         axes.plot([middle], [place], "o", color=_COLOURS[one.outcome])
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [f"{one.metric}: {one.outcome.value.replace('_', ' ')}" for one in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [f"{one.metric}: {_said(one.outcome)}" for one in reversed(shown)])
     axes.set_xlabel("better than the champion by, % of the champion's value")
     axes.set_title(f"{verdict.use_case}: {verdict.candidate.name} against version {verdict.champion_version}")
     return figure
@@ -87,3 +87,7 @@ def _says(passed: bool, mode: GateMode) -> str:
     if mode is GateMode.DISABLED:
         return "not asked"
     return "pass" if passed else "**refuse**" if mode is GateMode.ENABLED else "would refuse"
+
+
+def _said(outcome: Outcome) -> str:
+    return outcome.value.replace("_", " ")
