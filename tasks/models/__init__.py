@@ -3,10 +3,25 @@
 To add one: a file with a `ModelSpec` and a `ServedModel`, and their two entries below. The contract tests find it.
 """
 
+from tasks.models.als import Als, AlsModel
 from tasks.models.base import ServedModel
+from tasks.models.bias import Bias, BiasModel
+from tasks.models.logistic_regression import LogisticRegressionModel, LogisticRegressionSpec
+from tasks.models.popularity import Popularity, PopularityModel
+from tasks.models.prior import Prior, PriorModel
+from tasks.models.propensity_regression import PropensityRegression, PropensityRegressionModel
+from tasks.models.rating_regression import RatingRegression, RatingRegressionModel
 from tasks.spec import Room
 
-MODELS = Room("model")
-SERVED: dict[str, type[ServedModel]] = {}
+MODELS = Room(
+    "model", Popularity, Bias, Als, PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec
+)  # fmt: skip
+SERVED: dict[str, type[ServedModel]] = {
+    model.kind: model
+    for model in (
+        PopularityModel, BiasModel, AlsModel, PropensityRegressionModel, RatingRegressionModel, PriorModel,
+        LogisticRegressionModel,
+    )
+}  # fmt: skip
 
 __all__ = ["MODELS", "SERVED"]

@@ -218,7 +218,7 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
     }  # fmt: skip
     (folder / "model.json").write_text(json.dumps(document, sort_keys=True, indent=1))
     with (folder / "arrays.npz").open("wb") as stream:
-        np.savez(stream, **arrays)  # stored, not compressed: the bytes depend on the arrays alone
+        np.savez(stream, allow_pickle=False, **arrays)  # stored, not compressed: the bytes depend on the arrays alone
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps({"files": files}, sort_keys=True, indent=1))
     return _sha256(folder / MANIFEST)

@@ -1,0 +1,68 @@
+"""Popularity: the same list for everybody, what most customers bought lately. The baseline that every model must beat."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.contracts import TaskKind
+from tasks.errors import ModelError, NotEnoughData
+from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.prepared import PerFeatures, read_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POPULAR = "popular"
+
+
+class Popularity(ModelSpec):
+    """Buyers a day in each lookback window, the shorter windows weighing more.
+
+    score = sum over windows w of 0.5 ** (w / half_life_days) * item_buyers_{w}d / w
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    kind: Literal["popularity"] = "popularity"
+    half_life_days: float = Field(28.0, gt=0.0, le=3650.0)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        if history.features is None or history.features.items.empty:
+            raise NotEnoughData("popularity needs at least one item with a buyer; got none")
+        model = PopularityModel(self.half_life_days)
+        model.scores_of(history.features)  # an unfit table is told now, not when it is served
+        return model
+
+
+class PopularityModel(ServedModel):
+    """Reads the counts of the features that it is asked with: as they move on, so does its list."""
+
+    kind = "popularity"
+
+    def __init__(self, half_life_days: float) -> None:
+        self.half_life_days = half_life_days
+        self.scores_of = PerFeatures(lambda features: recent_buyers(features.sorted_items, half_life_days))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {"half_life_days": self.half_life_days}, {}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        return cls(float(settings["half_life_days"]))
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        return self.scores_of(features), POPULAR
+
+
+def recent_buyers(items: pd.DataFrame, half_life_days: float) -> Floats:
+    """The decayed buyers a day of each row of an items table."""
+    found = (re.fullmatch(r"item_buyers_(\d+)d", str(name)) for name in items.columns)
+    windows = {match[0]: int(match[1]) for match in found if match}
+    if not windows:
+        raise ModelError(f"popularity needs columns item_buyers_<days>d; the items have: {', '.join(items.columns)}")
+    weights = np.array([0.5 ** (days / half_life_days) / days for days in windows.values()])
+    return np.asarray(np.nan_to_num(read_numbers(items, list(windows), "popularity")) @ weights, dtype=np.float64)

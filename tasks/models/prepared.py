@@ -1,0 +1,55 @@
+"""What models share: numbers out of feature tables, and work that is done once for each set of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from tasks.errors import ModelError
+from tasks.models.base import FeatureTables, Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+class PerFeatures(Generic[T]):
+    """Call it with features; `make` runs once for each set of them, and the newest result is kept.
+
+    The endpoint swaps features while threads answer: the pair of features and result is replaced as one, so that nobody
+    sees the result of other features.
+    """
+
+    def __init__(self, make: Callable[[FeatureTables], T]) -> None:
+        self._make = make
+        self._kept: tuple[FeatureTables, T] | None = None
+
+    def __call__(self, features: FeatureTables) -> T:
+        kept = self._kept
+        if kept is None or kept[0] is not features:
+            kept = self._kept = (features, self._make(features))
+        return kept[1]
+
+
+def read_numbers(table: pd.DataFrame, names: Sequence[str], whose: str) -> Floats:
+    """Columns of a table as (rows, names), missing values as NaN.
+
+    Raises
+    ------
+    ModelError : a column is not there; the message names it, and those that are.
+    """
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise ModelError(
+            f"{whose} needs the columns {', '.join(missing)}, which the features lack; they have: {', '.join(table.columns)}. "
+            "Build the features with the settings that the model was trained with, or train it again."
+        )
+    return table[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))), dtype=np.float64)

@@ -1,0 +1,201 @@
+"""What every model keeps to. A new model on the shelf is found here by itself, for each task that it says it is for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import columns as c
+from tasks.contracts import ServingTerms, TaskKind
+from tasks.errors import ModelError, NotEnoughData
+from tasks.models import MODELS, SERVED
+from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, load_model, save_model
+from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, user
+
+SMALL = {"als": {"factors": 4, "iterations": 8}}  # settings for speed; every other kind is tried as it comes
+
+ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]  # type: ignore[attr-defined]
+RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
+RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
+CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
+NOBODY = "nobody"
+
+pytestmark = pytest.mark.usefixtures("spark")
+
+
+def make_spec(kind: str) -> ModelSpec:
+    spec: ModelSpec = MODELS.parse({"kind": kind, **SMALL.get(kind, {})}, "test")
+    return spec
+
+
+@lru_cache
+def examples(task: TaskKind) -> Examples:
+    return checkerboard(task)
+
+
+@lru_cache
+def features(task: TaskKind) -> FeatureTables:
+    found = examples(task).features
+    assert found is not None
+    return found
+
+
+@lru_cache
+def fitted(kind: str, task: TaskKind) -> ServedModel:
+    return make_spec(kind).fit(examples(task), examples(task), seed=7)
+
+
+def answers(model: ServedModel, task: TaskKind) -> np.ndarray:
+    """Everything that a model says of the checkerboard, as one vector."""
+    if task.is_tabular:
+        found = examples(task).rows
+        assert found is not None
+        return model.predict_rows(found)
+    scores = [model.score_items(name, features(task))[0] for name in (user(0), user(1), NOBODY)]
+    labels = examples(task).labels
+    if task is TaskKind.RATING and labels is not None:
+        scores.append(model.predict_ratings(labels, features(task)))
+    return np.concatenate(scores)
+
+
+def terms(task: TaskKind) -> ServingTerms:
+    return ServingTerms(use_case="checkerboard", task=task)
+
+
+def test_every_spec_has_its_served_form() -> None:
+    assert set(MODELS.kinds) == set(SERVED)
+    assert {task for _, task in ALL} == set(TaskKind), "every task has at least one model"
+
+
+@pytest.mark.parametrize(("kind", "task"), ALL)
+def test_the_same_input_and_seed_give_the_same_bits(kind: str, task: TaskKind, tmp_path: Path) -> None:
+    same = checkerboard(task) if task.is_tabular else _shuffled(checkerboard(task))  # the order of pairs must not matter
+    again = make_spec(kind).fit(same, same, seed=7)
+    digests = [save_model(m, tmp_path / str(i), terms(task)) for i, m in enumerate((fitted(kind, task), again))]
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize(("kind", "task"), ALL)
+def test_what_was_saved_answers_alike(kind: str, task: TaskKind, tmp_path: Path) -> None:
+    model = fitted(kind, task)
+    digest = save_model(model, tmp_path / "model", terms(task))
+    loaded, loaded_terms = load_model(tmp_path / "model", digest, SERVED)
+    assert (type(loaded), loaded_terms) == (type(model), terms(task))
+    np.testing.assert_allclose(answers(loaded, task), answers(model, task), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "task"), ALL)
+def test_nothing_to_learn_from_is_told(kind: str, task: TaskKind) -> None:
+    with pytest.raises(NotEnoughData):
+        make_spec(kind).fit(Examples(), Examples(), seed=7)
+    nothing = _emptied(examples(task))
+    with pytest.raises(NotEnoughData):
+        make_spec(kind).fit(nothing, nothing, seed=7)
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_everybody_gets_a_full_list(kind: str, task: TaskKind) -> None:
+    known = features(task)
+    for answer in fitted(kind, task).recommend([user(0), user(5), NOBODY], known, k=5):
+        assert len(answer.items) == len(set(answer.items)) == len(answer.scores) == 5
+        assert set(answer.items) <= set(known.item_ids)
+        assert np.isfinite(answer.raw_scores).all()
+        assert list(answer.raw_scores) == sorted(answer.raw_scores, reverse=True)
+        assert answer.path in ("model", "fold_in", "popular")
+        assert answer.user_id != NOBODY or answer.path == "popular"
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_what_was_seen_is_left_out_on_request(kind: str, task: TaskKind) -> None:
+    known = features(task)
+    pairs = known.pairs
+    seen = set(pairs.loc[pairs[c.USER_ID] == user(3), c.ITEM_ID])
+    (answer,) = fitted(kind, task).recommend([user(3)], known, k=len(known.item_ids), exclude_seen=True)
+    assert answer.items
+    assert not seen & set(answer.items)
+    (after,) = fitted(kind, task).recommend([user(3)], known, k=len(known.item_ids))
+    assert seen & set(after.items), "leaving out must not change what is cached"
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_a_shop_of_one_item(kind: str, task: TaskKind) -> None:
+    met = pd.DataFrame({c.USER_ID: ["ann", "bob"], c.ITEM_ID: "mug", c.LABEL: [5.0, 3.0]})
+    tiny = tables(met, task)
+    labels = met.assign(label=[5.0, 3.0]) if task is TaskKind.RATING else met[:1].assign(label=1.0)
+    model = make_spec(kind).fit(Examples(tiny, labels), Examples(tiny), seed=7)
+    for answer in model.recommend(["ann", NOBODY], tiny, k=10):
+        assert answer.items == ("mug",)
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_features_without_pairs_and_new_items_still_get_answers(kind: str, task: TaskKind) -> None:
+    """The features move on after training: the model meets items that it never saw, and a day without one pair."""
+    model, known = fitted(kind, task), features(task)
+    fresh = known.items.iloc[:1].assign(item_id="i99")
+    grown = FeatureTables(known.users, pd.concat([known.items, fresh]), known.pairs)
+    (answer,) = model.recommend([user(0)], grown, k=30)
+    assert len(answer.items) >= len(known.items)
+    bare = FeatureTables(known.users[:0], known.items, known.pairs[:0])
+    (answer,) = model.recommend([user(0)], bare, k=5)
+    assert (len(answer.items), answer.path) == (5, "popular")
+
+
+@pytest.mark.parametrize(("kind", "task"), RATERS)
+def test_ratings_keep_to_the_scale(kind: str, task: TaskKind) -> None:
+    pairs = pd.DataFrame(
+        [(user(0), missing_item(0)), (NOBODY, missing_item(0)), (user(0), "i99"), (NOBODY, "i99")],
+        columns=[c.USER_ID, c.ITEM_ID],
+    )
+    pairs.index = pd.Index([9, 3, 3, 1])  # whatever the index, the answers are in the order of the rows
+    found = fitted(kind, task).predict_ratings(pairs, features(task))
+    assert found.shape == (4,)
+    assert ((found >= 1.0) & (found <= 5.0)).all()
+    alone = [fitted(kind, task).predict_ratings(pairs.iloc[[place]], features(task))[0] for place in range(4)]
+    np.testing.assert_allclose(alone, found, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "task"), CLASSIFIERS)
+def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) -> None:
+    model, rows = fitted(kind, task), checkerboard(task).rows
+    assert rows is not None
+    found = model.predict_rows(rows)
+    assert found.shape == (len(rows),)
+    assert ((found >= 0.0) & (found <= 1.0)).all()
+    mixed = rows[sorted(rows.columns, reverse=True)].assign(unasked="text")
+    np.testing.assert_array_equal(model.predict_rows(mixed), found)
+    np.testing.assert_allclose(model.predict_rows(rows[7:8]), found[7:8], rtol=0, atol=1e-12)
+    gaps = rows[:3].assign(**{"mean radius": [None, np.inf, np.nan]})
+    assert np.isfinite(model.predict_rows(gaps)).all()
+    assert model.predict_rows(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(("kind", "task"), ALL)
+def test_a_model_does_only_what_it_is_for(kind: str, task: TaskKind) -> None:
+    model = fitted(kind, task)
+    with pytest.raises(ModelError):
+        if task.is_tabular:
+            model.score_items(NOBODY, features(TaskKind.PROPENSITY))
+        else:
+            model.predict_rows(pd.DataFrame())
+
+
+def _shuffled(given: Examples) -> Examples:
+    def shuffle(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if frame is None else frame.sample(frac=1.0, random_state=3).reset_index(drop=True)
+
+    known = given.features
+    moved = (
+        FeatureTables(*(t.sample(frac=1.0, random_state=3) for t in (known.users, known.items, known.pairs))) if known else None
+    )
+    return Examples(moved, shuffle(given.labels), shuffle(given.rows))
+
+
+def _emptied(given: Examples) -> Examples:
+    known = given.features
+    none = FeatureTables(known.users[:0], known.items[:0], known.pairs[:0]) if known else None
+    labels = None if given.labels is None else given.labels[:0]
+    return Examples(none, labels, None if given.rows is None else given.rows[:0])

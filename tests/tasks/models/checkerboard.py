@@ -1,0 +1,89 @@
+"""Data whose right answer is known: even users like even items, odd users like odd ones, and each has one yet to meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.models.base import Examples, FeatureTables
+
+USERS, ITEMS = 24, 16
+
+
+def user(number: int) -> str:
+    return f"u{number:02d}"
+
+
+def item(number: int) -> str:
+    return f"i{number:02d}"
+
+
+def missing_item(number: int, items: int = ITEMS) -> str:
+    """The one item of their colour that a user has not met."""
+    return item(number % items)
+
+
+def checkerboard(task: TaskKind, users: int = USERS, items: int = ITEMS) -> Examples:
+    """Features and labels of interactions, or rows for classification.
+
+    Purchases: each user bought all items of their colour but the missing one; the labels are that one, and one again.
+    Ratings: 5 within the colour, 1 outside, where each user rated all items of their colour but the missing one, and half
+    of the others; the label is the missing one's 5 and an unrated other's 1.
+    """
+    if task.is_tabular:
+        return Examples(rows=rows())
+    met, labels = [], []
+    for u in range(users):
+        mine, other = [item(i) for i in range(items) if i % 2 == u % 2], [item(i) for i in range(items) if i % 2 != u % 2]
+        missing = missing_item(u, items)
+        met += [(user(u), i, 5.0) for i in mine if i != missing]
+        if task is TaskKind.RATING:
+            met += [(user(u), i, 1.0) for i in other[::2]]
+            labels += [(user(u), missing, 5.0), *((user(u), i, 1.0) for i in other[1:2])]
+        else:
+            again = next(i for i in mine if i != missing)
+            labels += [(user(u), missing, 1.0), (user(u), again, 1.0)]
+    columns = [c.USER_ID, c.ITEM_ID, c.LABEL]
+    return Examples(tables(pd.DataFrame(met, columns=columns), task), pd.DataFrame(labels, columns=columns))
+
+
+def tables(met: pd.DataFrame, task: TaskKind) -> FeatureTables:
+    """The feature tables of users and items that met once each; `label` of `met` is the rating."""
+    is_rating = task is TaskKind.RATING
+    pairs = met[[c.USER_ID, c.ITEM_ID]].assign(
+        pair_orders=1.0,
+        pair_orders_7d=0.0,
+        pair_orders_28d=1.0,
+        pair_recency_days=10.0,
+        pair_quantity=2.0,
+        pair_rating=met[c.LABEL] if is_rating else np.nan,
+    )
+    sides = []
+    for side, key, other in (("user", c.USER_ID, c.ITEM_ID), ("item", c.ITEM_ID, c.USER_ID)):
+        groups = met.groupby(key)
+        count = groups[other].nunique().astype(float)
+        side_table = pd.DataFrame(
+            {f"{side}_orders_7d": 0.0 * count, f"{side}_orders_28d": count, f"{side}_recency_days": 10.0 + 0.0 * count}
+        )
+        side_table[f"{side}_rating_count"] = count * is_rating
+        side_table[f"{side}_mean_rating"] = groups[c.LABEL].mean() if is_rating else np.nan
+        if side == "item":
+            side_table["item_buyers_7d"], side_table["item_buyers_28d"] = 0.0 * count, count
+            side_table["item_age_days"], side_table["item_mean_price"] = 10.0, 2.5
+        else:
+            side_table[c.SEGMENT], side_table["user_spend_28d"] = "Norway", 2.5 * count
+            side_table["user_tenure_days"], side_table["user_items"] = 10.0, count
+        sides.append(side_table.reset_index())
+    return FeatureTables(sides[0], sides[1], pairs)
+
+
+def rows(size: int = 200) -> pd.DataFrame:
+    """Rows of class 1 where the first of three columns is above the second; a hundredth of the cells is missing."""
+    random = np.random.default_rng(5)
+    values = random.normal(size=(size, 3))
+    target = (values[:, 0] > values[:, 1]).astype("int64")
+    values[random.random(values.shape) < 0.01] = np.nan
+    frame = pd.DataFrame(values, columns=["mean radius", "mean texture", "worst area"])
+    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)], c.TARGET: target})
