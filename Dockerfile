@@ -22,9 +22,13 @@ COPY serving serving
 COPY titleholder titleholder
 COPY dags dags
 ARG CODE_VERSION
+# One thread for each sum: it is made in the same order on every run.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
+    OMP_NUM_THREADS=1 \
+    OPENBLAS_NUM_THREADS=1 \
+    MLFLOW_DISABLE_TELEMETRY=true \
     SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark \
     PYSPARK_PYTHON=/opt/venv/bin/python \
     AIRFLOW_HOME=/var/lib/airflow \

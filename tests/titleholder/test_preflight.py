@@ -1,0 +1,219 @@
+"""Every fault of a machine is told in one message with its remedy, also by an interpreter that is far too old."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.settings import ROOT
+from titleholder import preflight
+
+SCRIPT = ROOT / "titleholder" / "preflight.py"
+
+
+def run(*arguments: str, python: str = sys.executable, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, str(SCRIPT), *arguments],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def fake_java(folder: Path, says: str, exit_code: int = 0) -> Path:
+    """A `java` that prints what a certain Java prints, on standard error as they do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    java = folder / "java"
+    java.write_text(f"#!/bin/sh\ncat >&2 <<'TEXT'\n{says}\nTEXT\nexit {exit_code}\n")
+    java.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def path_without_java(tmp_path: Path) -> str:
+    """A PATH with a shell and `cat`, and nothing else."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in ("sh", "cat"):
+        (folder / tool).symlink_to(shutil.which(tool) or "")
+    return str(folder)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_fit_machine_is_told_nothing(tmp_path: Path, path_without_java: str) -> None:
+    java = fake_java(tmp_path / "jdk" / "bin", 'openjdk version "17.0.15" 2025-04-15')
+    told = run("--ports", str(free_port()), "--memory-gb", "0.01", "--disk-gb", "0.01", JAVA_HOME=str(java.parent))
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+def test_no_java(path_without_java: str) -> None:
+    told = run(PATH=path_without_java, JAVA_HOME="")
+    assert told.returncode == 1
+    assert told.stderr == (
+        "Java 17 or newer is needed for Spark; found none. "
+        "Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("says", "fault"),
+    [
+        ('openjdk version "1.8.0_392"', "is Java 8"),
+        ('openjdk version "11.0.21" 2023-10-17', "is Java 11"),
+        ("Error: could not find libjava.so", "tells no version, but: Error: could not find libjava.so"),
+        ("", "tells no version"),
+        ('java version "21" 2023-09-19 LTS', ""),
+        ('openjdk version "25-ea" 2025-09-16', ""),
+        ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "17.0.15" 2025-04-15', ""),
+    ],
+)
+def test_the_java_on_the_path(tmp_path: Path, path_without_java: str, says: str, fault: str) -> None:
+    folder = fake_java(tmp_path / "java", says)
+    faults = preflight.check_java({"PATH": f"{folder}:{path_without_java}"})
+    assert len(faults) == bool(fault)
+    assert all(fault in told and str(folder) in told and "apt-get install openjdk-17" in told for told in faults)
+
+
+def test_java_home_comes_first(tmp_path: Path, path_without_java: str) -> None:
+    new = fake_java(tmp_path / "path", 'openjdk version "17.0.15"')
+    old = fake_java(tmp_path / "home" / "bin", 'openjdk version "11.0.21"').parent
+    [told] = preflight.check_java({"PATH": f"{new}:{path_without_java}", "JAVA_HOME": str(old)})
+    assert f"JAVA_HOME={old} is Java 11" in told
+
+
+def test_a_java_home_without_java(tmp_path: Path) -> None:
+    [told] = preflight.check_java({"PATH": os.environ["PATH"], "JAVA_HOME": str(tmp_path)})
+    assert f"JAVA_HOME={tmp_path} has no bin/java. Correct JAVA_HOME or unset it." in told
+
+
+def test_the_real_java() -> None:
+    if shutil.which("java") is None:
+        pytest.skip("this machine has no Java")
+    assert preflight.check_java(os.environ) == []
+
+
+def test_a_taken_port(taken_port: int) -> None:
+    told = run("--ports", f"{free_port()},{taken_port}")
+    assert told.returncode == 1
+    assert f"Port {taken_port} on 127.0.0.1 is taken." in told.stderr
+    assert "make down" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_port_taken_on_all_addresses() -> None:
+    with socket.socket() as server:
+        server.bind(("0.0.0.0", 0))  # noqa: S104  what a server on all addresses does
+        server.listen()
+        assert len(preflight.check_port(server.getsockname()[1])) == 1
+
+
+def test_a_port_that_is_bound_and_does_not_listen() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        [told] = preflight.check_port(server.getsockname()[1])
+        assert "cannot be used (Address already in use)" in told
+
+
+@pytest.mark.parametrize("text", ["eighty", "0", "70000", "8080;5000"])
+def test_ports_that_are_none(text: str) -> None:
+    told = run("--ports", text)
+    assert told.returncode == 2
+    assert f"ports are numbers from 1 to 65535, joined by commas; got '{text}'" in told.stderr
+
+
+def test_too_little_memory_and_disk() -> None:
+    told = run("--memory-gb", "1e6", "--disk-gb", "1e9")
+    assert told.returncode == 1
+    memory, disk = told.stderr.splitlines()
+    assert re.fullmatch(r"1e\+06 GiB of free memory are needed; [\d.]+ GiB are available\. End other .*", memory)
+    assert re.fullmatch(r"1e\+09 GiB of free disk are needed at /\S*; [\d.]+ GiB are free\. Make room there\.", disk)
+
+
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    assert preflight.check_disk(0.001, tmp_path / "not" / "yet") == []
+    assert f"at {tmp_path};" in preflight.check_disk(1e9, tmp_path / "not" / "yet")[0]
+
+
+def test_all_faults_at_once(path_without_java: str, taken_port: int) -> None:
+    faults = preflight.check([taken_port], memory_gb=1e6, disk_gb=1e9, environment={"PATH": path_without_java})
+    assert [fault.split()[0] for fault in faults] == ["Java", "1e+06", "1e+09", "Port"]
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 9), True), ((3, 14, 0), False)]
+)
+def test_python_versions(version: tuple[int, ...], fits: bool) -> None:
+    faults = preflight.check_python(version)
+    assert (faults == []) is fits
+    assert all("Python 3.11 to 3.13 is needed; this is " + ".".join(map(str, version)) in told for told in faults)
+
+
+def test_a_python_without_venv(tmp_path: Path) -> None:
+    """Debian's python3 without python3-venv: the module `ensurepip` is not there."""
+    block = tmp_path / "sitecustomize.py"
+    block.write_text("import sys\nsys.modules['ensurepip'] = None\n")
+    find = tmp_path / "find.py"
+    find.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "import importlib.util as u; found = u.find_spec\n"
+        "u.find_spec = lambda name: None if name == 'ensurepip' else found(name)\n"
+        "from titleholder import preflight; print(preflight.check_python()[0])\n"
+    )
+    told = subprocess.run([sys.executable, str(find)], capture_output=True, text=True, check=True)
+    assert "has no ensurepip. Install it (Debian: apt-get install python3." in told.stdout
+
+
+def old_interpreters() -> list[str]:
+    """Interpreters older than needed that this machine happens to have."""
+    found = [path for minor in range(6, 11) if (path := shutil.which(f"python3.{minor}"))]
+    found += [str(path) for path in Path.home().glob(".pyenv/versions/3.[6-9]*/bin/python")]
+    found += [str(path) for path in Path.home().glob(".pyenv/versions/3.10*/bin/python")]
+    return [
+        path
+        for path in dict.fromkeys(found)
+        if subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+    ]
+
+
+@pytest.mark.parametrize(
+    "python", old_interpreters() or [pytest.param("", marks=pytest.mark.skip("no Python before 3.11 here"))]
+)
+def test_an_old_python_says_so_itself(python: str) -> None:
+    told = run(python=python)
+    assert told.returncode == 1
+    assert told.stderr.startswith("Python 3.11 to 3.13 is needed; this is 3.")
+    assert "make setup PYTHON=python3.11" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_the_syntax_is_that_of_python_3_6() -> None:
+    ast.parse(SCRIPT.read_text(), feature_version=(3, 6))
+    with pytest.raises(SyntaxError):
+        ast.parse("if (n := 1): pass", feature_version=(3, 6))
+
+
+def test_only_the_standard_library_is_imported() -> None:
+    tree = ast.parse(SCRIPT.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
