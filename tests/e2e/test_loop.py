@@ -1,0 +1,257 @@
+"""What MLflow, the ledger, the endpoint and the prediction log say after the loop has run on the real engines.
+
+Each is asked through another door than the one that wrote it: sqlite3, pyarrow, plain HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from titleholder import services
+from tests.e2e.conftest import CASE, System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+
+def ledger_rows(system: System) -> list[dict[str, Any]]:
+    with sqlite3.connect(system.home / "titleholder.db") as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute("SELECT * FROM ledger WHERE use_case = ? ORDER BY sequence", (CASE,))]
+
+
+def mlflow_get(system: System, path: str, **params: Any) -> dict[str, Any]:
+    response = httpx.get(f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/{path}", params=params, timeout=30)
+    response.raise_for_status()
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def model_versions(system: System) -> dict[int, dict[str, str]]:
+    found = mlflow_get(system, "model-versions/search", filter=f"name='{CASE}'")["model_versions"]
+    return {int(one["version"]): {tag["key"]: tag["value"] for tag in one.get("tags", [])} for one in found}
+
+
+def logged(system: System) -> list[dict[str, Any]]:
+    files = sorted((system.home / "predictions" / CASE).glob("*/*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def snapshot_of_state(system: System) -> dict[str, Any]:
+    """Everything that a repeated run must not change."""
+    data = system.home / "data" / CASE
+    return {
+        "ledger": ledger_rows(system),
+        "versions": sorted(model_versions(system)),
+        "snapshots": sorted(str(path.relative_to(data)) for path in data.glob("*/*/*/manifest.json")),
+        "current": {str(path.relative_to(data)): path.read_text() for path in data.glob("*/*/CURRENT")},
+        "runs": Counter(
+            run["info"]["status"]
+            for run in httpx.post(
+                f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/runs/search",
+                json={"experiment_ids": [_experiment(system)], "max_results": 1000},
+                timeout=30,
+            ).json()["runs"]
+        ),
+        "batches": {path.name: path.read_text() for path in (system.home / "predictions" / CASE / "batch").glob("*")},
+    }
+
+
+def _experiment(system: System) -> str:
+    return str(mlflow_get(system, "experiments/get-by-name", experiment_name=CASE)["experiment"]["experiment_id"])
+
+
+def test_the_demo_told_every_step(system: System) -> None:
+    for words in ("First champion", "day's requests", "dirty file", "worse challenger", "Later days", "wins the title", "Rollback"):
+        assert words in system.output
+    assert "✗" not in system.output
+
+
+def test_the_ledger_tells_three_changes_of_the_title(system: System) -> None:
+    rows = ledger_rows(system)
+    assert [row["action"] for row in rows] == ["promote", "promote", "rollback"]
+    first, second, third = rows
+    assert first["previous_version"] is None
+    assert (second["previous_version"], third["previous_version"]) == (first["version"], second["version"])
+    assert third["version"] == first["version"]
+    assert third["actor"] == "demo"
+    assert [row["previous_digest"] for row in rows] == ["0" * 64, first["entry_digest"], second["entry_digest"]]
+
+
+def test_mlflow_has_the_aliases_and_the_refused_version(system: System) -> None:
+    rows, versions = ledger_rows(system), model_versions(system)
+    found = mlflow_get(system, "registered-models/get", name=CASE)["registered_model"]["aliases"]
+    aliases = {one["alias"]: int(one["version"]) for one in found}
+    assert aliases["champion"] == rows[-1]["version"]
+    assert aliases["previous_champion"] == rows[-2]["version"]
+    assert "challenger" not in aliases
+    refused = [version for version, tags in versions.items() if tags["passed"] == "false"]
+    assert len(refused) == 1
+    assert "beats_champion" in versions[refused[0]]["reasons"]
+    assert not {row["version"] for row in rows} & set(refused)
+
+
+def test_every_candidate_run_can_be_reproduced(system: System) -> None:
+    body = {"experiment_ids": [_experiment(system)], "max_results": 1000}
+    runs = httpx.post(f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/runs/search", json=body, timeout=30).json()["runs"]
+    assert {run["info"]["status"] for run in runs} == {"FINISHED"}
+    names = Counter(run["info"]["run_name"] for run in runs)
+    assert names["als"] == names["propensity_regression"] == 2
+    assert names["popularity"] == 3
+    for run in runs:
+        if run["info"]["run_name"] in {"als", "popularity", "propensity_regression"}:
+            tags = {tag["key"] for tag in run["data"]["tags"]}
+            assert {"titleholder.key", "dag_id", "run_id"} <= tags
+            assert any(metric["key"].startswith("validation_") for metric in run["data"]["metrics"])
+            assert len(run["data"]["params"]) > 3
+
+
+def test_bad_rows_are_in_quarantine_with_their_rules_and_no_row_is_lost(system: System) -> None:
+    data = system.home / "data" / CASE
+    for raw in (data / "raw").iterdir():
+        counts = {}
+        for layer in ("raw", "validated", "quarantine"):
+            current = data / layer / raw.name / "CURRENT"
+            folder = current.parent / current.read_text() if current.is_file() else None
+            counts[layer] = sum(pq.read_metadata(file).num_rows for file in folder.glob("rows/*.parquet")) if folder else 0
+        assert counts["raw"] == counts["validated"] + counts["quarantine"] > 0
+    dirty = sorted((data / "quarantine").glob("2025-12-22..2025-12-23/*/rows"))
+    rows = pq.read_table(dirty[-1]).to_pylist()
+    assert len(rows) > 10
+    assert all(row["broken_rules"] and json.loads(row["as_it_came"]) for row in rows)
+
+
+def test_drift_was_noticed_when_it_was_there_and_only_then(system: System) -> None:
+    with sqlite3.connect(system.home / "titleholder.db") as database:
+        query = "SELECT decision FROM retrain_decisions WHERE use_case = ? ORDER BY window_end"
+        decisions = [json.loads(row[0]) for row in database.execute(query, (CASE,))]
+    assert [one["cause"] for one in decisions] == ["no_champion", "none", "none", "drift"]
+    assert [one["retrain"] for one in decisions] == [True, False, False, True]
+    trainings = [run for run in system.airflow.runs(f"{CASE}.training") if run["run_type"] == "asset_triggered"]
+    assert len(trainings) == 2
+
+
+def test_the_endpoint_serves_what_the_ledger_says(system: System) -> None:
+    head = ledger_rows(system)[-1]
+    served = httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/model", timeout=10).json()
+    assert (served["version"], served["manifest_digest"]) == (head["version"], head["manifest_digest"])
+    assert httpx.get(f"{system.settings.endpoint_url}/readyz", timeout=10).status_code == 200
+
+
+def test_every_answer_is_logged_once_and_can_be_explained(system: System) -> None:
+    answer = httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/recommendations/somebody-new", timeout=10).json()
+    given = answer["results"][0]
+    rows = logged(system)
+    counts = Counter(row["prediction_id"] for row in rows)
+    assert max(counts.values()) == 1
+    (row,) = [one for one in rows if one["prediction_id"] == given["prediction_id"]]
+    assert row["subject"] == "somebody-new"
+    assert row["model_version"] == answer["model"]["version"] == ledger_rows(system)[-1]["version"]
+    told = system.titleholder("explain", CASE, given["prediction_id"], "--json")
+    explained = json.loads(told.stdout)
+    assert explained["approved_by"] == "demo"
+    assert explained["manifest_digest"] == ledger_rows(system)[-1]["manifest_digest"]
+    assert {row["channel"] for row in rows} == {"online", "batch"}
+
+
+def test_commands_answer(system: System) -> None:
+    status = json.loads(system.titleholder("status", "--json").stdout)
+    (mine,) = [row for row in status if row["use_case"] == CASE]
+    assert mine["champion"] == mine["endpoint_serves"] == ledger_rows(system)[-1]["version"]
+    history = json.loads(system.titleholder("history", CASE, "--json").stdout)
+    assert len(history["ledger"]) == 3
+    assert history["broken_entries"] == []
+    doctor = system.titleholder("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+
+
+def test_running_everything_again_changes_nothing(system: System) -> None:
+    before = snapshot_of_state(system)
+    airflow = system.airflow
+    ran = airflow.runs(f"{CASE}.features")[-1]["conf"]
+    training = next(run for run in airflow.runs(f"{CASE}.training") if run["conf"].get("as_of"))
+    for dag, conf in ((f"{CASE}.features", ran), (f"{CASE}.training", training["conf"])):
+        known = {run["dag_run_id"] for run in airflow.runs(f"{CASE}.monitoring")}
+        run = airflow.trigger(dag, conf)
+        assert airflow.await_run(dag, run) == "success"
+        if dag.endswith("features"):
+            assert airflow.await_new_run(f"{CASE}.monitoring", known)["state"] == "success"
+    for dag in ("monitoring", "promotion", "batch_scoring", "training"):
+        last = airflow.runs(f"{CASE}.{dag}")[-1]
+        cleared = {"dry_run": False, "only_failed": False}
+        airflow.post(f"/dags/{CASE}.{dag}/dagRuns/{last['dag_run_id']}/clear", cleared)
+        assert airflow.await_run(f"{CASE}.{dag}", last["dag_run_id"]) in {"success", "failed"}
+    assert snapshot_of_state(system) == before
+
+
+def test_what_is_killed_comes_back_and_state_survives(system: System) -> None:
+    before = snapshot_of_state(system)
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/recommendations/x", timeout=10).raise_for_status()
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for program in ("mlflow", "spark", "airflow:scheduler", "airflow:api-server", "airflow:dag-processor"):
+            _kill(system, program)
+    finally:
+        stop.set()
+        asking.join()
+    assert not failures, f"the endpoint failed while others died: {failures[:3]}"
+    _kill(system, "endpoint")
+    deadline = time.monotonic() + 60
+    while not all(service.answers() for service in services.services(system.settings)):
+        assert time.monotonic() < deadline, services.table(system.settings)
+        time.sleep(0.5)
+    while httpx.get(f"{system.settings.endpoint_url}/readyz", timeout=10).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert snapshot_of_state(system) == before
+    run = system.airflow.trigger(f"{CASE}.features", system.airflow.runs(f"{CASE}.features")[-1]["conf"])
+    assert system.airflow.await_run(f"{CASE}.features", run) == "success"
+
+
+def _kill(system: System, program: str) -> None:
+    pid = next(int(row[2].split()[1].rstrip(",")) for row in services.table(system.settings) if row[0] == program)
+    psutil.Process(pid).kill()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        row = next(row for row in services.table(system.settings) if row[0] == program)
+        if row[1] == "RUNNING" and int(row[2].split()[1].rstrip(",")) != pid:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{program} did not come back: {services.table(system.settings)}")
+
+
+def test_a_failed_run_says_what_to_do(system: System) -> None:
+    """A file of another format: the run is red, the message names file and remedy, and nothing half written is left."""
+    before = snapshot_of_state(system)
+    bad = system.home / "sources" / CASE / "2026-03-01.csv"
+    bad.write_text("InvoiceNo;StockCode;Description\n1;2;3\n")
+    run = system.airflow.trigger(f"{CASE}.features", {"window_start": "2026-03-01", "window_end": "2026-03-02"})
+    assert system.airflow.await_run(f"{CASE}.features", run) == "failed"
+    states = {task["task_id"]: (task["state"], task["try_number"]) for task in system.airflow.tasks(f"{CASE}.features", run)}
+    assert states["ingest"] == ("failed", 1), "an error that another try cannot mend is not tried again"
+    assert states["build_features"][0] == "upstream_failed"
+    assert "2026-03-01.csv" in system.airflow.log(f"{CASE}.features", run, "ingest")
+    bad.unlink()
+    assert snapshot_of_state(system) == before
+    assert not list(Path(system.home / "data").rglob(".staging-*"))
