@@ -87,7 +87,7 @@ def _name(values: pd.Series) -> pd.Series:
     import pandas as pd
 
     def name(value: Any) -> str:
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         values = values.astype("float64")

@@ -49,7 +49,8 @@ def measure_drift(
     for check in checks:
         before, now = check.observe(*reference), check.observe(*current)
         for column in before:
-            title = column if column not in {pair.title for pair in pairs} else f"{column}, check {len(pairs) + 1}"
+            taken = {pair.title for pair in pairs}
+            title = next(t for t in (column, f"{column} ({check.method})", f"{column} ({len(pairs) + 1})") if t not in taken)
             pairs.append(_Pair(check, column, title, before[column], now[column]))
     distances, html = _run_evidently([pair for pair in pairs if not pair.is_empty])
     return tuple(_judge(pair, distances.get(pair.title, 0.0)) for pair in pairs), html

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLE = (
-    "<style>#summary{font-family:sans-serif;max-width:1280px;margin:24px auto;padding:0 24px}"
+    "<style>#summary{box-sizing:border-box;font-family:sans-serif;max-width:1280px;margin:24px auto;padding:0 24px}"
     "#summary table{border-collapse:collapse;width:100%}#summary th,#summary td{text-align:left;padding:6px 12px;"
     "border-bottom:1px solid #8884}#summary td.number{font-variant-numeric:tabular-nums}</style>"
 )

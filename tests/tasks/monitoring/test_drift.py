@@ -98,6 +98,7 @@ def test_each_check_has_its_own_threshold_on_the_same_column() -> None:
         pytest.param([3.0] * 200, [3.0] * 150 + [3.5] * 50, id="beside what was constant"),
         pytest.param(list(range(200)), [*range(150), *[None] * 50], id="missing"),
         pytest.param(["a", "b"] * 100, ["a", "b", "c", "c"] * 50, id="a new category"),
+        pytest.param([1_234_567.0, 1.5] * 100, [1_234_568.0, 1.5] * 100, id="numbers that differ late"),
         pytest.param([True, False] * 100, [True, True, True, False] * 50, id="a claim"),
         pytest.param([None] * 200, [1.0] * 200, id="no longer missing"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
@@ -19,7 +21,7 @@ from tasks.errors import ConfigurationError
 from tasks.monitoring import monitor, recent
 from tasks.monitoring.checks import ColumnDrift, DriftCheck, PredictionDrift
 from tasks.monitoring.report import read_sample, sample_scores
-from tasks.settings import get_settings
+from tasks.settings import ROOT, get_settings
 from tasks.storage import Storage, frame_writer
 from tests.tasks.monitoring.samples import make_rows, make_scores
 
@@ -175,6 +177,13 @@ def test_samples_of_many_snapshots_are_bounded_and_the_same_in_any_order(storage
     scores = sample_scores(predictions, seed=7, most=150)
     pd.testing.assert_frame_equal(scores, sample_scores(predictions[::-1], seed=7, most=150))
     assert len(scores) == 150
+
+
+def test_the_room_is_light_to_import() -> None:
+    heavy = "pandas pyspark mlflow great_expectations evidently sklearn scipy matplotlib"
+    code = f"import sys, tasks.monitoring, tasks.monitoring.checks; print(*(set({heavy.split()}) & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.split() == []
 
 
 def test_recent_takes_the_newest_days_that_the_champion_knew(storage: Storage) -> None:
