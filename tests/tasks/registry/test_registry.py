@@ -1,0 +1,307 @@
+"""Registering, promoting, rolling back: against a real MLflow store and a real ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from tasks import tracking
+from tasks.contracts import Action, Candidate, DatasetRef, Evaluation, GateMode, GateResult, LedgerEntry, Outcome, Verdict
+from tasks.errors import ModelError, PromotionRefused, SnapshotError
+from tasks.ledger import Ledger
+from tasks.registry import champion_of, follow_ledger, promote, read_verdict, register, rollback, version_of
+from tasks.settings import get_settings
+from tasks.storage import Storage
+from tests.tasks import arena
+
+SHOP = "shop"
+
+
+@dataclass
+class Court:
+    """Gives verdicts about freshly logged models, as wanted."""
+
+    storage: Storage
+    work: Path
+    ledger: Ledger
+    examples: DatasetRef
+    candidates: list[Candidate] = field(default_factory=list)
+
+    def log(self) -> Candidate:
+        name = f"model_{len(self.candidates)}"
+        model = arena.skilled(0.5, seed=len(self.candidates))
+        self.candidates.append(arena.log_candidate(SHOP, name, model, self.examples, self.work))
+        return self.candidates[-1]
+
+    def verdict(self, passed: bool = True, against: int | None = None, candidate: Candidate | None = None) -> Verdict:
+        candidate = candidate or self.log()
+        evaluation = Evaluation(
+            subject="challenger", name=candidate.name, model_uri=candidate.model_uri, holdout=self.examples,
+            metrics={"ndcg_at_3": 0.5}, units=self.examples,
+        )  # fmt: skip
+        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=passed, reason="as the test wants it")
+        return Verdict(
+            use_case=SHOP, candidate=candidate, champion_version=against, evaluations=(evaluation,), comparisons=(),
+            gates=(gate,), passed=passed, outcome=None if against is None else Outcome.BETTER if passed else Outcome.WORSE,
+        )  # fmt: skip
+
+    def register(self, **wanted: Any) -> int:
+        return register(self.verdict(**wanted), self.storage).version
+
+    def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
+        return promote(SHOP, version, "ada", "it is better", dag_run, self.ledger)
+
+    def reign(self, length: int) -> list[int]:
+        """So many champions, one after another."""
+        versions: list[int] = []
+        for _ in range(length):
+            versions.append(self.register(against=versions[-1] if versions else None))
+            self.promote(versions[-1], f"promotion-{len(versions)}")
+        return versions
+
+    def rollback(self, dag_run: str = "undo", to: int | None = None) -> LedgerEntry:
+        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to)
+
+
+@pytest.fixture
+def court(storage: Storage, store: Path) -> Court:
+    return Court(storage, store, Ledger(get_settings().ledger_url), arena.interactions(storage, SHOP))
+
+
+# register
+
+
+def test_a_passed_candidate_becomes_challenger_with_everything_on_it(court: Court) -> None:
+    verdict = court.verdict()
+    made = register(verdict, court.storage)
+    assert (made.version, made.passed, made.manifest_digest) == (1, True, verdict.candidate.manifest_digest)
+    assert tracking.aliases(SHOP) == {"challenger": 1}
+    tags = tracking.version_tags(SHOP, 1)
+    assert (tags["passed"], tags["verdict"], tags["judged_against"], tags["reasons"]) == ("true", "first", "none", "")
+    text = tracking.read_run_text(made.run_id, f"verdict-{made.report_digest[:12]}/verdict.json")
+    assert hashlib.sha256(text.encode()).hexdigest() == made.report_digest
+    assert "# shop: model_0 passed" in tracking.read_run_text(made.run_id, f"verdict-{made.report_digest[:12]}/report.md")
+    assert read_verdict(SHOP, 1) == verdict
+    assert tracking.get_client().get_run(made.run_id).data.metrics["holdout_ndcg_at_3"] == 0.5
+    assert tracking.get_client().get_run(made.run_id).info.status == "FINISHED"
+
+
+def test_a_refused_candidate_is_kept_with_its_reasons_and_is_no_challenger(court: Court) -> None:
+    version = court.register(passed=False)
+    assert not version_of(SHOP, version).passed
+    assert tracking.version_tags(SHOP, version)["reasons"] == "beats_champion: as the test wants it"
+    description = tracking.get_client().get_model_version(SHOP, str(version)).description
+    assert "# shop: model_0 was refused" in description and "as the test wants it" in description
+    assert tracking.aliases(SHOP) == {}
+
+
+def test_registering_again_changes_nothing(court: Court) -> None:
+    verdict = court.verdict()
+    first = register(verdict, court.storage)
+    assert register(verdict, court.storage) == first
+    court.promote(first.version)
+    aliases = tracking.aliases(SHOP)
+    assert register(verdict, court.storage) == first
+    assert tracking.aliases(SHOP) == aliases, "a champion does not become challenger again"
+    assert tracking.versions(SHOP) == [1]
+
+
+def test_the_same_model_judged_again_is_another_version(court: Court) -> None:
+    candidate = court.log()
+    first = court.register(candidate=candidate)
+    (champion,) = court.reign(1)
+    second = court.register(candidate=candidate, against=champion)
+    assert second not in (first, champion)
+    assert court.promote(second).version == second
+
+
+def test_the_champion_itself_gets_no_second_version(court: Court) -> None:
+    (champion,) = court.reign(1)
+    again = register(court.verdict(passed=False, against=champion, candidate=court.candidates[0]), court.storage)
+    assert (again.version, again.passed) == (champion, False)
+    assert tracking.versions(SHOP) == [champion]
+
+
+def test_a_verdict_on_altered_evaluations_is_not_registered(court: Court) -> None:
+    verdict = court.verdict()
+    units = verdict.evaluations[0].units.model_copy(update={"digest": "0" * 64})
+    altered = verdict.model_copy(update={"evaluations": (verdict.evaluations[0].model_copy(update={"units": units}),)})
+    with pytest.raises(SnapshotError, match="was altered"):
+        register(altered, court.storage)
+    assert tracking.versions(SHOP) == []
+
+
+def test_the_pictures_and_the_table_of_a_real_comparison(court: Court) -> None:
+    from tasks.contracts import Comparison
+    from tasks.registry.report import draw_comparisons, write_report
+
+    comparison = Comparison(
+        metric="ndcg_at_3", challenger=0.5, champion=0.4, difference=0.1, low=0.05, high=0.15, confidence=0.95, units=60,
+        resamples=2000, outcome=Outcome.BETTER,
+    )  # fmt: skip
+    (champion,) = court.reign(1)
+    verdict = court.verdict(against=champion).model_copy(update={"comparisons": (comparison,)})
+    assert "| ndcg_at_3 | +0.1000 | +0.0500 to +0.1500 | better |" in write_report(verdict)
+    labels = [label.get_text() for label in draw_comparisons(verdict).axes[0].get_yticklabels()]
+    assert labels == ["ndcg_at_3: better"]
+    made = register(verdict, court.storage)
+    folder = f"verdict-{made.report_digest[:12]}"
+    files = {entry.path for entry in tracking.get_client().list_artifacts(made.run_id, folder)}
+    assert files == {f"{folder}/{name}" for name in ("verdict.json", "report.md", "comparisons.png")}
+
+
+# promote
+
+
+def test_promotion_writes_the_ledger_and_the_aliases_follow(court: Court) -> None:
+    assert champion_of(SHOP, court.ledger) is None
+    first, second = court.reign(2)
+    head = court.ledger.head(SHOP)
+    assert head is not None
+    assert (head.version, head.previous_version, head.actor, head.action) == (second, first, "ada", Action.PROMOTE)
+    assert tracking.aliases(SHOP) == {"champion": second, "previous_champion": first}
+    champion = champion_of(SHOP, court.ledger)
+    assert champion == version_of(SHOP, second)
+    assert champion.report_digest == head.report_digest
+
+
+def test_promoting_the_champion_again_gives_the_head(court: Court) -> None:
+    (version,) = court.reign(1)
+    head = court.ledger.head(SHOP)
+    assert court.promote(version, "another run") == head
+    assert len(court.ledger.entries(SHOP)) == 1
+
+
+def test_refusals_tell_why(court: Court) -> None:
+    refused = court.register(passed=False)
+    with pytest.raises(PromotionRefused, match="did not pass: beats_champion: as the test wants it"):
+        court.promote(refused)
+    stale = court.register()
+    (champion,) = court.reign(1)
+    with pytest.raises(PromotionRefused, match=f"judged against nobody, but the champion is version {champion}"):
+        court.promote(stale)
+    with pytest.raises(ModelError, match="there is no version 99; there are: 1, 2, 3"):
+        court.promote(99)
+    for actor, reason in (("", "because"), ("ada", " "), ("a" * 201, "because")):
+        with pytest.raises(PromotionRefused, match="wants a name"):
+            promote(SHOP, stale, actor, reason, "run", court.ledger)
+    assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
+
+
+def test_a_tag_set_by_hand_is_no_approval(court: Court) -> None:
+    refused = court.register(passed=False)
+    tracking.tag_version(SHOP, refused, {"passed": "true"})
+    with pytest.raises(ModelError, match="altered by hand"):
+        court.promote(refused)
+    stranger = court.register()
+    tracking.tag_version(SHOP, stranger, {"manifest_digest": "f" * 64})
+    with pytest.raises(ModelError, match="altered by hand"):
+        court.promote(stranger)
+    assert court.ledger.head(SHOP) is None
+
+
+def test_a_champion_whose_digest_was_altered_is_noticed(court: Court) -> None:
+    (version,) = court.reign(1)
+    tracking.tag_version(SHOP, version, {"manifest_digest": "f" * 64})
+    with pytest.raises(ModelError, match="the ledger crowned"):
+        champion_of(SHOP, court.ledger)
+
+
+def test_of_twenty_racing_promotions_exactly_one_wins(court: Court) -> None:
+    candidate = court.log()
+    versions = [
+        register(court.verdict(candidate=candidate.model_copy(update={"fit_seconds": float(n)})), court.storage).version
+        for n in range(20)
+    ]
+    assert versions == list(range(1, 21))
+    barrier = Barrier(20)
+
+    def race(version: int) -> LedgerEntry | PromotionRefused:
+        barrier.wait()
+        try:
+            return court.promote(version, f"run-{version}")
+        except PromotionRefused as refusal:
+            return refusal
+
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(race, versions))
+    won = [result for result in results if isinstance(result, LedgerEntry)]
+    lost = [result for result in results if isinstance(result, PromotionRefused)]
+    assert (len(won), len(lost)) == (1, 19)
+    assert court.ledger.entries(SHOP) == won
+    assert tracking.aliases(SHOP)["champion"] == won[0].version
+    assert any("the champion changed meanwhile" in str(refusal) for refusal in lost), "at least one raced to the insert"
+
+
+# rollback
+
+
+def test_rollback_gives_the_title_to_the_one_before(court: Court) -> None:
+    first, second = court.reign(2)
+    entry = court.rollback()
+    assert (entry.action, entry.version, entry.previous_version) == (Action.ROLLBACK, first, second)
+    assert entry.manifest_digest == version_of(SHOP, first).manifest_digest
+    assert tracking.aliases(SHOP) == {"champion": first, "previous_champion": second}
+    assert court.ledger.broken_links(SHOP) == []
+
+
+def test_a_rollback_tried_again_does_not_go_back_twice(court: Court) -> None:
+    first, _ = court.reign(2)
+    entry = court.rollback()
+    assert court.rollback() == entry
+    assert len(court.ledger.entries(SHOP)) == 3
+    court.promote(court.register(against=first), "later")
+    with pytest.raises(PromotionRefused, match="rolled back before .entry 3."):
+        court.rollback()
+
+
+def test_what_was_rolled_back_is_not_promoted_again(court: Court) -> None:
+    """Version 2 was judged against version 1, which is champion again: a promotion that was late would crown it anew."""
+    first, second = court.reign(2)
+    court.rollback()
+    with pytest.raises(PromotionRefused, match=f"held the title before .* with to_version {second}"):
+        court.promote(second, "promotion-2")
+    assert court.rollback("on purpose", to=second).version == second
+    assert first == 1
+
+
+def test_rollback_refuses_where_there_is_no_way_back(court: Court) -> None:
+    with pytest.raises(PromotionRefused, match="nobody has no predecessor"):
+        court.rollback()
+    first, second, third = court.reign(3)
+    never = court.register(passed=False)
+    with pytest.raises(PromotionRefused, match=f"version {never} never was champion; it can go back to: 1, 2"):
+        court.rollback(to=never)
+    with pytest.raises(PromotionRefused, match=f"version {third} is the champion already"):
+        court.rollback(to=third)
+    assert court.rollback(to=first).version == first
+    assert second == 2
+
+
+# aliases
+
+
+def test_an_alias_moved_by_hand_is_restored_and_told(court: Court) -> None:
+    first, second = court.reign(2)
+    assert follow_ledger(SHOP, court.ledger) == []
+    tracking.set_alias(SHOP, "champion", first)
+    tracking.set_alias(SHOP, "challenger", second)
+    assert champion_of(SHOP, court.ledger) == version_of(SHOP, second), "the alias decides nothing"
+    assert follow_ledger(SHOP, court.ledger) == [
+        "alias champion of shop: from version 1 to version 2",
+        "alias challenger of shop: from version 2 to nobody",
+    ]
+    assert tracking.aliases(SHOP) == {"champion": second, "previous_champion": first}
+
+
+def test_an_alias_that_nobody_crowned_is_taken_away(court: Court) -> None:
+    version = court.register()
+    tracking.set_alias(SHOP, "champion", version)
+    assert follow_ledger(SHOP, court.ledger) == ["alias champion of shop: from version 1 to nobody"]
+    assert tracking.aliases(SHOP) == {"challenger": version}
