@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -14,9 +13,6 @@ from tasks.features import FeatureSpec, build_features
 from tasks.models.base import FeatureTables, read_features
 from tasks.storage import Storage
 from tests.tasks.features.conftest import USE_CASE, Publish, moment, row
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.usefixtures("spark")
 AS_OF = date(2011, 3, 1)

@@ -102,7 +102,8 @@ def tumours(storage: Storage, file: str, window: str, rows: int = 80) -> Dataset
     frame = pd.DataFrame(
         {
             c.ROW_ID: [f"{file}:{i}" for i in range(rows)], c.SOURCE_FILE: file, c.EVENT_AT: at, c.INGESTED_AT: at,
-            c.AS_IT_CAME: "{}", "mean radius": [float(i) for i in range(rows)], c.TARGET: [int(i % 4 == 0) for i in range(rows)],
+            c.AS_IT_CAME: "{}", "mean radius": [float(i) for i in range(rows)],
+            c.TARGET: [int(i % 4 == 0) for i in range(rows)],
         }
     )  # fmt: skip
     return storage.publish(use_case=USE_CASE, layer=c.VALIDATED, partition=window, tables={c.ROWS: frame_writer(frame)})
@@ -137,7 +138,7 @@ def test_tabular_features_know_no_later_row(spark: object, storage: Storage) -> 
 def test_wrong_settings_are_answered() -> None:
     with pytest.raises(ConfigurationError, match="allowed: by_time, stratified"):
         SPLITS.parse({"kind": "random"}, "case.yaml: split")
-    with pytest.raises(ConfigurationError, match="at least 0.1 for training"):
+    with pytest.raises(ConfigurationError, match=r"at least 0\.1 for training"):
         SPLITS.parse({"kind": "stratified", "validation_share": 0.5, "holdout_share": 0.5}, "case.yaml: split")
     with pytest.raises(ValueError, match="the shortest first"):
         FeatureSpec(lookback_days=(28, 7))
