@@ -45,7 +45,8 @@ def build(use_case: UseCase) -> object:
             observations = []
             with told_plainly():
                 case, champion = load_use_case(name), champion_of(name, Ledger(settings.ledger_url))
-                answers = list(PredictionLog(settings.predictions_root).read(name)) if champion else []
+                logged = PredictionLog(settings.predictions_root).read(name) if champion else []
+                answers = [one for one in logged if champion and one.model_version == champion.version and one.features_as_of]
                 for window in windows:
                     current = storage.current(name, VALIDATED, window.label)
                     report = None
@@ -54,8 +55,8 @@ def build(use_case: UseCase) -> object:
                             name, case.drift.checks, window, current,
                             recent(storage.history(name, VALIDATED, champion.as_of), champion.as_of, case.drift.reference_days),
                             f"version {champion.version}, data before {champion.as_of}",
-                            [p for p in answers if p.model_version == champion.version and p.features_as_of >= window.end],
-                            [p for p in answers if p.model_version == champion.version and p.features_as_of <= champion.as_of],
+                            [one for one in answers if one.features_as_of >= window.end],
+                            [one for one in answers if one.features_as_of <= champion.as_of],
                             storage, case.seed, {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
                         )  # fmt: skip
                     observations.append({"window": window.to_json(), "report": report and report.to_json()})

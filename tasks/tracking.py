@@ -238,7 +238,12 @@ def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[s
             if "already exists" not in str(error).lower():
                 raise
         version = client.create_model_version(
-            use_case, source=model_uri, run_id=run_id, tags={**tags, "model_uri": model_uri}, description=description
+            use_case,
+            source=model_uri,
+            run_id=run_id,
+            tags={**tags, "model_uri": model_uri},
+            description=description,
+            model_id=model_uri.removeprefix("models:/"),  # a server, unlike a local store, checks that they agree
         )
         return int(version.version)
 

@@ -76,7 +76,7 @@ class AirflowApi:
         """The log of one try of a task, as text."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         content = self.get(path, full_content=True)["content"]
-        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+        return "\n".join(_text(line) if isinstance(line, dict) else str(line) for line in content)
 
     def run_page(self, dag_id: str, run_id: str) -> str:
         """The address of a run in the UI."""
@@ -113,3 +113,9 @@ class AirflowApi:
             response = self._client.get("/auth/token")  # Airflow lets everybody in: on loopback only
         response.raise_for_status()
         self._token = response.json()["access_token"]
+
+
+def _text(line: dict[str, Any]) -> str:
+    """One structured log line as a person reads it: its event, and the error behind it."""
+    errors = [f"{one['exc_type']}: {one['exc_value']}" for one in line.get("error_detail") or []]
+    return "\n".join([str(line.get("event", "")), *errors])

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tasks.contracts import LedgerEntry
@@ -31,7 +32,7 @@ def main() -> None:
     try:
         app()
     except TitleholderError as error:
-        Console(stderr=True).print(f"[red bold]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

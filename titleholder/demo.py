@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tasks import columns as c
@@ -123,7 +124,7 @@ class Story:
         finally:
             step.seconds = time.monotonic() - begin
             mark = "[green]✓[/]" if step.well else "[red]✗[/]"
-            self.say(f"{mark} {step.outcome}")
+            self.say(f"{mark} {escape(step.outcome)}")
 
     def watch(self, dag: str, run_id: str, timeout: float = 600) -> str:
         """Wait for a run, telling each task as it ends."""
@@ -138,7 +139,7 @@ class Story:
                     told.add(key)
                     name = task.get("rendered_map_index") or ""
                     label = f"{dag}.{task['task_id']}" + (f" [{name}]" if name else "")
-                    self.say(f"  [dim]{label:<38} {task['state']:<8} {task['duration'] or 0:5.1f} s[/]")
+                    self.say(f"  [dim]{escape(f'{label:<48}')} {task['state']:<8} {task['duration'] or 0:5.1f} s[/]")
             if state in {"success", "failed"}:
                 if state == "failed":
                     raise TitleholderError(f"{dag_id} failed: see {self.airflow.run_page(dag_id, run_id)} {self._why(dag_id, run_id)}")
@@ -172,7 +173,8 @@ class Story:
         for task in self.airflow.tasks(dag_id, run_id):
             if task["state"] == "failed":
                 lines = self.airflow.log(dag_id, run_id, task["task_id"], task["try_number"]).splitlines()
-                return f"({task['task_id']}: {' | '.join(line for line in lines[-6:] if line.strip())})"
+                told = [line for line in lines if "Error: " in line or "Exception: " in line or "Failed: " in line]
+                return f"({task['task_id']}: {' | '.join(told[-2:])})"
         return ""
 
     # what happens
@@ -256,7 +258,7 @@ class Story:
             verdict = self.airflow.xcom(f"{CASE}.training", run, "judge")
             reasons = [f"{g['gate']}: {g['reason']}" for g in verdict["gates"] if not g["passed"]]
             for reason in reasons:
-                self.say(f"  refused by {reason}")
+                self.say(escape(f"  refused by {reason}"))
             step.outcome = f"version {version['version']} (popularity) refused by {len(reasons)} gates; the champion stays"
             step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}/versions/{version['version']}"
 
@@ -360,7 +362,7 @@ class Story:
             table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
         for step in self.steps:
             mark = "[green]✓[/]" if step.well else "[red]✗[/]"
-            table.add_row(f"{mark} {step.name}", step.outcome, f"{step.seconds:.1f}", step.where)
+            table.add_row(f"{mark} {step.name}", escape(step.outcome), f"{step.seconds:.1f}", step.where)
         table.add_section()
         table.add_row("together", "", f"{time.monotonic() - self.began:.1f}", str(self.settings.home))
         return table
@@ -391,7 +393,7 @@ def tell(data: Path | None, keep: bool) -> int:
     except KeyboardInterrupt:
         console.print("[red]interrupted[/]")
     except TitleholderError as error:
-        console.print(f"[red bold]The demo stopped:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red bold]The demo stopped:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
     finally:
         if story.load:
             story.load.end()
