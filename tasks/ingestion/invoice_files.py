@@ -92,7 +92,7 @@ def _check(path: Path, day: date) -> SourceFile:
         _check_header(next(lines, []), path)
         for fields in lines:
             if fields and len(fields) != len(HEADER):
-                cut = next(lines, None) is None and not content.endswith(b"\n")
+                cut = lines.line_num > content.count(b"\n")
                 raise SourceError(
                     f"{path}: line {lines.line_num}: {len(HEADER)} fields are allowed; got {len(fields)}: "
                     f"{','.join(fields)[:120]!r}{'; the file is cut off at its end' if cut else ''}; deliver it again"

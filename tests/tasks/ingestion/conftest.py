@@ -1,0 +1,64 @@
+"""One small folder of raw files for each kind of source."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts import Window
+
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+LINE = "536365,85123a ,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
+
+
+def write_day(folder: Path, day: str, *lines: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{day}.csv"
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+def invoice_folder(folder: Path) -> tuple[Path, Window]:
+    write_day(folder, "2010-12-01", LINE, 'C536366,22,"A ""BIG"" TIN,\nblue",-2,2010-12-01 09:00:00,3.0,,EIRE')
+    write_day(folder, "2010-12-02", LINE.replace("12-01", "12-02"))
+    return folder, Window(start=date(2010, 12, 1), end=date(2010, 12, 3))
+
+
+def movielens_folder(folder: Path) -> tuple[Path, Window]:
+    folder.mkdir(parents=True)
+    (folder / "u.data").write_text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t242\t1\t878887116\n")
+    (folder / "u.item").write_bytes("242|Léon (1994)|01-Jan-1994||\n302|L.A. Confidential (1997)|||\n".encode("latin-1"))
+    return folder, Window(start=date(1997, 9, 20), end=date(1997, 12, 31))
+
+
+def breast_cancer_folder(_folder: Path) -> tuple[None, Window]:
+    return None, Window(start=date(2026, 1, 1), end=date(2026, 1, 2))
+
+
+SAMPLES: dict[str, Callable[[Path], tuple[Path | None, Window]]] = {
+    "invoice_files": invoice_folder,
+    "movielens": movielens_folder,
+    "breast_cancer": breast_cancer_folder,
+}
+
+
+@pytest.fixture(scope="session")
+def online_retail(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the 305 real daily files."""
+    folder = tmp_path_factory.mktemp("online-retail")
+    with tarfile.open(real_data / "online-retail.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "online-retail" / "by-day"
+
+
+@pytest.fixture(scope="session")
+def ml_100k(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the real MovieLens 100K."""
+    folder = tmp_path_factory.mktemp("ml-100k")
+    with tarfile.open(real_data / "ml-100k.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "ml-100k"
