@@ -176,7 +176,7 @@ class Candidate(Contract):
 class Evaluation(Contract):
     """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
 
-    subject: str = Field(description="who was scored: candidate, champion or baseline")
+    subject: str = Field(description="who was scored: challenger, champion or baseline")
     name: str
     model_uri: str
     holdout: DatasetRef

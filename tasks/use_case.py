@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tasks import metrics
 from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
 from tasks.errors import ConfigurationError
+from tasks.evaluation import check_gates
 from tasks.evaluation.gates import GATES, Gate
 from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
 from tasks.ingestion.sources import SOURCES, Source
@@ -69,7 +70,9 @@ class ReviewSpec(_Section):
 
 class DriftSpec(_Section):
     checks: tuple[DriftCheck, ...] = ()
-    reference_days: int = Field(56, ge=1, description="the newest days of the champion's own data that windows are compared with")
+    reference_days: int = Field(
+        56, ge=1, description="the newest days of the champion's own data that windows are compared with"
+    )
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 
@@ -112,6 +115,10 @@ class UseCase(_Section):
                 metrics.get_metric(name, self.task)
             except ConfigurationError as error:
                 raise ValueError(f"metrics: {error}") from error
+        try:
+            check_gates(self.gates.checks, self.gates.mode, self.task, self.metrics.all, names)
+        except ConfigurationError as error:
+            raise ValueError(f"gates: {error}") from error
         return self
 
     def candidate(self, name: str) -> ModelSpec:

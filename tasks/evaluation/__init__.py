@@ -64,6 +64,29 @@ def baseline_of(gates: Sequence[Gate]) -> str | None:
     return next(iter(named), None)
 
 
+def check_gates(
+    gates: Sequence[Gate], mode: GateMode, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]
+) -> None:
+    """Refuse gates that could never work in a use case, before anything is trained.
+
+    Raises
+    ------
+    ConfigurationError : the mode is enabled and no gate is; a gate's metric is not evaluated; a baseline is no candidate.
+    """
+    _demand_an_enabled_gate(gates, mode)
+    for gate in gates:
+        gate.check_fits(task, metrics, candidates)
+    baseline_of(gates)
+
+
+def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
+    if mode is GateMode.ENABLED and not any((gate.mode or mode) is GateMode.ENABLED for gate in gates):
+        raise ConfigurationError(
+            f"the mode is enabled but not one of {len(gates)} gates is: every challenger would pass. "
+            "Enable one, or say mode: disabled, which every report then shows"
+        )
+
+
 def evaluate(
     use_case: str,
     task: TaskKind,
@@ -146,12 +169,7 @@ def judge(
     ------
     ConfigurationError : the mode is enabled and no gate is: nothing would be judged.
     """
-    modes = [gate.mode or mode for gate in gates]
-    if mode is GateMode.ENABLED and GateMode.ENABLED not in modes:
-        raise ConfigurationError(
-            f"{use_case}: gates.mode is enabled but not one of {len(gates)} gates is: every challenger would pass. "
-            "Enable one, or say mode: disabled, which every report then shows"
-        )
+    _demand_an_enabled_gate(gates, mode)
     answers = {one.subject: _read_answers(one, storage) for one in evaluations}
     if CHALLENGER not in answers or (champion is not None) != (CHAMPION in answers):
         raise ConfigurationError(
@@ -162,7 +180,7 @@ def judge(
         task=task, candidate=candidate, challenger=answers[CHALLENGER], champion=answers.get(CHAMPION),
         champion_version=champion.version if champion else None, baseline=answers.get(BASELINE), seed=seed,
     )  # fmt: skip
-    results = [_ask(gate, its_mode, context) for gate, its_mode in zip(gates, modes, strict=True)]
+    results = [_ask(gate, gate.mode or mode, context) for gate in gates]
     comparisons = _compare_the_rest(context)
     passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
     return Verdict(
@@ -203,4 +221,4 @@ def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
     return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True))
 
 
-__all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "choose", "evaluate", "judge"]
+__all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "check_gates", "choose", "evaluate", "judge"]

@@ -38,7 +38,7 @@ class Scored:
     predictions: pd.DataFrame
 
 
-def score_model(  # noqa: PLR0917 - the door that every room calls
+def score_model(
     model: ServedModel, examples: Examples, task: TaskKind, names: tuple[str, ...], k: int, exclude_seen: bool
 ) -> Scored:
     """Ask a model about every unit of the examples and measure its answers.

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.contracts import Candidate, DatasetRef, Evaluation, GateMode, ModelVersion, Outcome, TaskKind, Verdict
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData
-from tasks.evaluation import baseline_of, choose, evaluate, judge
+from tasks.evaluation import baseline_of, check_gates, choose, evaluate, judge
 from tasks.evaluation.gates import GATES, Gate
 from tasks.storage import Storage
 from tests.tasks import arena
@@ -90,7 +90,7 @@ def test_a_model_that_is_not_the_one_that_was_trained_is_not_scored(storage: Sto
 
 
 def decide(
-    storage: Storage, candidates: list[Candidate], champion: Candidate | None, *gates: Gate, **mode: GateMode
+    storage: Storage, candidates: list[Candidate], champion: Candidate | None, *gates: Gate, mode: GateMode = GateMode.ENABLED
 ) -> Verdict:
     title = arena.as_version(champion) if champion else None
     task = TaskKind.RECOMMENDATION
@@ -139,6 +139,16 @@ def test_modes(storage: Storage, strong: Candidate, weak: Candidate) -> None:
 def test_enabled_without_an_enabled_gate_is_refused(storage: Storage, strong: Candidate, gates: tuple[Gate, ...]) -> None:
     with pytest.raises(ConfigurationError, match="every challenger would pass"):
         decide(storage, [strong], None, *gates)
+
+
+def test_shipped_gates_fit_and_wrong_ones_are_refused_with_the_use_case() -> None:
+    names, candidates = ("ndcg_at_3", "recall_at_3"), ("als", "weak")
+    check_gates([BEATS, OVER], GateMode.ENABLED, TaskKind.PROPENSITY, names, candidates)
+    check_gates([], GateMode.DISABLED, TaskKind.PROPENSITY, names, candidates)
+    with pytest.raises(ConfigurationError, match="no candidate 'weak'; there are: als"):
+        check_gates([BEATS, OVER], GateMode.ENABLED, TaskKind.PROPENSITY, names, ("als",))
+    with pytest.raises(ConfigurationError, match="every challenger would pass"):
+        check_gates([], GateMode.ENABLED, TaskKind.PROPENSITY, names, candidates)
 
 
 def test_judging_without_the_champions_evaluation_is_refused(storage: Storage, strong: Candidate, weak: Candidate) -> None:
