@@ -34,14 +34,16 @@ def checkerboard(task: TaskKind, users: int = USERS, items: int = ITEMS) -> Exam
     """
     if task.is_tabular:
         return Examples(rows=rows())
+    random = np.random.default_rng(5)
     met, labels = [], []
     for u in range(users):
         mine, other = [item(i) for i in range(items) if i % 2 == u % 2], [item(i) for i in range(items) if i % 2 != u % 2]
         missing = missing_item(u, items)
         met += [(user(u), i, 5.0) for i in mine if i != missing]
         if task is TaskKind.RATING:
-            met += [(user(u), i, 1.0) for i in other[::2]]
-            labels += [(user(u), missing, 5.0), *((user(u), i, 1.0) for i in other[1:2])]
+            other = list(random.permutation(other))
+            met += [(user(u), i, 1.0) for i in other[items // 4 :]]
+            labels += [(user(u), missing, 5.0), (user(u), other[0], 1.0)]
         else:
             again = next(i for i in mine if i != missing)
             labels += [(user(u), missing, 1.0), (user(u), again, 1.0)]
