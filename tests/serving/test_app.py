@@ -96,7 +96,7 @@ def test_classifies_rows(installation: Installation, serve: Serve) -> None:
         assert answer["predictions"][1]["probability"] > 0.999
         assert answer["features_version"] == "request"
         log = PredictionLog(installation.settings.predictions_root)
-        assert [(p.subject, p.scores) for p in log.read("tumours")][0] == ("a", (0.5,))
+        assert next((p.subject, p.scores) for p in log.read("tumours")) == ("a", (0.5,))
 
         wrong = {"rows": [{"mean radius": 1.0, "colour": 2.0}]}
         document = is_problem(client.post("/v1/tumours/predictions", json=wrong), 422)

@@ -118,7 +118,7 @@ def load(port: int, clients: int) -> tuple[list[Client], threading.Event]:
 
 def lists_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """The recommendations in an answer, of one user or of many."""
-    return answer["recommendations"] if "recommendations" in answer else [answer]
+    return answer.get("recommendations", [answer])
 
 
 def await_service(process: Process, key: str, value: object) -> None:
