@@ -1,0 +1,149 @@
+"""The room: what goes where, when it stops, and that it can be run again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tasks import columns as c
+from tasks.contracts import DatasetRef, Validated, Window
+from tasks.errors import ValidationFailed
+from tasks.ingestion import ingest
+from tasks.ingestion.sources import InvoiceFiles
+from tasks.settings import ROOT
+from tasks.storage import Storage
+from tasks.validation import validate
+from tests.tasks.ingestion.conftest import LINE, write_day
+
+pytestmark = pytest.mark.usefixtures("spark")
+DAY = Window(start=date(2010, 12, 1), end=date(2010, 12, 2))
+GOOD = [LINE.replace("536365", str(536365 + place)) for place in range(18)]
+BAD = [",,x,none,soon,-1,,", "536365,85123A,x,0,2010-12-01 08:26:00,2.55,17850.0,EIRE"]
+RULES_OF_BAD = [
+    "country_known, event_at_parses, invoice_known, item_known, quantity_parses, unit_price_not_negative",
+    "quantity_not_zero",
+]
+
+
+@pytest.fixture
+def suites(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "expectations", tmp_path / "expectations"))
+
+
+def raw_of(folder: Path, storage: Storage, *lines: str) -> DatasetRef:
+    write_day(folder, "2010-12-01", *lines)
+    ref = ingest("test", InvoiceFiles(), folder, DAY, storage)
+    assert ref is not None
+    return ref
+
+
+def run(raw: DatasetRef, storage: Storage, suites: Path, tolerance: float = 0.1) -> Validated:
+    return validate(raw, "invoice_lines", tolerance, storage, suites)
+
+
+def test_good_rows_are_validated_and_bad_ones_quarantined_with_all_their_rules(
+    tmp_path: Path, storage: Storage, suites: Path
+) -> None:
+    raw = raw_of(tmp_path / "in", storage, *GOOD, *BAD)
+    outcome = run(raw, storage, suites)  # exactly a tenth is bad: at the tolerance, not above
+    assert outcome.quarantine is not None
+    report = outcome.report
+    assert (report.rows_in, report.rows_validated, report.rows_quarantined, report.passed) == (20, 18, 2, True)
+    assert outcome.validated.rows == {"rows": 18} and outcome.quarantine.rows == {"rows": 2}
+    assert outcome.validated.partition == outcome.quarantine.partition == raw.partition
+
+    before, after = (storage.read(ref).sort_values(c.ROW_ID) for ref in (raw, outcome.validated))
+    assert tuple(after.columns) == c.INTERACTION_COLUMNS
+    kept = before[before[c.ROW_ID].isin(after[c.ROW_ID])]
+    assert kept.reset_index(drop=True).equals(after.reset_index(drop=True))
+
+    bad = storage.read(outcome.quarantine).sort_values(c.ROW_ID)
+    assert list(bad.columns) == [c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME, c.BROKEN_RULES]
+    assert bad[c.ROW_ID].tolist() == ["2010-12-01.csv:19", "2010-12-01.csv:20"]
+    assert bad[c.BROKEN_RULES].tolist() == RULES_OF_BAD
+    assert list(json.loads(bad[c.AS_IT_CAME].iloc[0]).values()) == BAD[0].split(",")
+    assert {result.rule: result.broken_rows for result in report.broken}["customer_known"] == 1
+    assert storage.manifest(outcome.quarantine)["facts"]["report"] == report.to_json()
+
+
+def test_of_equal_lines_the_first_one_stays(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    outcome = run(raw_of(tmp_path / "in", storage, *GOOD[:12], GOOD[3], GOOD[3]), storage, suites, 0.5)
+    assert outcome.quarantine is not None
+    bad = storage.read(outcome.quarantine).sort_values(c.ROW_ID)
+    assert bad[c.ROW_ID].tolist() == ["2010-12-01.csv:13", "2010-12-01.csv:14"]
+    assert set(bad[c.BROKEN_RULES]) == {"exact_duplicates"}
+
+
+def test_above_the_tolerance_nothing_is_validated_and_the_quarantine_can_be_read(
+    tmp_path: Path, storage: Storage, suites: Path
+) -> None:
+    raw = raw_of(tmp_path / "in", storage, *GOOD[:17], *BAD)
+    for _ in range(2):  # the second time from what was published
+        with pytest.raises(ValidationFailed) as failure:
+            run(raw, storage, suites)
+        told = str(failure.value)
+        assert "2 of 19 rows (10.53%)" in told and "10.00% are allowed (validation.tolerance)" in told
+        assert "quantity_not_zero (row): 1 rows, seen: 2010-12-01.csv:19" in told
+        assert "customer_known" not in told  # a warning stops nothing
+        place = re.search(r"rule.*? each broke: (\S+)\. ", told)
+        quarantine = storage.current("test", c.QUARANTINE, raw.partition)
+        assert place and quarantine and Path(place[1]) == storage.table(quarantine)
+        assert storage.read(quarantine)[c.BROKEN_RULES].notna().sum() == 2
+        assert not storage.manifest(quarantine)["facts"]["report"]["passed"]
+        assert storage.current("test", c.VALIDATED, raw.partition) is None
+
+
+def test_a_broken_batch_rule_stops_also_with_every_row_tolerated(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    raw = raw_of(tmp_path / "in", storage)
+    with pytest.raises(ValidationFailed, match=r"some_lines_came \(batch\): seen: 0"):
+        run(raw, storage, suites, tolerance=1.0)
+    assert storage.current("test", c.VALIDATED, raw.partition) is None
+
+
+def test_running_again_changes_nothing_and_judges_nothing(
+    tmp_path: Path, storage: Storage, suites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = raw_of(tmp_path / "in", storage, *GOOD, *BAD)
+    first = run(raw, storage, suites)
+    files = sorted(storage.root.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.validation.checks.check_rules", lambda *_: pytest.fail("the same rows were judged again"))
+        assert run(raw, storage, suites) == first
+    assert sorted(storage.root.rglob("*")) == files
+
+    shutil.rmtree(storage.root / "test" / c.VALIDATED)  # as if killed between the two
+    assert run(raw, storage, suites) == first
+
+
+def test_another_suite_text_or_tolerance_is_judged_anew(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    raw = raw_of(tmp_path / "in", storage, *GOOD, *BAD)
+    first = run(raw, storage, suites)
+    wider = run(raw, storage, suites, tolerance=0.2)
+    assert wider.report.tolerance == 0.2 and wider.validated.digest == first.validated.digest
+    path = suites / "invoice_lines.yaml"
+    path.write_text(path.read_text().replace("value_set: [0.0]", "value_set: [0.0, 6.0]"))
+    with pytest.raises(ValidationFailed, match=r"quantity_not_zero \(row\): 19 rows"):
+        run(raw, storage, suites)
+
+
+def test_a_corrected_file_heals_the_day(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    with pytest.raises(ValidationFailed):
+        run(raw_of(tmp_path / "in", storage, *BAD), storage, suites)
+    healed = run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites)
+    assert healed.quarantine is not None and healed.quarantine.rows == {"rows": 0}
+    assert storage.current("test", c.QUARANTINE, DAY.label) == healed.quarantine
+
+
+def test_real_days_stay_below_the_tolerance(online_retail: Path, storage: Storage, spark: SparkSession) -> None:
+    window = Window(start=date(2011, 1, 16), end=date(2011, 1, 17))  # the day with most dirt
+    raw = ingest("test", InvoiceFiles(), online_retail, window, storage)
+    assert raw is not None
+    report = validate(raw, "invoice_lines", 0.1, storage, ROOT / "expectations").report
+    assert 0.05 < report.rows_quarantined / report.rows_in < 0.06
+    assert report.rows_in == report.rows_validated + report.rows_quarantined == sum(raw.rows.values())
