@@ -211,7 +211,7 @@ def describe(found: Comparison, other: str) -> str:
 
 def _cannot_gate(metric: str, metrics: Sequence[str]) -> str:
     return (
-        f"'{metric}' is not evaluated, or cannot be compared by resampling (catalog_coverage); evaluated: "
+        f"'{metric}' is not evaluated, or cannot be compared by resampling (catalog_coverage, calibration_error); evaluated: "
         f"{', '.join(metrics)}. Gate by one of them, or add it to metrics.report"
     )
 

@@ -42,6 +42,7 @@ class Family:
     parts: Callable[..., Any] | None = None
     whole: Callable[[Floats, Floats, Floats], Floats] | None = None
     root: bool = False
+    biased: bool = False
 
 
 FAMILIES = {
@@ -62,7 +63,7 @@ FAMILIES = {
     "precision": Family(_ROWS, True, classification.precision),
     "recall": Family(_ROWS, True, classification.recall),
     "f1": Family(_ROWS, True, classification.f1),
-    "calibration_error": Family((TaskKind.PROPENSITY, *_ROWS), False, whole=classification.calibration_error),
+    "calibration_error": Family((TaskKind.PROPENSITY, *_ROWS), False, whole=classification.calibration_error, biased=True),
 }
 
 
@@ -86,8 +87,14 @@ class Metric:
 
     @property
     def resamples(self) -> bool:
-        """Whether a paired bootstrap can judge it; not so for coverage, which shrinks in every resample."""
-        return self.per_unit or FAMILIES[self.family].whole is not None
+        """Whether a paired bootstrap can judge it.
+
+        Not coverage, which shrinks in every resample. Not calibration_error: its estimate is biased upwards, and more so the
+        more a model's answers spread, so that of two perfectly calibrated models the constant one was called better in
+        more than half of the trials. Gate it by `at_most`.
+        """
+        family = FAMILIES[self.family]
+        return self.per_unit or (family.whole is not None and not family.biased)
 
     def compute(self, units: pd.DataFrame, predictions: pd.DataFrame, weights: Floats) -> Floats:
         """The metric once per row of `weights`.

@@ -167,7 +167,9 @@ def test_tabular_by_roc_auc(storage: Storage, store: Path) -> None:
     gates = [gate("prediction_sanity"), gate("beats_champion", metric="roc_auc")]
     verdict = judge("ward", task, right, evaluations, gates, GateMode.ENABLED, champion, 7, storage)
     assert verdict.passed, verdict.reasons
-    assert {one.metric: one.outcome for one in verdict.comparisons} == dict.fromkeys(names, Outcome.BETTER)
+    assert {one.metric: one.outcome for one in verdict.comparisons} == dict.fromkeys(names[:3], Outcome.BETTER), (
+        "calibration_error has no interval that could be trusted"
+    )
     constant = arena.log_candidate("ward", "constant", arena.Skilled([], slope=0.0), examples, store)
     evaluations = evaluate("ward", task, [constant], None, right.split, names, None, 10, False, storage)
     refused = judge("ward", task, constant, evaluations, gates, GateMode.ENABLED, None, 7, storage)

@@ -12,7 +12,7 @@ from tasks.errors import ConfigurationError, SnapshotError
 from tasks.evaluation.gates import GATES, Context
 from tasks.evaluation.paired import MIN_UNITS, compare, conclude
 from tasks.metrics import get_metric
-from tests.tasks.evaluation.twins import BASELINE, BETTER, CHAMPION, TWINS, answers, context
+from tests.tasks.evaluation.twins import BASELINE, BETTER, CHAMPION, TWINS, answers, context, rows
 
 PAIRS = [(kind, *twin) for kind, twins in TWINS.items() for twin in twins]
 
@@ -85,15 +85,16 @@ def test_wrong_settings_are_refused_at_the_door(entry: dict[str, Any], said: str
     [
         ({"kind": "beats_champion", "metric": "recall_at_10"}, "'recall_at_10' is not evaluated"),
         ({"kind": "beats_champion", "metric": "catalog_coverage_at_10"}, "cannot be compared"),
+        ({"kind": "beats_champion", "metric": "calibration_error"}, "cannot be compared"),
         ({"kind": "minimum_metric", "metric": "ndcg_at_10", "over_baseline": "bias"}, "no candidate 'bias'; there are: als"),
     ],
 )
 def test_what_could_never_work_is_refused_with_the_use_case(entry: dict[str, Any], said: str) -> None:
     gate = GATES.parse(entry, "gates")
     with pytest.raises(ConfigurationError, match=said):
-        gate.check_fits(TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10"), ("als",))
+        gate.check_fits(TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10", "calibration_error"), ("als",))
     GATES.parse({"kind": "minimum_metric", "metric": "catalog_coverage_at_10", "at_least": 0.1}, "gates").check_fits(
-        TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10"), ("als",)
+        TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10", "calibration_error"), ("als",)
     )
 
 
@@ -129,3 +130,17 @@ def test_equal_models_are_seldom_called_better() -> None:
     assert outcomes[0.95].count(Outcome.BETTER) / 300 <= 0.055
     assert outcomes[0.95].count(Outcome.WORSE) / 300 <= 0.055
     assert outcomes[0.6].count(Outcome.BETTER) / 300 > 0.1, "the broken twin: narrow intervals are seen to err"
+
+
+def test_equal_classifiers_are_seldom_called_better() -> None:
+    """The same for ROC-AUC, which is resampled by rows: 200 pairs of equally noisy models, 150 rows each."""
+    metric = get_metric("roc_auc", TaskKind.CLASSIFICATION)
+    outcomes = []
+    for trial in range(200):
+        generator = np.random.default_rng([9, trial])
+        signal = generator.normal(size=150)
+        label = (generator.random(150) < 1 / (1 + np.exp(-1.5 * signal))).astype(float)
+        sides = [rows("model", signal + 0.7 * generator.normal(size=150), label) for _ in (0, 1)]
+        outcomes.append(compare(metric, *sides, seed=trial, confidence=0.95, resamples=2000, margin=0.0).outcome)
+    assert outcomes.count(Outcome.BETTER) / 200 <= 0.06
+    assert outcomes.count(Outcome.WORSE) / 200 <= 0.06

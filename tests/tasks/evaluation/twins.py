@@ -42,6 +42,14 @@ def answers(subject: str, name: str, skill: float, *, seed: int = 0, units: int 
     return Answers(evaluation, frame, predictions)
 
 
+def rows(name: str, prediction: np.ndarray, label: np.ndarray) -> Answers:
+    """A classifier's answers, one unit a row."""
+    ids = [f"r{row:04d}" for row in range(len(label))]
+    evaluation = Evaluation(subject=name, name=name, model_uri="models:/m-1", holdout=REF, metrics={}, units=REF)
+    predictions = pd.DataFrame({c.ROW_ID: ids, c.PREDICTION: prediction, c.LABEL: label})
+    return Answers(evaluation, pd.DataFrame({UNIT: ids}), predictions)
+
+
 def candidate(name: str = "als") -> Candidate:
     split = Split(as_of=date(2011, 6, 1), train=REF, validation=REF, holdout=REF)
     return Candidate(

@@ -139,4 +139,6 @@ def test_names_carry_their_k() -> None:
     assert (metric.k, metric.greater_is_better, metric.per_unit) == (10, True, True)
     assert not get_metric("log_loss", TaskKind.CLASSIFICATION).greater_is_better
     assert not get_metric("roc_auc", TaskKind.CLASSIFICATION).per_unit
+    assert get_metric("roc_auc", TaskKind.CLASSIFICATION).resamples
     assert not get_metric("catalog_coverage_at_10", TaskKind.RATING).resamples
+    assert not get_metric("calibration_error", TaskKind.PROPENSITY).resamples
