@@ -171,7 +171,7 @@ class ModelStore:
     def _load(self, seat: Seat, head: LedgerEntry, newest: DatasetRef | None) -> Served:
         kept = [bundle for bundle in (seat.served, seat.previous) if bundle is not None]
         same = next((b for b in kept if b.entry.manifest_digest == head.manifest_digest), None)
-        model, terms = (same.model, same.terms) if same else fetch_champion(head, self._kinds)
+        model, terms = (renewed(same.model), same.terms) if same else fetch_champion(head, self._kinds)
         if terms.task.is_tabular:
             return warmed(Served(head, model, terms, None, None))
         if newest is None:
@@ -195,6 +195,14 @@ class ModelStore:
             told = f"version {alias}" if alias is not None else "nothing"
             seat.alias = "agrees" if agrees else f"disagrees: it names {told}, the ledger version {seat.head.version}"
             gauge.set(0.0 if agrees else 1.0)
+
+
+def renewed(model: ServedModel) -> ServedModel:
+    """A second instance: what a model remembers of its features must not be shared by the old bundle and the new one."""
+    state, arrays = model.state()
+    fresh = type(model).from_state(state, arrays)
+    fresh.calibration = model.calibration
+    return fresh
 
 
 def warmed(served: Served) -> Served:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
+from serving.app import create_app
 from tasks import tracking
 from tasks.contracts import TaskKind
 from tasks.models import champion
+from tasks.models.popularity import PopularityModel
+from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
 from tests.serving.conftest import Serve, look, store_of
 from tests.serving.installation import Installation
@@ -20,6 +24,31 @@ from tests.serving.tiny import Mute, TinyClassifier, TinyRanker
 def served_mark(client: Any) -> float:
     """The mark of the model that answers."""
     return float(client.get("/v1/shop/recommendations/u1?k=1").json()["items"][0]["score"]) // 1000
+
+
+def test_serves_the_kinds_of_the_shelf(installation: Installation) -> None:
+    installation.publish_features("shop")
+    popular = PopularityModel(28.0)
+    popular.calibration = (1.0, 0.0)
+    installation.crown("shop", popular)
+    installation.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
+    client = TestClient(create_app(installation.settings))
+    for day in ("2011-01-02", "2011-01-03"):  # a newer day has a new instance of the same model
+        look(client)
+        answer = client.get("/v1/shop/recommendations/u1").json()
+        assert [item["item_id"] for item in answer["items"]] == ["i4", "i3", "i2"]
+        assert all(0.5 < item["score"] < 1.0 for item in answer["items"]), "a calibrated score is a probability"
+        before = store_of(client).seats["shop"].served
+        newer = installation.publish_features("shop", day=day, items=5, users=int(day[-1]))
+    look(client)
+    after = store_of(client).seats["shop"].served
+    assert before is not None
+    assert after is not None
+    assert after.features_ref == newer
+    assert after.model is not before.model
+    row = {"mean radius": 1.0, "mean texture": 2.0}
+    answer = client.post("/v1/tumours/predictions", json={"rows": [row]}).json()
+    assert answer["predictions"][0]["probability"] == 0.3
 
 
 def test_follows_promotions_and_features(installation: Installation, serve: Serve) -> None:

@@ -73,7 +73,9 @@ def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.Da
     """Features of `users` users named u0, u1, ...; user u0 met item 0."""
     return {
         c.USERS: pd.DataFrame({c.USER_ID: [f"u{n}" for n in range(users)]}),
-        c.ITEMS: pd.DataFrame({c.ITEM_ID: [f"{prefix}{n}" for n in range(items)]}),
+        c.ITEMS: pd.DataFrame(
+            {c.ITEM_ID: [f"{prefix}{n}" for n in range(items)], "item_buyers_7d": [float(n) for n in range(items)]}
+        ),
         c.PAIRS: pd.DataFrame({c.USER_ID: ["u0"], c.ITEM_ID: [f"{prefix}0"]}),
     }
 
