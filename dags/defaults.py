@@ -98,7 +98,9 @@ def window_of_run(context: Any) -> Window:
         return Window(start=first, end=last)
     begin, finish = context.get("data_interval_start"), context.get("data_interval_end")
     if begin is None or finish is None or finish.date() <= begin.date():
-        raise AirflowFailException("this run has no data interval of a day or more: state window_start and window_end in the form")
+        raise AirflowFailException(
+            "this run has no data interval of a day or more: state window_start and window_end in the form"
+        )
     return Window(start=begin.date(), end=finish.date())
 
 

@@ -23,7 +23,9 @@ the rules that they broke, and publishes features as of the window's end.
 def build(use_case: UseCase) -> object:
     name, product = use_case.name, assets.features(use_case.name)
 
-    @dag(**{**describe(use_case, "features", TEXT), "catchup": use_case.catchup}, schedule=clock(use_case), params=WINDOW_PARAMS)
+    @dag(
+        **{**describe(use_case, "features", TEXT), "catchup": use_case.catchup}, schedule=clock(use_case), params=WINDOW_PARAMS
+    )
     def features() -> None:
         @task
         def ingest() -> dict[str, Any]:

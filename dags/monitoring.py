@@ -45,8 +45,13 @@ def build(use_case: UseCase) -> object:
             observations = []
             with told_plainly():
                 case, champion = load_use_case(name), champion_of(name, Ledger(settings.ledger_url))
+                # Batch answers only: they are complete and the same on every try, while online ones are still arriving.
                 logged = PredictionLog(settings.predictions_root).read(name) if champion else []
-                answers = [one for one in logged if champion and one.model_version == champion.version and one.features_as_of]
+                answers = {
+                    one.prediction_id: (one, one.features_as_of)
+                    for one in logged
+                    if champion and one.channel == "batch" and one.model_version == champion.version and one.features_as_of
+                }
                 for window in windows:
                     current = storage.current(name, VALIDATED, window.label)
                     report = None
@@ -55,8 +60,8 @@ def build(use_case: UseCase) -> object:
                             name, case.drift.checks, window, current,
                             recent(storage.history(name, VALIDATED, champion.as_of), champion.as_of, case.drift.reference_days),
                             f"version {champion.version}, data before {champion.as_of}",
-                            [one for one in answers if one.features_as_of >= window.end],
-                            [one for one in answers if one.features_as_of <= champion.as_of],
+                            [one for one, day in answers.values() if window.start <= day < window.end],
+                            [one for one, day in answers.values() if day <= champion.as_of],
                             storage, case.seed, {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
                         )  # fmt: skip
                     observations.append({"window": window.to_json(), "report": report and report.to_json()})

@@ -36,6 +36,8 @@ def build(use_case: UseCase) -> object:
         @task
         def review() -> dict[str, Any]:
             """By whose word: the policy's or a person's."""
+            from tasks.ledger import Ledger
+            from tasks.settings import get_settings
             from tasks.use_case import load_use_case
 
             context = get_current_context()
@@ -46,6 +48,9 @@ def build(use_case: UseCase) -> object:
                 case = load_use_case(name)
             if version is None:
                 skip("no version was stated and no challenger started this run: nothing to promote")
+            held = [entry for entry in Ledger(get_settings().ledger_url).entries(name) if entry.version == version]
+            if held and not params["version"]:
+                skip(f"version {version} held the title before (entry {held[-1].sequence}): {name}.rollback brings it back")
             if params["reviewer"]:
                 return {"version": version, "actor": params["reviewer"], "reason": params["reason"] or "approved by hand"}
             if case.review.by == "person":

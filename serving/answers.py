@@ -108,6 +108,7 @@ def logged(served: Served, answers: Sequence[Subject], at: datetime, latency_ms:
                 model_version=served.entry.version,
                 manifest_digest=served.entry.manifest_digest,
                 features_version=served.features_version,
+                features_as_of=served.features_as_of,
                 path=answer.path,
                 items=items,
                 scores=scores,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -49,6 +50,10 @@ class Served:
     @property
     def features_version(self) -> str:
         return self.features_ref.version if self.features_ref else FROM_REQUEST
+
+    @property
+    def features_as_of(self) -> date | None:
+        return date.fromisoformat(self.features_ref.partition) if self.features_ref else None
 
 
 @dataclass

@@ -251,7 +251,7 @@ class ModelVersion(Contract):
     report_digest: str
     code_version: str
     passed: bool
-    as_of: date | None = Field(None, description="the split's day: what the model could know lies before it")
+    as_of: date = Field(description="the split's day: what the model could know lies before it")
 
 
 class Action(StrEnum):

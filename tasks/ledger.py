@@ -13,7 +13,19 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
-    Column, DateTime, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event, insert, select,
+    Column,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    insert,
+    select,
 )  # fmt: skip
 from sqlalchemy.exc import IntegrityError
 

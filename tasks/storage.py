@@ -136,9 +136,7 @@ class Storage:
             recorded = dict(facts or {})
             identity = json.dumps([digest, lineage, recorded], sort_keys=True, default=str)
             version = hashlib.sha256(identity.encode()).hexdigest()[:16]
-            ref = DatasetRef(
-                use_case=use_case, layer=layer, partition=partition, version=version, digest=digest, rows=rows
-            )
+            ref = DatasetRef(use_case=use_case, layer=layer, partition=partition, version=version, digest=digest, rows=rows)
             manifest = {"dataset": ref.to_json(), "inputs": lineage, "facts": recorded, "schema": schema}
             write_atomically(staging / "manifest.json", json.dumps(manifest, indent=1, default=str))
             target = parent / version

@@ -51,7 +51,9 @@ def told_if_down() -> Iterator[None]:
         if isinstance(error, MlflowException) and "Max retries exceeded" not in text and "timed out" not in text:
             raise
         uri = get_settings().mlflow_tracking_uri
-        raise ServiceUnavailable(f"MLflow at {uri} does not answer: start it (make up) or set its address. {text[:200]}") from error
+        raise ServiceUnavailable(
+            f"MLflow at {uri} does not answer: start it (make up) or set its address. {text[:200]}"
+        ) from error
 
 
 class TrackedRun:

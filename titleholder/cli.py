@@ -32,7 +32,9 @@ def main() -> None:
     try:
         app()
     except TitleholderError as error:
-        Console(stderr=True).print(f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         sys.exit(1)
 
 
@@ -144,7 +146,8 @@ def history(
     entries, decisions = ledger.entries(use_case), ledger.decisions(use_case)
     broken = ledger.broken_links(use_case)
     asked = [
-        {"window": d.window.label, "retrain": "yes" if d.retrain else "no", "cause": d.cause, "reason": d.reason} for d in decisions
+        {"window": d.window.label, "retrain": "yes" if d.retrain else "no", "cause": d.cause, "reason": d.reason}
+        for d in decisions
     ]
     if as_json:
         full = [entry.to_json() for entry in entries]

@@ -80,10 +80,10 @@ class Load:
             response = client.get(f"/v1/{CASE}/recommendations/{user}")
             response.raise_for_status()
             answer = response.json()
-            self.versions.add(answer["model"]["version"])
-            self.last_prediction = answer["results"][0]["prediction_id"]
+            self.versions.add(answer["model_version"])
+            self.last_prediction = answer["prediction_id"]
             self.answered += 1
-        except (httpx.HTTPError, KeyError, IndexError) as error:
+        except (httpx.HTTPError, KeyError) as error:
             self.failures.append(repr(error))
 
     def end(self) -> None:
@@ -142,7 +142,9 @@ class Story:
                     self.say(f"  [dim]{escape(f'{label:<48}')} {task['state']:<8} {task['duration'] or 0:5.1f} s[/]")
             if state in {"success", "failed"}:
                 if state == "failed":
-                    raise TitleholderError(f"{dag_id} failed: see {self.airflow.run_page(dag_id, run_id)} {self._why(dag_id, run_id)}")
+                    raise TitleholderError(
+                        f"{dag_id} failed: see {self.airflow.run_page(dag_id, run_id)} {self._why(dag_id, run_id)}"
+                    )
                 return self.airflow.run_page(dag_id, run_id)
             if time.monotonic() > deadline:
                 raise TitleholderError(f"{dag_id} did not end within {timeout:.0f} s: see {self.airflow.url}")
@@ -403,7 +405,9 @@ def tell(data: Path | None, keep: bool) -> int:
     if code == 0 and keep:
         for service in services.services(settings):
             console.print(f"[green]●[/] {service.name:<9} {service.url}", highlight=False)
-        console.print(f"Still running. Ask it with TITLEHOLDER_HOME={home} titleholder status; end it with make down.", highlight=False)
+        console.print(
+            f"Still running. Ask it with TITLEHOLDER_HOME={home} titleholder status; end it with make down.", highlight=False
+        )
     elif code:
         console.print(f"Logs: {home / 'logs'}", highlight=False)
     return code

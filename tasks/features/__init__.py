@@ -52,7 +52,10 @@ def build_features(
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
-        tables = {c.ROWS: tabular.make_rows(known)} if task.is_tabular else _features(known, as_of, spec)
+        if task.is_tabular:
+            tables = {c.ROWS: tabular.make_rows(known)}
+        else:
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task)
         return place.publish(tables, history, facts)
 
 
@@ -127,15 +130,11 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> It
     """The union of the history, read and sorted out once for all the tables that are made from it."""
     from tasks.spark import get_spark
 
-    rows = read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA).cache()
+    spark = get_spark()
     try:
-        yield rows
+        yield read_history(spark, storage, history, None if task.is_tabular else INTERACTION_SCHEMA).cache()
     finally:
-        rows.unpersist()
-
-
-def _features(known: DataFrame, as_of: date, spec: FeatureSpec) -> dict[str, DataFrame]:
-    return interactions.make_features(known, as_of, spec.lookback_days)
+        spark.catalog.clearCache()  # what the tables have in common was kept too; nobody else caches in this session
 
 
 def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
@@ -167,7 +166,7 @@ def _split_interactions(
             )
     return {
         part: {
-            **_features(known.where(past[part]), window.start, spec),
+            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()

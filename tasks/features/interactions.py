@@ -17,10 +17,10 @@ from tasks.features.history import midnight
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_AGE, _VISIT, _RATING_AT = "_age", "_visit", "_rated"
+_AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
 
 
-def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int]) -> dict[str, DataFrame]:
+def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind) -> dict[str, DataFrame]:
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
     Parameters
@@ -34,14 +34,15 @@ def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int]) ->
     items : item_id, item_buyers_{w}d, item_orders_{w}d, item_recency_days, item_age_days, item_mean_price,
         item_rating_count, item_mean_rating.
     pairs : user_id, item_id, pair_orders, pair_orders_{w}d, pair_recency_days, pair_quantity (net of returns),
-        pair_rating (the last one given).
+        pair_rating (the last one given; null unless the task is about ratings).
 
     An order is one event (an invoice, a rating). Who only ever returned is in no table. Recency 1 is the day before.
     """
     from pyspark.sql import functions as F
 
-    visits = _visits(rows, as_of)
+    visits = _visits(rows, as_of).cache()
     known = visits.where(F.col(c.USER_ID).isNotNull())
+    last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task is TaskKind.RATING else F.lit(None)
     pairs = (
         known.groupBy(c.USER_ID, c.ITEM_ID)
         .agg(
@@ -49,12 +50,13 @@ def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int]) ->
             *(_number(F.count_if(F.col(_AGE) <= w), f"pair_orders_{w}d") for w in lookback_days),
             _number(F.min(_AGE), "pair_recency_days"),
             _number(F.sum(c.QUANTITY), "pair_quantity"),
-            _number(F.max(_RATING_AT)["rating"], "pair_rating"),
+            _number(last_rating, "pair_rating"),
         )
         .where("pair_orders > 0")
+        .cache()
     )
     return {
-        c.USERS: _sorted(_users(known, lookback_days), c.USER_ID),
+        c.USERS: _sorted(_users(known, pairs, _segments(rows), lookback_days), c.USER_ID),
         c.ITEMS: _sorted(_items(visits, pairs, lookback_days), c.ITEM_ID),
         c.PAIRS: _sorted(pairs, c.USER_ID, c.ITEM_ID),
     }
@@ -98,56 +100,52 @@ def _visits(rows: DataFrame, as_of: date) -> DataFrame:
         _exact(F.when(~is_rating, F.col(c.QUANTITY))).alias(c.QUANTITY),
         _exact(F.when(bought, F.col(c.UNIT_PRICE))).alias("_prices"),
         F.count(F.when(bought, F.col(c.UNIT_PRICE))).alias("_priced"),
-        F.max(F.when(is_rating, F.struct(c.EVENT_AT, c.ROW_ID, F.col(c.VALUE).alias("rating")))).alias(_RATING_AT),
-        F.max(F.when(F.col(c.SEGMENT).isNotNull(), F.struct(c.EVENT_AT, c.ROW_ID, c.SEGMENT))).alias("_segment"),
+        F.max(F.when(is_rating, F.col(c.EVENT_AT))).alias(_RATED_AT),
+        F.max(F.when(is_rating, F.col(c.VALUE))).alias(_RATING),
     )
 
 
-def _users(known: DataFrame, lookback_days: Sequence[int]) -> DataFrame:
+def _segments(rows: DataFrame) -> DataFrame:
+    """The segment that each user was last told to be in. In two steps, as the first one hashes and need not sort."""
     from pyspark.sql import functions as F
 
-    spend = [
-        F.sum(F.when(F.col("_any_age") <= w, F.col(c.VALUE))).alias(f"_spend_{w}") for w in lookback_days
-    ]  # fmt: skip
+    told = rows.where(F.col(c.USER_ID).isNotNull() & F.col(c.SEGMENT).isNotNull())
+    last = told.groupBy(c.USER_ID, c.SEGMENT).agg(F.max(c.EVENT_AT).alias(c.EVENT_AT))
+    return last.groupBy(c.USER_ID).agg(F.max(F.struct(c.EVENT_AT, c.SEGMENT))[c.SEGMENT].alias(c.SEGMENT))
+
+
+def _users(known: DataFrame, pairs: DataFrame, segments: DataFrame, lookback_days: Sequence[int]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    spend = {w: F.coalesce(F.sum(F.when(F.col("_any_age") <= w, F.col(c.VALUE))), F.lit(0)) for w in lookback_days}
     by_visit = known.groupBy(c.USER_ID, _VISIT).agg(
         F.min(_AGE).alias(_AGE),
-        *spend,
-        *_ratings(),
-        F.collect_set(F.when(F.col(_AGE).isNotNull(), F.col(c.ITEM_ID))).alias("_items"),
-        F.max("_segment").alias("_segment"),
+        *(amount.alias(f"_spend_{w}") for w, amount in spend.items()),
+        _exact(F.col(_RATING)).alias("_ratings"),
+        F.count(_RATING).alias("_rated"),
     )
-    return (
-        by_visit.groupBy(c.USER_ID)
-        .agg(
-            F.max("_segment")[c.SEGMENT].alias(c.SEGMENT),
-            *(_number(F.count_if(F.col(_AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
-            *(_number(F.coalesce(F.sum(f"_spend_{w}"), F.lit(0)), f"user_spend_{w}d") for w in lookback_days),
-            _number(F.min(_AGE), "user_recency_days"),
-            _number(F.max(_AGE), "user_tenure_days"),
-            _number(F.size(F.array_distinct(F.flatten(F.collect_list("_items")))), "user_items"),
-            *_mean_rating("user"),
-        )
-        .where("user_recency_days is not null")
+    users = by_visit.groupBy(c.USER_ID).agg(
+        *(_number(F.count_if(F.col(_AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
+        *(_number(F.sum(f"_spend_{w}"), f"user_spend_{w}d") for w in lookback_days),
+        _number(F.min(_AGE), "user_recency_days"),
+        _number(F.max(_AGE), "user_tenure_days"),
+        *_mean_rating("user", F.sum("_ratings"), F.sum("_rated")),
     )
+    counted = pairs.groupBy(c.USER_ID).agg(_number(F.count(F.lit(1)), "user_items"))  # and so, no user without a pair
+    return users.join(counted, c.USER_ID).join(segments, c.USER_ID, "left")
 
 
 def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    by_visit = visits.groupBy(c.ITEM_ID, _VISIT).agg(
-        F.min(_AGE).alias(_AGE),
-        F.sum("_prices").alias("_prices"),
-        F.sum("_priced").alias("_priced"),
-        *_ratings(),
-    )
     items = (
-        by_visit.groupBy(c.ITEM_ID)
+        visits.groupBy(c.ITEM_ID)
         .agg(
             *(_number(F.count_if(F.col(_AGE) <= w), f"item_orders_{w}d") for w in lookback_days),
             _number(F.min(_AGE), "item_recency_days"),
             _number(F.max(_AGE), "item_age_days"),
             _number(F.sum("_prices").cast("double") / F.sum("_priced"), "item_mean_price"),
-            *_mean_rating("item"),
+            *_mean_rating("item", _exact(F.col(_RATING)), F.count(_RATING)),
         )
         .where("item_recency_days is not null")
     )
@@ -159,17 +157,11 @@ def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) ->
     return joined.select(c.ITEM_ID, *counts, *(name for name in items.columns if name != c.ITEM_ID))
 
 
-def _ratings() -> list[Column]:
+def _mean_rating(whose: str, total: Column, count: Column) -> list[Column]:
     from pyspark.sql import functions as F
 
-    return [_exact(F.col(_RATING_AT)["rating"]).alias("_ratings"), F.count(_RATING_AT).alias("_rated_items")]
-
-
-def _mean_rating(whose: str) -> list[Column]:
-    from pyspark.sql import functions as F
-
-    mean = F.sum("_ratings").cast("double") / F.nullif(F.sum("_rated_items"), F.lit(0))
-    return [_number(F.sum("_rated_items"), f"{whose}_rating_count"), _number(mean, f"{whose}_mean_rating")]
+    mean = total.cast("double") / F.nullif(count, F.lit(0))
+    return [_number(count, f"{whose}_rating_count"), _number(mean, f"{whose}_mean_rating")]
 
 
 def _exact(amount: Column) -> Column:

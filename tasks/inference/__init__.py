@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 
-def score(  # noqa: PLR0917  (the verb's door: the DAG hands over in this order)
+def score(
     use_case: str,
     entry: LedgerEntry,
     features: DatasetRef,
@@ -81,6 +81,7 @@ def score(  # noqa: PLR0917  (the verb's door: the DAG hands over in this order)
                 model_version=entry.version,
                 manifest_digest=entry.manifest_digest,
                 features_version=features.version,
+                features_as_of=date.fromisoformat(features.partition),
                 path=path,
                 items=items,
                 scores=scores,

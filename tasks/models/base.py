@@ -224,9 +224,7 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
     return _sha256(folder / MANIFEST)
 
 
-def load_model(
-    folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]]
-) -> tuple[ServedModel, ServingTerms]:
+def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]]) -> tuple[ServedModel, ServingTerms]:
     """Load what `save_model` wrote. Nothing is unpickled, and nothing is read before its digest was checked.
 
     Raises

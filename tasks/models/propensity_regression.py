@@ -27,7 +27,8 @@ class PropensityRegression(ModelSpec):
     """Learns from the label window of `train` which candidates were bought.
 
     Candidates of a user are what they bought then, all that they ever met, the most popular items, and seeded random
-    others. Counts and amounts enter as log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
+    others, each of which weighs as much as the items that it stands for: without that, what is neither met nor popular
+    would seem to be bought often, because what was bought is always among the candidates. Counts and amounts enter as log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
     """
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
@@ -45,25 +46,26 @@ class PropensityRegression(ModelSpec):
         if features is None or labels is None or features.items.empty:
             raise NotEnoughData("propensity_regression needs features with items, and labels; got none")
         design = Design.of(features)
-        users, items, target = self._candidates(features, labels, seed)
+        users, items, target, weight = self._candidates(features, labels, seed)
         if not 0 < target.sum() < len(target):
             raise NotEnoughData(
                 f"propensity_regression needs candidates that were bought and others that were not; of {len(target)} "
                 f"candidates {int(target.sum())} were bought. Widen split.holdout_days."
             )
         values = design.stack(features, users, items)
-        mean, scale = values.mean(axis=0), values.std(axis=0)
+        mean = np.average(values, axis=0, weights=weight)
+        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
         scale[scale < 1e-12] = 1.0
         with threadpool_limits(1):  # sums in one order: the same bits every time
             regression = LogisticRegression(C=1.0 / self.regularization, max_iter=1000)
-            regression.fit((values - mean) / scale, target)
+            regression.fit((values - mean) / scale, target, sample_weight=weight)
         weights = regression.coef_[0] / scale
         return PropensityRegressionModel(design, weights, float(regression.intercept_[0] - weights @ mean))
 
     def _candidates(
         self, features: FeatureTables, labels: pd.DataFrame, seed: int
-    ) -> tuple[NDArray[np.object_], NDArray[np.intp], NDArray[np.int64]]:
-        """User, place of the item, and whether it was bought: one row a candidate, by user and place."""
+    ) -> tuple[NDArray[np.object_], NDArray[np.intp], NDArray[np.int64], Floats]:
+        """User, place of the item, whether it was bought, and weight: one row a candidate."""
         known = labels[labels[c.ITEM_ID].isin(features.item_position)]
         bought = {str(user): set(group[c.ITEM_ID].map(features.item_position)) for user, group in known.groupby(c.USER_ID)}
         users = sorted(set(features.user_row) | set(bought))
@@ -72,17 +74,22 @@ class PropensityRegression(ModelSpec):
             users = [users[place] for place in np.sort(random.choice(len(users), self.max_users, replace=False))]
         popular = np.argsort(-recent_buyers(features.sorted_items, HALF_LIFE_DAYS), kind="stable")[: self.popular_items]
         met = features.sorted_pairs["item_position"].to_numpy()
-        names, places, targets = [], [], []
+        names, places, targets, weights = [], [], [], []
         for user in users:
-            others = random.integers(0, len(features.item_ids), self.random_items)
             wanted = bought.get(user, set())
-            mine = np.unique(np.r_[met[features.pairs_of(user)], popular, others, np.array(sorted(wanted), dtype=np.int64)])
+            certain = np.unique(np.r_[met[features.pairs_of(user)], popular, np.array(sorted(wanted), dtype=np.int64)])
+            drawn = random.integers(0, len(features.item_ids), self.random_items)
+            others = np.setdiff1d(drawn, certain)
+            mine = np.r_[certain, others]
             names.append(np.full(len(mine), user, dtype=object))
             places.append(mine)
             targets.append(np.isin(mine, list(wanted)))
+            stands_for = (len(features.item_ids) - len(certain)) / max(len(others), 1)
+            weights.append(np.r_[np.ones(len(certain)), np.full(len(others), stands_for)])
         if not users:
             raise NotEnoughData("propensity_regression needs at least one user; got none")
-        return np.concatenate(names), np.concatenate(places).astype(np.intp), np.concatenate(targets).astype(np.int64)
+        target = np.concatenate(targets).astype(np.int64)
+        return np.concatenate(names), np.concatenate(places).astype(np.intp), target, np.concatenate(weights)
 
 
 @dataclass(frozen=True)

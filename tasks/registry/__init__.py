@@ -42,7 +42,8 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
     digest = hashlib.sha256(text.encode()).hexdigest()
     found = tracking.find_version(use_case, candidate.run_id, candidate.model_uri, digest)
     version = _log_and_register(verdict, text, digest) if found is None else found
-    in_time = found is None or tracking.aliases(use_case).get(CHAMPION) == verdict.champion_version
+    named = tracking.aliases(use_case)
+    in_time = found is None or (named.get(CHAMPION) == verdict.champion_version and version not in named.values())
     if verdict.passed and in_time:
         tracking.set_alias(use_case, CHALLENGER, version)
     return version_of(use_case, version)
@@ -72,15 +73,15 @@ def version_of(use_case: str, version: int) -> ModelVersion:
     if version not in there:
         raise ModelError(f"{use_case}: there is no version {version}; there are: {', '.join(map(str, there)) or 'none'}")
     tags = tracking.version_tags(use_case, version)
-    fields = ("run_id", "model_uri", "kind", "manifest_digest", "data_digest", "report_digest", "code_version")
+    fields = ("run_id", "model_uri", "kind", "manifest_digest", "data_digest", "report_digest", "code_version", "as_of")
     missing = [name for name in (*fields, "passed") if name not in tags]
     if missing:
         raise ModelError(
             f"{use_case} version {version}: tags {', '.join(missing)} are missing, so it was not registered by the training "
             "DAG; train again"
         )
-    return ModelVersion(
-        use_case=use_case, version=version, passed=tags["passed"] == "true", **{name: tags[name] for name in fields}
+    return ModelVersion.model_validate(
+        {"use_case": use_case, "version": version, "passed": tags["passed"] == "true", **{name: tags[name] for name in fields}}
     )
 
 
@@ -236,6 +237,7 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
         "data_digest": hashlib.sha256("\n".join(data).encode()).hexdigest(),
         "report_digest": report_digest,
         "code_version": candidate.code_version,
+        "as_of": candidate.split.as_of.isoformat(),
     }
 
 

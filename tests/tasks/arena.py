@@ -114,7 +114,7 @@ def as_version(candidate: Candidate, version: int = 1) -> ModelVersion:
     return ModelVersion(
         use_case=candidate.use_case, version=version, run_id=candidate.run_id, model_uri=candidate.model_uri,
         kind=candidate.kind, manifest_digest=candidate.manifest_digest, data_digest="d" * 64, report_digest="e" * 64,
-        code_version="test", passed=True,
+        code_version="test", passed=True, as_of=candidate.split.as_of,
     )  # fmt: skip
 
 
