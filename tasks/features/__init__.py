@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -48,14 +48,14 @@ def build_features(
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
-    with _rows(history, storage, task) as rows:
+    with _rows(history, storage, task) as (rows, keep):
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
         if task.is_tabular:
             tables = {c.ROWS: tabular.make_rows(known)}
         else:
-            tables = interactions.make_features(known, as_of, spec.lookback_days, task)
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep)
         return place.publish(tables, history, facts)
 
 
@@ -90,14 +90,17 @@ def split(
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
-        with _rows(history, storage, task) as rows:
+        with _rows(history, storage, task) as (rows, keep):
             known = rows.where(known_at(as_of, spec.known_by))
             if isinstance(split_spec, Stratified):
                 tables = _split_rows(use_case, split_spec, known, seed)
             else:
-                tables = _split_interactions(use_case, task, spec, windows, known)
+                tables = _split_interactions(use_case, task, spec, windows, known, keep)
             parts |= {part: places[part].publish(tables[part], history, facts_of[part]) for part in missing}
     return Split(as_of=as_of, **{part: ref for part, ref in parts.items() if ref is not None})
+
+
+Keep = Callable[["DataFrame"], "DataFrame"]
 
 
 class Place:
@@ -126,15 +129,21 @@ def _spark_writer(frame: DataFrame) -> Writer:
 
 
 @contextmanager
-def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[DataFrame]:
-    """The union of the history, read and sorted out once for all the tables that are made from it."""
+def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[tuple[DataFrame, Keep]]:
+    """The union of the history, read once for all tables that are made from it, and a way to keep more until they are."""
     from tasks.spark import get_spark
 
-    spark = get_spark()
+    kept: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        kept.append(frame.cache())
+        return kept[-1]
+
     try:
-        yield read_history(spark, storage, history, None if task.is_tabular else INTERACTION_SCHEMA).cache()
+        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)), keep
     finally:
-        spark.catalog.clearCache()  # what the tables have in common was kept too; nobody else caches in this session
+        for frame in reversed(kept):
+            frame.unpersist()
 
 
 def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
@@ -145,7 +154,7 @@ def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
 
 
 def _split_interactions(
-    use_case: str, task: TaskKind, spec: FeatureSpec, windows: dict[str, Window], known: DataFrame
+    use_case: str, task: TaskKind, spec: FeatureSpec, windows: dict[str, Window], known: DataFrame, keep: Keep
 ) -> dict[str, dict[str, DataFrame]]:
     from pyspark.sql import functions as F
 
@@ -166,7 +175,7 @@ def _split_interactions(
             )
     return {
         part: {
-            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task),
+            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()

@@ -6,7 +6,7 @@ An item that was never sold before has no features; it stays in the labels, wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 _AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
 
 
-def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind) -> dict[str, DataFrame]:
+def make_features(
+    rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind, keep: Callable[[DataFrame], DataFrame]
+) -> dict[str, DataFrame]:
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
     Parameters
     ----------
     rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
+    keep : caches what the tables have in common, and forgets it when they were written.
 
     Returns
     -------
@@ -40,10 +43,10 @@ def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int], ta
     """
     from pyspark.sql import functions as F
 
-    visits = _visits(rows, as_of).cache()
+    visits = keep(_visits(rows, as_of))
     known = visits.where(F.col(c.USER_ID).isNotNull())
     last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task is TaskKind.RATING else F.lit(None)
-    pairs = (
+    pairs = keep(
         known.groupBy(c.USER_ID, c.ITEM_ID)
         .agg(
             _number(F.count(_AGE), "pair_orders"),
@@ -53,7 +56,6 @@ def make_features(rows: DataFrame, as_of: date, lookback_days: Sequence[int], ta
             _number(last_rating, "pair_rating"),
         )
         .where("pair_orders > 0")
-        .cache()
     )
     return {
         c.USERS: _sorted(_users(known, pairs, _segments(rows), lookback_days), c.USER_ID),

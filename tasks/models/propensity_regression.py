@@ -27,8 +27,9 @@ class PropensityRegression(ModelSpec):
     """Learns from the label window of `train` which candidates were bought.
 
     Candidates of a user are what they bought then, all that they ever met, the most popular items, and seeded random
-    others, each of which weighs as much as the items that it stands for: without that, what is neither met nor popular
-    would seem to be bought often, because what was bought is always among the candidates. Counts and amounts enter as log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
+    others. Each of those weighs as much as the items that it stands for: what was bought is always a candidate, so that
+    without the weights whatever is neither met nor popular would seem to be bought often. Counts and amounts enter as
+    log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
     """
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})

@@ -19,8 +19,10 @@ AS_OF = date(2011, 3, 1)
 SPEC = FeatureSpec(lookback_days=(7, 28))
 
 
-def build(history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC, as_of: date = AS_OF) -> FeatureTables:
-    return read_features(storage, build_features(USE_CASE, TaskKind.PROPENSITY, spec, history, as_of, storage))
+def build(
+    history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC, task: TaskKind = TaskKind.PROPENSITY
+) -> FeatureTables:
+    return read_features(storage, build_features(USE_CASE, task, spec, history, AS_OF, storage))
 
 
 def test_features_of_a_small_shop(publish: Publish, storage: Storage) -> None:
@@ -69,7 +71,7 @@ def test_features_of_ratings(publish: Publish, storage: Storage) -> None:
         row("ann", "heat", "2011-02-03T10:00", "r2", **rated, **{c.VALUE: 5.0}),
         row("bob", "heat", "2011-02-03T10:00", "r3", **rated, **{c.VALUE: 3.0}),
     ]
-    tables = build([publish(rows)], storage)
+    tables = build([publish(rows)], storage, task=TaskKind.RATING)
     assert tables.pairs.set_index(c.USER_ID)["pair_rating"].to_dict() == {"ann": 5.0, "bob": 3.0}, "the last one given"
     assert tables.items.loc[0, ["item_rating_count", "item_mean_rating"]].tolist() == [3, pytest.approx(10 / 3)]
     assert tables.users.set_index(c.USER_ID)["user_mean_rating"].to_dict() == {"ann": 3.5, "bob": 3.0}

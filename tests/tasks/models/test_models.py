@@ -211,3 +211,20 @@ def test_a_missing_column_is_named() -> None:
     model = LogisticRegressionSpec().fit(examples, examples, 7)
     with pytest.raises(ModelError, match="needs the columns worst area, which the features lack"):
         model.predict_rows(examples.rows.drop(columns="worst area"))
+
+
+def test_random_candidates_stand_for_the_whole_shelf() -> None:
+    """Each customer buys one unmet item from a long shelf, and one again: what they know is the better answer.
+
+    Without weights the unmet items among the candidates are mostly those that were bought, and they would win.
+    """
+    size, shelf = 60, 600
+    met = [(f"u{n:02d}", f"i{item:03d}", 5.0) for n in range(size) for item in range(n % 5, 50, 5)]
+    met += [("collector", f"i{item:03d}", 5.0) for item in range(shelf)]
+    labels = [(f"u{n:02d}", f"i{item:03d}", 1.0) for n in range(size) for item in (n % 5, n % 5 + 5, 50 + n * 9)]
+    columns = [c.USER_ID, c.ITEM_ID, c.LABEL]
+    known = tables(pd.DataFrame(met, columns=columns), TaskKind.PROPENSITY)
+    examples = Examples(known, pd.DataFrame(labels, columns=columns))
+    model = PropensityRegression(popular_items=0, random_items=2).fit(examples, examples, 7)
+    (answer,) = model.recommend(["u03"], known, k=10)
+    assert set(answer.items) == {f"i{item:03d}" for item in range(3, 50, 5)}
