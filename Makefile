@@ -1,7 +1,7 @@
 # People and CI call these, nothing else. Everything installs itself into .venv on first use.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up down bench lock preflight
+.PHONY: help setup check test demo up down bench lock preflight room
 
 UV_VERSION := 0.13.8
 # The first interpreter that is there and new enough; if none is, preflight says so.
@@ -20,9 +20,12 @@ preflight:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed and no python3 was found. Install it (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	@$(PYTHON) titleholder/preflight.py
 
+room: preflight
+	@$(PYTHON) titleholder/preflight.py --disk-gb 6
+
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
-	@$(MAKE) --no-print-directory preflight
-	@echo "installing into .venv (once; about 1.7 GB)"
+	@$(MAKE) --no-print-directory room
+	@echo "installing into .venv (once; about 1.7 GB, a minute or two)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
@@ -51,5 +54,6 @@ bench: setup  ## the benchmarks, each beside its peer; results in build/bench/
 	@$(BIN)/python -m benchmarks
 
 lock: setup  ## resolve requirements*.in again
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements.in -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements-dev.in -o requirements-dev.txt
+	@for name in requirements requirements-dev docker/requirements-production serving/requirements mlflow/requirements; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+			$$name.in -o $$name.txt || exit 1; done

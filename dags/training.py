@@ -74,7 +74,7 @@ def build(use_case: UseCase) -> object:
             from tasks.use_case import load_use_case
 
             context = get_current_context()
-            context["candidate"] = candidate  # type: ignore[typeddict-unknown-key]
+            context["candidate"] = candidate
             with told_plainly():
                 case = load_use_case(name)
                 made = train(

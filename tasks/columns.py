@@ -6,7 +6,7 @@ share one schema whatever their format; tabular rows keep the names of their own
 
 # every row of every layer
 ROW_ID = "row_id"  # string, "<source file>:<row number>", unique within a snapshot
-SOURCE_FILE = "source_file"  # string, the file's name relative to the source's folder
+SOURCE_FILE = "source_file"  # string, what is delivered as a whole: a file's name, or <file>@<day> where it holds many days
 EVENT_AT = "event_at"  # timestamp, UTC: when it happened
 INGESTED_AT = "ingested_at"  # timestamp, UTC: when the pipeline could know of it
 AS_IT_CAME = "as_it_came"  # string, the row as JSON, untouched: what quarantine shows and a replay parses again

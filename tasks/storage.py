@@ -64,7 +64,9 @@ class Storage:
         import pyarrow.dataset as ds
 
         dataset = ds.dataset(self.table(ref, table), format="parquet")
-        return dataset.to_table(columns=list(columns) if columns is not None else None).to_pandas()
+        found = dataset.to_table(columns=list(columns) if columns is not None else None)
+        frame: pd.DataFrame = found.to_pandas()
+        return frame
 
     def manifest(self, ref: DatasetRef) -> dict[str, Any]:
         """What was recorded when the snapshot was published: rows, schema, inputs, window, facts."""
@@ -182,7 +184,7 @@ def write_atomically(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     _fsync(path.parent)
 
 

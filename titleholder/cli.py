@@ -171,7 +171,8 @@ def explain(use_case: UseCaseName, prediction_id: str, as_json: AsJson = False) 
     prediction = PredictionLog(settings.predictions_root).find(use_case, prediction_id)
     if prediction is None:
         raise ConfigurationError(
-            f"{use_case}: no prediction {prediction_id!r} in {settings.predictions_root}; its id stands in the answer that was given"
+            f"{use_case}: no prediction {prediction_id!r} in {settings.predictions_root}; "
+            "its id stands in the answer that was given"
         )
     entries = [entry for entry in Ledger(settings.ledger_url).entries(use_case) if entry.version == prediction.model_version]
     before = [entry for entry in entries if entry.at <= prediction.made_at] or entries

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 import shutil
 import signal
@@ -143,7 +144,7 @@ class Story:
             if state in {"success", "failed"}:
                 if state == "failed":
                     raise TitleholderError(
-                        f"{dag_id} failed: see {self.airflow.run_page(dag_id, run_id)} {self._why(dag_id, run_id)}"
+                        f"{dag_id} failed: {self._why(dag_id, run_id)}; see {self.airflow.run_page(dag_id, run_id)}"
                     )
                 return self.airflow.run_page(dag_id, run_id)
             if time.monotonic() > deadline:
@@ -406,7 +407,7 @@ def tell(data: Path | None, keep: bool) -> int:
         for service in services.services(settings):
             console.print(f"[green]●[/] {service.name:<9} {service.url}", highlight=False)
         console.print(
-            f"Still running. Ask it with TITLEHOLDER_HOME={home} titleholder status; end it with make down.", highlight=False
+            f"Ask it with TITLEHOLDER_HOME={home} .venv/bin/titleholder status; end it with make down.", highlight=False
         )
     elif code:
         console.print(f"Logs: {home / 'logs'}", highlight=False)
@@ -425,11 +426,11 @@ def _generate(story: Story) -> None:
 
 
 def _calendar(data: Path | None) -> Calendar:
-    """Generated: 16 weeks, a dirty day, two times three weeks. Real: eight tenths of the days up front, the rest in two parts."""
+    """Generated: 16 weeks, a dirty day, two times four weeks. Real: four fifths up front, the rest in two parts."""
     if data is None:
         start = date(2025, 9, 1)
         dirty = start + timedelta(days=16 * 7)
-        return _cut(start, dirty, [dirty + timedelta(days=days) for days in (1, 22, 43)])
+        return _cut(start, dirty, [dirty + timedelta(days=days) for days in (1, 29, 57)])
     days = sorted(date.fromisoformat(path.stem) for path in data.glob("????-??-??.csv"))
     later, middle = days[int(len(days) * 0.8)], days[int(len(days) * 0.9)]
     dirty = days[int(len(days) * 0.8) - 1]
@@ -440,7 +441,7 @@ def _cut(start: date, dirty: date, later: list[date]) -> Calendar:
     return Calendar(
         history=Window(start=start, end=dirty),
         dirty=Window(start=dirty, end=dirty + timedelta(days=1)),
-        later=tuple(Window(start=a, end=b) for a, b in zip(later, later[1:], strict=False)),
+        later=tuple(Window(start=a, end=b) for a, b in itertools.pairwise(later)),
     )
 
 

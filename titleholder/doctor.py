@@ -40,7 +40,7 @@ def examine(settings: Settings, files_only: bool = False) -> list[Finding]:
 def _look_at_file(name: str, settings: Settings) -> Finding:
     try:
         case = load_use_case(name, settings.use_cases)
-        suite = load_suite(settings.expectations, case.validation.suite)
+        suite = load_suite(case.validation.suite, settings.expectations)
     except ConfigurationError as error:
         return Finding(what=f"{name}.yaml", well=False, detail=str(error))
     detail = f"{len(case.candidates)} candidates, {len(suite.rules)} rules, {len(case.gates.checks)} gates {case.gates.mode}"

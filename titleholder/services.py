@@ -26,6 +26,7 @@ from tasks.spark import SERVER_CONF, SESSION_CONF
 from titleholder import preflight
 
 Say = Callable[[str], None]
+NEEDED_MEMORY_GB, NEEDED_DISK_GB = 4.0, 2.0  # what all processes together were seen to take, and room for data
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "true",  # loopback only; production has users
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
-        "AIRFLOW__CORE__INTERNAL_API_SECRET_KEY": _secret(home, "internal-api"),
         "AIRFLOW__CORE__FERNET_KEY": "",
         "AIRFLOW__API__BASE_URL": settings.airflow_url,
         "AIRFLOW__API__SECRET_KEY": _secret(home, "api"),
@@ -110,7 +110,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "false",
     }
     shared.pop("PYTHONDONTWRITEBYTECODE", None)  # every task is a process: imports without bytecode cost twice
     return shared
@@ -128,7 +127,7 @@ def start(settings: Settings, say: Say) -> None:
     if is_running(settings):
         raise ConfigurationError(f"Titleholder already runs in {home}: see `titleholder status`, or end it with `make down`.")
     ports = [service.port for service in services(settings)] + [spark_port(settings)]
-    faults = preflight.check(ports=ports)
+    faults = preflight.check(ports=ports, memory_gb=NEEDED_MEMORY_GB, disk_gb=NEEDED_DISK_GB)
     if faults:
         raise ConfigurationError("\n".join(faults))
     for folder in ("airflow", "mlflow", "logs", "data", "predictions", "sources"):

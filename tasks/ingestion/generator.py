@@ -71,10 +71,11 @@ class Knobs(BaseModel):
     items: int = Field(300, ge=2, le=20_000, description="items on sale at any one time; they come and go")
     invoices_per_day: int = Field(60, ge=1, le=5_000, description="on an average weekday")
     drift_from: date | None = Field(
-        None, description="a new season: most items are replaced, tastes turn, prices rise, trade goes abroad"
+        None, description="a new season: most items are replaced, tastes turn, habits fade, prices rise"
     )
     drift_item_share: float = Field(0.6, ge=0, le=1, description="share of the items that the new season replaces")
     drift_price_factor: float = Field(1.6, gt=0)
+    drift_habit_share: float = Field(0.05, ge=0, le=1, description="share of the purchases that stay habit in the new season")
     dirt: float = Field(0.0, ge=0, le=1, description="share of the rows that are made bad")
     dirty_day: date | None = Field(None, description="the only day with dirt; none: every day has it")
 
@@ -218,11 +219,13 @@ class _World:
         shares = 1 / np.arange(1.0, staples.shape[1] + 1)
         np.put_along_axis(habit, staples, np.broadcast_to(shares / shares.sum(), staples.shape), axis=1)
         attendance = np.array([c.activity * (6.0 if new_season and c.country else 1.0) for c in customers])
-        factor = self.knobs.drift_price_factor if new_season else 1.0
+        factor, habits = 1.0, HABIT_SHARE
+        if new_season:
+            factor, habits = self.knobs.drift_price_factor, self.knobs.drift_habit_share
         return _Scene(
             customers=customers,
             items=items,
-            probabilities=(1 - HABIT_SHARE) * taste + HABIT_SHARE * habit,
+            probabilities=(1 - habits) * taste + habits * habit,
             attendance=attendance / attendance.sum(),
             prices=np.array([round(item.price * factor, 2) for item in items]),
         )

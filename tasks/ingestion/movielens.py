@@ -110,7 +110,8 @@ class MovieLens(Source):
         value, nothing = number(rating), F.lit(None)
         rows = number_rows(cells).where((rated >= start) & (rated < end)).select(
             c.ROW_ID,
-            c.SOURCE_FILE,
+            # One file holds all days: a day of it is what a later window may read again, as a file is elsewhere.
+            F.concat_ws("@", c.SOURCE_FILE, F.to_date(event_at).cast("string")).alias(c.SOURCE_FILE),
             event_at.alias(c.EVENT_AT),
             F.date_add(F.to_date(event_at), 1).cast("timestamp").alias(c.INGESTED_AT),
             as_json(list(layout.cells)).alias(c.AS_IT_CAME),

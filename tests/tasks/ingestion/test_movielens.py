@@ -27,6 +27,7 @@ def test_ratings_of_the_window_with_their_titles(tmp_path: Path, storage: Storag
     assert ref is not None
     frame = storage.read(ref).sort_values(c.ROW_ID)
     assert frame[c.ROW_ID].tolist() == ["u.data:1", "u.data:3"]  # the second was given in 1998
+    assert frame[c.SOURCE_FILE].tolist() == ["u.data@1997-12-04", "u.data@1997-11-07"]  # no day supersedes another
     assert frame[c.ITEM_TEXT].tolist() == ["Léon (1994)", "Léon (1994)"]
     assert frame[c.VALUE].tolist() == [3.0, 1.0]
     assert frame[c.EVENT_AT].tolist() == [pd.Timestamp("1997-12-04 15:55:49"), pd.Timestamp("1997-11-07 07:18:36")]
