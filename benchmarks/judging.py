@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import date
 from statistics import median
 
 import numpy as np
@@ -47,9 +46,7 @@ def measure() -> dict[str, float]:
 
 
 def _answers(subject: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Answers:
-    ref = DatasetRef(
-        use_case="bench", layer="examples", partition=str(date(2026, 1, 1)), version="0" * 16, digest="0" * 64, rows={}
-    )
+    ref = DatasetRef(use_case="bench", layer="examples", partition="2026-01-01", version="0" * 16, digest="0" * 64, rows={})
     evaluation = Evaluation(subject=subject, name=subject, model_uri="models:/m-0", holdout=ref, metrics={}, units=ref)
     units = pd.DataFrame({UNIT: [f"u{i}" for i in range(len(values))], "ndcg_at_10": values, "ndcg_at_10__weight": 1.0})
     return Answers(evaluation, units, pd.DataFrame())
