@@ -203,7 +203,7 @@ def describe(found: Comparison, other: str) -> str:
     said = found.outcome.value.replace("_", " ")
     text = (
         f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} of {other}: {said} "
-        f"(better by {found.difference:+.4f}, {found.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}, "
+        f"(difference {found.difference:+.4f}, {found.confidence:.0%} interval {found.low:+.4f} to {found.high:+.4f}, "
         f"{found.units} units)"
     )
     return text if found.units >= MIN_UNITS else f"{text}; nothing is concluded from fewer than {MIN_UNITS} units"

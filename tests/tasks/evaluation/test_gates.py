@@ -37,7 +37,7 @@ def test_the_good_one_passes_and_its_broken_twin_is_refused(
 def test_reasons_tell_the_figures() -> None:
     gate = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10"}, "gates")
     result = gate.check(context(BETTER, CHAMPION))
-    assert "of version 3: better (better by +0.0" in result.reason
+    assert "of version 3: better (difference +0.0" in result.reason
     assert "95% interval +0.0" in result.reason
     assert result.figures["low"] < result.figures["difference"] < result.figures["high"]
 
