@@ -12,7 +12,8 @@ BIN := .venv/bin
 READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 export PYTHONUTF8 := 1
-export UV_SYSTEM_CERTS := 1  # the machine's certificates, as pip uses: behind a proxy uv's own do not do
+# The machine's certificates, as pip uses: behind a proxy uv's own do not do.
+export UV_SYSTEM_CERTS := 1
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
