@@ -373,8 +373,14 @@ class Story:
 
 def tell(data: Path | None, keep: bool) -> int:
     """Run the story in an installation of its own, `<home>/demo`, made anew each time. Exit code 0 if all went well."""
-    console = Console(width=None if os.isatty(1) else 150)
     base = get_settings()
+    told = f"another demo is running in {base.home / 'demo'}: wait for it to end, or end it with `make down`"
+    with services.only_one(base.home / "demo.lock", told):
+        return _tell(base, data, keep)
+
+
+def _tell(base: Settings, data: Path | None, keep: bool) -> int:
+    console = Console(width=None if os.isatty(1) else 150)
     home = base.home.resolve() / "demo"
     settings = base.model_copy(update={"home": home, "schedules": "off", "source_paths": {}, "database_url": ""})
     if services.is_running(settings):
@@ -383,7 +389,7 @@ def tell(data: Path | None, keep: bool) -> int:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     # One process, one installation: the seams of this process (MLflow, ledger) must speak to the demo's, not the user's.
-    os.environ.update(TITLEHOLDER_HOME=str(home), TITLEHOLDER_SCHEDULES="off")
+    os.environ.update(services.variables(settings))
     get_settings.cache_clear()
     signal.signal(signal.SIGTERM, _interrupt)
     story = Story(settings, console, _calendar(data), warehouse, real=data is not None)

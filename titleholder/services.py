@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import signal
@@ -62,26 +63,31 @@ def spark_port(settings: Settings) -> int:
     return urlsplit(settings.spark_remote).port or 15002 if settings.spark_remote else 15002
 
 
+def variables(settings: Settings) -> dict[str, str]:
+    """Settings as the variables that give them again: what a process of this installation must see, and nothing else."""
+    remote = settings.spark_remote or f"sc://127.0.0.1:{spark_port(settings)}"
+    complete = settings.model_copy(update={"home": settings.home.resolve(), "spark_remote": remote})
+    values = complete.model_dump(mode="json")
+    return {
+        f"TITLEHOLDER_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in values.items()
+    }
+
+
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of all processes of an installation. Settings win over defaults, and nothing is read twice."""
+    """The environment of all processes of an installation."""
     import pyspark
 
     home = settings.home.resolve()
     airflow, mlflow, endpoint = (service.port for service in services(settings))
     shared = {
         **os.environ,
+        **variables(settings),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
         "TITLEHOLDER_ROOT": str(ROOT),
         "TITLEHOLDER_BIN": str(Path(sys.executable).parent),
-        "TITLEHOLDER_HOME": str(home),
         "TITLEHOLDER_SOCKET": str(_socket(home)),
-        "TITLEHOLDER_SPARK_MASTER": settings.spark_master,
-        "TITLEHOLDER_SPARK_DRIVER_MEMORY": settings.spark_driver_memory,
-        "TITLEHOLDER_SPARK_REMOTE": settings.spark_remote or f"sc://127.0.0.1:{spark_port(settings)}",
-        "TITLEHOLDER_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
-        "TITLEHOLDER_AIRFLOW_URL": settings.airflow_url,
-        "TITLEHOLDER_ENDPOINT_URL": settings.endpoint_url,
         "AIRFLOW_PORT": str(airflow),
         "MLFLOW_PORT": str(mlflow),
         "ENDPOINT_PORT": str(endpoint),
@@ -134,7 +140,7 @@ def start(settings: Settings, say: Say) -> None:
         (home / folder).mkdir(parents=True, exist_ok=True)
     _write_spark_conf(settings)
     env = environment(settings)
-    with _lock(home):
+    with only_one(home / "up.lock", f"another `make up` is starting Titleholder in {home}: wait for it to end"):
         _end_orphans(home)
         subprocess.run([_bin("supervisord"), "-c", str(ROOT / "supervisord.conf")], env=env, check=True, cwd=ROOT)
         try:
@@ -266,11 +272,12 @@ def _end_orphans(home: Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def _lock(home: Path) -> Iterator[None]:
-    """Only one `up` at a time per installation."""
-    with (home / "up.lock").open("w") as stream:
+def only_one(path: Path, told: str) -> Iterator[None]:
+    """Hold a lock file while the body runs; who comes second is told, and nothing of theirs is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigurationError(f"another `make up` is starting Titleholder in {home}: wait for it to end") from error
+            raise ConfigurationError(told) from error
         yield

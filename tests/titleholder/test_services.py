@@ -1,0 +1,73 @@
+"""What the processes of an installation see, and that only one starts at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ConfigurationError
+from tasks.settings import ROOT, Settings
+from titleholder import services
+
+
+def test_settings_survive_the_way_through_the_environment(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        home=own_home.resolve(), source_paths={"shop": Path("/data/shop")}, spark_remote="sc://127.0.0.1:1", schedules="off"
+    )
+    for name, value in services.variables(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_a_users_variables_do_not_reach_another_installation(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo must not write into the database, nor read the files, that the user's own variables name."""
+    monkeypatch.setenv("TITLEHOLDER_DATABASE_URL", "postgresql://somewhere")
+    monkeypatch.setenv("TITLEHOLDER_SOURCE_PATHS", '{"purchase_propensity": "/data/real"}')
+    settings = Settings().model_copy(update={"home": own_home, "database_url": "", "source_paths": {}})
+    seen = services.environment(settings)
+    assert seen["TITLEHOLDER_DATABASE_URL"] == ""
+    assert seen["TITLEHOLDER_SOURCE_PATHS"] == "{}"
+
+
+def test_secrets_are_private_and_stay(own_home: Path) -> None:
+    settings = Settings(home=own_home)
+    first, second = services.environment(settings), services.environment(settings)
+    assert first["AIRFLOW__API_AUTH__JWT_SECRET"] == second["AIRFLOW__API_AUTH__JWT_SECRET"]
+    assert first["AIRFLOW__API_AUTH__JWT_SECRET"] != first["AIRFLOW__API__SECRET_KEY"]
+    for secret in (own_home / "secrets").iterdir():
+        assert secret.stat().st_mode & 0o077 == 0
+
+
+def test_who_comes_second_is_told(tmp_path: Path) -> None:
+    with (
+        services.only_one(tmp_path / "lock", "somebody is at it"),
+        pytest.raises(ConfigurationError, match="somebody is at it"),
+        services.only_one(tmp_path / "lock", "somebody is at it"),
+    ):
+        raise AssertionError("two at once")
+    with services.only_one(tmp_path / "lock", "somebody is at it"):
+        pass
+
+
+def test_orphans_are_found_by_their_environment_and_ended(own_home: Path) -> None:
+    own_home.mkdir(parents=True)
+    settings = Settings(home=own_home)
+    ours = {**os.environ, **services.environment(settings)}
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    orphan = subprocess.Popen(sleep, env=ours)
+    stranger = subprocess.Popen(sleep, env={**os.environ, "TITLEHOLDER_HOME": str(own_home)}, cwd=ROOT)
+    threading.Thread(target=orphan.wait, daemon=True).start()  # reaped as init would
+    try:
+        assert [process.pid for process in services.processes(own_home)] == [orphan.pid]
+        assert services.stop(settings, print)
+        assert not services.processes(own_home)
+        assert stranger.poll() is None
+    finally:
+        orphan.kill()
+        stranger.kill()
+        stranger.wait()
