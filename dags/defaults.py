@@ -18,6 +18,17 @@ from tasks.use_case import UseCase, list_use_cases, load_use_case
 
 _log = logging.getLogger(__name__)
 
+
+def tell_failure(context: Any) -> None:
+    """The last line of a failed task's log: where it stands, and where it says what to do."""
+    task = context["task_instance"]
+    runbooks = "docs/runbooks (quarantine-above-tolerance, mlflow-is-down, endpoint-not-ready, ...)"
+    _log.error(
+        "%s.%s failed after %s tries: %s. The champion stays as it is. What to do: %s; then clear this task.",
+        task.dag_id, task.task_id, task.try_number, context.get("exception"), runbooks,
+    )  # fmt: skip
+
+
 # Only what can pass by itself is tried again: a server that is restarting, a killed process.
 TASK_DEFAULTS: dict[str, Any] = {
     "retries": 2,
@@ -25,6 +36,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=5),
     "execution_timeout": timedelta(hours=3),
+    "on_failure_callback": tell_failure,
 }
 
 WINDOW_PARAMS = {

@@ -24,6 +24,7 @@ import psutil
 from tasks.errors import ConfigurationError, ServiceUnavailable
 from tasks.settings import ROOT, Settings
 from tasks.spark import SERVER_CONF, SESSION_CONF
+from tasks.use_case import list_use_cases, load_use_case
 from titleholder import preflight
 
 Say = Callable[[str], None]
@@ -138,6 +139,7 @@ def start(settings: Settings, say: Say) -> None:
         raise ConfigurationError("\n".join(faults))
     for folder in ("airflow", "mlflow", "logs", "data", "predictions", "sources"):
         (home / folder).mkdir(parents=True, exist_ok=True)
+    _make_source_folders(home)
     _write_spark_conf(settings)
     env = environment(settings)
     with only_one(home / "up.lock", f"another `make up` is starting Titleholder in {home}: wait for it to end"):
@@ -215,6 +217,15 @@ def _await_all(settings: Settings, say: Say) -> None:
         time.sleep(0.5)
     missing = [service.name for service in waiting] + ([] if spark_up else ["Spark"])
     raise ServiceUnavailable(f"{', '.join(missing)} did not come up in 240 s; see the logs in {settings.home / 'logs'}")
+
+
+def _make_source_folders(home: Path) -> None:
+    """The folders under home that use cases read from. Empty, no file has come yet; missing, something is wrong."""
+    for name in list_use_cases():
+        with contextlib.suppress(ConfigurationError):  # a broken file is told by Airflow and by `doctor`
+            path = load_use_case(name).source_path
+            if path is not None and path.resolve().is_relative_to(home):
+                path.mkdir(parents=True, exist_ok=True)
 
 
 def _write_spark_conf(settings: Settings) -> None:

@@ -258,7 +258,9 @@ def test_a_failed_run_says_what_to_do(system: System) -> None:
     states = {task["task_id"]: (task["state"], task["try_number"]) for task in system.airflow.tasks(f"{CASE}.features", run)}
     assert states["ingest"] == ("failed", 1), "an error that another try cannot mend is not tried again"
     assert states["build_features"][0] == "upstream_failed"
-    assert "2026-03-01.csv" in system.airflow.log(f"{CASE}.features", run, "ingest")
+    log = system.airflow.log(f"{CASE}.features", run, "ingest")
+    assert "2026-03-01.csv" in log
+    assert "docs/runbooks" in log
     bad.unlink()
     assert snapshot_of_state(system) == before
     assert not list(Path(system.home / "data").rglob(".staging-*"))
