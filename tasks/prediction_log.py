@@ -53,8 +53,10 @@ class PredictionLog:
                 os.close(descriptor)
 
     def write_batch(self, use_case: str, name: str, predictions: Iterable[Prediction]) -> Path:
-        """Write one batch as a whole. `name` is its identity: the same name again replaces it by the same rows."""
+        """Write one batch as a whole. `name` is its identity: what is there under it stays, with the time it was made at."""
         path = self.root / use_case / "batch" / f"{name}.jsonl"
+        if path.is_file():
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, "".join(prediction.model_dump_json() + "\n" for prediction in predictions))
         return path
