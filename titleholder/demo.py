@@ -7,8 +7,6 @@ folder, DAGs are triggered through the REST API, assets start what follows. Noth
 from __future__ import annotations
 
 import contextlib
-import csv
-import itertools
 import os
 import shutil
 import signal
@@ -16,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +32,9 @@ from tasks.settings import Settings, get_settings
 from tasks.storage import Storage
 from titleholder import services
 from titleholder.airflow_api import AirflowApi
+from titleholder.demo_data import Calendar, check_folder, plan, spoil
 
 CASE = "purchase_propensity"
-
-
-@dataclass(frozen=True)
-class Calendar:
-    """The windows in which the story's files arrive."""
-
-    history: Window
-    dirty: Window
-    later: tuple[Window, ...]
 
 
 @dataclass
@@ -238,7 +228,7 @@ class Story:
         with self.step("A dirty file arrives") as step:
             self.arrive(self.calendar.dirty)
             if self.real:
-                _spoil(self.sources / f"{self.calendar.dirty.start.isoformat()}.csv")
+                spoil(self.sources / f"{self.calendar.dirty.start.isoformat()}.csv")
             with self.followed_by("monitoring"):
                 step.where = self.ingest(self.calendar.dirty)
             ref = self.storage.current(CASE, c.QUARANTINE, self.calendar.dirty.label)
@@ -385,14 +375,14 @@ def _tell(base: Settings, data: Path | None, keep: bool) -> int:
     settings = base.model_copy(update={"home": home, "schedules": "off", "source_paths": {}, "database_url": ""})
     if services.is_running(settings):
         raise ConfigurationError(f"a demo still runs in {home}: end it with `make down`")
-    warehouse = _check_folder(data) if data else home / "warehouse"
+    warehouse = check_folder(data) if data else home / "warehouse"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     # One process, one installation: the seams of this process (MLflow, ledger) must speak to the demo's, not the user's.
     os.environ.update(services.variables(settings))
     get_settings.cache_clear()
     signal.signal(signal.SIGTERM, _interrupt)
-    story = Story(settings, console, _calendar(data), warehouse, real=data is not None)
+    story = Story(settings, console, plan(data), warehouse, real=data is not None)
     code = 1
     try:
         if data is None:
@@ -429,48 +419,6 @@ def _generate(story: Story) -> None:
         generate_invoices(story.warehouse, calendar.history.start, calendar.later[-1].end, 7, knobs)
         step.outcome = f"{len(list(story.warehouse.glob('*.csv')))} files; another season begins on {calendar.later[0].start}"
         step.where = str(story.warehouse)
-
-
-def _calendar(data: Path | None) -> Calendar:
-    """Generated: 16 weeks, a dirty day, two times four weeks. Real: four fifths up front, the rest in two parts."""
-    if data is None:
-        start = date(2025, 9, 1)
-        dirty = start + timedelta(days=16 * 7)
-        return _cut(start, dirty, [dirty + timedelta(days=days) for days in (1, 29, 57)])
-    days = sorted(date.fromisoformat(path.stem) for path in data.glob("????-??-??.csv"))
-    later, middle = days[int(len(days) * 0.8)], days[int(len(days) * 0.9)]
-    dirty = days[int(len(days) * 0.8) - 1]
-    return _cut(days[0], dirty, [later, middle, days[-1] + timedelta(days=1)])
-
-
-def _cut(start: date, dirty: date, later: list[date]) -> Calendar:
-    return Calendar(
-        history=Window(start=start, end=dirty),
-        dirty=Window(start=dirty, end=dirty + timedelta(days=1)),
-        later=tuple(Window(start=a, end=b) for a, b in itertools.pairwise(later)),
-    )
-
-
-def _check_folder(data: Path) -> Path:
-    if not data.is_dir():
-        raise ConfigurationError(f"DATA: no folder {data}; it should hold one file a day, named like 2011-01-04.csv")
-    days = list(data.glob("????-??-??.csv"))
-    if len(days) < 100:
-        raise ConfigurationError(
-            f"DATA: {data} holds {len(days)} files named like 2011-01-04.csv; the story needs at least 100 trading days"
-        )
-    return data.resolve()
-
-
-def _spoil(path: Path) -> None:
-    """Make one row in twenty of a real file bad, as a broken export would."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        header, *rows = list(csv.reader(stream))
-    for place, row in enumerate(rows):
-        if place % 20 == 0:
-            row[header.index("InvoiceDate")] = "31/02/2011 soon"
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([header, *rows])
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

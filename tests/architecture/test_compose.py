@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
 
 from tasks.settings import ROOT, Settings
 from tasks.spark import SESSION_CONF
@@ -38,9 +40,7 @@ def load(text: str | None = None) -> Document:
 
 
 def schema_faults(document: Document) -> list[str]:
-    jsonschema = pytest.importorskip("jsonschema", reason="the dev requirements are not installed")
-    schemas = pytest.importorskip("check_jsonschema.builtin_schemas", reason="the dev requirements are not installed")
-    schema = schemas.get_builtin_schema("vendor.compose-spec")
+    schema = get_builtin_schema("vendor.compose-spec")
     validator = jsonschema.validators.validator_for(schema)(schema)
     return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in validator.iter_errors(document)]
 

@@ -54,7 +54,7 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
         "```\nmake nothing\n```",
         "run `titleholder crown purchase_propensity`",
         "set TITLEHOLDER_THRONE",
-        "as in /work/somewhere",
+        "as in /home/somebody",
     ],
 )
 def test_a_broken_document_is_refused(text: str) -> None:
