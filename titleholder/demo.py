@@ -268,7 +268,7 @@ class Story:
                 asked = decision.retrain
             if asked:
                 break
-        with self.step("A new challenger wins the title") as step:
+        with self.step("A new challenger for the title") as step:
             if asked:
                 with self.followed_by("promotion") as pages:
                     self.watch("training", self._first_new("training", self._known_training()))

@@ -88,7 +88,8 @@ def test_the_demo_told_every_step(system: System) -> None:
         "dirty file",
         "worse challenger",
         "Later days",
-        "wins the title",
+        "challenger for the title",
+        "replaces version",
         "Rollback",
     ):
         assert words in system.output
