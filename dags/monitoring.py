@@ -28,7 +28,7 @@ def build(use_case: UseCase) -> object:
         def monitor() -> list[dict[str, Any]]:
             """One drift report per new window; none before the first champion, which has nothing to be compared with."""
             from tasks.columns import VALIDATED
-            from tasks.contracts import DatasetRef, Window
+            from tasks.contracts import Window
             from tasks.ledger import Ledger
             from tasks.monitoring import monitor, recent
             from tasks.prediction_log import PredictionLog
@@ -55,7 +55,7 @@ def build(use_case: UseCase) -> object:
                 for window in windows:
                     current = storage.current(name, VALIDATED, window.label)
                     report = None
-                    if champion and isinstance(current, DatasetRef):
+                    if champion and current:
                         report = monitor(
                             name, case.drift.checks, window, current,
                             recent(storage.history(name, VALIDATED, champion.as_of), champion.as_of, case.drift.reference_days),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
@@ -48,8 +49,8 @@ def build(use_case: UseCase) -> object:
 
             context = get_current_context()
             storage = Storage(get_settings().data_root)
-            requested = [event["as_of"] for event in assets.events_of(context, request)]
-            as_of = day_param(context, "as_of") or (_day(requested[-1]) if requested else None)
+            requested = [date.fromisoformat(event["as_of"]) for event in assets.events_of(context, request)]
+            as_of = day_param(context, "as_of") or (requested[-1] if requested else None)
             history = storage.history(name, VALIDATED, as_of or day_of_run(context))
             if not history:
                 skip(f"nothing validated up to {as_of or day_of_run(context)}: run {name}.features first")
@@ -138,12 +139,6 @@ def build(use_case: UseCase) -> object:
         announce_challenger(register(judge(trained, parts)))
 
     return training()
-
-
-def _day(text: str) -> Any:
-    from datetime import date
-
-    return date.fromisoformat(text)
 
 
 for_each_use_case(build)
