@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from tasks.contracts import Window
@@ -78,9 +78,14 @@ def describe(use_case: UseCase, step: str, text: str) -> dict[str, Any]:
     }
 
 
-def clock(use_case: UseCase) -> str | None:
-    """The time schedule of a use case, unless this machine runs nothing by the clock."""
-    return use_case.schedule if get_settings().schedules == "on" else None
+def clock(use_case: UseCase) -> CronDataIntervalTimetable | None:
+    """The time schedule of a use case, unless this machine runs nothing by the clock.
+
+    Each run carries the interval between two ticks, which is its window; Airflow 3's own default for a cron string is a moment.
+    """
+    if use_case.schedule is None or get_settings().schedules == "off":
+        return None
+    return CronDataIntervalTimetable(use_case.schedule, timezone="UTC")
 
 
 @contextmanager

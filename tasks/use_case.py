@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks import metrics
 from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
@@ -98,6 +98,15 @@ class UseCase(_Section):
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()
     drift: DriftSpec = DriftSpec()
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_a_schedule(cls, schedule: str | None) -> str | None:
+        from croniter import croniter
+
+        if schedule is not None and not croniter.is_valid(schedule):
+            raise ValueError("a cron expression of five fields, @hourly, @daily, @weekly, @monthly, or null for none")
+        return schedule
 
     @model_validator(mode="after")
     def _fits_together(self) -> UseCase:

@@ -92,7 +92,7 @@ def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:
 
 
 def test_no_schedule_where_the_machine_runs_nothing_by_the_clock(parsed: dict[str, Any], tmp_path: Path) -> None:
-    assert "Cron" in parsed["dags"]["purchase_propensity.features"]["timetable"]
+    assert parsed["dags"]["purchase_propensity.features"]["timetable"] == "CronDataIntervalTimetable"
     silent = parse_dags(tmp_path, TITLEHOLDER_SCHEDULES="off")
     assert silent["dags"]["purchase_propensity.features"]["timetable"] == "NullTimetable"
 
@@ -145,3 +145,27 @@ def test_only_what_can_pass_by_itself_is_tried_again() -> None:
         raise ValidationFailed("too many rows")
     with pytest.raises(ServiceUnavailable), told_plainly():
         raise ServiceUnavailable("MLflow is down")
+
+
+def test_a_scheduled_run_carries_the_day_before_it(tmp_path: Path) -> None:
+    """What Airflow itself gives a run of `@daily`: without an interval the window would have to come from the clock."""
+    import os
+    import subprocess
+    import sys
+
+    script = """
+import json, pendulum
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.dag_processing.dagbag import DagBag
+import sys
+dag = DagBag(dag_folder=sys.argv[1]).dags["purchase_propensity.features"]
+timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+interval = timetable.infer_manual_data_interval(run_after=pendulum.datetime(2026, 1, 2, 9))
+print(json.dumps([interval.start.isoformat(), interval.end.isoformat()]))
+"""
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "false", "PYTHONPATH": str(ROOT)}
+    env.pop("TITLEHOLDER_HOME", None)
+    command = [sys.executable, "-c", script, str(ROOT / "dags")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == '["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"]'

@@ -60,7 +60,7 @@ def test_movie_rating_on_the_real_files(system: System, real_data: Path, tmp_pat
     with tarfile.open(real_data / "ml-100k.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     folder = system.home / "sources" / "movie_rating"
-    shutil.copytree(next(tmp_path.rglob("u.data")).parent, folder)
+    shutil.copytree(next(tmp_path.rglob("u.data")).parent, folder, dirs_exist_ok=True)
     version = first_version(system, "movie_rating", "1997-09-20", "1998-04-23")
     assert version["passed"]
     approve(system, "movie_rating", version["version"])

@@ -67,6 +67,7 @@ def test_gates_and_review_are_on_unless_somebody_writes_otherwise() -> None:
         (changed(name="shop/../../etc"), ["name", "shop/../../etc"]),
         (changed(start_date="the first of May"), ["start_date", "the first of May"]),
         (changed(split={"kind": "stratified"}), ["stratified", "classification"]),
+        (changed(schedule="@dayly"), ["schedule", "@daily", "'@dayly'"]),
         ("- a list\n", ["a mapping", "list"]),
         ("a: [unclosed", ["not YAML"]),
         ("", ["a mapping", "NoneType"]),
