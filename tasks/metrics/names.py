@@ -86,12 +86,17 @@ class Metric:
     family: str
 
     @property
+    def is_biased(self) -> bool:
+        """Whether its estimate is too large in every sample, and more so in a resample."""
+        return FAMILIES[self.family].biased
+
+    @property
     def resamples(self) -> bool:
         """Whether a paired bootstrap can judge it.
 
         Not coverage, which shrinks in every resample. Not calibration_error: its estimate is biased upwards, and more so the
         more a model's answers spread, so that of two perfectly calibrated models the constant one was called better in
-        more than half of the trials. Gate it by `at_most`.
+        more than half of the trials. Gate it by `at_most`, or by the gate `calibration`, which takes the bias off.
         """
         family = FAMILIES[self.family]
         return self.per_unit or (family.whole is not None and not family.biased)
@@ -108,19 +113,36 @@ class Metric:
         -------
         (resamples,)
         """
-        family = FAMILIES[self.family]
         if self.per_unit:
-            parts = weights @ units[self.name].to_numpy(np.float64)
-            mass = weights @ units[self.name + WEIGHT].to_numpy(np.float64)
-            mean: Floats = np.divide(parts, mass, out=np.zeros(len(weights)), where=mass > 0)
-            return np.sqrt(mean) if family.root else mean
-        if family.whole is None:
-            raise ConfigurationError(f"metric '{self.name}' cannot be resampled; compare by another one")
+            return self.from_sums(*(weights @ units[name].to_numpy(np.float64) for name in (self.name, self.name + WEIGHT)))
+        prediction, label, unit = self.read_rows(units, predictions)
+        return self.of_rows(prediction, label, weights[:, unit])
+
+    def read_rows(self, units: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """Of each prediction: itself, its label, and where its unit stands in `units`."""
         key = c.ROW_ID if c.ROW_ID in predictions else c.USER_ID
         place = {unit: row for row, unit in enumerate(units[UNIT])}
-        rows = predictions[key].map(place).to_numpy(np.intp)
         prediction, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
-        return family.whole(prediction, label, weights[:, rows])
+        return prediction, label, predictions[key].map(place).to_numpy(np.intp)
+
+    def of_rows(self, prediction: Floats, label: Floats, weights: Floats) -> Floats:
+        """The value of a metric that is not per unit; weights (resamples, rows) give (resamples,)."""
+        whole = FAMILIES[self.family].whole
+        if whole is None:
+            raise ConfigurationError(f"metric '{self.name}' cannot be resampled; compare by another one")
+        return whole(prediction, label, weights)
+
+    def from_sums(self, parts: Floats, weights: Floats) -> Floats:
+        """The value of a per-unit metric from the sums of the units' parts and weights, element by element."""
+        mean: Floats = np.divide(parts, weights, out=np.zeros(len(weights)), where=weights > 0)
+        return np.sqrt(mean) if FAMILIES[self.family].root else mean
+
+    def parts(self, *arguments: Floats) -> Any:
+        """What the metric's function says of each unit or pair (see its module); for per-unit metrics only."""
+        function = FAMILIES[self.family].parts
+        if function is None:
+            raise ConfigurationError(f"metric '{self.name}' has no parts of single units")
+        return function(*arguments)
 
 
 def allowed_metrics(task: TaskKind) -> tuple[str, ...]:
