@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts import Comparison, Evaluation, Outcome
 from tasks.errors import NotEnoughData, SnapshotError
-from tasks.metrics import UNIT, WEIGHT, Metric
+from tasks.metrics import UNIT, Metric, Sums
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,17 +28,18 @@ Places = NDArray[np.intp]
 MIN_UNITS = 20  # below, percentile intervals are too narrow to be trusted, and nothing is concluded
 MEASURABLE = 0.95  # share of the resamples that must give a number (one class only gives no ROC-AUC)
 POWER = 0.8  # of the smallest detectable difference, by convention
-_CELLS = 4_000_000  # of the weights that are held in memory at once, 32 MB
+_CELLS = 500_000  # of the weights that are held at once, 4 MB: more leaves the cache and costs twice the time
 _WIDE = 4_096  # units from which counting draw by draw is faster than all at once, because it stays in the cache
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model answered on the holdout: its evaluation with both tables of it."""
+    """What one model answered on the holdout: its evaluation with both tables of it. `depth`: ranks kept of each list."""
 
     evaluation: Evaluation
     units: pd.DataFrame
     predictions: pd.DataFrame
+    depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,11 @@ def compare_many(
 ) -> list[Comparison]:  # fmt: skip
     """Each question's comparison, in their order, all from the same draws; not yet corrected for being many.
 
-    `p_worse` is the share of the resamples that lose no more than the margin (the smallest it can be is
-    1 / (resamples + 1)). Raises as `compare`.
+    Raises as `compare`.
     """
-    for question in questions:
-        _demand_same_units(question.challenger, question.other)
-    groups = _one_each(questions) if groups is None else groups
-    made = []
-    for question, drawn in zip(questions, _resample(questions, groups, seed, resamples), strict=True):
-        units = groups if question.places is None else groups[question.places]
-        made.append(_conclude(question, drawn, len(np.unique(units)), confidence, effect))
-    return made
+    drawn = resample(questions, seed=seed, resamples=resamples, groups=groups)
+    pairs = zip(questions, drawn, strict=True)
+    return [conclude_from(question, values, confidence, effect=effect, groups=groups) for question, values in pairs]
 
 
 def correct(comparisons: Sequence[Comparison], confidence: float) -> list[Comparison]:
@@ -154,13 +149,18 @@ def _bound(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _conclude(question: Question, drawn: Floats, units: int, confidence: float, effect: float | None) -> Comparison:
-    """`drawn` is (2, resamples): challenger, other."""
+def conclude_from(
+    question: Question, drawn: Floats, confidence: float, *, effect: float | None = None, groups: Places | None = None
+) -> Comparison:
+    """What the resamples of a question say. `drawn` is (2, resamples), the metric of challenger and other.
+
+    `p_worse` is the share of the resamples that lose no more than the margin; the smallest it can be is
+    1 / (resamples + 1).
+    """
+    units = _count_units(question, groups)
     metric, sides = question.metric, (question.challenger, question.other)
     sign = 1.0 if metric.greater_is_better else -1.0
-    mine, theirs = (
-        float(metric.compute(side.units, side.predictions, np.ones((1, len(side.units))))[0]) for side in sides
-    )
+    mine, theirs = (float(metric.compute(side.units, side.predictions, np.ones((1, len(side.units))))[0]) for side in sides)
     differences = sign * (drawn[0] - drawn[1])
     finite = differences[np.isfinite(differences)]
     if not np.isfinite([mine, theirs]).all() or len(finite) < MEASURABLE * len(differences):
@@ -192,22 +192,38 @@ def _demand_same_units(challenger: Answers, other: Answers) -> None:
         )
 
 
+def _count_units(question: Question, groups: Places | None) -> int:
+    if groups is None:
+        return len(question.challenger.units)
+    return len(np.unique(groups if question.places is None else groups[question.places]))
+
+
 def _one_each(questions: Sequence[Question]) -> Places:
     """Every unit a group of its own; there are as many as the widest question sees."""
     seen = (len(q.challenger.units) if q.places is None else int(q.places.max(initial=-1)) + 1 for q in questions)
     return np.arange(max(seen, default=0), dtype=np.intp)
 
 
-def _resample(questions: Sequence[Question], groups: Places, seed: int, resamples: int) -> list[Floats]:
-    """Of each question (2, resamples): the metric of challenger and other in each resample."""
-    summed: dict[str, list[int]] = {}
+def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups: Places | None = None) -> list[Floats]:
+    """Of each question (2, resamples): the metric of challenger and other in each resample, all in the same draws.
+
+    Raises
+    ------
+    SnapshotError : both were not scored on the same units of the same holdout.
+    """
+    for question in questions:
+        _demand_same_units(question.challenger, question.other)
+    groups = _one_each(questions) if groups is None else groups
     asks: list[_Sums | _Whole] = []
+    by_sides: dict[tuple[int, int], list[tuple[int, Sums]]] = {}
     for place, question in enumerate(questions):
-        if question.metric.per_unit:
-            summed.setdefault(question.slice, []).append(place)
+        sums = [question.metric.sums(side.units, side.predictions) for side in (question.challenger, question.other)]
+        known = [one for one in sums if one is not None]
+        if len(known) == 2:
+            by_sides.setdefault((id(question.challenger), id(question.other)), []).extend((place, one) for one in known)
         else:
             asks.append(_Whole(place, question, groups))
-    asks += [_Sums(places, [questions[place] for place in places], groups) for places in summed.values()]
+    asks += [_Sums(pairs, questions[pairs[0][0]].places, groups) for pairs in by_sides.values()]
     drawn: list[list[Floats]] = [[] for _ in questions]
     for weights in _draw(int(groups.max(initial=-1)) + 1, max((ask.width for ask in asks), default=1), seed, resamples):
         for ask in asks:
@@ -217,42 +233,45 @@ def _resample(questions: Sequence[Question], groups: Places, seed: int, resample
 
 
 def _draw(units: int, width: int, seed: int, resamples: int) -> Iterator[Floats]:
-    """How often each unit was drawn, (some resamples, units), block by block."""
-    block = max(1, _CELLS // max(1, units, width))
+    """How often each unit was drawn, (some resamples, units), block by block; each block lies where the last one lay."""
+    block = min(resamples, max(1, _CELLS // max(1, units, width)))
     generator = np.random.default_rng(seed)
+    weights = np.empty((block, units))
     for start in range(0, resamples, block):
         count = min(block, resamples - start)
-        places = generator.integers(0, units, (count, units))
-        if units >= _WIDE:
-            yield np.stack([np.bincount(row, minlength=units) for row in places]).astype(np.float64)
+        if units < _WIDE:
+            places = generator.integers(0, units, (count, units)) + units * np.arange(count)[:, None]
+            weights[:count] = np.bincount(places.ravel(), minlength=count * units).reshape(count, units)
         else:
-            places += units * np.arange(count)[:, None]
-            yield np.bincount(places.ravel(), minlength=count * units).reshape(count, units).astype(np.float64)
+            for row in range(count):
+                weights[row] = np.bincount(generator.integers(0, units, units), minlength=units)
+        yield weights[:count]
 
 
 class _Sums:
-    """The per-unit metrics of one slice: one product of the weights with the parts of all of them."""
+    """The metrics of two sides that are made of sums: one product of the weights with the columns of all of them."""
 
     width = 1
 
-    def __init__(self, places: Sequence[int], questions: Sequence[Question], groups: Places) -> None:
-        within = questions[0].places
-        taken, row = np.unique(groups if within is None else groups[within], return_inverse=True)
-        self.places, self.metrics = places, [question.metric for question in questions]
+    def __init__(self, pairs: Sequence[tuple[int, Sums]], places: Places | None, groups: Places) -> None:
+        """`pairs` holds (place of the question, sums), the challenger's and the other's in turn."""
+        self.pairs = pairs
+        unit_groups = groups if places is None else groups[places]
+        taken, row = np.unique(unit_groups, return_inverse=True)
         self.taken = None if len(taken) == int(groups.max(initial=-1)) + 1 else taken
-        columns = [
-            side.units[name].to_numpy(np.float64)
-            for question in questions
-            for side in (question.challenger, question.other)
-            for name in (question.metric.name, question.metric.name + WEIGHT)
-        ]
-        self.sums = np.stack([np.bincount(row, column, len(taken)) for column in columns], axis=1)
+        columns = [np.bincount(row[sums.unit], column, len(taken)) for _, sums in pairs for column in sums.columns.T]
+        self.columns = np.stack(columns, axis=1)
 
     def measure(self, weights: Floats) -> Iterator[tuple[int, Floats]]:
-        chosen = weights if self.taken is None else np.take(weights, self.taken, axis=1)
-        totals = (chosen @ self.sums).reshape(len(weights), len(self.metrics), 2, 2)
-        for at, (place, metric) in enumerate(zip(self.places, self.metrics, strict=True)):
-            yield place, np.stack([metric.from_sums(totals[:, at, side, 0], totals[:, at, side, 1]) for side in (0, 1)])
+        totals = (weights if self.taken is None else np.take(weights, self.taken, axis=1)) @ self.columns
+        at, values = 0, []
+        for place, sums in self.pairs:
+            wide = sums.columns.shape[1]
+            values.append(sums.value(totals[:, at : at + wide]))
+            at += wide
+            if len(values) == 2:
+                yield place, np.stack(values)
+                values = []
 
 
 class _Whole:

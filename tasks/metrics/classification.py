@@ -65,6 +65,20 @@ def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio(wins, positive.sum(axis=1) * below[:, -1])
 
 
+def placements(prediction: Floats, label: Floats) -> Floats:
+    """Of each positive the share of the negatives below it, of each negative the share of the positives above it.
+
+    A tie counts half. The mean over either class is the ROC-AUC; both classes must be there.
+    """
+    placed = np.empty(len(prediction))
+    positive = label > 0.5
+    for own, sign in ((positive, 1.0), (~positive, -1.0)):
+        others = np.sort(sign * prediction[~own])
+        first, last = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
+        placed[own] = 0.5 * (first + last) / len(others)
+    return placed
+
+
 def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """Average precision: sum over thresholds of (recall gained) x precision, without interpolation. NaN as `roc_auc`."""
     order, starts = _tie_groups(-prediction)
