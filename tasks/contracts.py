@@ -6,6 +6,7 @@ them, never data.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -147,6 +148,12 @@ class Split(Contract):
     validation: DatasetRef
     holdout: DatasetRef
 
+    @property
+    def digest(self) -> str:
+        """One digest of all rows that a model saw: the `data_digest` of its version."""
+        digests = (self.train.digest, self.validation.digest, self.holdout.digest)
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
 
 class ServingTerms(Contract):
     """How a model is to be asked; travels inside the exported model, so that every caller asks alike."""
@@ -192,7 +199,10 @@ class Outcome(StrEnum):
 
 
 class Comparison(Contract):
-    """A paired difference, challenger minus champion, signed so that positive is better."""
+    """A paired difference, challenger minus champion, signed so that positive is better.
+
+    `detectable` and `power` say how much the holdout could have told: a comparison without power proves nothing.
+    """
 
     metric: str
     challenger: float
@@ -204,6 +214,12 @@ class Comparison(Contract):
     units: int
     resamples: int
     outcome: Outcome
+    slice: str = Field("", description="of whom, such as new_users or segment=France; empty for everybody")
+    detectable: float | None = Field(None, description="true difference that would be called better in 4 of 5 such holdouts")
+    effect: float | None = Field(None, description="the smallest difference that matters, where somebody stated one")
+    power: float | None = Field(None, description="chance that a true difference of `effect` is called better")
+    p_worse: float | None = Field(None, description="chance of such a loss if it were within the margin; Holm-corrected")
+    family: int = Field(1, ge=1, description="how many comparisons were corrected for together")
 
 
 class GateMode(StrEnum):
@@ -218,6 +234,7 @@ class GateResult(Contract):
     passed: bool
     reason: str
     figures: dict[str, float] = {}
+    comparisons: tuple[Comparison, ...] = Field((), description="what it judged one by one, such as slices")
 
 
 class Verdict(Contract):

@@ -204,6 +204,16 @@ def version_page(use_case: str, version: int) -> str:
     return f"{get_settings().mlflow_tracking_uri}/#/models/{use_case}/versions/{version}"
 
 
+def read_signature(model_uri: str) -> dict[str, str]:
+    """Name -> type of the inputs that MLflow shows for a logged model, in their order."""
+    import mlflow
+
+    with told_if_down():
+        get_client()  # sets the address that the next call asks
+        signature = mlflow.models.get_model_info(model_uri).signature
+    return {} if signature is None else {str(column.name): column.type.name for column in signature.inputs.inputs}
+
+
 def download_native(model_uri: str, folder: Path) -> Path:
     """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
     import mlflow

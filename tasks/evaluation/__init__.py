@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tasks import columns as c
@@ -22,10 +23,11 @@ from tasks.contracts import (
     Split,
     TaskKind,
     Verdict,
+    Window,
 )  # fmt: skip
-from tasks.errors import ConfigurationError, NotEnoughData
-from tasks.evaluation.gates import Context, Gate, MinimumMetric
-from tasks.evaluation.paired import Answers
+from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
+from tasks.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
+from tasks.evaluation.paired import Answers, Question
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
@@ -76,7 +78,11 @@ def check_gates(
     _demand_an_enabled_gate(gates, mode)
     for gate in gates:
         gate.check_fits(task, metrics, candidates)
-    baseline_of(gates)
+    wants_baseline = any(isinstance(gate, SuspiciousImprovement) and gate.over_baseline for gate in gates)
+    if baseline_of(gates) is None and wants_baseline:
+        raise ConfigurationError(
+            "suspicious_improvement.over_baseline: no gate names a baseline; add minimum_metric with over_baseline: <candidate>"
+        )
 
 
 def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
@@ -137,9 +143,7 @@ def _score(
     exclude_seen: bool, holdout: DatasetRef, partition: str, storage: Storage,
 ) -> tuple[dict[str, float], DatasetRef]:  # fmt: skip
     """One model's metrics (those that are numbers), and the snapshot of its units and predictions."""
-    with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
-        model, _ = load_model(tracking.download_native(model_uri, Path(folder)), digest, SERVED)
-    scored = score_model(model, examples, task, metrics, k, exclude_seen)
+    scored = score_model(_load(model_uri, digest).model, examples, task, metrics, k, exclude_seen)
     measured = {name: value for name, value in scored.metrics.items() if math.isfinite(value)}
     units = storage.publish(
         use_case=use_case,
@@ -150,6 +154,25 @@ def _score(
         facts={"model_uri": model_uri, "manifest_digest": digest, "metrics": measured, "k": k, "exclude_seen": exclude_seen},
     )
     return measured, units
+
+
+def _load(model_uri: str, digest: str) -> Export:
+    """The exported model, from a private copy that is gone when it is loaded."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
+        native = tracking.download_native(model_uri, Path(folder))
+        size = sum(path.stat().st_size for path in native.rglob("*") if path.is_file())
+        model, terms = load_model(native, digest, SERVED)
+    return Export(model, terms, size / 1e6)
+
+
+def _lineage(split: Split, storage: Storage) -> Lineage:
+    """Which windows the examples were made of, and where their labels begin."""
+    inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
+    labels = storage.manifest(split.train)["facts"].get("window")
+    return Lineage(
+        windows=tuple(Window.from_label(ref.partition) for ref in inputs if ".." in ref.partition),
+        labels_from=Window.from_label(labels).start if labels else None,
+    )
 
 
 def judge(
@@ -179,7 +202,12 @@ def judge(
     context = Context(
         task=task, candidate=candidate, challenger=answers[CHALLENGER], champion=answers.get(CHAMPION),
         champion_version=champion.version if champion else None, baseline=answers.get(BASELINE), seed=seed,
+        reigning=champion, lineage=_lineage(candidate.split, storage),
+        read_holdout=partial(read_examples, storage, candidate.split.holdout),
+        read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
+        read_signature=partial(tracking.read_signature, candidate.model_uri),
     )  # fmt: skip
+    _draw_at_once(gates, mode, context)
     results = [_ask(gate, gate.mode or mode, context) for gate in gates]
     comparisons = _compare_the_rest(context)
     passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
@@ -194,18 +222,34 @@ def _ask(gate: Gate, mode: GateMode, context: Context) -> GateResult:
     return result.model_copy(update={"mode": mode})
 
 
+def _draw_at_once(gates: Sequence[Gate], mode: GateMode, context: Context) -> None:
+    """One drawing for what all gates and the report will compare: drawing costs more than measuring."""
+    wanted: dict[tuple[int, str | None], list[Question]] = {(TOLD_RESAMPLES, None): _questions_of_the_rest(context, ())}
+    for gate in gates:
+        if isinstance(gate, ComparingGate) and (gate.mode or mode) is not GateMode.DISABLED:
+            with suppress(TitleholderError):  # it will say so itself, when it is asked
+                questions = gate.questions(context)
+                wanted.setdefault((gate.enough(questions), gate.group_by), []).extend(questions)
+    for (resamples, group_by), questions in wanted.items():
+        with suppress(TitleholderError):
+            context.draw(questions, resamples, group_by)
+
+
+def _questions_of_the_rest(context: Context, compared: Collection[str]) -> list[Question]:
+    """Every metric that both have and that can be compared, but those that were."""
+    if context.champion is None:
+        return []
+    both = [name for name in context.challenger.evaluation.metrics if name in context.champion.evaluation.metrics]
+    left = [name for name in both if name not in compared and name != USER_COVERAGE]
+    return [context.question(context.champion, name) for name in left if get_metric(name, context.task).resamples]
+
+
 def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
     """What the gates compared with the champion, then every other metric that can be, for the report."""
     found = list(context.comparisons)
-    if context.champion is None:
-        return ()
-    compared = {one.metric for one in found}
-    both = [name for name in context.challenger.evaluation.metrics if name in context.champion.evaluation.metrics]
-    for name in both:
-        if name in compared or name == USER_COVERAGE or not get_metric(name, context.task).resamples:
-            continue
+    for question in _questions_of_the_rest(context, {one.metric for one in found}):
         with suppress(NotEnoughData):  # no gate hangs on it
-            found.append(context.against(context.champion, name, confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES))
+            found += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
     return tuple(found)
 
 
@@ -218,7 +262,8 @@ def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
     units = storage.read(evaluation.units, UNITS).sort_values(UNIT, ignore_index=True)
     predictions = storage.read(evaluation.units, c.PREDICTIONS)
     keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in predictions]
-    return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True))
+    depth = storage.manifest(evaluation.units)["facts"].get("k")
+    return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
 
 
 __all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "check_gates", "choose", "evaluate", "judge"]

@@ -52,14 +52,31 @@ def brier(prediction: Floats, label: Floats) -> Parts:
 
 def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """P(a positive scores above a negative), a tie counting half. NaN without both classes, or with a NaN prediction."""
-    order, starts = _tie_groups(prediction)
-    if order is None:
+    if not len(prediction) or not np.isfinite(prediction).all():
         return np.full(len(weights), np.nan)
-    positive = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
-    negative = np.add.reduceat(weights[:, order] * (1.0 - label[order]), starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    wins = (positive * (below + 0.5 * negative)).sum(axis=1)
-    return _ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
+    order = np.argsort(prediction, kind="stable")
+    positives, negatives = order[label[order] > 0.5], order[label[order] <= 0.5]
+    below = np.zeros((len(weights), len(negatives) + 1))  # the mass of the first so many negatives
+    np.cumsum(weights[:, negatives], axis=1, out=below[:, 1:])
+    positive = weights[:, positives]
+    first, last = (np.searchsorted(prediction[negatives], prediction[positives], side) for side in ("left", "right"))
+    beaten = below[:, first] if (first == last).all() else 0.5 * (below[:, first] + below[:, last])
+    wins = np.einsum("rp,rp->r", positive, beaten)
+    return _ratio(wins, positive.sum(axis=1) * below[:, -1])
+
+
+def placements(prediction: Floats, label: Floats) -> Floats:
+    """Of each positive the share of the negatives below it, of each negative the share of the positives above it.
+
+    A tie counts half. The mean over either class is the ROC-AUC; both classes must be there.
+    """
+    placed = np.empty(len(prediction))
+    positive = label > 0.5
+    for own, sign in ((positive, 1.0), (~positive, -1.0)):
+        others = np.sort(sign * prediction[~own])
+        first, last = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
+        placed[own] = 0.5 * (first + last) / len(others)
+    return placed
 
 
 def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:

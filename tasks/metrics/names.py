@@ -31,16 +31,19 @@ WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
 _LISTS = (TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING)
 _RATINGS = (TaskKind.RATING,)
 _ROWS = (TaskKind.CLASSIFICATION,)
+MANY = 1_000  # rows of each class from which placements stand in for the exact ROC-AUC of a resample
 
 
 @dataclass(frozen=True)
 class Family:
-    """One metric without its k. `parts` gives each unit's share; `whole` needs all predictions."""
+    """One metric without its k. `parts` gives each unit's share; `whole` needs all predictions; `placements` stands in for
+    it where there are many."""
 
     tasks: tuple[TaskKind, ...]
     greater_is_better: bool
     parts: Callable[..., Any] | None = None
     whole: Callable[[Floats, Floats, Floats], Floats] | None = None
+    placements: Callable[[Floats, Floats], Floats] | None = None
     root: bool = False
     biased: bool = False
 
@@ -55,7 +58,7 @@ FAMILIES = {
     "catalog_coverage_at": Family(_LISTS, True),
     "rmse": Family(_RATINGS, False, rating.squared_error, root=True),
     "mae": Family(_RATINGS, False, rating.absolute_error),
-    "roc_auc": Family(_ROWS, True, whole=classification.roc_auc),
+    "roc_auc": Family(_ROWS, True, whole=classification.roc_auc, placements=classification.placements),
     "pr_auc": Family(_ROWS, True, whole=classification.pr_auc),
     "log_loss": Family(_ROWS, False, classification.log_loss),
     "brier": Family(_ROWS, False, classification.brier),
@@ -65,6 +68,20 @@ FAMILIES = {
     "f1": Family(_ROWS, True, classification.f1),
     "calibration_error": Family((TaskKind.PROPENSITY, *_ROWS), False, whole=classification.calibration_error, biased=True),
 }
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A metric as a function of weighted sums, so that many resamples are one matrix product.
+
+    unit : (rows,), where each row's unit stands among the units.
+    columns : (rows, columns), what is weighted and summed.
+    value : (resamples, columns) of sums -> (resamples,).
+    """
+
+    unit: NDArray[np.intp]
+    columns: Floats
+    value: Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -86,12 +103,17 @@ class Metric:
     family: str
 
     @property
+    def is_biased(self) -> bool:
+        """Whether its estimate is too large in every sample, and more so in a resample."""
+        return FAMILIES[self.family].biased
+
+    @property
     def resamples(self) -> bool:
         """Whether a paired bootstrap can judge it.
 
         Not coverage, which shrinks in every resample. Not calibration_error: its estimate is biased upwards, and more so the
         more a model's answers spread, so that of two perfectly calibrated models the constant one was called better in
-        more than half of the trials. Gate it by `at_most`.
+        more than half of the trials. Gate it by `at_most`, or by the gate `calibration`, which takes the bias off.
         """
         family = FAMILIES[self.family]
         return self.per_unit or (family.whole is not None and not family.biased)
@@ -108,19 +130,60 @@ class Metric:
         -------
         (resamples,)
         """
-        family = FAMILIES[self.family]
         if self.per_unit:
-            parts = weights @ units[self.name].to_numpy(np.float64)
-            mass = weights @ units[self.name + WEIGHT].to_numpy(np.float64)
-            mean: Floats = np.divide(parts, mass, out=np.zeros(len(weights)), where=mass > 0)
-            return np.sqrt(mean) if family.root else mean
-        if family.whole is None:
-            raise ConfigurationError(f"metric '{self.name}' cannot be resampled; compare by another one")
+            return self._ratio(weights @ units[[self.name, self.name + WEIGHT]].to_numpy(np.float64))
+        prediction, label, unit = self.read_rows(units, predictions)
+        return self.of_rows(prediction, label, weights[:, unit])
+
+    def sums(self, units: pd.DataFrame, predictions: pd.DataFrame) -> Sums | None:
+        """The metric by sums, exact where it is per unit; None where it takes all predictions at once.
+
+        Of many rows ROC-AUC is taken by its placements (DeLong and others 1988), whose distance from the exact value of
+        a resample is small beside the resamples' own spread, and which costs a tenth.
+        """
+        if self.per_unit:
+            columns = units[[self.name, self.name + WEIGHT]].to_numpy(np.float64)
+            return Sums(np.arange(len(units), dtype=np.intp), columns, self._ratio)
+        placements = FAMILIES[self.family].placements
+        if placements is None:
+            return None
+        prediction, label, unit = self.read_rows(units, predictions)
+        if min(label.sum(), len(label) - label.sum()) < MANY or not np.isfinite(prediction).all():
+            return None
+        placed, positive = placements(prediction, label), label > 0.5
+        columns = np.stack([placed * positive, positive, placed * ~positive, ~positive], axis=1)
+        exact = float(placed[positive].mean())
+
+        def value(sums: Floats) -> Floats:
+            return sums[:, 0] / sums[:, 1] + sums[:, 2] / sums[:, 3] - exact
+
+        return Sums(unit, columns, value)
+
+    def read_rows(self, units: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """Of each prediction: itself, its label, and where its unit stands in `units`."""
         key = c.ROW_ID if c.ROW_ID in predictions else c.USER_ID
         place = {unit: row for row, unit in enumerate(units[UNIT])}
-        rows = predictions[key].map(place).to_numpy(np.intp)
         prediction, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
-        return family.whole(prediction, label, weights[:, rows])
+        return prediction, label, predictions[key].map(place).to_numpy(np.intp)
+
+    def of_rows(self, prediction: Floats, label: Floats, weights: Floats) -> Floats:
+        """The value of a metric that is not per unit; weights (resamples, rows) give (resamples,)."""
+        whole = FAMILIES[self.family].whole
+        if whole is None:
+            raise ConfigurationError(f"metric '{self.name}' cannot be resampled; compare by another one")
+        return whole(prediction, label, weights)
+
+    def _ratio(self, sums: Floats) -> Floats:
+        parts, mass = sums[:, 0], sums[:, 1]
+        mean: Floats = np.divide(parts, mass, out=np.zeros(len(sums)), where=mass > 0)
+        return np.sqrt(mean) if FAMILIES[self.family].root else mean
+
+    def parts(self, *arguments: Floats) -> Any:
+        """What the metric's function says of each unit or pair (see its module); for per-unit metrics only."""
+        function = FAMILIES[self.family].parts
+        if function is None:
+            raise ConfigurationError(f"metric '{self.name}' has no parts of single units")
+        return function(*arguments)
 
 
 def allowed_metrics(task: TaskKind) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def test_what_an_interval_says(low: float, high: float, margin: float, expected:
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "accept": []}, "at least 1"),
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "resamples": 100}, "2000"),
         ({"kind": "minimum_metric", "metric": "ndcg_at_10"}, "at_least, at_most or over_baseline"),
-        ({"kind": "beats_all"}, "allowed: beats_champion, minimum_metric, prediction_sanity"),
+        ({"kind": "beats_all"}, "allowed: beats_champion, calibration, catalog_coverage, freshness"),
         ({"kind": "prediction_sanity", "speed": 1}, "unknown key; allowed here"),
     ],
 )

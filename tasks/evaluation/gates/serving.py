@@ -1,0 +1,157 @@
+"""Gates of what will be served: fast and small enough, and asked for what it was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from tasks import columns as c
+from tasks.contracts import GateResult, TaskKind
+from tasks.evaluation.gates.base import Context, Export, Gate
+from tasks.evaluation.paired import Floats
+from tasks.models.base import Examples
+from tasks.models.tabular import feature_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WARM_UP, ROUNDS = 5, 3
+NUMBER, TEXT = "double", "string"  # as MLflow names the types of columns
+
+
+class ServingBudget(Gate):
+    """One request is answered fast enough, and the model is small enough to be fetched and held.
+
+    The exported model is loaded as the endpoint loads it, and asked about one user (or row) of the holdout at a time.
+    `p99_ms` bounds the 99th percentile of `requests` answers, the network and HTTP not counted. Up to three rounds are made,
+    and the best one counts: what else the machine does at the time is not the model's fault. `megabytes` bounds the export.
+    """
+
+    kind: Literal["serving_budget"] = "serving_budget"
+    p99_ms: float = Field(gt=0.0)
+    megabytes: float = Field(gt=0.0)
+    requests: int = Field(200, ge=20, le=10_000)
+
+    def check(self, context: Context) -> GateResult:
+        export, faults = context.export, []
+        if absent := _absent(export.terms.row_columns, context.holdout):
+            return self.answer(False, f"it cannot be asked: the holdout has no column {', '.join(absent)}")
+        if export.megabytes > self.megabytes:
+            faults.append(f"the export has {export.megabytes:.1f} MB; at most {self.megabytes:g} are allowed")
+        p99 = np.inf
+        for _ in range(ROUNDS):
+            took = _measure(_requests(context, self.requests + WARM_UP), context.clock)[WARM_UP:]
+            p99 = min(p99, float(np.quantile(took, 0.99, method="higher")) * 1000)
+            if p99 <= self.p99_ms:
+                break
+        if p99 > self.p99_ms:
+            faults.append(f"one answer in a hundred takes {p99:.1f} ms or more; at most {self.p99_ms:g} ms are allowed")
+        reason = "; ".join(faults) or f"p99 {p99:.2f} ms of {self.requests} single answers, {export.megabytes:.2f} MB"
+        return self.answer(not faults, reason, p99_ms=p99, megabytes=export.megabytes)
+
+
+def _measure(requests: Iterator[Callable[[], object]], clock: Callable[[], float]) -> Floats:
+    """Seconds that each request took."""
+    took = []
+    for ask in requests:
+        began = clock()
+        ask()
+        took.append(clock() - began)
+    return np.array(took)
+
+
+def _requests(context: Context, many: int) -> Iterator[Callable[[], object]]:
+    """Single questions to the exported model, about units of the holdout that the context's seed draws."""
+    holdout, export = context.holdout, context.export
+    generator = np.random.default_rng(context.seed)
+    if holdout.rows is not None:
+        rows = holdout.rows[list(export.terms.row_columns)]
+        for place in generator.integers(0, len(rows), many):
+            yield _ask_row(export, rows.iloc[place].to_dict())
+    elif holdout.labels is not None:
+        users = holdout.labels[c.USER_ID].to_numpy(dtype=object)
+        for place in generator.integers(0, len(users), many):
+            yield _ask_user(export, holdout, str(users[place]))
+
+
+def _ask_row(export: Export, record: dict[str, float]) -> Callable[[], object]:
+    """One JSON row, made a frame as the endpoint does."""
+    import pandas as pd
+
+    columns = list(export.terms.row_columns)
+    return lambda: export.model.predict_rows(pd.DataFrame.from_records([record], columns=columns).astype("float64"))
+
+
+def _ask_user(export: Export, holdout: Examples, user: str) -> Callable[[], object]:
+    """One list of items; also for ratings, where a list costs the most."""
+    features, terms = holdout.features, export.terms
+    return lambda: features is not None and export.model.recommend([user], features, terms.k, terms.exclude_seen)
+
+
+class SignatureMatch(Gate):
+    """The training frame, the signature that MLflow shows and the request take the same columns, of the same types.
+
+    The signature's inputs and the terms that the export carries must name the same columns in the same order, and the
+    holdout must have them, as numbers where numbers are promised.
+    """
+
+    kind: Literal["signature_match"] = "signature_match"
+
+    def check(self, context: Context) -> GateResult:
+        terms, shown = context.export.terms, context.signature
+        faults = []
+        if terms.task is not context.task:
+            faults.append(f"the export is for the task '{terms.task}', the use case for '{context.task}'")
+        else:
+            wanted = _wanted(terms.row_columns, context.task)
+            faults += _compare(wanted, shown, "the signature shows")
+            faults += _compare(wanted, _frame(context.holdout, context.task), "the holdout has")
+        reason = (
+            "; ".join(faults) or f"frame, signature and request agree on {len(shown)} columns: {', '.join(list(shown)[:5])}"
+        )
+        return self.answer(not faults, reason, columns=len(shown))
+
+
+def _wanted(row_columns: Sequence[str], task: TaskKind) -> dict[str, str]:
+    """Name -> type of what a request carries."""
+    if task.is_tabular:
+        return dict.fromkeys(row_columns, NUMBER)
+    return dict.fromkeys([c.USER_ID, c.ITEM_ID] if task is TaskKind.RATING else [c.USER_ID], TEXT)
+
+
+def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
+    """Name -> type of what the holdout offers to ask by."""
+    if holdout.rows is not None:
+        return {name: _type_of(holdout.rows[name]) for name in feature_columns(holdout.rows)}
+    labels = holdout.labels
+    return {} if labels is None else {name: _type_of(labels[name]) for name in _wanted((), task)}
+
+
+def _type_of(values: pd.Series) -> str:
+    import pandas as pd
+
+    if pd.api.types.is_float_dtype(values):
+        return NUMBER
+    is_text = pd.api.types.is_string_dtype(values) or pd.api.types.infer_dtype(values, skipna=True) == TEXT
+    return TEXT if is_text else str(values.dtype)
+
+
+def _compare(wanted: dict[str, str], there: dict[str, str], says: str) -> list[str]:
+    """What differs, a few of each kind."""
+    if not wanted:
+        return ["the export names no column that it wants to be asked by"]
+    missing, extra = ([name for name in one if name not in other] for one, other in ((wanted, there), (there, wanted)))
+    if missing or extra:
+        names = ", ".join([f"no {name}" for name in missing[:5]] + [f"also {name}" for name in extra[:5]])
+        return [f"{says} other columns than the export asks for: {names}"]
+    if list(wanted) != list(there):
+        return [f"{says} the columns in another order than the export asks for: {', '.join(list(there)[:5])}"]
+    wrong = [f"{name} as {there[name]}, not {wanted[name]}" for name in wanted if there[name] != wanted[name]]
+    return [f"{says} {', '.join(wrong[:5])}"] if wrong else []
+
+
+def _absent(row_columns: Sequence[str], holdout: Examples) -> list[str]:
+    return [] if holdout.rows is None else [name for name in row_columns if name not in holdout.rows]
