@@ -1,7 +1,7 @@
 """The gates that a challenger must pass. Each is a class with a `kind`, listed once below.
 
-To add one: a class with `check`, its entry in `GATES`, and in tests/tasks/evaluation a broken twin (twins.py) and a mutation
-of the pipeline (mutations.py): examples that it refuses. A gate without them fails the tests.
+To add one: a class with `check`, its entry in `GATES`, and in tests/tasks/evaluation/twins.py a broken twin, an example that it
+refuses. A gate without one fails the tests.
 """
 
 from tasks.evaluation.gates.answers import Calibration, CatalogCoverage, PredictionSanity, SuspiciousImprovement
