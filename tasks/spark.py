@@ -24,6 +24,7 @@ SERVER_CONF = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.log.level": "WARN",
+    "spark.driver.extraJavaOptions": "-Xss8m",  # ALS' long lineage overflowed the default stack of a cold JVM
 }
 
 
