@@ -168,7 +168,7 @@ def conclude_from(
         raise NotEnoughData(f"{metric.name} is not a number on this holdout{where} ({mine:.4g} against {theirs:.4g})")
     difference = sign * (mine - theirs)
     if metric.is_biased:
-        # A resample is biased once more than the sample, and by about as much: taken off the sample and the resamples.
+        # A square is too large by its variance, in a resample by as much again: once off the value, twice off these.
         bias = float(finite.mean()) - difference
         difference, finite = difference - bias, finite - 2 * bias
     low, high = (float(bound) for bound in np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2]))

@@ -31,6 +31,7 @@ WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
 _LISTS = (TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING)
 _RATINGS = (TaskKind.RATING,)
 _ROWS = (TaskKind.CLASSIFICATION,)
+_PROBABILITIES = (TaskKind.PROPENSITY, *_ROWS)
 MANY = 1_000  # rows of each class from which placements stand in for the exact ROC-AUC of a resample
 
 
@@ -66,7 +67,8 @@ FAMILIES = {
     "precision": Family(_ROWS, True, classification.precision),
     "recall": Family(_ROWS, True, classification.recall),
     "f1": Family(_ROWS, True, classification.f1),
-    "calibration_error": Family((TaskKind.PROPENSITY, *_ROWS), False, whole=classification.calibration_error, biased=True),
+    "calibration_error": Family(_PROBABILITIES, False, whole=classification.calibration_error, biased=True),
+    "squared_calibration_error": Family(_PROBABILITIES, False, whole=classification.squared_calibration_error, biased=True),
 }
 
 
@@ -111,9 +113,9 @@ class Metric:
     def resamples(self) -> bool:
         """Whether a paired bootstrap can judge it.
 
-        Not coverage, which shrinks in every resample. Not calibration_error: its estimate is biased upwards, and more so the
-        more a model's answers spread, so that of two perfectly calibrated models the constant one was called better in
-        more than half of the trials. Gate it by `at_most`, or by the gate `calibration`, which takes the bias off.
+        Not coverage, which shrinks in every resample. Not the calibration errors: their estimate is biased upwards, and more
+        so the more a model's answers spread, so that of two perfectly calibrated models the constant one was called better
+        in more than half of the trials. Gate them by `at_most`, or by the gate `calibration`, which takes the bias off.
         """
         family = FAMILIES[self.family]
         return self.per_unit or (family.whole is not None and not family.biased)

@@ -12,10 +12,10 @@ from tasks import columns as c
 from tasks.contracts import GateResult, TaskKind
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.evaluation.gates.base import ComparingGate, Context, Gate, cannot_gate
-from tasks.evaluation.paired import Answers, Question
+from tasks.evaluation.paired import MIN_UNITS, Answers, Question
 from tasks.metrics import USER_COVERAGE, get_metric
 
-CALIBRATION_ERROR = "calibration_error"
+CALIBRATION_ERROR, SQUARED_CALIBRATION_ERROR = "calibration_error", "squared_calibration_error"
 
 
 class PredictionSanity(Gate):
@@ -50,8 +50,8 @@ class Calibration(ComparingGate):
     """Probabilities mean what they say: the expected calibration error is at most `at_most`, and not clearly larger than
     the champion's.
 
-    Clearly: the whole interval of the difference lies beyond `margin`. The error is too large in every sample, more so
-    for a model whose answers spread; what the resamples are too large by is taken off.
+    Clearly is judged by the errors' squares, because their bias can be taken off: the whole interval of the difference lies
+    beyond what an error larger by `margin` would make of it.
     """
 
     kind: Literal["calibration"] = "calibration"
@@ -59,9 +59,7 @@ class Calibration(ComparingGate):
     margin: float = Field(0.01, ge=0.0, le=1.0)
 
     def check(self, context: Context) -> GateResult:
-        metric = get_metric(CALIBRATION_ERROR, context.task)
-        side = context.challenger
-        value = float(metric.compute(side.units, side.predictions, np.ones((1, len(side.units))))[0])
+        value = _error(context.challenger, context.task)
         if not np.isfinite(value):
             return self.answer(
                 False, "the calibration error is not a number: a prediction is NaN or infinite, or there is none"
@@ -72,25 +70,23 @@ class Calibration(ComparingGate):
         said = f"calibration error {value:.4f} is at most {self.at_most:.4f}"
         if context.champion is None:
             return self.answer(True, said, challenger=value)
+        theirs = _error(context.champion, context.task)
         try:
             (found,) = context.compare(
                 self.questions(context), confidence=self.confidence, resamples=self.resamples, group_by=self.group_by
             )
         except NotEnoughData as error:
             return self.answer(False, str(error), challenger=value)
-        is_worse = found.high < -self.margin
-        reason = (
-            f"{said}, {'clearly above' if is_worse else 'not clearly above'} the {found.champion:.4f} of version "
-            f"{context.champion_version} (larger by {-found.high:+.4f} to {-found.low:+.4f}, bias taken off; {self.margin:.4f} "
-            "is let pass)"
-        )
-        figures = {"challenger": value, "champion": found.champion, "low": found.low, "high": found.high}
+        is_worse = -found.high > self.margin**2 + 2 * self.margin * np.sqrt(found.champion) and found.units >= MIN_UNITS
+        clearly = "clearly" if is_worse else "not clearly"
+        reason = f"{said}, {clearly} more than {self.margin:.4f} above the {theirs:.4f} of version {context.champion_version}"
+        figures = {"challenger": value, "champion": theirs, "low": found.low, "high": found.high}
         return self.answer(not is_worse, reason, **figures).model_copy(update={"comparisons": (found,)})
 
     def questions(self, context: Context) -> list[Question]:
         if context.champion is None:
             return []
-        return [Question(get_metric(CALIBRATION_ERROR, context.task), context.challenger, context.champion, self.margin)]
+        return [Question(get_metric(SQUARED_CALIBRATION_ERROR, context.task), context.challenger, context.champion)]
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         super().check_fits(task, metrics, candidates)
@@ -98,6 +94,12 @@ class Calibration(ComparingGate):
             get_metric(CALIBRATION_ERROR, task)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self.kind}: the task '{task}' promises no probabilities; leave it out") from error
+
+
+def _error(answers: Answers, task: TaskKind) -> float:
+    """The expected calibration error on the whole holdout; NaN where it is no number."""
+    once = np.ones((1, len(answers.units)))
+    return float(get_metric(CALIBRATION_ERROR, task).compute(answers.units, answers.predictions, once)[0])
 
 
 class CatalogCoverage(Gate):
