@@ -7,7 +7,7 @@ gives the same bytes. What is not there (an evaluation without tables, a run wit
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
@@ -112,15 +112,12 @@ def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
     if task.is_tabular:
         rows = storage.read(holdout.ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True)
         return judge_rows(tuple(map(_with_brier, sides)), rows, compared)
-    tables = {
-        name: storage.read(holdout.ref, name).sort_values(keys, ignore_index=True)
-        for name, keys in (
-            (c.USERS, [c.USER_ID]), (c.ITEMS, [c.ITEM_ID]), (c.PAIRS, [c.USER_ID, c.ITEM_ID]), (c.LABELS, [c.USER_ID, c.ITEM_ID]),
-        )
-    }  # fmt: skip
+    both = [c.USER_ID, c.ITEM_ID]
+    keys = {c.USERS: [c.USER_ID], c.ITEMS: [c.ITEM_ID], c.PAIRS: both, c.LABELS: both}
+    tables = {name: storage.read(holdout.ref, name).sort_values(by, ignore_index=True) for name, by in keys.items()}
     found = judge_users(sides, tables, compared, task)
     wanted = {entry.item for case in found.cases for entry in (*case.predicted, *case.happened)}
-    return Evidence(**{**vars(found), "texts": read_texts(wanted, holdout.inputs, storage)})
+    return replace(found, texts=read_texts(wanted, holdout.inputs, storage))
 
 
 def task_of(facts: Mapping[str, Any], predictions: pd.DataFrame) -> TaskKind:
@@ -158,13 +155,12 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
     elif k:
         gain = {side.subject: curves.gain_by_rank(side.predictions, relevant, k) for side in sides}
         gain["best possible"] = curves.best_gain_by_rank(relevant, k)
-    by_user = dict(iter(labels.assign(_kind=kinds).groupby(c.USER_ID)))
 
     def describe(unit: str, predicted: pd.DataFrame) -> Case:
         if not is_list:
             return mistakes.describe_ratings(unit, predicted)
-        mine = by_user[unit]
-        return mistakes.describe_list(unit, predicted, mine[c.ITEM_ID], mine["_kind"], task is TaskKind.PROPENSITY)
+        mine = labels[c.USER_ID] == unit
+        return mistakes.describe_list(unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], task is TaskKind.PROPENSITY)
 
     told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID).reindex(units).reset_index(drop=True)
     groups = slices.group_users(units, users, pairs)
@@ -188,7 +184,12 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
     metric = slices.slice_metric(compared, challenger.units, task)
     rows = rows.set_index(rows[c.ROW_ID].astype(str)).loc[list(challenger.units[UNIT])]
     features = rows.drop(columns=[c.ROW_ID, c.TARGET])
-    typical = pd.DataFrame({"mean": features.mean(), "std": features.std()})
+    numbers = features.select_dtypes("number")
+    typical = pd.DataFrame({"mean": numbers.mean(), "std": numbers.std()})
+
+    def describe(unit: str, predicted: pd.DataFrame) -> Case:
+        return mistakes.describe_row(unit, predicted, numbers.loc[[unit]].iloc[0], typical)
+
     return Evidence(
         task=task, metric=metric, counts={"units": len(rows), "labels": len(rows), "positives": int(rows[c.TARGET].sum())},
         slices=slices.measure_slices(metric, sides, slices.group_rows(rows.reset_index(drop=True))) if metric else (),
@@ -198,12 +199,7 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
         calibration=_calibration(sides),
         gain={side.subject: curve for side in sides if len((curve := curves.gain_by_share(side.predictions))[0])},
         mistakes=mistakes.mistakes_of_values(sides, task),
-        cases=(
-            mistakes.worst_cases(
-                metric, sides, None, lambda unit, said: mistakes.describe_row(unit, said, features.loc[unit], typical)
-            )
-            if metric else ()
-        ),
+        cases=mistakes.worst_cases(metric, sides, None, describe) if metric else (),
     )  # fmt: skip
 
 
@@ -233,7 +229,7 @@ def _read_side(subject: str, name: str, ref: DatasetRef, storage: Storage) -> Si
 
 def _with_brier(side: Side) -> Side:
     """Rows whose reported metrics are all of the whole (ROC-AUC) still have a loss each."""
-    if any(name + WEIGHT in side.units for name in side.units):
+    if any(str(name).endswith(WEIGHT) for name in side.units.columns):
         return side
     parts = FAMILIES["brier"].parts
     metric = get_metric("brier", TaskKind.CLASSIFICATION)

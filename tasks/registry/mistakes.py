@@ -119,7 +119,7 @@ def worst_cases(
     key = c.ROW_ID if labels is None else c.USER_ID
     mine = dict(iter(sides[0].predictions[sides[0].predictions[key].isin(ranked[UNIT])].groupby(key)))
     cases = []
-    for place, unit in ranked[UNIT].items():
+    for place, unit in zip(ranked.index.to_numpy(int), ranked[UNIT], strict=True):
         case = describe(str(unit), mine.get(unit, sides[0].predictions[:0]))
         champion = float(values[CHAMPION][place]) if CHAMPION in values else None
         value = float(values[sides[0].subject][place])
@@ -127,35 +127,40 @@ def worst_cases(
     return cases
 
 
-def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.DataFrame, kinds: pd.Series[Any], is_share: bool) -> Case:
+def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.Series[Any], kinds: pd.Series[Any], is_share: bool) -> Case:
     """A user's list beside what they bought: what stood in the list first, what nobody could know last."""
     lines = predicted.sort_values(c.RANK)
     listed = tuple(
-        Entry(item, f"{score:.0%}" if is_share else "", label > 0)
+        Entry(str(item), f"{score:.0%}" if is_share else "", bool(label > 0))
         for item, score, label in zip(lines[c.ITEM_ID], lines[c.PREDICTION], lines[c.LABEL], strict=True)
     )
-    hits = {entry.item for entry in listed if entry.is_hit}
+    places = {entry.item: place for place, entry in enumerate(listed, start=1) if entry.is_hit}
     order = {AGAIN: 1, DISCOVERY: 2, NEW_ITEM: 3}
     notes = {AGAIN: "had it before", DISCOVERY: "", NEW_ITEM: "new item"}
-    told = sorted((0 if item in hits else order[kind], item, notes[kind]) for item, kind in zip(bought, kinds, strict=True))
-    happened = tuple(Entry(item, note, item in hits) for _, item, note in told)
+    told = sorted((0 if item in places else order[kind], item, notes[kind]) for item, kind in zip(bought, kinds, strict=True))
+    happened = tuple(
+        Entry(str(item), ", ".join(filter(None, (f"place {places[item]}" if item in places else "", note))), item in places)
+        for _, item, note in told
+    )
     return Case(unit, 0.0, None, listed[:SHOWN], happened[:SHOWN], (len(listed[SHOWN:]), len(happened[SHOWN:])))
 
 
 def describe_ratings(unit: str, predicted: pd.DataFrame) -> Case:
-    """A user's ratings that were missed most: the prediction on one side, what was given on the other."""
+    """A user's ratings that were missed most."""
     missed = (predicted[c.PREDICTION] - predicted[c.LABEL]).abs().fillna(np.inf)
     lines = predicted.assign(_missed=missed).sort_values(["_missed", c.ITEM_ID], ascending=[False, True])
-    said = tuple(Entry(item, f"{value:.2f}") for item, value in zip(lines[c.ITEM_ID], lines[c.PREDICTION], strict=True))
-    given = tuple(Entry(item, f"{value:g}") for item, value in zip(lines[c.ITEM_ID], lines[c.LABEL], strict=True))
-    return Case(unit, 0.0, None, said[:SHOWN], given[:SHOWN], (len(said[SHOWN:]), len(given[SHOWN:])))
+    missed_most = tuple(
+        Entry(str(item), f"predicted {said:.2f}, given {given:g}")
+        for item, said, given in zip(lines[c.ITEM_ID], lines[c.PREDICTION], lines[c.LABEL], strict=True)
+    )
+    return Case(unit, 0.0, None, missed_most[:SHOWN], (), (len(missed_most[SHOWN:]), 0))
 
 
 def describe_row(unit: str, predicted: pd.DataFrame, row: pd.Series[Any], typical: pd.DataFrame) -> Case:
     """A row's probability and class, and its most unusual features. `typical`: mean and deviation of each feature."""
     away = ((row - typical["mean"]) / typical["std"]).dropna()
-    far = away.reindex(away.abs().sort_values(ascending=False, kind="stable").index)[:3]
-    unusual = tuple(Entry(str(name), f"{row[name]:.4g}, {by:+.1f} sd") for name, by in far.items() if abs(by) >= 1.5)
+    far = away.abs().sort_values(ascending=False, kind="stable").index[:3]
+    unusual = tuple(Entry(str(name), f"{row[name]:.4g}, {away[name]:+.1f} sd") for name in far if abs(away[name]) >= 1.5)
     probability, label = float(predicted[c.PREDICTION].iloc[0]), float(predicted[c.LABEL].iloc[0])
     said = (Entry("", f"{probability:.3f}"), Entry("", f"class {label:g}"))
     return Case(unit, 0.0, None, said, unusual)

@@ -20,7 +20,7 @@ class Html(str):
 
 def plain(value: object, longest: int = LONGEST) -> str:
     """A value as text that can be shown: no controls, no half characters, on one line, not endless."""
-    text = " ".join(_UNSEEN.sub("\ufffd", str(value)).split())
+    text = re.sub(r"\s+", " ", _UNSEEN.sub("\ufffd", str(value)))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
@@ -48,13 +48,16 @@ def together(parts: Iterable[object], between: str = "") -> Html:
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], left: int = 1, class_: str | None = None) -> Html:
-    """A table whose first `left` columns are text and whose others are figures."""
+    """A table whose first `left` columns are text and whose others are figures; a row of one cell is a heading."""
 
     def line(element: str, cells: Sequence[object]) -> Html:
+        if len(cells) == 1 < len(head):
+            return tag("tr", tag("td", cells[0], colspan=len(head)), class_="group")
         return tag("tr", *(tag(element, cell, class_="text" if place < left else "figure") for place, cell in enumerate(cells)))
 
     body = [line("td", row) for row in rows]
-    return tag("div", tag("table", tag("thead", line("th", head)), tag("tbody", *body), class_=class_), class_="wide")
+    named = tag("thead", line("th", head)) if any(head) else None
+    return tag("div", tag("table", named, tag("tbody", *body), class_=class_), class_="wide")
 
 
 def section(anchor: str, title: str, *content: object, lead: object = None) -> Html:
@@ -109,6 +112,8 @@ nav { font-size: 13px; margin: 14px 0 0; display: flex; flex-wrap: wrap; gap: 4p
 nav a { text-decoration: none; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px; margin-top: 16px; }
 .verdict { margin: 16px 0; padding: 14px 18px; border-radius: 10px; border-left: 6px solid; }
+i { font-style: normal; }
+.verdict.good, .verdict.bad, .verdict.warn { color: var(--ink); }
 .verdict b { font-size: 19px; display: block; }
 .verdict ul { margin: 6px 0 0; padding-left: 20px; }
 .verdict.good { background: var(--good-back); border-color: var(--good); }
@@ -118,28 +123,30 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
 .tile span { display: block; font-size: 13px; color: var(--muted); }
-.tile strong { display: block; font-size: 24px; line-height: 1.35; font-variant-numeric: tabular-nums; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 8px 28px; align-items: start; }
+.tile strong { display: block; white-space: nowrap; font-size: 24px; line-height: 1.35; font-variant-numeric: tabular-nums; }
+.columns { display: grid; gap: 8px 32px; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); }
 .columns > * { min-width: 0; }
+.keep { white-space: nowrap; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { color: var(--muted); font-weight: 600; font-size: 13px; }
-th, td { padding: 6px 10px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: 6px 10px; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word; }
 tbody tr:last-child td { border-bottom: 0; }
 th:first-child, td:first-child { padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
 .text { text-align: left; }
-.figure { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.figure { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .cases td { font-size: 13px; }
 .cases .text { min-width: 96px; }
-.group td { padding-top: 14px; color: var(--muted); font-size: 13px; font-weight: 600; }
+.group { color: var(--muted); font-size: 13px; font-weight: 600; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); } .warn { color: var(--warn); }
 td.figure > .good, td > .good, td > .bad { font-weight: 600; }
 .entry { display: block; } .entry.hit { color: var(--good); font-weight: 600; }
-.entry i { color: var(--muted); font-style: normal; font-weight: 400; }
+.entry i { color: var(--muted); font-weight: 400; }
 code { font: 12.5px ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 .chips code { display: inline-block; background: var(--faint); border-radius: 5px; padding: 1px 7px; margin: 2px 4px 2px 0; }
 ul.plain { margin: 6px 0 0; padding-left: 20px; } ul.plain li { margin-bottom: 5px; max-width: 100ch; }
-figure { margin: 6px 0 0; } figure svg { width: 100%; height: auto; display: block; }
+figure { margin: 6px 0 0; max-width: 640px; } figure svg { width: 100%; height: auto; display: block; }
 figure svg * { stroke-linejoin: round; } figure svg text { font-family: inherit !important; }
 @media print { body { background: none; } section { break-inside: avoid; } nav { display: none; } }
 """

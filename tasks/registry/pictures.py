@@ -26,7 +26,8 @@ _NAMES = {
 }  # fmt: skip
 _DRAWN = {"challenger": ("-", "o", 2.0), "champion": ("--", "s", 1.5), "baseline": (":", "^", 1.5)}  # also without colour
 _STYLE = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "text.color": INK, "text.parse_math": False,
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "text.color": INK,
+    "text.parse_math": False,
     "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10,
     "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.linewidth": 0.8,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -73,7 +74,7 @@ def draw_calibration(curves: Mapping[str, Sequence[Bin]], title: str, x: str, y:
         ends = [value for bins in curves.values() for one in bins for value in (one.predicted, one.happened, one.high)]
         low = min([0.0, *ends]) if min(ends) < 1 else min(ends)
         axes.plot([low, max(ends)], [low, max(ends)], color=MUTED, linewidth=0.8, dashes=(2, 2), label="as predicted")
-        for subject, bins in reversed(curves.items()):
+        for subject, bins in reversed(list(curves.items())):
             across, up = [one.predicted for one in bins], [one.happened for one in bins]
             line, marker, width = _DRAWN[subject]
             colour = SUBJECTS[subject]
@@ -89,7 +90,7 @@ def draw_gain(curves: Mapping[str, Curve], title: str, x: str, y: str, is_ranked
     """How much of what matters is found, the best first. Besides the subjects: `best possible` and `by chance`."""
 
     def draw(axes: Axes) -> None:
-        for subject, (across, up) in reversed(curves.items()):
+        for subject, (across, up) in reversed(list(curves.items())):
             line, marker, width = _DRAWN.get(subject, ("-", "", 0.9))
             colour = SUBJECTS.get(subject, MUTED)
             style = {"dashes": (2, 2)} if subject not in SUBJECTS else {"linestyle": line}
@@ -100,7 +101,7 @@ def draw_gain(curves: Mapping[str, Curve], title: str, x: str, y: str, is_ranked
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter("{x:.0%}")
         if is_ranked:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
         else:
             axes.xaxis.set_major_formatter("{x:.0%}")
         _legend(axes, "upper left" if is_ranked else "lower right")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts import Comparison, Evaluation, GateMode, GateResult, Outcome, TaskKind, Verdict, Window
 from tasks.metrics.names import FAMILIES
-from tasks.registry import pictures
-from tasks.registry.mistakes import Case, Entry
-from tasks.registry.page import Html, document, section, show, table, tag, together
+from tasks.registry import findings, pictures
+from tasks.registry.findings import as_number
+from tasks.registry.page import Html, document, section, show, table, tag
 from tasks.registry.pictures import Interval
-from tasks.registry.slices import BASELINE, CHALLENGER, CHAMPION, FEWEST, Slice
+from tasks.registry.slices import CHALLENGER, FEWEST
 
 if TYPE_CHECKING:
     from tasks.registry.card import Evidence, Part, Training
@@ -38,9 +37,9 @@ def lay_out(verdict: Verdict, parts: Sequence[Part], training: Training, evidenc
         tag("nav", *(tag("a", name, href=f"#{anchor}") for anchor, name in _NAV)),
         _gates(verdict.gates),
         _metrics(verdict, evidence),
-        _slices(evidence),
-        _curves(evidence),
-        _errors(evidence),
+        findings.show_slices(evidence),
+        findings.show_curves(evidence),
+        findings.show_errors(evidence),
         _data(parts),
         _training(verdict, training),
         section("limits", "Limits", tag("ul", *(tag("li", one) for one in _limits(verdict, parts, evidence)), class_="plain")),
@@ -82,11 +81,16 @@ def _tiles(verdict: Verdict, parts: Sequence[Part], training: Training, evidence
         first = verdict.comparisons[0]
         yield _tile(first.metric, f"{first.challenger:.4f}", f"champion {first.champion:.4f}")
         tone, interval = _TONES[first.outcome], f"{first.low:+.4f} to {first.high:+.4f}, {first.confidence:.0%} interval"
-        yield _tile("difference, positive is better", tag("span", f"{first.difference:+.4f}", class_=tone), interval)
+        yield _tile("difference, positive is better", f"{first.difference:+.4f}", interval, tone)
     elif challenger is not None and challenger.metrics:
         name = evidence.metric.name if evidence.metric else next(iter(challenger.metrics))
         if name in challenger.metrics:
             yield _tile(name, f"{challenger.metrics[name]:.4f}", "no champion to compare with")
+        for gate in verdict.gates:
+            if {"baseline", "difference", "low", "high"} <= set(gate.figures):
+                low, high = gate.figures["low"], gate.figures["high"]
+                tone = "good" if low > 0 else "bad" if high < 0 else "open"
+                yield _tile("over the baseline", f"{gate.figures['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", tone)
     counts = evidence.counts
     if counts:
         what = "rows" if evidence.task is TaskKind.CLASSIFICATION else "users"
@@ -94,13 +98,13 @@ def _tiles(verdict: Verdict, parts: Sequence[Part], training: Training, evidence
         yield _tile("holdout", f"{counts['units']:,} {what}", told)
         if "new_units" in counts:
             share = counts["new_units"] / counts["units"]
-            yield _tile("of them new", f"{share:.1%}", "no history before the holdout")
+            yield _tile("new users", f"{share:.1%}", "no history before the holdout")
     whole = f"{_seconds(training.seconds)} for the whole run" if training.seconds is not None else "length of the run unknown"
     yield _tile("to fit", _seconds(verdict.candidate.fit_seconds), whole)
 
 
-def _tile(name: object, value: object, note: object) -> Html:
-    return tag("div", tag("span", name), tag("strong", value), tag("span", note), class_="tile")
+def _tile(name: str, value: str, note: str, tone: str | None = None) -> Html:
+    return tag("div", tag("span", name), tag("strong", value, class_=tone), tag("span", note), class_="tile")
 
 
 def _gates(gates: Sequence[GateResult]) -> Html:
@@ -117,15 +121,17 @@ def _gates(gates: Sequence[GateResult]) -> Html:
 
 def _metrics(verdict: Verdict, evidence: Evidence) -> Html:
     compared = {one.metric: one for one in verdict.comparisons}
-    everywhere = dict.fromkeys([*compared, *(name for one in verdict.evaluations for name in one.metrics)])
+    measured = list(dict.fromkeys(name for one in verdict.evaluations for name in one.metrics))
+    leading = [*compared, *([evidence.metric.name] if evidence.metric else [])]
+    everywhere = dict.fromkeys([*(name for name in leading if name in measured), *measured])
     head = ["metric", "validation", *(_subject(one) for one in verdict.evaluations)]
     if compared:
         head += ["difference", "interval", ""]
     rows = []
     for name in everywhere:
         arrow = tag("i", " ↑" if is_better_when_greater(name) else " ↓", class_="open")
-        line: list[object] = [Html(show(name) + arrow), _number(verdict.candidate.metrics.get(name))]
-        line += [_number(one.metrics.get(name)) for one in verdict.evaluations]
+        line: list[object] = [Html(show(name) + arrow), as_number(verdict.candidate.metrics.get(name))]
+        line += [as_number(one.metrics.get(name)) for one in verdict.evaluations]
         rows.append(line + (_difference(compared.get(name)) if compared else []))
     content = [table(head, rows)]
     content.append(
@@ -145,9 +151,9 @@ def _metrics(verdict: Verdict, evidence: Evidence) -> Html:
         ]
         picture = pictures.draw_intervals(percent, f"Against {_opponent(verdict)}", "better by, % of the champion's value")
         told = (
-            f"Differences are challenger minus champion, signed so that positive is better: paired bootstrap of {first.units:,} "
-            f"units with {first.resamples:,} resamples, {first.confidence:.0%} intervals, each metric for itself. A metric "
-            "without a difference cannot be judged by resampling."
+            "Differences are challenger minus champion, signed so that positive is better: paired bootstrap of "
+            f"{first.units:,} units with {first.resamples:,} resamples, {first.confidence:.0%} intervals, each metric for "
+            "itself. A metric without a difference cannot be judged by resampling."
         )
         content.append(tag("div", picture, tag("p", told, class_="note"), class_="columns"))
     return section("metrics", "Metrics on the holdout", *content)
@@ -160,169 +166,30 @@ def _difference(found: Comparison | None) -> list[object]:
     return [f"{found.difference:+.4f}", f"{found.low:+.4f} to {found.high:+.4f}", said]
 
 
-def _slices(evidence: Evidence) -> Html:
-    metric = evidence.metric
-    if metric is None or not evidence.slices:
-        return section("slices", "Slices", lead="Nothing to show: no metric of single users or rows was kept.")
-    direction = "better when higher" if metric.greater_is_better else "better when lower"
-    content = [_slice_table(evidence.slices, metric.name)]
-    drawn = [
-        Interval(f"{one.group}: {one.name}" if one.group not in one.name else one.name, one.low, one.difference, one.high)
-        for one in evidence.slices
-        if one.difference is not None and one.low is not None and one.high is not None
-    ]
-    if drawn:
-        picture = pictures.draw_intervals(drawn, f"{metric.name}: difference to the champion", "positive is better")
-        content.append(picture)
-    lead = (
-        f"{metric.name}, {direction}. The intervals are 95 % for each slice alone, so that of twenty one may err: a hint where to "
-        f"look, not a verdict. None is given below {FEWEST} units."
-    )
-    return section("slices", "Slices", tag("div", *content, class_="columns"), lead=lead)
-
-
-def _slice_table(found: Sequence[Slice], metric: str, with_group: bool = False) -> Html:
-    subjects = [name for name in (CHALLENGER, CHAMPION, BASELINE) if any(name in one.values for one in found)]
-    is_compared = any(one.difference is not None for one in found)
-    rows = []
-    for one in found:
-        name = f"{one.group}: {one.name}" if with_group or one.group not in one.name else one.name
-        line: list[object] = [name, f"{one.units:,}", *(_number(one.values.get(subject)) for subject in subjects)]
-        if is_compared:
-            tone = (
-                "open" if one.low is None or one.high is None else "good" if one.low > 0 else "bad" if one.high < 0 else "open"
-            )
-            line.append(None if one.difference is None else tag("span", f"{one.difference:+.4f}", class_=tone))
-        rows.append(line)
-    return table(["", "units", *subjects, *(["difference"] if is_compared else [])], rows)
-
-
-def _curves(evidence: Evidence) -> Html:
-    figures: list[Html] = []
-    notes = []
-    is_rating, is_rows = evidence.task is TaskKind.RATING, evidence.task is TaskKind.CLASSIFICATION
-    if evidence.calibration:
-        x = "predicted rating, mean of a tenth" if is_rating else "predicted probability, mean of a tenth"
-        y = "rating given, mean" if is_rating else "share that came true"
-        figures.append(pictures.draw_calibration(evidence.calibration, "Calibration: does it come true?", x, y))
-        notes.append(
-            "On the dotted line a prediction comes true as often as it says. Bars: 95 %, each line as a draw of its own."
-        )
-    elif evidence.task is TaskKind.RECOMMENDATION:
-        notes.append("There is no calibration curve: scores of a recommendation rank items, and promise no probability.")
-    if evidence.gain:
-        if is_rows or is_rating:
-            y = "share of class 1 among them" if is_rows else "share of ratings of 4 and more among them"
-            figures.append(
-                pictures.draw_gain(
-                    _with_chance(evidence.gain), "Gain: how early is it found?", "rows taken, best first", y, False
-                )
-            )
-        else:
-            y = "of all that was bought, in the lists"
-            figures.append(pictures.draw_gain(evidence.gain, "Gain: how much do the lists hold?", "items in the list", y, True))
-            notes.append("Best possible: lists without a mistake, which can hold no more items than they are long.")
-    if not figures:
-        notes.append("Nothing to show: no prediction was kept, or nothing of what was looked for happened.")
-    return section(
-        "curves",
-        "Calibration and gain",
-        tag("div", *figures, class_="columns"),
-        *(tag("p", one, class_="note") for one in notes),
-    )
-
-
-def _with_chance(gain: Mapping[str, pictures.Curve]) -> dict[str, pictures.Curve]:
-    import numpy as np
-
-    return {**gain, "by chance": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
-
-
-def _errors(evidence: Evidence) -> Html:
-    content: list[Html] = []
-    left: list[Html] = []
-    if evidence.mistakes:
-        what = {
-            TaskKind.CLASSIFICATION: "Share called right, from 0.5 on as class 1",
-            TaskKind.RATING: "Root mean squared error, by the rating given",
-        }.get(evidence.task or TaskKind.RECOMMENDATION, "What was bought, and the share of it that stood in the lists")
-        subjects = list(dict.fromkeys(subject for one in evidence.mistakes for subject in one.values))
-        rows = [
-            (one.kind, f"{one.count:,}", f"{one.share:.1%}", *(_value(one.values.get(s), evidence.task) for s in subjects))
-            for one in evidence.mistakes
-        ]
-        left.append(tag("div", tag("h3", what), table(("", "count", "share", *subjects), rows)))
-    if evidence.segments and evidence.metric:
-        title = f"Worst segments by {evidence.metric.name}"
-        left.append(tag("div", tag("h3", title), _slice_table(evidence.segments, evidence.metric.name, with_group=True)))
-    if left:
-        content.append(tag("div", *left, class_="columns"))
-    if evidence.cases and evidence.metric:
-        content.append(_cases(evidence, evidence.metric.name))
-    if not content:
-        return section("errors", "Errors", lead="Nothing to show: no prediction of single users or rows was kept.")
-    lead = f"Segments have at least {FEWEST} units; those that are mostly the same units as a worse one are left out."
-    return section("errors", "Errors", *content, lead=lead)
-
-
-def _cases(evidence: Evidence, metric: str) -> Html:
-    is_rows, is_rating = evidence.task is TaskKind.CLASSIFICATION, evidence.task is TaskKind.RATING
-    has_champion = any(case.champion is not None for case in evidence.cases)
-    head: list[str] = ["row" if is_rows else "user", metric, *(["champion"] if has_champion else [])]
-    if is_rows:
-        head[1:1] = ["predicted", "what happened", "most unusual features"]
-        title = "The ten worst rows"
-    else:
-        head[1:1] = ["predicted", "given"] if is_rating else ["in the list", "bought"]
-        title = "The ten users that cost the metric most"
-    rows = []
-    for case in evidence.cases:
-        if is_rows:
-            said, was = case.predicted
-            columns: list[object] = [said.note, was.note, together(_entry(one, {}) for one in case.happened)]
-        else:
-            both = zip((case.predicted, case.happened), case.more, strict=True)
-            columns = [_entries(entries, more, evidence.texts) for entries, more in both]
-        own = [_number(case.value), *([_number(case.champion)] if has_champion else [])]
-        rows.append([show(case.unit, 60), *columns, *own])
-    return Html(tag("h3", title) + table(head, rows, left=len(head) - 1 - has_champion, class_="cases"))
-
-
-def _entries(entries: Sequence[Entry], more: int, texts: Mapping[str, str]) -> Html:
-    shown = [_entry(one, texts) for one in entries]
-    if more:
-        shown.append(tag("span", tag("i", f"and {more} more"), class_="entry"))
-    return together(shown) if shown else tag("i", "nothing", class_="open")
-
-
-def _entry(entry: Entry, texts: Mapping[str, str]) -> Html:
-    text = texts.get(entry.item)
-    name = show(entry.item, 40) if text is None else Html(show(text, 48) + tag("i", " ", show(entry.item, 40)))
-    note = tag("i", f" · {entry.note}") if entry.note else None
-    return tag("span", "✓ " if entry.is_hit else None, name, note, class_="entry hit" if entry.is_hit else "entry")
-
-
 def _data(parts: Sequence[Part]) -> Html:
     rows = []
     for part in parts:
         window = _window(part)
-        told = f"{window.start} to before {window.end} ({window.days} days)" if window else "a share of the rows"
+        told: object = "a share of the rows"
+        if window:
+            days = [tag("span", day, class_="keep") for day in (window.start, window.end)]
+            told = Html(days[0] + " to before " + days[1] + f" ({window.days} days)")
         counts = ", ".join(f"{count:,} {name}" for name, count in sorted(part.ref.rows.items()))
-        digest = tag("code", part.ref.digest[:16], title=part.ref.digest)
+        digest = tag("code", part.ref.digest[:16], title=part.ref.digest, class_="keep")
         rows.append((part.name, told, counts, digest, tag("code", part.ref.key)))
     holdout = parts[-1]
     content = [table(("part", "labels of", "rows", "digest", "snapshot"), rows, left=5)]
     inputs = holdout.inputs
-    told = [f"Split as of {holdout.facts['as_of']}." if "as_of" in holdout.facts else None]
+    notes = [f"Split as of {holdout.facts['as_of']}."] if "as_of" in holdout.facts else []
     if inputs:
         span = f"{inputs[0].partition} … {inputs[-1].partition}" if len(inputs) > 1 else inputs[0].partition
-        told.append(
+        notes.append(
             f"Made from {len(inputs):,} validated snapshots ({span}), {sum(sum(i.rows.values()) for i in inputs):,} rows."
         )
     spec = holdout.facts.get("features")
     if isinstance(spec, dict):
-        told.append("Features: " + ", ".join(f"{name} {value}" for name, value in sorted(spec.items())) + ".")
-    content.append(tag("p", " ".join(one for one in told if one), class_="note"))
+        notes.append("Features: " + ", ".join(f"{name} {value}" for name, value in sorted(spec.items())) + ".")
+    content.append(tag("p", " ".join(notes), class_="note"))
     content.append(tag("h3", "Features, as of the first day of each window"))
     for name, schema in sorted(part_features(holdout).items()):
         content.append(tag("p", tag("b", name), f" ({len(schema)}) ", *(tag("code", one) for one in schema), class_="chips"))
@@ -347,7 +214,8 @@ def _window(part: Part) -> Window | None:
 
 def _training(verdict: Verdict, training: Training) -> Html:
     candidate = verdict.candidate
-    settings = [(name, tag("code", value)) for name, value in sorted(training.params.items()) if not name.startswith("split.")]
+    elsewhere = ("split.", "rows.", "as_of")  # in the section on data
+    settings = [(name, tag("code", value)) for name, value in sorted(training.params.items()) if not name.startswith(elsewhere)]
     facts = [
         ("kind", candidate.kind), ("code version", tag("code", candidate.code_version)), ("run", tag("code", candidate.run_id)),
         ("model", tag("code", candidate.model_uri)), ("manifest digest", tag("code", candidate.manifest_digest)),
@@ -355,9 +223,7 @@ def _training(verdict: Verdict, training: Training) -> Html:
         ("time of the whole run", "unknown" if training.seconds is None else _seconds(training.seconds)),
         ("size of the exported model", _bytes(training.model_bytes) if training.model_bytes else "unknown"),
     ]  # fmt: skip
-    recorded: Html = (
-        table(("setting", "value"), settings, left=2) if settings else tag("p", "The run recorded no settings.", class_="lead")
-    )
+    recorded: Html = table(("", ""), settings, left=2) if settings else tag("p", "The run recorded no settings.", class_="lead")
     return section("training", "Training and its cost", tag("div", recorded, table(("", ""), facts, left=2), class_="columns"))
 
 
@@ -373,12 +239,12 @@ def _limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> Iter
     if counts and evidence.task is not TaskKind.CLASSIFICATION:
         days = f" in the {window.days} days from {window.start}" if window else " in its window"
         yield (
-            f"The holdout covers {counts['units']:,} users with {counts['labels']:,} {_labels(evidence)}{days}. Who did nothing then "
-            "is in no figure, and another season may be different."
+            f"The holdout covers {counts['units']:,} users with {counts['labels']:,} {_labels(evidence)}{days}. Who did "
+            "nothing then is in no figure, and another season may be different."
         )
         yield (
-            f"{counts['new_units']:,} of these users ({counts['new_units'] / counts['units']:.1%}) had no history: what they were "
-            "sent did not rest on anything of their own."
+            f"{counts['new_units']:,} of these users ({counts['new_units'] / counts['units']:.1%}) had no history: "
+            "what they were sent did not rest on anything of their own."
         )
         if counts["labels"]:
             share = counts["new_items"] / counts["labels"]
@@ -387,13 +253,16 @@ def _limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> Iter
                 "count as misses of everybody."
             )
     elif counts:
-        yield f"The holdout is {counts['units']:,} rows, {counts['positives']:,} of class 1, drawn from the same sources as the others."
+        yield (
+            f"The holdout is {counts['units']:,} rows, {counts['positives']:,} of class 1, drawn from the same sources as the "
+            "rows that were learned from: data from elsewhere may be different."
+        )
     if evidence.task is TaskKind.PROPENSITY:
-        yield "Probabilities are those of a user who buys anything at all in the window; they are too high for all users together."
+        yield "Probabilities are those of a user who buys anything in the window: for all users together they are too high."
     for first in verdict.comparisons[:1]:
         yield (
-            f"This holdout cannot tell differences in {first.metric} below about {(first.high - first.low) / 2:.4f} from chance "
-            "(half of the interval)."
+            f"This holdout cannot tell differences in {first.metric} below about {(first.high - first.low) / 2:.4f} from "
+            "chance (half of the interval)."
         )
         if first.units < FEWEST:
             yield f"It has only {first.units} units: nothing is concluded from fewer than {FEWEST}."
@@ -436,16 +305,8 @@ def _labels(evidence: Evidence) -> str:
     return "ratings" if evidence.task is TaskKind.RATING else "purchases"
 
 
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}" if math.isfinite(value) else "no number"
-
-
-def _value(value: float | None, task: TaskKind | None) -> str | None:
-    return _number(value) if value is None or task is TaskKind.RATING else f"{value:.1%}"
-
-
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _bytes(count: int) -> str:

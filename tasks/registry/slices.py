@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts import TaskKind
-from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT, Metric, get_metric
+from tasks.metrics import USER_COVERAGE, WEIGHT, Metric, get_metric
 from tasks.metrics.names import FAMILIES
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Slice:
 
 def slice_metric(compared: Sequence[str], units: pd.DataFrame, task: TaskKind) -> Metric | None:
     """What slices are measured by: the first compared metric that single units have, else the first that they have."""
-    there = [name for name in units if name != UNIT and not name.startswith(USER_COVERAGE) and name + WEIGHT in units]
+    names = [str(name) for name in units.columns]
+    there = [name for name in names if name + WEIGHT in names and name != USER_COVERAGE]
     chosen = next((name for name in compared if name in there), next(iter(there), None))
     return None if chosen is None else get_metric(chosen, task)
 
@@ -97,10 +98,11 @@ def measure_slice(metric: Metric, sides: Sequence[Side], group: str, name: str, 
 
 
 def measure_slices(metric: Metric, sides: Sequence[Side], groups: pd.DataFrame) -> list[Slice]:
-    """Every value of every column of `groups`, whose rows are the units, in their order."""
+    """Every value of every column of `groups` (rows: the units, in their order) that tells some units from others."""
     return [
         measure_slice(metric, sides, str(group), str(name), (groups[group] == name).to_numpy(bool))
         for group in groups
+        if groups[group].nunique() > 1
         for name in groups[group].cat.categories
         if (groups[group] == name).any()
     ]
@@ -130,15 +132,15 @@ def group_users(units: Sequence[str], users: pd.DataFrame, pairs: pd.DataFrame) 
 
     index = pd.Index(units)
     known = index.isin(users[c.USER_ID])
-    met = pd.Series(index.map(pairs.groupby(c.USER_ID).size()).astype(float), dtype=float).where(known)
+    met = pairs.groupby(c.USER_ID).size().reindex(index).reset_index(drop=True).astype(float)
     names = ("light", "medium", "heavy")
     groups = {
         "history": _categories(np.where(known, "known user", "new user"), ["known user", "new user"]),
-        "activity": cut_thirds(met, names, "items before").cat.remove_categories([MISSING]) if known.any() else None,
+        "activity": cut_thirds(met, names, "items before").where(known) if known.any() else None,
     }
     if c.SEGMENT in users:
-        told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID)[c.SEGMENT]
-        groups[c.SEGMENT] = cut_values(pd.Series(index.map(told)), most=SEGMENT_VALUES)
+        told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID)[c.SEGMENT].reindex(index).reset_index(drop=True)
+        groups[c.SEGMENT] = cut_values(told, most=SEGMENT_VALUES).where(known)
     return pd.DataFrame({name: column for name, column in groups.items() if column is not None})
 
 
