@@ -14,7 +14,7 @@ from tasks import tracking
 from tasks.contracts import Action, GateMode, LedgerEntry, ModelVersion, Verdict
 from tasks.errors import ModelError, PromotionRefused
 from tasks.ledger import Ledger
-from tasks.registry.card import write_card
+from tasks.registry.card import read_training, write_card
 from tasks.registry.report import draw_comparisons, write_report
 from tasks.storage import Storage
 from tasks.tracking import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
@@ -54,7 +54,7 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
 def _log_and_register(verdict: Verdict, storage: Storage, text: str, digest: str) -> int:
     """Artifacts first, the version last: a version that is there is complete."""
     candidate, folder, report = verdict.candidate, _folder(digest), write_report(verdict)
-    card = write_card(verdict, storage, folder)
+    card = write_card(verdict, read_training(verdict), folder, storage)
     with tracking.reopen_run(candidate.run_id) as run:
         run.log_text(text, f"{folder}/verdict.json")
         run.log_text(report, f"{folder}/report.md")

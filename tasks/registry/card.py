@@ -66,7 +66,20 @@ class Evidence:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_card(verdict: Verdict, storage: Storage, folder: str) -> str:
+def read_training(verdict: Verdict) -> Training:
+    """What MLflow holds of the challenger's training.
+
+    Raises
+    ------
+    ServiceUnavailable : MLflow does not answer.
+    """
+    candidate = verdict.candidate
+    params, seconds = tracking.run_record(candidate.run_id)
+    page = tracking.run_page(candidate.run_id, verdict.use_case)
+    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page)
+
+
+def write_card(verdict: Verdict, training: Training, folder: str, storage: Storage) -> str:
     """The card of a verdict as one page of HTML.
 
     Parameters
@@ -79,15 +92,9 @@ def write_card(verdict: Verdict, storage: Storage, folder: str) -> str:
     """
     from tasks.registry.sections import lay_out
 
-    candidate = verdict.candidate
-    params, seconds = tracking.run_record(candidate.run_id)
-    page = tracking.run_page(candidate.run_id, verdict.use_case)
-    training = Training(params, seconds, tracking.native_bytes(candidate.model_uri), page)
-    parts = tuple(
-        read_part(name, ref, storage)
-        for name, ref in (("train", candidate.split.train), ("validation", candidate.split.validation))
-    )
-    parts += (read_part("holdout", candidate.split.holdout, storage),)
+    split = verdict.candidate.split
+    named = {"train": split.train, "validation": split.validation, "holdout": split.holdout}
+    parts = tuple(read_part(name, ref, storage) for name, ref in named.items())
     return lay_out(verdict, parts, training, gather(verdict, parts[-1], storage), folder)
 
 
