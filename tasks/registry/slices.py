@@ -136,7 +136,7 @@ def group_users(units: Sequence[str], users: pd.DataFrame, pairs: pd.DataFrame) 
     names = ("light", "medium", "heavy")
     groups = {
         "history": _categories(np.where(known, "known user", "new user"), ["known user", "new user"]),
-        "activity": cut_thirds(met, names, "items before").where(known) if known.any() else None,
+        "activity before": cut_thirds(met, names, "items").where(known) if known.any() else None,
     }
     if c.SEGMENT in users:
         told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID)[c.SEGMENT].reindex(index).reset_index(drop=True)
