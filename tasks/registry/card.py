@@ -149,7 +149,7 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
     labels = labels[labels[c.USER_ID].isin(units)].reset_index(drop=True)
     kinds = mistakes.kinds_of_labels(labels, pairs, items)
     counts = {
-        "units": len(units), "labels": len(labels), "new_units": int((~np.isin(units, users[c.USER_ID])).sum()),
+        "units": len(units), "labels": len(labels), "new_units": int((~challenger.units[UNIT].isin(users[c.USER_ID])).sum()),
         "new_items": int((kinds == mistakes.NEW_ITEM).sum()),
     }  # fmt: skip
     is_list = task is not TaskKind.RATING
