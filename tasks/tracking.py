@@ -187,6 +187,21 @@ def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
     return loaded
 
 
+def run_record(run_id: str) -> tuple[dict[str, str], float | None]:
+    """The parameters that a run recorded, and the seconds that it took; None where it has not ended."""
+    with told_if_down():
+        run = get_client().get_run(run_id)
+    ended = run.info.end_time
+    return dict(run.data.params), None if ended is None else (ended - run.info.start_time) / 1000.0
+
+
+def native_bytes(model_uri: str) -> int:
+    """The size of the exported model's files."""
+    with told_if_down():
+        files = get_client().list_logged_model_artifacts(model_uri.removeprefix("models:/"), f"artifacts/{NATIVE}")
+    return sum(file.file_size or 0 for file in files)
+
+
 def run_page(run_id: str, use_case: str) -> str:
     """The address of a run in the MLflow UI."""
     uri = get_settings().mlflow_tracking_uri

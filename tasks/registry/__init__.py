@@ -14,10 +14,12 @@ from tasks import tracking
 from tasks.contracts import Action, GateMode, LedgerEntry, ModelVersion, Verdict
 from tasks.errors import ModelError, PromotionRefused
 from tasks.ledger import Ledger
+from tasks.registry.card import read_training, write_card
 from tasks.registry.report import draw_comparisons, write_report
 from tasks.storage import Storage
 from tasks.tracking import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 
+CARD = "model-card.html"
 NOBODY = "none"  # the tag judged_against of a version that was judged when there was no champion
 
 
@@ -41,7 +43,7 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
     text = json.dumps(verdict.to_json(), indent=1, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     found = tracking.find_version(use_case, candidate.run_id, candidate.model_uri, digest)
-    version = _log_and_register(verdict, text, digest) if found is None else found
+    version = _log_and_register(verdict, storage, text, digest) if found is None else found
     named = tracking.aliases(use_case)
     in_time = found is None or (named.get(CHAMPION) == verdict.champion_version and version not in named.values())
     if verdict.passed and in_time:
@@ -49,17 +51,21 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
     return version_of(use_case, version)
 
 
-def _log_and_register(verdict: Verdict, text: str, digest: str) -> int:
+def _log_and_register(verdict: Verdict, storage: Storage, text: str, digest: str) -> int:
     """Artifacts first, the version last: a version that is there is complete."""
     candidate, folder, report = verdict.candidate, _folder(digest), write_report(verdict)
+    card = write_card(verdict, read_training(verdict), folder, storage)
     with tracking.reopen_run(candidate.run_id) as run:
         run.log_text(text, f"{folder}/verdict.json")
         run.log_text(report, f"{folder}/report.md")
+        run.log_text(card, f"{folder}/{CARD}")
         if verdict.comparisons:
             run.log_figure(draw_comparisons(verdict), f"{folder}/comparisons.png")
         run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
-    tags = _tags(verdict, digest)
-    return tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, report[:5000])
+    tags = {**_tags(verdict, digest), "card_digest": hashlib.sha256(card.encode()).hexdigest()}
+    page = tracking.artifact_page(candidate.run_id, verdict.use_case, f"{folder}/{CARD}")
+    description = f"[Model card]({page})\n\n{report}"
+    return tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, description[:5000])
 
 
 def version_of(use_case: str, version: int) -> ModelVersion:

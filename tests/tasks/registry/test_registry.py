@@ -153,7 +153,7 @@ def test_the_pictures_and_the_table_of_a_real_comparison(court: Court) -> None:
     made = register(verdict, court.storage)
     folder = f"verdict-{made.report_digest[:12]}"
     files = {entry.path for entry in tracking.get_client().list_artifacts(made.run_id, folder)}
-    assert files == {f"{folder}/{name}" for name in ("verdict.json", "report.md", "comparisons.png")}
+    assert files == {f"{folder}/{name}" for name in ("verdict.json", "report.md", "model-card.html", "comparisons.png")}
 
 
 # promote
