@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -133,7 +133,7 @@ def day_of_run(context: Any) -> date:
     return moment.date()  # type: ignore[no-any-return]
 
 
-def skip(message: str) -> None:
+def skip(message: str) -> NoReturn:
     """End this task, and what depends on it, as skipped: a normal outcome with its reason."""
     raise AirflowSkipException(message)
 

@@ -36,7 +36,9 @@ def build(use_case: UseCase) -> object:
         @task
         def review() -> dict[str, Any]:
             """By whose word: the policy's or a person's."""
+            from tasks.contracts import Approval, Trust
             from tasks.ledger import Ledger
+            from tasks.registry import version_of
             from tasks.settings import get_settings
             from tasks.use_case import load_use_case
 
@@ -51,18 +53,24 @@ def build(use_case: UseCase) -> object:
             held = [entry for entry in Ledger(get_settings().ledger_url).entries(name) if entry.version == version]
             if held and not params["version"]:
                 skip(f"version {version} held the title before (entry {held[-1].sequence}): {name}.rollback brings it back")
+            with told_plainly():
+                report_digest = version_of(name, version).report_digest
+            yes = {"use_case": name, "version": version, "report_digest": report_digest}
             if params["reviewer"]:
-                return {"version": version, "actor": params["reviewer"], "reason": params["reason"] or "approved by hand"}
+                why = params["reason"] or "approved by hand"
+                return Approval(**yes, actor=params["reviewer"], reason=why, trust=Trust.ON_TRUST).to_json()
             if case.review.by == "person":
                 skip(
                     f"version {version} waits for a person: look at it in MLflow, then trigger {name}.promotion "
                     "with its version, your name and the reason"
                 )
-            return {"version": version, "actor": "policy:auto", "reason": "passed every enabled gate"}
+            why = "passed every enabled gate"
+            return Approval(**yes, actor="policy:auto", reason=why, trust=Trust.POLICY).to_json()
 
         @task(outlets=[product])
         def promote(approval: dict[str, Any]) -> dict[str, Any]:
             """Ledger, then alias, then wait until the endpoint answers with it."""
+            from tasks.contracts import Approval
             from tasks.endpoint import await_version
             from tasks.ledger import Ledger
             from tasks.registry import promote
@@ -71,7 +79,7 @@ def build(use_case: UseCase) -> object:
             context = get_current_context()
             with told_plainly():
                 ledger = Ledger(get_settings().ledger_url)
-                entry = promote(name, approval["version"], approval["actor"], approval["reason"], context["run_id"], ledger)
+                entry = promote(Approval.from_json(approval), context["run_id"], ledger)
                 await_version(name, entry.version)
             context["outlet_events"][product].extra = {"version": entry.version, "sequence": entry.sequence}
             return entry.to_json()

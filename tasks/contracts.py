@@ -271,6 +271,29 @@ class ModelVersion(Contract):
     as_of: date = Field(description="the split's day: what the model could know lies before it")
 
 
+class Trust(StrEnum):
+    """How it is known that a word is its speaker's."""
+
+    POLICY = "policy"  # nobody's word: the use case says review: {by: auto}, or the bake period gave the title back
+    AIRFLOW = "airflow"  # signed in to Airflow
+    SIGNED = "signed"  # a code that the reviewer's own key signed
+    LOCAL = "local"  # somebody with a shell on this installation
+    ON_TRUST = "on_trust"  # a name that anybody could have written; accepted on loopback only
+
+
+class Approval(Contract):
+    """A reviewer's yes to one version as its report shows it. Counts for nothing else, and not after `expires_at`."""
+
+    use_case: Name
+    version: int = Field(ge=1)
+    report_digest: str = Field(description="of the verdict that the reviewer saw")
+    actor: str = Field(description="who says yes")
+    reason: str = Field(description="why; an override cannot do without")
+    trust: Trust
+    is_override: bool = Field(False, description="promote although a gate refused")
+    expires_at: datetime | None = Field(None, description="None: a yes that policy gives anew each time")
+
+
 class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
@@ -289,6 +312,8 @@ class LedgerEntry(Contract):
     report_digest: str
     code_version: str
     actor: str
+    trust: Trust
+    is_override: bool = Field(False, description="promoted although a gate refused")
     reason: str
     dag_run: str
     at: datetime

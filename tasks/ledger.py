@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Engine,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.exc import IntegrityError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision
+from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust
 from tasks.errors import PromotionRefused
 
 GENESIS = "0" * 64
@@ -48,6 +49,8 @@ _entries = Table(
     Column("report_digest", String(64), nullable=False),
     Column("code_version", String(64), nullable=False),
     Column("actor", String(200), nullable=False),
+    Column("trust", String(16), nullable=False),
+    Column("is_override", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
     Column("dag_run", String(250), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
@@ -133,8 +136,10 @@ class Ledger:
         report_digest: str,
         code_version: str,
         actor: str,
+        trust: Trust,
         reason: str,
         dag_run: str,
+        is_override: bool = False,
         at: datetime | None = None,
     ) -> LedgerEntry:
         """Make `version` the champion, if `expected_head` still is the head. One transaction.
@@ -152,6 +157,8 @@ class Ledger:
             "report_digest": report_digest,
             "code_version": code_version,
             "actor": actor,
+            "trust": trust.value,
+            "is_override": is_override,
             "reason": reason,
             "dag_run": dag_run,
             "at": at or datetime.now(UTC),

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.contracts import LedgerEntry
+from tasks.contracts import Approval, LedgerEntry, Trust
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.ledger import Ledger
 from tasks.settings import get_settings
@@ -230,11 +230,16 @@ def promote(
 ) -> None:
     """Make a version that passed its gates the champion."""
     from tasks.registry import promote as promote_version
+    from tasks.registry import version_of
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
-    entry = promote_version(use_case, version, actor or getpass.getuser(), reason, "titleholder promote", ledger)
+    approval = Approval(
+        use_case=use_case, version=version, report_digest=version_of(use_case, version).report_digest,
+        actor=actor or getpass.getuser(), reason=reason, trust=Trust.LOCAL,
+    )  # fmt: skip
+    entry = promote_version(approval, "titleholder promote", ledger)
     _show("Champion", [_line(entry)], as_json)
 
 
@@ -254,7 +259,7 @@ def rollback(
     ledger = Ledger(get_settings().ledger_url)
     # Each command is one decision: unlike a task's retry, saying it twice means it twice.
     run = f"titleholder rollback {datetime.now(UTC).isoformat(timespec='seconds')}"
-    entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version)
+    entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version, Trust.LOCAL)
     _show("Champion", [_line(entry)], as_json)
 
 
@@ -266,6 +271,7 @@ def _line(entry: LedgerEntry) -> dict[str, Any]:
         "version": entry.version,
         "from": entry.previous_version,
         "by": entry.actor,
+        "trust": entry.trust.value + (", override" if entry.is_override else ""),
         "why": entry.reason,
         "dag_run": entry.dag_run,
     }

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from tasks import tracking
-from tasks.contracts import Action, GateMode, LedgerEntry, ModelVersion, Verdict
+from tasks.contracts import Action, Approval, GateMode, LedgerEntry, ModelVersion, Trust, Verdict
 from tasks.errors import ModelError, PromotionRefused
 from tasks.ledger import Ledger
 from tasks.registry.card import read_training, write_card
@@ -129,18 +130,20 @@ def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
     return champion
 
 
-def promote(use_case: str, version: int, actor: str, reason: str, dag_run: str, ledger: Ledger) -> LedgerEntry:
+def promote(approval: Approval, dag_run: str, ledger: Ledger, now: datetime | None = None) -> LedgerEntry:
     """Make a version the champion: one ledger entry, then the aliases. Of racing promotions exactly one gets through.
 
     Promoting the present champion changes nothing and gives the head.
 
     Raises
     ------
-    PromotionRefused : the version did not pass, was judged against another champion than the present one, held the title
-        before (that is what `rollback` is for), or lost the race; or nobody signs.
+    PromotionRefused : the version did not pass (and nobody overrides that), was judged against another champion than the
+        present one, held the title before (that is what `rollback` is for), or lost the race; or the approval names another
+        report, has expired, or nobody signs.
     ModelError : there is no such version, or its verdict was altered.
     """
-    _demand_signature(use_case, actor, reason)
+    use_case, version = approval.use_case, approval.version
+    _demand_signature(use_case, approval.actor, approval.reason)
     head = ledger.head(use_case)
     if head is not None and head.version == version:
         follow_ledger(use_case, ledger)
@@ -153,7 +156,8 @@ def promote(use_case: str, version: int, actor: str, reason: str, dag_run: str, 
         )
     wanted = version_of(use_case, version)
     verdict = read_verdict(use_case, version)
-    if not verdict.passed:
+    _demand_approved(approval, wanted, now or datetime.now(UTC))
+    if not verdict.passed and not approval.is_override:
         raise PromotionRefused(f"{use_case}: version {version} did not pass: {'; '.join(verdict.reasons)}")
     if verdict.champion_version != (head.version if head else None):
         raise PromotionRefused(
@@ -161,15 +165,22 @@ def promote(use_case: str, version: int, actor: str, reason: str, dag_run: str, 
             f"{_name(head.version if head else None)}: trigger {use_case}.training to judge against that one"
         )
     entry = ledger.append(
-        use_case=use_case, action=Action.PROMOTE, version=version, expected_head=head, actor=actor, reason=reason,
-        dag_run=dag_run, **_digests(wanted),
+        use_case=use_case, action=Action.PROMOTE, version=version, expected_head=head, actor=approval.actor,
+        trust=approval.trust, is_override=approval.is_override and not verdict.passed, reason=approval.reason, dag_run=dag_run,
+        **_digests(wanted),
     )  # fmt: skip
     follow_ledger(use_case, ledger)
     return entry
 
 
 def rollback(
-    use_case: str, actor: str, reason: str, dag_run: str, ledger: Ledger, to_version: int | None = None
+    use_case: str,
+    actor: str,
+    reason: str,
+    dag_run: str,
+    ledger: Ledger,
+    to_version: int | None = None,
+    trust: Trust = Trust.ON_TRUST,
 ) -> LedgerEntry:
     """Give the title back to the champion before, or to any version that held it. A new entry; nothing is erased.
 
@@ -200,8 +211,8 @@ def rollback(
         why = "is the champion already" if target == head.version else "never was champion"
         raise PromotionRefused(f"{use_case}: version {target} {why}; it can go back to: {former}")
     entry = ledger.append(
-        use_case=use_case, action=Action.ROLLBACK, version=target, expected_head=head, actor=actor, reason=reason,
-        dag_run=dag_run, **_digests(held[target]),
+        use_case=use_case, action=Action.ROLLBACK, version=target, expected_head=head, actor=actor, trust=trust,
+        reason=reason, dag_run=dag_run, **_digests(held[target]),
     )  # fmt: skip
     follow_ledger(use_case, ledger)
     return entry
@@ -250,6 +261,20 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
 def _digests(of: ModelVersion | LedgerEntry) -> dict[str, Any]:
     names = ("manifest_digest", "data_digest", "report_digest", "code_version")
     return {name: getattr(of, name) for name in names}
+
+
+def _demand_approved(approval: Approval, wanted: ModelVersion, now: datetime) -> None:
+    """A yes counts for the report that the reviewer saw, and until it expires."""
+    where = f"{approval.use_case}: version {approval.version}"
+    if approval.report_digest != wanted.report_digest:
+        raise PromotionRefused(
+            f"{where}: the approval is of report {approval.report_digest[:12]}, the version's is {wanted.report_digest[:12]}: "
+            "look at that one and approve again"
+        )
+    if approval.expires_at is not None and now >= approval.expires_at:
+        raise PromotionRefused(
+            f"{where}: the approval expired at {approval.expires_at.isoformat(timespec='seconds')}: approve again"
+        )
 
 
 def _demand_signature(use_case: str, actor: str, reason: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import Action, DatasetRef, LedgerEntry, ServingTerms, TaskKind
+from tasks.contracts import Action, DatasetRef, LedgerEntry, ServingTerms, TaskKind, Trust
 from tasks.ledger import Ledger
 from tasks.models.base import ServedModel, save_model
 from tasks.settings import get_settings
@@ -47,8 +47,8 @@ class Installation:
         head = self.ledger.head(use_case)
         entry = self.ledger.append(
             use_case=use_case, action=Action.PROMOTE, version=version, expected_head=head, manifest_digest=digest,
-            data_digest="d" * 64, report_digest="e" * 64, code_version="test", actor="a tester", reason="it won",
-            dag_run="by hand",
+            data_digest="d" * 64, report_digest="e" * 64, code_version="test", actor="a tester", trust=Trust.LOCAL,
+            reason="it won", dag_run="by hand",
         )  # fmt: skip
         if alias:
             tracking.set_alias(use_case, tracking.CHAMPION, version)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, Window
+from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust, Window
 from tasks.errors import PromotionRefused
 from tasks.ledger import GENESIS, Ledger
 
@@ -22,7 +22,8 @@ def ledger(tmp_path: Path) -> Ledger:
 def append(ledger: Ledger, version: int, head: LedgerEntry | None, at: datetime | None = None) -> LedgerEntry:
     return ledger.append(
         use_case="shop", action=Action.PROMOTE, version=version, expected_head=head, manifest_digest="m" * 64,
-        data_digest="d" * 64, report_digest="r" * 64, code_version="abc", actor="ada", reason="better", dag_run="run", at=at,
+        data_digest="d" * 64, report_digest="r" * 64, code_version="abc", actor="ada", trust=Trust.LOCAL, reason="better",
+        dag_run="run", at=at,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts import Action, Prediction
+from tasks.contracts import Action, Prediction, Trust
 from tasks.ledger import Ledger
 from tasks.prediction_log import PredictionLog
 from tasks.settings import ROOT
@@ -33,8 +33,8 @@ def ledger(own_home: Path) -> Ledger:
     for version, hour in ((1, 12), (2, 13)):
         ledger.append(
             use_case=CASE, action=Action.PROMOTE, version=version, expected_head=ledger.head(CASE), manifest_digest="a" * 64,
-            data_digest="b" * 64, report_digest="c" * 64, code_version="abc", actor="ada", reason="better", dag_run="run",
-            at=datetime(2026, 1, 1, hour, tzinfo=UTC),
+            data_digest="b" * 64, report_digest="c" * 64, code_version="abc", actor="ada", trust=Trust.LOCAL, reason="better",
+            dag_run="run", at=datetime(2026, 1, 1, hour, tzinfo=UTC),
         )  # fmt: skip
     return ledger
 

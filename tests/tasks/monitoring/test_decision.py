@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks.contracts import Action, DriftReport, LedgerEntry, RetrainDecision, Window
+from tasks.contracts import Action, DriftReport, LedgerEntry, RetrainDecision, Trust, Window
 from tasks.ledger import Ledger
 from tasks.monitoring import RetrainPolicy, decide_retrain
 
 TWO_OF_THREE = RetrainPolicy(violations=2, of_last=3, cooldown_days=3)
 CHAMPION = LedgerEntry(
     sequence=4, use_case="shop", action=Action.PROMOTE, version=7, previous_version=6, manifest_digest="a" * 64,
-    data_digest="b" * 64, report_digest="c" * 64, code_version="d", actor="e", reason="f", dag_run="g",
+    data_digest="b" * 64, report_digest="c" * 64, code_version="d", actor="e", trust=Trust.POLICY, reason="f", dag_run="g",
     at=datetime(2011, 3, 1, tzinfo=UTC), entry_digest="1" * 64, previous_digest="2" * 64,
 )  # fmt: skip
 FEBRUARY = date(2011, 2, 28)

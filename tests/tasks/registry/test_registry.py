@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -12,7 +13,19 @@ from typing import Any
 import pytest
 
 from tasks import tracking
-from tasks.contracts import Action, Candidate, DatasetRef, Evaluation, GateMode, GateResult, LedgerEntry, Outcome, Verdict
+from tasks.contracts import (
+    Action,
+    Approval,
+    Candidate,
+    DatasetRef,
+    Evaluation,
+    GateMode,
+    GateResult,
+    LedgerEntry,
+    Outcome,
+    Trust,
+    Verdict,
+)  # fmt: skip
 from tasks.errors import ModelError, PromotionRefused, SnapshotError
 from tasks.ledger import Ledger
 from tasks.registry import champion_of, follow_ledger, promote, read_verdict, register, rollback, version_of
@@ -55,7 +68,16 @@ class Court:
         return register(self.verdict(**wanted), self.storage).version
 
     def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
-        return promote(SHOP, version, "ada", "it is better", dag_run, self.ledger)
+        return promote(self.approval(version), dag_run, self.ledger)
+
+    def approval(self, version: int, **said: Any) -> Approval:
+        """Ada's yes to a version as it is registered, if it is."""
+        there = version in tracking.versions(SHOP)
+        fields = {
+            "use_case": SHOP, "version": version, "actor": "ada", "reason": "it is better", "trust": Trust.LOCAL,
+            "report_digest": version_of(SHOP, version).report_digest if there else "0" * 64,
+        }  # fmt: skip
+        return Approval.model_validate(fields | said)
 
     def reign(self, length: int) -> list[int]:
         """So many champions, one after another."""
@@ -190,8 +212,27 @@ def test_refusals_tell_why(court: Court) -> None:
         court.promote(99)
     for actor, reason in (("", "because"), ("ada", " "), ("a" * 201, "because")):
         with pytest.raises(PromotionRefused, match="wants a name"):
-            promote(SHOP, stale, actor, reason, "run", court.ledger)
+            promote(court.approval(stale, actor=actor, reason=reason), "run", court.ledger)
     assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
+
+
+def test_an_approval_counts_for_its_report_and_its_time(court: Court) -> None:
+    version = court.register()
+    with pytest.raises(PromotionRefused, match="the approval is of report ffffffffffff"):
+        promote(court.approval(version, report_digest="f" * 64), "run", court.ledger)
+    late = datetime(2026, 1, 8, tzinfo=UTC)
+    with pytest.raises(PromotionRefused, match="the approval expired at 2026-01-08T00:00:00"):
+        promote(court.approval(version, expires_at=late), "run", court.ledger, now=late)
+    in_time = promote(court.approval(version, expires_at=late), "run", court.ledger, now=late - timedelta(seconds=1))
+    assert (in_time.version, in_time.trust, in_time.is_override) == (version, Trust.LOCAL, False)
+
+
+def test_an_override_is_recorded_as_one(court: Court) -> None:
+    refused = court.register(passed=False)
+    entry = promote(court.approval(refused, is_override=True, reason="the old one is on fire"), "run", court.ledger)
+    assert (entry.version, entry.is_override, entry.reason) == (refused, True, "the old one is on fire")
+    needless = court.register(against=refused)
+    assert not promote(court.approval(needless, is_override=True), "later", court.ledger).is_override
 
 
 def test_a_tag_set_by_hand_is_no_approval(court: Court) -> None:
