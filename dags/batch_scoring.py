@@ -43,7 +43,7 @@ def build(use_case: UseCase) -> object:
                 skip(f"{name} has no {'champion' if champion is None else 'features'} yet: nothing to score")
             with told_plainly():
                 made_at = context["dag_run"].run_after
-                done = score(name, champion, features, storage, PredictionLog(settings.predictions_root), made_at)  # type: ignore[arg-type]
+                done = score(name, champion, features, storage, PredictionLog(settings.predictions_root), made_at)
             return done.to_json()
 
         score()

@@ -41,7 +41,7 @@ def build(use_case: UseCase) -> object:
                 raw = ingest(name, case.source, case.source_path, window, Storage(get_settings().data_root))
             if raw is None:
                 skip(f"no raw file for {window.label} in {case.source_path}: nothing to do")
-            return raw.to_json()  # type: ignore[union-attr]
+            return raw.to_json()
 
         @task
         def validate(raw: dict[str, Any]) -> dict[str, Any]:
