@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import BaseOperatorLink, dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, clock, describe, for_each_use_case, skip, told_plainly, window_of_run
 from tasks.use_case import UseCase
+
+if TYPE_CHECKING:
+    from tasks.contracts import DatasetRef
+    from tasks.storage import Storage
+
+_log = logging.getLogger(__name__)
+DATA_DOCS = "data_docs"  # XCom of `validate`: where Great Expectations' page is
 
 TEXT = """
 Reads the raw files of the run's window, checks each row against the expectation suite, puts bad rows into quarantine with
@@ -16,8 +25,19 @@ the rules that they broke, and publishes features as of the window's end.
 
 * **Nothing to read** in the window: the run is skipped, which is normal on days without trading.
 * **Red `validate`**: a batch rule broke, or too many rows went to quarantine. The log names the rules and where to look.
+* **Data Docs**: the button of that name on `validate`, also where it failed: each rule, its reason, what was seen.
+* **A corrected file that is refused** leaves what was validated before in use; `build_features` warns until a delivery passes.
 * **Running it again** with the same files changes nothing. Fill the form to ingest another window.
 """
+
+
+class DataDocs(BaseOperatorLink):
+    """The button on `validate`. The task notes the address, the worker stores it when the task ends, well or not."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return str(ti_key.xcom_pull(task_ids=operator.task_id, key=DATA_DOCS) or "")
 
 
 def build(use_case: UseCase) -> object:
@@ -38,7 +58,8 @@ def build(use_case: UseCase) -> object:
             window = window_of_run(get_current_context())
             with told_plainly():
                 case = load_use_case(name)
-                raw = ingest(name, case.source, case.source_path, window, Storage(get_settings().data_root))
+                storage = Storage(get_settings().data_root, run=run_name(get_current_context()))
+                raw = ingest(name, case.source, case.source_path, window, storage)
             if raw is None:
                 skip(f"no raw file for {window.label} in {case.source_path}: nothing to do")
             return raw.to_json()
@@ -46,17 +67,24 @@ def build(use_case: UseCase) -> object:
         @task
         def validate(raw: dict[str, Any]) -> dict[str, Any]:
             """Great Expectations on Spark; bad rows go to quarantine with the rules that they broke."""
+            from tasks.columns import QUARANTINE
             from tasks.contracts import DatasetRef
             from tasks.settings import get_settings
             from tasks.storage import Storage
             from tasks.use_case import load_use_case
             from tasks.validation import validate
 
-            with told_plainly():
-                spec = load_use_case(name).validation
-                settings = get_settings()
-                ref = DatasetRef.from_json(raw)
-                done = validate(ref, spec.suite, spec.tolerance, Storage(settings.data_root), settings.expectations)
+            context = get_current_context()
+            spec, settings = load_use_case(name).validation, get_settings()
+            storage = Storage(settings.data_root, run=run_name(context))
+            ref, docs = DatasetRef.from_json(raw), settings.home / "data-docs"
+            try:
+                with told_plainly():
+                    done = validate(ref, spec.suite, spec.tolerance, storage, settings.expectations, docs)
+            finally:
+                judged = storage.current(name, QUARANTINE, ref.partition)
+                if judged is not None and storage.manifest(judged)["inputs"] == [raw]:
+                    context["ti"].xcom_push(key=DATA_DOCS, value=link_docs(judged, docs, storage, context))
             report = done.report
             print(f"{report.rows_in} rows in, {report.rows_validated} validated, {report.rows_quarantined} to quarantine")  # noqa: T201
             return done.validated.to_json()
@@ -70,26 +98,58 @@ def build(use_case: UseCase) -> object:
             from tasks.settings import get_settings
             from tasks.storage import Storage
             from tasks.use_case import load_use_case
+            from tasks.validation import find_refused
 
+            context = get_current_context()
             ref = DatasetRef.from_json(validated)
             window = Window.from_label(ref.partition)
             with told_plainly():
                 case = load_use_case(name)
-                storage = Storage(get_settings().data_root)
+                storage = Storage(get_settings().data_root, run=run_name(context))
                 history = storage.history(name, VALIDATED, window.end)
                 made = build_features(name, case.task, case.features, history, window.end, storage)
-            context = get_current_context()
+            behind = [
+                refused for refused in find_refused(name, storage) if Window.from_label(refused.raw.partition).end <= window.end
+            ]
+            for refused in behind:
+                _log.warning("%s", refused.told)
             context["outlet_events"][product].extra = {
                 "window": window.label,
                 "as_of": window.end.isoformat(),
                 "validated": validated,
                 "features": made.to_json(),
+                "behind": [refused.raw.partition for refused in behind],
             }
             return made.to_json()
 
-        build_features(validate(ingest()))
+        validated = validate(ingest())
+        validated.operator.operator_extra_links = (DataDocs(),)
+        build_features(validated)
 
     return features()
+
+
+def run_name(context: Any) -> str:
+    """What manifests call this run."""
+    run = context["dag_run"]
+    return f"{run.dag_id}/{run.run_id}"
+
+
+def link_docs(quarantine: DatasetRef, docs: Path, storage: Storage, context: Any) -> str:
+    """The address of the page in MLflow; while MLflow is down, of the file: data need not wait for a page."""
+    from tasks.contracts import ValidationReport
+    from tasks.validation import docs_page, publish_docs
+
+    page = docs_page(docs, quarantine)
+    if not page.is_file():  # it was judged elsewhere
+        return ""
+    report = ValidationReport.from_json(storage.manifest(quarantine)["facts"]["report"])
+    try:
+        run = context["dag_run"]
+        return publish_docs(quarantine, report, page, {"dag_id": run.dag_id, "run_id": run.run_id})
+    except Exception as error:  # whatever keeps a page from its place must not decide over data
+        _log.warning("the page of this validation is in %s only: %s", page, error)
+        return page.as_uri()
 
 
 for_each_use_case(build)

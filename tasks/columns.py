@@ -23,7 +23,8 @@ VALUE = "value"  # double, amount of money for purchases and returns, the rating
 SEGMENT = "segment"  # string or null, e.g. the customer's country
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"
-EVENT_TYPES = (PURCHASE, RETURN, RATING)
+RECOMMENDED = "recommended"  # what the endpoint showed: no wish of the user's, and so in no feature and no label
+EVENT_TYPES = (PURCHASE, RETURN, RATING, RECOMMENDED)
 
 INTERACTION_COLUMNS = (
     ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, EVENT_ID, EVENT_TYPE, USER_ID, ITEM_ID, ITEM_TEXT, QUANTITY,

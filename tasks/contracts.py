@@ -92,6 +92,14 @@ class DatasetRef(Contract):
         return f"{self.use_case}/{self.layer}/{self.partition}/{self.version}"
 
 
+class Reign(Contract):
+    """That a version became the current one of its partition."""
+
+    version: str = Field(pattern=r"^[0-9a-f]{16}$")
+    since: datetime | None = Field(None, description="None where an old installation did not note it")
+    run: str = Field("", description="what published it")
+
+
 class Severity(StrEnum):
     ROW = "row"  # the row goes to quarantine
     BATCH = "batch"  # the run stops

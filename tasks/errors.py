@@ -6,6 +6,7 @@ TitleholderError
 ├── ValidationFailed         the data broke a batch rule, or too many rows broke a row rule: nothing downstream runs
 ├── SnapshotError            a data set snapshot is missing or does not match its digest
 ├── NotEnoughData            a split, a model or a check has too few rows to be meaningful
+├── LeakageFound             a split's features know what they must not: the future, or the target
 ├── ModelError               a served model is broken, forged, or does not fit its data
 ├── PromotionRefused         the ledger refused a promotion or a rollback (stale, already done, lost a race, no approval)
 └── ServiceUnavailable       a server (MLflow, Airflow, the endpoint) did not answer in time
@@ -34,6 +35,10 @@ class SnapshotError(TitleholderError):
 
 class NotEnoughData(TitleholderError):
     """Too few rows to split, fit or judge anything meaningful."""
+
+
+class LeakageFound(TitleholderError):
+    """The features of a split know what they must not; nothing was published."""
 
 
 class ModelError(TitleholderError):

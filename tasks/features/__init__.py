@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from tasks import columns as c
 from tasks.contracts import DatasetRef, Split, TaskKind, Window
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.features import interactions, tabular
-from tasks.features.history import INTERACTION_SCHEMA, known_at, read_history
+from tasks.features.guards import check_events, check_rows, inspect_interactions
+from tasks.features.history import interaction_schema, known_at, midnight, read_history
 from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
-from tasks.storage import Storage, Writer
+from tasks.features.vocabulary import NEEDS_TEXT
+from tasks.storage import Inspect, Storage, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +51,14 @@ def build_features(
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
-    with _rows(history, storage, task) as (rows, keep):
+    with _rows(history, storage, task, spec) as (rows, keep):
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
         if task.is_tabular:
             tables = {c.ROWS: tabular.make_rows(known)}
         else:
-            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep)
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep, spec.declared)
         return place.publish(tables, history, facts)
 
 
@@ -77,6 +80,7 @@ def split(
     Raises
     ------
     NotEnoughData : a part has no features or no labels; the message names its days.
+    LeakageFound : features know what they must not (see `guards`); what guards counted is in the manifest's `figures`.
     """
     facts = {
         "as_of": as_of.isoformat(), "features": spec.model_dump(mode="json"), "task": task.value, "code": _code(),
@@ -90,13 +94,15 @@ def split(
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
-        with _rows(history, storage, task) as (rows, keep):
+        with _rows(history, storage, task, spec) as (rows, keep):
             known = rows.where(known_at(as_of, spec.known_by))
             if isinstance(split_spec, Stratified):
-                tables = _split_rows(use_case, split_spec, known, seed)
+                tables, figures = _split_rows(use_case, split_spec, known, seed)
+                look: dict[str, Inspect] = {part: lambda _: figures for part in missing}
             else:
                 tables = _split_interactions(use_case, task, spec, windows, known, keep)
-            parts |= {part: places[part].publish(tables[part], history, facts_of[part]) for part in missing}
+                look = {part: partial(inspect_interactions, part=f"{use_case}: {part}") for part in missing}
+            parts |= {part: places[part].publish(tables[part], history, facts_of[part], look[part]) for part in missing}
     return Split(as_of=as_of, **{part: ref for part, ref in parts.items() if ref is not None})
 
 
@@ -117,9 +123,15 @@ class Place:
         is_same = manifest["inputs"] == [ref.to_json() for ref in inputs] and manifest["facts"] == facts
         return current if is_same else None
 
-    def publish(self, tables: dict[str, DataFrame], inputs: Sequence[DatasetRef], facts: Mapping[str, Any]) -> DatasetRef:
+    def publish(
+        self,
+        tables: dict[str, DataFrame],
+        inputs: Sequence[DatasetRef],
+        facts: Mapping[str, Any],
+        inspect: Inspect | None = None,
+    ) -> DatasetRef:
         return self.storage.publish(
-            use_case=self.use_case, layer=self.layer, partition=self.partition, inputs=inputs, facts=facts,
+            use_case=self.use_case, layer=self.layer, partition=self.partition, inputs=inputs, facts=facts, inspect=inspect,
             tables={name: _spark_writer(frame) for name, frame in tables.items()},
         )  # fmt: skip
 
@@ -129,7 +141,9 @@ def _spark_writer(frame: DataFrame) -> Writer:
 
 
 @contextmanager
-def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[tuple[DataFrame, Keep]]:
+def _rows(
+    history: Sequence[DatasetRef], storage: Storage, task: TaskKind, spec: FeatureSpec
+) -> Iterator[tuple[DataFrame, Keep]]:
     """The union of the history, read once for all tables that are made from it, and a way to keep more until they are."""
     from tasks.spark import get_spark
 
@@ -140,7 +154,8 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> It
         return kept[-1]
 
     try:
-        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)), keep
+        schema = interaction_schema(any(one.aggregate in NEEDS_TEXT for one in spec.declared))
+        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else schema)), keep
     finally:
         for frame in reversed(kept):
             frame.unpersist()
@@ -173,16 +188,19 @@ def _split_interactions(
                 f"{use_case}: the {part} window {window.label} has no {what} of a known user; "
                 "ingest those days, move as_of, or change split.holdout_days"
             )
+    check_events(known, {f"{use_case}: {part}": midnight(window.start) for part, window in windows.items()})
     return {
         part: {
-            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep),
+            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep, spec.declared),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()
     }
 
 
-def _split_rows(use_case: str, split_spec: Stratified, known: DataFrame, seed: int) -> dict[str, dict[str, DataFrame]]:
+def _split_rows(
+    use_case: str, split_spec: Stratified, known: DataFrame, seed: int
+) -> tuple[dict[str, dict[str, DataFrame]], dict[str, float]]:
     parted = tabular.assign_parts(known, split_spec.validation_share, split_spec.holdout_share, seed)
     counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
     for part in tabular.PARTS:
@@ -192,7 +210,10 @@ def _split_rows(use_case: str, split_spec: Stratified, known: DataFrame, seed: i
                     f"{use_case}: the {part} part has no row of class {target} among {sum(counts.values())} known rows; "
                     "ingest more rows, or change the shares of the split"
                 )
-    return {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"))} for part in tabular.PARTS}
+    features = [name for name in known.columns if name not in c.TABULAR_COLUMNS]
+    figures = check_rows(parted, features)
+    tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"))} for part in tabular.PARTS}
+    return tables, figures
 
 
 def _nothing_known(use_case: str, day: date, spec: FeatureSpec) -> str:

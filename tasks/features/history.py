@@ -22,6 +22,11 @@ INTERACTION_SCHEMA = (
 )
 
 
+def interaction_schema(with_text: bool) -> str:
+    """What is read of interactions; their texts only where a feature asks for them."""
+    return f"{INTERACTION_SCHEMA}, {c.ITEM_TEXT} string" if with_text else INTERACTION_SCHEMA
+
+
 def read_history(spark: SparkSession, storage: Storage, history: Sequence[DatasetRef], schema: str | None) -> DataFrame:
     """The rows of all snapshots; those of a source file only from the snapshot with the latest window that holds it.
 

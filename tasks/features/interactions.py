@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts import TaskKind, Window
+from tasks.errors import ConfigurationError
 from tasks.features.history import midnight
+from tasks.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -21,7 +23,12 @@ _AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
 
 
 def make_features(
-    rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind, keep: Callable[[DataFrame], DataFrame]
+    rows: DataFrame,
+    as_of: date,
+    lookback_days: Sequence[int],
+    task: TaskKind,
+    keep: Callable[[DataFrame], DataFrame],
+    declared: Sequence[Declared] = (),
 ) -> dict[str, DataFrame]:
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
@@ -29,6 +36,7 @@ def make_features(
     ----------
     rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
     keep : caches what the tables have in common, and forgets it when they were written.
+    declared : what else the use case wants, each a column of its owner's table.
 
     Returns
     -------
@@ -43,6 +51,7 @@ def make_features(
     """
     from pyspark.sql import functions as F
 
+    rows = rows.where(F.col(c.EVENT_TYPE) != c.RECOMMENDED)
     visits = keep(_visits(rows, as_of))
     known = visits.where(F.col(c.USER_ID).isNotNull())
     last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task is TaskKind.RATING else F.lit(None)
@@ -57,11 +66,23 @@ def make_features(
         )
         .where("pair_orders > 0")
     )
-    return {
-        c.USERS: _sorted(_users(known, pairs, _segments(rows), lookback_days), c.USER_ID),
-        c.ITEMS: _sorted(_items(visits, pairs, lookback_days), c.ITEM_ID),
-        c.PAIRS: _sorted(pairs, c.USER_ID, c.ITEM_ID),
+    tables = {
+        c.USERS: _users(known, pairs, _segments(rows), lookback_days),
+        c.ITEMS: _items(visits, pairs, lookback_days),
+        c.PAIRS: pairs,
     }
+    _refuse_taken_names(tables, declared)
+    tables = add_declared(tables, prepare_lines(rows, as_of.isoformat()), declared, _TABLES)
+    return {table: _sorted(tables[table], *KEYS[owner]) for owner, table in _TABLES.items()}
+
+
+_TABLES = {"user": c.USERS, "item": c.ITEMS, "pair": c.PAIRS}
+
+
+def _refuse_taken_names(tables: dict[str, DataFrame], declared: Sequence[Declared]) -> None:
+    taken = {name for table in tables.values() for name in table.columns}
+    if twice := sorted(one.name for one in declared if one.name in taken):
+        raise ConfigurationError(f"features.declared: {', '.join(twice)} is there already; give it another name")
 
 
 def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.contracts import TaskKind
+from tasks.features.vocabulary import Declared
 from tasks.spec import Room, Spec
 
 
@@ -18,12 +19,14 @@ class FeatureSpec(BaseModel):
     lookback_days : each counting feature is made once for each of these windows, which end at `as_of`.
     known_by : `ingested_at` counts a row only once the pipeline could know of it; `event_at` counts it from when it
         happened, which is for sources that were back-filled in one go and tell no honest time of arrival.
+    declared : features beside those that every use case has, each by name, window and aggregate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     lookback_days: tuple[int, ...] = Field((7, 28, 90), min_length=1)
     known_by: Literal["ingested_at", "event_at"] = "ingested_at"
+    declared: tuple[Declared, ...] = ()
 
     @field_validator("lookback_days")
     @classmethod
@@ -31,6 +34,14 @@ class FeatureSpec(BaseModel):
         if list(days) != sorted(set(days)) or not all(1 <= day <= 3650 for day in days):
             raise ValueError("lookback_days are distinct days from 1 to 3650, the shortest first, as in [7, 28, 90]")
         return days
+
+    @field_validator("declared")
+    @classmethod
+    def _distinct(cls, declared: tuple[Declared, ...]) -> tuple[Declared, ...]:
+        names = [one.name for one in declared]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"each feature has a name of its own; twice: {', '.join(twice)}")
+        return declared
 
 
 class SplitSpec(Spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.contracts import DatasetRef, Window
@@ -30,7 +30,9 @@ def ingest(use_case: str, source: Source, folder: Path | None, window: Window, s
     if not files:
         return None
     partition = source.partition(window)
-    facts = {"files": {file.name: file.sha256 for file in files}, "source": source.identity}
+    facts: dict[str, Any] = {"files": {file.name: file.sha256 for file in files}, "source": source.identity}
+    if older := {name: sha256 for file in files for name, sha256 in file.supersedes.items()}:
+        facts["superseded"] = older
     current = storage.current(use_case, c.RAW, partition)
     if current is not None and storage.manifest(current)["facts"] == facts:
         return current
@@ -48,8 +50,18 @@ def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
 
     def write(folder: Path) -> None:
         import pyarrow.dataset as ds
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
 
-        frame.write.parquet(str(folder))
+        try:
+            frame.write.parquet(str(folder))
+        except (PySparkException, Py4JError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            told = next((line for line in lines if "No space left" in line), lines[0] if lines else "no reason told")
+            raise SourceError(
+                f"{', '.join(file.name for file in files[:5])}: Spark could not read or keep them: {told[:300]}; "
+                "is there room on the disk, and are the types those of the source's schema? Nothing was published"
+            ) from error
         found = ds.dataset(folder, format="parquet").count_rows()
         if found != expected:
             names = ", ".join(file.name for file in files[:5])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -24,7 +25,7 @@ class SourceFile:
     """One raw file that passed the door.
 
     name : relative to the source's folder. day : the day that it reports on. rows : its data rows within the window, as
-    counted at the door; what Spark reads must add up to them.
+    counted at the door; what Spark reads must add up to them. supersedes : name -> sha256 of older deliveries of the day.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SourceFile:
     sha256: str
     day: date
     rows: int
+    supersedes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Spec):
@@ -92,14 +94,15 @@ def read_bytes(path: Path) -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()
 
 
-def decode(content: bytes, path: Path) -> str:
-    """The text of a UTF-8 file (a byte order mark is allowed)."""
+def decode(content: bytes, path: Path, encoding: str = "utf-8") -> str:
+    """The text of a file (a byte order mark is allowed)."""
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         came = content[error.start : error.start + 1].hex()
-        raise SourceError(f"{path}: line {line}: UTF-8 is allowed; got byte 0x{came}; save the file as UTF-8") from error
+        name = encoding.upper()
+        raise SourceError(f"{path}: line {line}: {name} is allowed; got byte 0x{came}; save the file as {name}") from error
 
 
 def plain_paths(files: list[SourceFile]) -> list[str]:
@@ -108,34 +111,38 @@ def plain_paths(files: list[SourceFile]) -> list[str]:
 
 
 def number_rows(frame: DataFrame) -> DataFrame:
-    """Add `source_file` and `row_id` to a frame as it came from a reader that does not split files.
+    """Add `source_file` and `row_id` to a frame as it came from a reader of files.
 
-    Files that are read as a whole keep the order of their rows, and ids rise within a partition: the distance to a file's
-    smallest id is the row's place in it, however many files Spark packs into one task.
+    A row's place in its file is its rank by the block that it was read from and by its place in the block's task, however
+    many files Spark packs into one task, and into however many tasks it splits one.
     """
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
     placed = frame.select(
-        "*", F.col("_metadata.file_name").alias(c.SOURCE_FILE), F.monotonically_increasing_id().alias("place")
+        "*",
+        F.col("_metadata.file_name").alias(c.SOURCE_FILE),
+        F.col("_metadata.file_block_start").alias("block"),
+        F.monotonically_increasing_id().alias("place"),
     )
-    first = F.min("place").over(Over.partitionBy(c.SOURCE_FILE))
-    row_id = F.concat_ws(":", F.col(c.SOURCE_FILE), (F.col("place") - first + 1).cast("string"))
-    return placed.withColumn(c.ROW_ID, row_id).drop("place")
+    place = F.row_number().over(Over.partitionBy(c.SOURCE_FILE).orderBy("block", "place"))
+    row_id = F.concat_ws(":", F.col(c.SOURCE_FILE), place.cast("string"))
+    return placed.withColumn(c.ROW_ID, row_id).drop("block", "place")
 
 
 def as_json(names: list[str]) -> Column:
     """The original cells as one JSON object; an empty cell is an empty string."""
     from pyspark.sql import functions as F
 
-    return F.to_json(F.struct(*[F.coalesce(F.col(f"`{name}`"), F.lit("")).alias(name) for name in names]))
+    cells = [F.coalesce(F.col(f"`{name}`").cast("string"), F.lit("")).alias(name) for name in names]
+    return F.to_json(F.struct(*cells))
 
 
 def text(name: str) -> Column:
     """A cell without blanks around it; null where nothing is left."""
     from pyspark.sql import functions as F
 
-    return F.nullif(F.btrim(F.col(f"`{name}`"), F.lit(" \t\r\n")), F.lit(""))
+    return F.nullif(F.btrim(F.col(f"`{name}`").cast("string"), F.lit(" \t\r\n")), F.lit(""))
 
 
 def number(name: str) -> Column:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from datetime import date
 from pathlib import Path
@@ -17,13 +15,13 @@ from tasks.ingestion.base import (
     SourceFile,
     as_json,
     check_folder,
-    decode,
     number,
     number_rows,
     plain_paths,
     read_bytes,
     text,
 )
+from tasks.ingestion.formats import count_csv
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,39 +84,4 @@ def _day_of(path: Path) -> date:
 def _check(path: Path, day: date) -> SourceFile:
     """Refuse a file whose form is broken, before anything is written; what single cells hold is for validation."""
     content, sha256 = read_bytes(path)
-    lines = csv.reader(io.StringIO(decode(content, path), newline=""), strict=True)
-    rows = 0
-    try:
-        _check_header(next(lines, []), path)
-        for fields in lines:
-            if fields and len(fields) != len(HEADER):
-                cut = lines.line_num > content.count(b"\n")
-                raise SourceError(
-                    f"{path}: line {lines.line_num}: {len(HEADER)} fields are allowed; got {len(fields)}: "
-                    f"{','.join(fields)[:120]!r}{'; the file is cut off at its end' if cut else ''}; deliver it again"
-                )
-            rows += bool(fields)
-    except csv.Error as error:
-        raise SourceError(
-            f"{path}: line {lines.line_num}: not CSV: {error}; the file is cut off, or a quote is open"
-        ) from error
-    return SourceFile(path.name, path, sha256, day, rows)
-
-
-def _check_header(came: list[str], path: Path) -> None:
-    if tuple(came) == HEADER:
-        return
-    allowed = f"the header is {','.join(HEADER)}"
-    others = [delimiter for delimiter in (";", "\t", "|", ":") if delimiter in "".join(came)]
-    if len(came) <= 1 and others:
-        raise SourceError(f"{path}: line 1: fields are split by ','; got {others[0]!r}: write the file with commas; {allowed}")
-    faults = []
-    if missing := [name for name in HEADER if name not in came]:
-        faults.append(f"missing: {', '.join(missing)}")
-    if extra := [name for name in came if name not in HEADER]:
-        faults.append(f"not known: {', '.join(map(repr, extra))}")
-    if repeated := sorted({name for name in came if came.count(name) > 1}):
-        faults.append(f"twice: {', '.join(repeated)}")
-    raise SourceError(
-        f"{path}: line 1: {'; '.join(faults) or 'the columns stand in another order'}; {allowed}; got {','.join(came)}"
-    )
+    return SourceFile(path.name, path, sha256, day, count_csv(content, path, HEADER, "utf-8", ","))

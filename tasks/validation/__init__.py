@@ -9,25 +9,34 @@ from tasks import columns as c
 from tasks.contracts import DatasetRef, RuleResult, Severity, Validated, ValidationReport
 from tasks.errors import SnapshotError, ValidationFailed
 from tasks.storage import Storage, Writer
+from tasks.validation.docs import docs_page, publish_docs, write_docs
+from tasks.validation.past import read_past
+from tasks.validation.quarantine import Refused, find_refused
 from tasks.validation.suite import load_suite
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["validate"]
+__all__ = ["Refused", "docs_page", "find_refused", "publish_docs", "validate"]
 
 
-def validate(raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path) -> Validated:
+def validate(
+    raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path, docs: Path | None = None
+) -> Validated:
     """Judge every row of a raw snapshot; publish the good ones as `validated` and the others as `quarantine`.
 
     The quarantine has one row for each that broke a row rule: its id, its file, the row as it came and the names of all
-    rules that it broke. It is published also when the run stops, and when it is empty; the report is in its manifest.
-    The same rows, suite and tolerance give the same snapshots, and are not judged again.
+    rules that it broke; the manifest has the report and the run. It is published also when the run stops, and when it is
+    empty. The same rows, suite, tolerance and past give the same snapshots, and are not judged again.
+
+    Where the run stops, rows of this window that were validated before stay current: the last good delivery is better than
+    none. The error says so, and `find_refused` until a delivery passes.
 
     Parameters
     ----------
     suite : name of a file in the folder `suites`, without `.yaml`.
     tolerance : share of rows, 0 to 1, that may go to quarantine.
+    docs : folder for Great Expectations' page of each judgement (`docs_page` names it); none is made without it.
 
     Raises
     ------
@@ -36,7 +45,10 @@ def validate(raw: DatasetRef, suite: str, tolerance: float, storage: Storage, su
     """
     declared = load_suite(suite, suites)
     terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance}
-    quarantine, validated = (_find(raw, layer, terms, storage) for layer in (c.QUARANTINE, c.VALIDATED))
+    past = read_past(raw, storage)
+    compared = {"past": past.versions} if declared.parameter_names else {}
+    quarantine = _find(raw, c.QUARANTINE, {**terms, **compared}, storage)
+    validated = _find(raw, c.VALIDATED, terms, storage)
     if quarantine is not None:
         report = ValidationReport.from_json(storage.manifest(quarantine)["facts"]["report"])
         _stop_if_broken(report, quarantine, storage)
@@ -44,25 +56,30 @@ def validate(raw: DatasetRef, suite: str, tolerance: float, storage: Storage, su
             return Validated(validated=validated, quarantine=quarantine, report=report)
 
     from tasks.spark import get_spark
-    from tasks.validation.checks import add_rule_columns, check_rules, split_rows
+    from tasks.validation.checks import check_rules, split_rows
+    from tasks.validation.computed import add_rule_columns
 
-    rows = get_spark().read.parquet(str(storage.table(raw)))
-    judged = add_rule_columns(rows).persist()
+    spark = get_spark()
+    rows = spark.read.parquet(str(storage.table(raw)))
+    frame = add_rule_columns(rows, past.window, past, declared.columns).persist()
     try:
-        results, rules_of_row = check_rules(judged, declared, raw.rows[c.ROWS])
+        found = check_rules(frame, declared, raw.rows[c.ROWS], past.parameters(declared.parameter_names, spark))
+        report = _report(raw, suite, tolerance, found.results, found.quarantined)
+        good, bad = split_rows(frame.select(*[f"`{name}`" for name in rows.columns]), found)
+        quarantine = storage.publish(
+            use_case=raw.use_case, layer=c.QUARANTINE, partition=raw.partition, inputs=[raw],
+            tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
+            facts={**terms, **compared, "report": report.to_json()},
+        )  # fmt: skip
+        if docs is not None:
+            write_docs(found.document, report, docs_page(docs, quarantine))
+        _stop_if_broken(report, quarantine, storage)
+        validated = storage.publish(
+            use_case=raw.use_case, layer=c.VALIDATED, partition=raw.partition, inputs=[raw],
+            tables={c.ROWS: _write_exactly(good, report.rows_validated)}, facts=terms,
+        )  # fmt: skip
     finally:
-        judged.unpersist()
-    report = _report(raw, suite, tolerance, results, len(rules_of_row))
-    good, bad = split_rows(rows, rules_of_row)
-    quarantine = storage.publish(
-        use_case=raw.use_case, layer=c.QUARANTINE, partition=raw.partition, inputs=[raw],
-        tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)}, facts={**terms, "report": report.to_json()},
-    )  # fmt: skip
-    _stop_if_broken(report, quarantine, storage)
-    validated = storage.publish(
-        use_case=raw.use_case, layer=c.VALIDATED, partition=raw.partition, inputs=[raw],
-        tables={c.ROWS: _write_exactly(good, report.rows_validated)}, facts=terms,
-    )  # fmt: skip
+        frame.unpersist()
     return Validated(validated=validated, quarantine=quarantine, report=report)
 
 
@@ -76,7 +93,9 @@ def _find(raw: DatasetRef, layer: str, terms: dict[str, Any], storage: Storage) 
     return current if same_terms and manifest["inputs"] == [raw.to_json()] else None
 
 
-def _report(raw: DatasetRef, suite: str, tolerance: float, results: list[RuleResult], quarantined: int) -> ValidationReport:
+def _report(
+    raw: DatasetRef, suite: str, tolerance: float, results: tuple[RuleResult, ...], quarantined: int
+) -> ValidationReport:
     rows = raw.rows[c.ROWS]
     batch_holds = all(result.passed for result in results if result.severity is Severity.BATCH)
     return ValidationReport(
@@ -87,7 +106,7 @@ def _report(raw: DatasetRef, suite: str, tolerance: float, results: list[RuleRes
         rows_quarantined=quarantined,
         tolerance=tolerance,
         passed=batch_holds and quarantined <= tolerance * rows,
-        rules=tuple(results),
+        rules=results,
     )
 
 
@@ -95,6 +114,7 @@ def _stop_if_broken(report: ValidationReport, quarantine: DatasetRef, storage: S
     if report.passed:
         return
     share = report.rows_quarantined / max(report.rows_in, 1)
+    kept = storage.current(report.dataset.use_case, c.VALIDATED, report.dataset.partition)
     stopping = [result for result in report.broken if result.severity is not Severity.WARN]
     told = [
         f"  {result.rule} ({result.severity}): "
@@ -107,7 +127,8 @@ def _stop_if_broken(report: ValidationReport, quarantine: DatasetRef, storage: S
         f"'{report.suite}', and {report.tolerance:.2%} are allowed (validation.tolerance). Broken:\n"
         + "\n".join(told)
         + f"\nThe rows as they came, with the rules that each broke: {storage.table(quarantine)}. "
-        "Correct the files and run again; nothing was published as validated."
+        "Correct the files and run again, or the rule and `titleholder quarantine replay`. Nothing was published as validated"
+        + (f": features are still made from {kept.key}, which was validated before." if kept else ".")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tasks.contracts import Name, Severity
 from tasks.errors import ConfigurationError
 from tasks.spec import explain
+
+PARAMETER = r"past_rows|past_shares_of_[a-z_]+"
 
 
 class _Declaration(BaseModel):
@@ -36,6 +39,12 @@ class Rule(_Declaration):
         named = [self.parameters[key] for key in ("column", "column_A", "column_B") if key in self.parameters]
         return (*named, *self.parameters.get("column_list", ()))
 
+    @property
+    def parameter_names(self) -> frozenset[str]:
+        """What the rule asks of the past, in arguments such as `{$PARAMETER: past_rows * 0.2}`."""
+        asked = [value["$PARAMETER"] for value in self.parameters.values() if isinstance(value, dict) and "$PARAMETER" in value]
+        return frozenset(name for expression in asked for name in re.findall(r"[A-Za-z_]\w*", str(expression)))
+
 
 class Suite(_Declaration):
     """What is true of one data set. `digest` names the text that it was read from."""
@@ -50,7 +59,22 @@ class Suite(_Declaration):
         names = [rule.rule for rule in self.rules]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"each rule has a name of its own; twice: {', '.join(twice)}")
+        for rule in self.rules:
+            if wrong := sorted(name for name in rule.parameter_names if not re.fullmatch(PARAMETER, name)):
+                raise ValueError(f"{rule.rule}: the past gives past_rows and past_shares_of_<column>; got {', '.join(wrong)}")
+            if rule.parameter_names and rule.severity is Severity.ROW:
+                raise ValueError(f"{rule.rule}: the past judges windows, not rows; severity batch or warn is allowed; got row")
         return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All columns that rules look at."""
+        return frozenset(column for rule in self.rules for column in rule.columns)
+
+    @property
+    def parameter_names(self) -> frozenset[str]:
+        """All that rules ask of the past."""
+        return frozenset(name for rule in self.rules for name in rule.parameter_names)
 
 
 def load_suite(name: str, folder: Path) -> Suite:
@@ -104,7 +128,8 @@ def build_expectation(rule: Rule, where: str) -> Any:
                 "how many may is the use case's validation.tolerance"
             )
     try:
-        return implementation(**rule.parameters, meta={"rule": rule.rule})
+        told = f"{rule.rule} ({rule.severity}, {rule.owner}): {rule.reason}".replace("$", "$$")  # a template for Data Docs
+        return implementation(**rule.parameters, meta={"rule": rule.rule}, description=told)
     except ValueError as error:  # of pydantic 1, which Great Expectations brings along
         raise ConfigurationError(f"{field}: with: {rule.expect} does not take {rule.parameters}: {error}") from error
 

@@ -35,6 +35,7 @@ print(json.dumps({
         "assets": sorted(asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])),
         "outlets": sorted({outlet.name for task in dag.tasks for outlet in task.outlets}),
         "catchup": dag.catchup,
+        "links": {task.task_id: [link.name for link in task.operator_extra_links] for task in dag.tasks},
     } for dag in bag.dags.values()},
 }))
 """

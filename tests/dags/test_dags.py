@@ -70,6 +70,11 @@ def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["purchase_propensity.training"]["mapped"] == ["train"]
 
 
+def test_the_validation_links_to_its_page(parsed: dict[str, Any]) -> None:
+    links = parsed["dags"]["purchase_propensity.features"]["links"]
+    assert links == {"ingest": [], "validate": ["Data Docs"], "build_features": []}
+
+
 def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     form = parsed["dags"]["purchase_propensity.training"]["params"]
     assert form["candidates"]["items"]["enum"] == ["popularity", "als", "propensity_regression"]

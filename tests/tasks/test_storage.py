@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from tasks.settings import ROOT
 from tasks.storage import Storage, frame_writer, write_atomically
 
 FRAME = pd.DataFrame({"row_id": ["a", "b", "c"], "x": [1.0, np.nan, 3.0], "n": [1, 2, 3]})
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WINDOW = "2011-01-01..2011-01-02"
 
 
@@ -131,6 +132,136 @@ Storage(Path({str(storage.root)!r})).publish(use_case="shop", layer="raw", parti
     assert storage.current("shop", "raw", WINDOW) == ref
     publish(storage, FRAME.iloc[:1])
     assert not list(folder.glob(".staging-*"))
+
+
+def test_what_was_current_is_read_by_version_and_by_time(storage: Storage) -> None:
+    hours = iter(range(24))
+    clocked = Storage(storage.root, run="run 1", now=lambda: NOON + timedelta(hours=next(hours)))
+    first = publish(clocked)
+    second = publish(Storage(storage.root, run="run 2", now=clocked.now), FRAME.iloc[:1])
+    publish(clocked, FRAME.iloc[:1])  # the same again changes nothing
+    reigns = storage.reigns("shop", "raw", WINDOW)
+    assert [(reign.version, reign.run) for reign in reigns] == [(first.version, "run 1"), (second.version, "run 2")]  # type: ignore[attr-defined]
+    assert storage.current("shop", "raw", WINDOW) == second
+    for reign, then in zip(reigns, (first, second), strict=True):
+        assert reign.since is not None
+        assert storage.at("shop", "raw", WINDOW, reign.since) == then
+    assert storage.at("shop", "raw", WINDOW, NOON - timedelta(days=1)) is None
+    assert storage.version("shop", "raw", WINDOW, first.version) == first  # type: ignore[attr-defined]
+    with pytest.raises(SnapshotError, match=f"no version '0{'0' * 15}'.*there are: "):
+        storage.version("shop", "raw", WINDOW, "0" * 16)
+    made = storage.manifest(second)["made"]  # type: ignore[arg-type]
+    assert made["run"] == "run 2" and made["at"].startswith("2026-01-01T") and made["code"]
+
+
+def test_an_installation_from_before_reigns_is_read(storage: Storage) -> None:
+    ref = publish(storage)
+    (storage.root / "shop/raw" / WINDOW / "CURRENT").write_text(ref.version)  # type: ignore[attr-defined]
+    assert storage.current("shop", "raw", WINDOW) == ref == storage.at("shop", "raw", WINDOW, NOON)
+    assert publish(storage, FRAME.iloc[:1]) == storage.current("shop", "raw", WINDOW)
+    assert len(storage.reigns("shop", "raw", WINDOW)) == 2
+
+
+def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
+    early = Storage(storage.root, now=lambda: NOON)
+    raw = publish(early)
+    kept = early.publish(
+        use_case="shop", layer="features", partition="2011-01-02", tables={"rows": frame_writer(FRAME)}, inputs=[raw]
+    )  # type: ignore[list-item]
+    publish(early, FRAME.iloc[:2])  # raw is superseded, but features were made from it
+    lost = publish(early, FRAME.iloc[1:])
+    current = publish(early, FRAME.iloc[:1])
+    assert storage.superseded(NOON) == [], "nothing was superseded before it was"
+    gone = storage.superseded(NOON + timedelta(days=1))
+    assert lost in gone and len(gone) == 2 and not any(ref in gone for ref in (raw, kept, current))
+    with pytest.raises(SnapshotError, match="is current"):
+        storage.remove(current)  # type: ignore[arg-type]
+    for ref in gone:
+        storage.remove(ref)
+    assert storage.superseded(NOON + timedelta(days=1)) == []
+    storage.verify(raw)  # type: ignore[arg-type]
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+STEPS = ("os.fsync", "Path.rename", "Path.replace")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("time", ["before", "after"])
+def test_killed_at_any_step_the_partition_is_as_before_or_as_after(storage: Storage, step: str, time: str) -> None:
+    """kill -9 around each system call that publishing consists of; then an independent look, then the next publisher."""
+    ref = publish(storage)
+    script = f"""
+import os, signal
+from pathlib import Path
+import pandas as pd
+from tasks.storage import Storage, frame_writer
+frame = pd.DataFrame({{"row_id": ["z"], "x": [9.0], "n": [9]}})
+owner, name = ({"os" if step.startswith("os") else "Path"}, {step.split(".")[1]!r})
+real = getattr(owner, name)
+def deadly(*args, **kwargs):
+    if name == "replace" and Path(args[1]).name != "CURRENT":
+        return real(*args, **kwargs)
+    if {time == "after"}:
+        real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, deadly)
+store = Storage(Path({str(storage.root)!r}))
+store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL, "the fault did not fire"
+    now = storage.current("shop", "raw", WINDOW)
+    assert now is not None
+    storage.verify(now)
+    assert (now == ref) is not (step == "Path.replace" and time == "after"), "current only once CURRENT was replaced"
+    last = publish(storage, FRAME.iloc[:2])
+    assert storage.current("shop", "raw", WINDOW) == last
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*")), "debris"
+
+
+def test_a_full_disk_leaves_the_old_snapshot(storage: Storage) -> None:
+    """A real limit of the kernel on what one process may write, as a full disk is one."""
+    ref = publish(storage)
+    script = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np, pandas as pd
+from tasks.storage import Storage, frame_writer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+frame = pd.DataFrame({{"x": np.random.default_rng(7).random(100_000)}})
+store = Storage(Path({str(storage.root)!r}))
+store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert storage.current("shop", "raw", WINDOW) == ref
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+def test_publishers_at_once_lose_no_reign(storage: Storage) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+import pandas as pd
+from tasks.storage import Storage, frame_writer
+for place in range(5):
+    frame = pd.DataFrame({{"x": [float(sys.argv[1]) * 100 + place]}})
+    store = Storage(Path({str(storage.root)!r}))
+    store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [subprocess.Popen([sys.executable, "-c", script, str(place)], cwd=ROOT, env=env) for place in range(3)]
+    assert [one.wait() for one in running] == [0, 0, 0]
+    assert len(storage.reigns("shop", "raw", WINDOW)) == len(storage.versions("shop", "raw", WINDOW)) == 15
 
 
 def test_write_atomically_replaces_as_a_whole(tmp_path: Path) -> None:

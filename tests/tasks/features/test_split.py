@@ -102,7 +102,7 @@ def tumours(storage: Storage, file: str, window: str, rows: int = 80) -> Dataset
     frame = pd.DataFrame(
         {
             c.ROW_ID: [f"{file}:{i}" for i in range(rows)], c.SOURCE_FILE: file, c.EVENT_AT: at, c.INGESTED_AT: at,
-            c.AS_IT_CAME: "{}", "mean radius": [float(i) for i in range(rows)],
+            c.AS_IT_CAME: "{}", "mean radius": [i + len(file) * ord(file[0]) / 7 for i in range(rows)],
             c.TARGET: [int(i % 4 == 0) for i in range(rows)],
         }
     )  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from tasks.contracts import Window
+from tasks.contracts import Prediction, Window
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LINE = "536365,85123a ,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
@@ -39,8 +39,30 @@ def breast_cancer_folder(_folder: Path) -> tuple[None, Window]:
     return None, Window(start=date(2026, 1, 1), end=date(2026, 1, 2))
 
 
+def daily_folder(folder: Path) -> tuple[Path, Window]:
+    folder.mkdir(parents=True)
+    (folder / "2026-01-05.csv").write_text("event_at,item_id\n2026-01-05 10:00:00,mug\n2026-01-04 10:00:00,pen\n")
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+
+
+def answers_folder(folder: Path) -> tuple[Path, Window]:
+    made = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    answer = Prediction(
+        prediction_id="p1", made_at=made, use_case="shop", channel="online", subject="ann", model_version=1, path="model",
+        manifest_digest="a" * 64, features_version="f" * 16, items=("mug", "pen"), scores=(0.5, 0.25), latency_ms=1.0,
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "2026-01-05.17.jsonl").write_text(answer.model_dump_json() + "\n")
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+
+
+# kinds that need more than their kind to be asked
+SETTINGS: dict[str, dict[str, object]] = {"daily_files": {"cells": {"event_at": "string", "item_id": "string"}}}
+NEEDS_A_SERVER = {"table"}  # its contract is kept in test_table.py
 SAMPLES: dict[str, Callable[[Path], tuple[Path | None, Window]]] = {
     "invoice_files": invoice_folder,
+    "daily_files": daily_folder,
+    "answer_log": answers_folder,
     "movielens": movielens_folder,
     "breast_cancer": breast_cancer_folder,
 }

@@ -37,6 +37,12 @@ WRONG = {
     "missing parameter": ("    with: {column: item_id}\n", "", "item_known: with: .*column"),
     "mostly on rows": ("{column: item_id}", "{column: item_id, mostly: 0.9}", r"with\.mostly: .*validation\.tolerance"),
     "a row rule about a table": (RULE, TABLE_RULE, "judges no single rows; allowed: batch, warn; got row"),
+    "an unknown past": ("{column: item_id}", "{column: {$PARAMETER: rows}}", "past_rows and past_shares_of_<column>; got rows"),
+    "a past for rows": (
+        "{column: item_id}",
+        "{column: item_id, mostly: {$PARAMETER: past_rows}}",
+        "the past judges windows, not rows",
+    ),
     "a rule twice": (RULE, RULE + RULE, "twice: item_known"),
     "another name": ("dataset: lines", "dataset: rows", "must be the file's own name 'lines'; got 'rows'"),
 }
@@ -62,7 +68,7 @@ def test_a_rule_on_an_unknown_column_is_refused(tmp_path: Path, spark: SparkSess
     (tmp_path / "lines.yaml").write_text(SUITE)
     frame = spark.createDataFrame([("f:1", "85123A")], "row_id string, item string")
     with pytest.raises(ConfigurationError, match="rules: item_known: no column 'item_id'; there are: item"):
-        check_rules(frame, load_suite("lines", tmp_path), 1)
+        check_rules(frame, load_suite("lines", tmp_path), 1, {})
 
 
 def test_an_expectation_that_cannot_be_computed_is_no_answer(tmp_path: Path, spark: SparkSession) -> None:
@@ -71,4 +77,4 @@ def test_an_expectation_that_cannot_be_computed_is_no_answer(tmp_path: Path, spa
     )
     frame = spark.createDataFrame([("f:1", "85123A")], "row_id string, item_id string")
     with pytest.raises(ConfigurationError, match="rules: item_known: could not be computed"):
-        check_rules(frame, load_suite("lines", tmp_path), 1)
+        check_rules(frame, load_suite("lines", tmp_path), 1, {})

@@ -13,12 +13,13 @@ from pyspark.sql import SparkSession
 
 from tasks import columns as c
 from tasks.contracts import DatasetRef, Validated, Window
-from tasks.errors import ValidationFailed
+from tasks.errors import SnapshotError, ValidationFailed
 from tasks.ingestion import ingest
 from tasks.ingestion.sources import InvoiceFiles
 from tasks.settings import ROOT
 from tasks.storage import Storage
-from tasks.validation import validate
+from tasks.validation import docs_page, find_refused, validate
+from tasks.validation.quarantine import explain_row, read_quarantine
 from tests.tasks.ingestion.conftest import LINE, write_day
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -147,3 +148,67 @@ def test_real_days_stay_below_the_tolerance(online_retail: Path, storage: Storag
     report = validate(raw, "invoice_lines", 0.1, storage, ROOT / "expectations").report
     assert 0.05 < report.rows_quarantined / report.rows_in < 0.06
     assert report.rows_in == report.rows_validated + report.rows_quarantined == sum(raw.rows.values())
+
+
+def test_a_refused_correction_leaves_the_old_rows_in_use_and_says_so(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    good = run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites).validated
+    assert find_refused("test", storage) == []
+    corrected = raw_of(tmp_path / "in", storage, *BAD)
+    (waiting,) = find_refused("test", storage)
+    assert waiting.reasons == ("it has not been judged yet",)
+    with pytest.raises(ValidationFailed, match=f"features are still made from {good.key}, which was validated before"):
+        run(corrected, storage, suites)
+    assert storage.current("test", c.VALIDATED, DAY.label) == good
+    (refused,) = find_refused("test", storage)
+    assert (refused.raw, refused.validated) == (corrected, good)
+    assert "2 of 2 rows broke" in refused.told and good.key in refused.told
+    run(raw_of(tmp_path / "in", storage, *GOOD[:-1]), storage, suites)
+    assert find_refused("test", storage) == []
+
+
+def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    named = Storage(storage.root, run="purchase.features/scheduled")
+    page = tmp_path / "docs"
+    raw = raw_of(tmp_path / "in", named, *GOOD, *BAD)
+    outcome = validate(raw, "invoice_lines", 0.1, named, suites, page)
+    rows = read_quarantine("test", storage)
+    assert rows[[c.ROW_ID, c.SOURCE_FILE, "run"]].values.tolist() == [
+        ["2010-12-01.csv:19", "2010-12-01.csv", "purchase.features/scheduled"],
+        ["2010-12-01.csv:20", "2010-12-01.csv", "purchase.features/scheduled"],
+    ]
+    assert read_quarantine("test", storage, rule="quantity_not_zero")[c.ROW_ID].tolist() == ["2010-12-01.csv:20"]
+    row, rules, cells = explain_row("test", "2010-12-01.csv:19", storage)
+    assert [rule.rule for rule in rules] == [
+        r for r in [x.rule for x in outcome.report.rules] if r in RULES_OF_BAD[0].split(", ")
+    ]
+    assert all(len(rule.reason) > 10 for rule in rules) and cells["InvoiceDate"] == "soon" and row["window"] == DAY.label
+    with pytest.raises(SnapshotError, match="no row 'nobody:1' in quarantine"):
+        explain_row("test", "nobody:1", storage)
+
+    assert outcome.quarantine is not None
+    html = docs_page(page, outcome.quarantine).read_text()
+    assert "20 rows in, 18 validated, 2 to quarantine; passed" in html
+    assert "quantity_not_zero (row, growth): Nothing was sold and nothing came back." in html
+    assert "great-expectations-web-assets" not in html
+
+
+def test_the_past_judges_volume_distribution_and_references(tmp_path: Path, storage: Storage, suites: Path) -> None:
+    run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites)
+    next_day = Window(start=date(2010, 12, 2), end=date(2010, 12, 3))
+    dear = LINE.replace("12-01", "12-02").replace("2.55", "255.0")
+    back = "C9,999,x,-1,2010-12-02 09:00:00,255.0,17850,EIRE"
+    seen_again = GOOD[3]
+    write_day(
+        tmp_path / "in", "2010-12-02", *[dear.replace("536365", str(700 + place)) for place in range(18)], back, seen_again
+    )
+    raw = ingest("test", InvoiceFiles(), tmp_path / "in", next_day, storage)
+    assert raw is not None
+    outcome = run(raw, storage, suites)
+    told = {result.rule: result for result in outcome.report.rules}
+    assert told["volume_like_the_past"].passed and told["volume_like_the_past"].observed == "20"
+    assert not told["prices_like_the_past"].passed
+    assert (told["returned_item_was_sold"].passed, told["returned_item_was_sold"].broken_rows) == (False, 1)
+    assert outcome.quarantine is not None
+    assert storage.read(outcome.quarantine)[c.BROKEN_RULES].tolist() == ["delivered_once"]
+    assert storage.manifest(outcome.quarantine)["facts"]["past"].keys() == {DAY.label}
+    assert run(raw, storage, suites) == outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sklearn.datasets import load_breast_cancer
@@ -11,6 +11,7 @@ from tasks import columns as c
 
 NOON = datetime(2011, 3, 7, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2011, 3, 8, tzinfo=UTC)
+DELIVERED = '{"row":"of an earlier file"}'
 Row = dict[str, Any]
 
 
@@ -64,7 +65,9 @@ BROKEN_ROWS: dict[str, dict[str, Row]] = {
         "unit_price_plausible": {c.UNIT_PRICE: 50_000.01},
         "country_known": {c.SEGMENT: None},
         "exact_duplicates": {c.AS_IT_CAME: '{"row":"1"}'},
+        "delivered_once": {c.AS_IT_CAME: DELIVERED},
         "customer_known": {c.USER_ID: None},
+        "returned_item_was_sold": {c.ITEM_ID: "9", c.EVENT_TYPE: c.RETURN, c.QUANTITY: -1.0, c.VALUE: -2.5},
     },
     "ratings": {
         "event_at_parses": {c.EVENT_AT: None},
@@ -87,12 +90,36 @@ BROKEN_ROWS: dict[str, dict[str, Row]] = {
     },
 }
 
-# suite -> batch rule -> which of the good rows are left
+# suite -> rule about the whole -> what becomes of the good rows
 BROKEN_BATCHES: dict[str, dict[str, Any]] = {
-    "invoice_lines": {"some_lines_came": lambda rows: []},
-    "ratings": {"some_ratings_came": lambda rows: []},
+    "invoice_lines": {
+        "some_lines_came": lambda rows: [],
+        "event_at_is_a_time": lambda rows: [row | {c.EVENT_AT: str(row[c.EVENT_AT])} for row in rows],
+        "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: rows[0][c.ROW_ID]} for row in rows],
+        "lines_are_fresh": lambda rows: [row | {c.EVENT_AT: NOON - timedelta(days=15)} for row in rows],
+        "volume_like_the_past": lambda rows: rows,
+        "prices_like_the_past": lambda rows: rows,
+    },
+    "ratings": {
+        "some_ratings_came": lambda rows: [],
+        "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: rows[0][c.ROW_ID]} for row in rows],
+        "ratings_like_the_past": lambda rows: rows,
+    },
     "tumours": {
         "enough_rows": lambda rows: rows[:99],
         "both_classes_present": lambda rows: [row | {c.TARGET: 1} for row in rows],
+        "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: "breast_cancer:1"} for row in rows],
     },
+}
+
+# what the past gives: such that the good rows are as usual, and for one rule such that they are not
+USUAL: dict[str, dict[str, Any]] = {
+    "invoice_lines": {"past_rows": 4, "past_shares_of_price_band": {"values": ["2.0", "0 or less"], "weights": [0.6, 0.4]}},
+    "ratings": {"past_shares_of_value": {"values": [0.5, 3.0, 5.0], "weights": [0.3, 0.3, 0.4]}},
+    "tumours": {},
+}
+UNUSUAL: dict[str, dict[str, Any]] = {
+    "volume_like_the_past": {"past_rows": 1000},
+    "prices_like_the_past": {"past_shares_of_price_band": {"values": ["2.0", "256.0"], "weights": [0.01, 0.99]}},
+    "ratings_like_the_past": {"past_shares_of_value": {"values": [0.5, 1.0], "weights": [0.01, 0.99]}},
 }

@@ -1,0 +1,105 @@
+"""What stops a split: anything in the features of a part that comes from after its cut, or that is the target itself.
+
+Guards look at the tables as they were written, before they are published, and know nothing of how they were made: a fault
+in the code that makes features is seen here, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.errors import LeakageFound
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+MOST_DUPLICATES = 0.05  # of a tabular holdout's rows, that training may know cell by cell; few columns make some by chance
+_AGES = {c.USERS: "user_recency_days", c.ITEMS: "item_recency_days", c.PAIRS: "pair_recency_days"}
+
+
+def inspect_interactions(folder: Path, part: str) -> dict[str, float]:
+    """Refuse features from after the cut, labels among the features, and doubled labels; tell how much of the part is cold.
+
+    Returns
+    -------
+    labels, label_users, label_items; cold_users and cold_items: the shares of those that have no features.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    tables = {name: ds.dataset(folder / name, format="parquet") for name in (*_AGES, c.LABELS)}
+    for name, column in _AGES.items():
+        if c.LABEL in tables[name].schema.names:
+            raise LeakageFound(f"{part}: {name} has a column '{c.LABEL}': the target is among the features")
+        ages = tables[name].to_table(columns=[column])[column]
+        least = pc.min(ages).as_py()
+        if least is not None and least < 1:
+            raise LeakageFound(
+                f"{part}: {name}.{column} is {least:g}, and 1 is the day before the cut: features were computed after it"
+            )
+    labels = tables[c.LABELS].to_table(columns=[c.USER_ID, c.ITEM_ID])
+    distinct = labels.group_by([c.USER_ID, c.ITEM_ID]).aggregate([]).num_rows
+    if distinct < labels.num_rows:
+        raise LeakageFound(
+            f"{part}: {labels.num_rows - distinct} labels stand twice: one event would be learned and judged twice"
+        )
+    told = {"labels": float(labels.num_rows)}
+    for key, name in ((c.USER_ID, c.USERS), (c.ITEM_ID, c.ITEMS)):
+        wanted = pc.unique(labels[key])
+        known = tables[name].to_table(columns=[key])[key]
+        cold = len(wanted) - pc.sum(pc.is_in(wanted, value_set=known.combine_chunks())).as_py() if len(wanted) else 0
+        told |= {f"label_{name}": float(len(wanted)), f"cold_{name}": cold / max(len(wanted), 1)}
+    return told
+
+
+def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
+    """Refuse a cut that goes through an event: one basket would be in the features and among the labels at once."""
+    from pyspark.sql import functions as F
+
+    wishes = known.where((F.col(c.EVENT_TYPE) != c.RETURN) & F.col(c.EVENT_ID).isNotNull() & F.col(c.USER_ID).isNotNull())
+    events = wishes.groupBy(c.USER_ID, c.EVENT_ID).agg(F.min(c.EVENT_AT).alias("first"), F.max(c.EVENT_AT).alias("last"))
+    for part, cut in cuts.items():
+        row = events.where((F.col("first") < cut) & (F.col("last") >= cut)).orderBy(c.EVENT_ID).first()
+        if row is not None:
+            raise LeakageFound(
+                f"{part}: event {row[c.EVENT_ID]} of user {row[c.USER_ID]} lies on both sides of the cut ({row['first']} to "
+                f"{row['last']}): its first lines would foretell its last; is {c.EVENT_ID} used again for another event?"
+            )
+
+
+def check_rows(parted: DataFrame, features: list[str]) -> dict[str, float]:
+    """Refuse tabular parts that share rows, and a feature that is the target; tell how many rows training knows already.
+
+    Parameters
+    ----------
+    parted : `row_id`, `target`, `part` and the features.
+    """
+    from pyspark.sql import functions as F
+
+    shared = parted.groupBy(c.ROW_ID).agg(F.count_distinct("part").alias("parts")).where("parts > 1").limit(3).collect()
+    if shared:
+        raise LeakageFound(f"rows {', '.join(row[c.ROW_ID] for row in shared)} are in more than one part of the split")
+    bounds = parted.groupBy(c.TARGET).agg(
+        *(F.min(f"`{name}`").alias(f"{place}_low") for place, name in enumerate(features)),
+        *(F.max(f"`{name}`").alias(f"{place}_high") for place, name in enumerate(features)),
+    )
+    by_class = bounds.collect()
+    for place, name in enumerate(features):
+        lows, highs = [row[f"{place}_low"] for row in by_class], [row[f"{place}_high"] for row in by_class]
+        if len(by_class) > 1 and lows == highs and len(set(lows)) == len(lows):
+            raise LeakageFound(f"feature '{name}' has one value for each class, and no other: it is the target; leave it out")
+    cells = F.xxhash64(c.TARGET, *(f"`{name}`" for name in features)).alias("cells")
+    seen = parted.where("part = 'train'").select(cells).distinct()
+    holdout = parted.where("part = 'holdout'").select(cells)
+    rows, known = holdout.count(), holdout.join(seen, "cells").count()
+    share = known / max(rows, 1)
+    if share > MOST_DUPLICATES:
+        raise LeakageFound(
+            f"{known} of {rows} rows of the holdout stand cell by cell in the training part ({share:.1%}; "
+            f"{MOST_DUPLICATES:.0%} are allowed): a model that remembers would win. "
+            "Take the copies out, or say in a rule which row counts"
+        )
+    return {"rows_known_from_training": share}

@@ -1,0 +1,148 @@
+"""What is looked at before a file is read: is it whole, has it the stated columns, how many rows has it?
+
+Each check reads the file with a parser that is not Spark's, so that a file on which two parsers disagree is refused.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import SourceError
+from tasks.ingestion.base import decode
+
+COMPRESSIONS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
+
+
+def decompress(content: bytes, path: Path) -> bytes:
+    """The content of a file whose name ends in .gz or .bz2; others as they are."""
+    unpack = COMPRESSIONS.get(path.suffix)
+    if unpack is None:
+        return content
+    try:
+        return unpack(content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise SourceError(
+            f"{path}: not a whole {path.suffix} file: {error}; it is cut off or damaged; deliver it again"
+        ) from error
+
+
+def count_csv(content: bytes, path: Path, names: Sequence[str], encoding: str, delimiter: str) -> int:
+    """Data rows of a CSV file with a header, each with all fields."""
+    rows, places = 0, content.count(b"\n")
+    lines = csv.reader(io.StringIO(decode(content, path, encoding), newline=""), delimiter=delimiter, strict=True)
+    try:
+        check_names(next(lines, []), names, path, delimiter)
+        for fields in lines:
+            if fields and len(fields) != len(names):
+                cut = "; the file is cut off at its end" if lines.line_num > places else ""
+                raise SourceError(
+                    f"{path}: line {lines.line_num}: {len(names)} fields are allowed; got {len(fields)}: "
+                    f"{delimiter.join(fields)[:120]!r}{cut}; deliver it again"
+                )
+            rows += bool(fields)
+    except csv.Error as error:
+        raise SourceError(
+            f"{path}: line {lines.line_num}: not CSV: {error}; the file is cut off, or a quote is open"
+        ) from error
+    return rows
+
+
+def check_names(came: Sequence[str], names: Sequence[str], path: Path, delimiter: str | None = None) -> None:
+    """Refuse a header that is not the stated one. Files whose columns have names need not keep their order."""
+    if list(came) == list(names) or (delimiter is None and sorted(came) == sorted(names)):
+        return
+    allowed = f"the header is {','.join(names)}"
+    if delimiter is not None:
+        others = [other for other in (",", ";", "\t", "|", ":") if other != delimiter and other in "".join(came)]
+        if len(came) <= 1 and others:
+            raise SourceError(f"{path}: line 1: fields are split by {delimiter!r}; got {others[0]!r}; {allowed}")
+    faults = []
+    if missing := [name for name in names if name not in came]:
+        faults.append(f"missing: {', '.join(missing)}")
+    if extra := [name for name in came if name not in names]:
+        faults.append(f"not known: {', '.join(map(repr, extra[:5]))}{f' and {len(extra) - 5} more' if len(extra) > 5 else ''}")
+    if repeated := sorted({name for name in came if list(came).count(name) > 1} if len(came) < 200 else ()):
+        faults.append(f"twice: {', '.join(repeated)}")
+    raise SourceError(
+        f"{path}: line 1: {'; '.join(faults) or 'the columns stand in another order'}; {allowed}; got {','.join(came)[:500]}"
+    )
+
+
+def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
+    """Lines of a JSON lines file, each an object with known keys; a key that is not there is an empty cell."""
+    rows, allowed = 0, set(names)
+    for place, line in enumerate(decode(content, path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            keys: list[str] = []
+            found = json.loads(line, object_pairs_hook=lambda pairs: keys.extend(key for key, _ in pairs) or dict(pairs))  # noqa: B023
+        except ValueError as error:
+            raise SourceError(
+                f"{path}: line {place}: not JSON: {error}; the file is cut off or damaged: {line[:120]!r}"
+            ) from error
+        if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
+            raise SourceError(f"{path}: line {place}: a flat JSON object is wanted; got {line[:120]!r}")
+        if unknown := [key for key in keys if key not in allowed]:
+            raise SourceError(
+                f"{path}: line {place}: not known: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(names)}"
+            )
+        if len(set(keys)) < len(keys):
+            raise SourceError(f"{path}: line {place}: a key stands twice: {line[:120]!r}")
+        rows += 1
+    return rows
+
+
+def count_parquet(path: Path, names: Sequence[str]) -> int:
+    """Rows by the footer, after every page was read once: a footer can stand over damaged pages."""
+    import pyarrow.parquet as pq
+
+    return _count_arrow(path, names, lambda: pq.ParquetFile(path), lambda file: file.iter_batches())
+
+
+def count_orc(path: Path, names: Sequence[str]) -> int:
+    """Rows of an ORC file, read once."""
+    from pyarrow import orc
+
+    return _count_arrow(
+        path, names, lambda: orc.ORCFile(path), lambda file: (file.read_stripe(n) for n in range(file.nstripes))
+    )
+
+
+def _count_arrow(path: Path, names: Sequence[str], open_file: Any, batches: Any) -> int:
+    import pyarrow as pa
+
+    try:
+        file = open_file()
+        schema = file.schema_arrow if hasattr(file, "schema_arrow") else file.schema
+        check_names(schema.names, names, path)
+        return sum(batch.num_rows for batch in batches(file))
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: cannot be read: {str(error)[:200]}; it is cut off or damaged; deliver it again") from error
+
+
+def count_avro(path: Path, names: Sequence[str]) -> int:
+    """Records of an Avro container, block by block, each up to its sync marker."""
+    import fastavro
+
+    try:
+        with path.open("rb") as stream:
+            blocks = fastavro.block_reader(stream)
+            schema = blocks.writer_schema
+            fields = [field["name"] for field in schema["fields"]] if isinstance(schema, dict) else []
+            check_names(fields, names, path)
+            return sum(block.num_records for block in blocks)
+    except SourceError:
+        raise
+    except Exception as error:  # fastavro raises what its decoder met: EOFError, ValueError, IndexError, struct.error
+        raise SourceError(
+            f"{path}: not a whole Avro file: {str(error)[:200]}; it is cut off or damaged; deliver it again"
+        ) from error

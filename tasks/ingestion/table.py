@@ -1,0 +1,152 @@
+"""A table of a PostgreSQL database, read over Arrow: each window is extracted once into a file, which is then the delivery."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from tasks import columns as c
+from tasks.contracts import Window
+from tasks.errors import SourceError
+from tasks.ingestion.base import SourceFile, number_rows, plain_paths
+from tasks.ingestion.mapped import Mapped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+ROWS_OF_A_GROUP = 65_536
+NAME_OF_TABLE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
+
+
+class Table(Mapped):
+    """Rows whose time of arrival (`ingested_at`, else `event_at`) lies in the window.
+
+    An extract is a Parquet file in the source's folder, named by window and content: rows that are corrected in the
+    database give a second file beside the first, and a new raw snapshot that names both. The password is never in the
+    YAML: libpq takes it from PGPASSWORD, PGPASSFILE or a service.
+
+    Attributes
+    ----------
+    url : postgresql://user@host:port/database
+    table : with its schema, where it is not the first of the search path.
+    order_by : columns that tell rows apart, by which an extract is ordered, so that the same rows give the same file.
+    """
+
+    kind: Literal["table"] = "table"
+    url: str
+    table: str = Field(pattern=NAME_OF_TABLE)
+    order_by: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+            raise ValueError(f"url: postgresql://user@host:port/database is wanted; the scheme is {parts.scheme or 'missing'}")
+        if parts.password or "password" in parts.query:
+            raise ValueError("url: without the password, which libpq takes from PGPASSWORD or PGPASSFILE")
+        if missing := [name for name in self.order_by if name not in self.cells]:
+            raise ValueError(f"order_by: no column {', '.join(missing)} in cells; there are: {', '.join(self.cells)}")
+        if self.cells[self._arrival] not in {"timestamp", "date"}:
+            raise ValueError(f"cells: {self._arrival} decides which window a row is of, and must be a timestamp")
+        return self
+
+    @property
+    def _arrival(self) -> str:
+        return self.cell_of(c.INGESTED_AT) or self.cell_of(c.EVENT_AT) or ""
+
+    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
+        if folder is None:
+            raise SourceError("source table: extracts need a folder; set source.path in the use case's YAML")
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = folder / f".{window.label}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            rows = self._extract(window, staged)
+            if not rows:
+                return []
+            sha256 = hashlib.sha256(staged.read_bytes()).hexdigest()
+            path = folder / f"{window.label}.{sha256[:12]}.parquet"
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
+        older = {
+            old.name: hashlib.sha256(old.read_bytes()).hexdigest()
+            for old in sorted(folder.glob(f"{window.label}.*"))
+            if old != path
+        }
+        return [SourceFile(path.name, path, sha256, window.start, rows, older)]
+
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        frame = number_rows(spark.read.schema(self.schema_of_cells).parquet(*plain_paths(files)))
+        arrived = F.to_date(F.col(f"`{self._arrival}`"))
+        # A day of the table is what a longer window reads again, as a file is elsewhere.
+        day = F.concat(F.lit(f"{self.table}@"), arrived.cast("string"))
+        return self.to_canonical(frame.withColumn(c.SOURCE_FILE, day), F.date_add(arrived, 1).cast("timestamp"))
+
+    def _query(self) -> str:
+        names = ", ".join(f'"{name}"' for name in self.cells)
+        order = ", ".join(f'"{name}"' for name in self.order_by)
+        table = ".".join(f'"{part}"' for part in self.table.split("."))
+        # Names are those of the YAML, checked or quoted; the days are parameters.
+        return f'SELECT {names} FROM {table} WHERE "{self._arrival}" >= $1 AND "{self._arrival}" < $2 ORDER BY {order}'  # noqa: S608
+
+    def _extract(self, window: Window, path: Path) -> int:
+        import pyarrow.parquet as pq
+        from adbc_driver_manager import Error
+        from adbc_driver_postgresql import dbapi
+
+        start, end = (datetime.combine(day, time(), UTC) for day in (window.start, window.end))
+        try:
+            with dbapi.connect(self.url) as connection, connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE 'UTC'")
+                cursor.execute(self._query(), parameters=(start, end))
+                reader = cursor.fetch_record_batch()
+                rows = 0
+                with pq.ParquetWriter(path, self._types(reader.schema)) as writer:
+                    for table in _regroup(reader):
+                        writer.write_table(table.cast(self._types(reader.schema)))
+                        rows += table.num_rows
+                return rows
+        except Error as error:
+            raise SourceError(
+                f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; is the server up, is the "
+                "password in PGPASSWORD or PGPASSFILE, and has the table the columns of source.cells?"
+            ) from error
+
+    def _types(self, came: pa.Schema) -> pa.Schema:
+        """The stated types, as Arrow has them; times in UTC."""
+        import pyarrow as pa
+
+        kinds = {
+            "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(),
+            "timestamp": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
+        }  # fmt: skip
+        return pa.schema([(name, kinds[self.cells[name]]) for name in came.names])
+
+
+def _regroup(reader: Any) -> Iterator[Any]:
+    """The same rows in tables of one size, so that the file does not depend on how the server cut its answer."""
+    import pyarrow as pa
+
+    kept: list[Any] = []
+    waiting = 0
+    for batch in reader:
+        kept.append(batch)
+        waiting += batch.num_rows
+        while waiting >= ROWS_OF_A_GROUP:
+            whole = pa.Table.from_batches(kept, reader.schema)
+            yield whole.slice(0, ROWS_OF_A_GROUP).combine_chunks()
+            kept = whole.slice(ROWS_OF_A_GROUP).to_batches()
+            waiting -= ROWS_OF_A_GROUP
+    if waiting:
+        yield pa.Table.from_batches(kept, reader.schema).combine_chunks()

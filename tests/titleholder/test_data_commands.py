@@ -1,0 +1,122 @@
+"""`titleholder data` and `titleholder quarantine`, as a user types them, on real snapshots."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from typer.testing import CliRunner
+
+from tasks import columns as c
+from tasks.contracts import Window
+from tasks.errors import ConfigurationError, SnapshotError
+from tasks.features import build_features
+from tasks.ingestion import ingest
+from tasks.settings import ROOT, get_settings
+from tasks.storage import Storage
+from tasks.use_case import load_use_case
+from tasks.validation import find_refused, validate
+from tests.tasks.ingestion.conftest import LINE, write_day
+from titleholder.cli import app
+
+CASE = "purchase_propensity"
+DAYS = ("2010-12-01", "2010-12-02", "2010-12-03")
+ZERO = "700,85123A,x,0,{day} 08:26:00,2.55,17850.0,EIRE"
+
+
+def ask(*words: str, code: int = 0) -> dict[str, object]:
+    """The JSON answer of a command."""
+    done = CliRunner().invoke(app, [*words, "--json"])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    answer: dict[str, object] = json.loads(done.output)
+    return answer
+
+
+@pytest.fixture
+def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Storage]:
+    """Three days, each with a bad row on the second; features as of every evening. Files, suites and home of its own."""
+    suites = Path(shutil.copytree(ROOT / "expectations", tmp_path / "expectations"))
+    monkeypatch.setenv("TITLEHOLDER_EXPECTATIONS", str(suites))
+    get_settings.cache_clear()
+    case, storage = load_use_case(CASE), Storage(get_settings().data_root, run="test")
+    folder = case.source_path
+    assert folder is not None
+    for day in DAYS:
+        lines = [LINE.replace("2010-12-01", day).replace("536365", str(600 + place)) for place in range(12)]
+        write_day(folder, day, *lines, *([ZERO.format(day=day)] if day == DAYS[1] else []))
+        first = date.fromisoformat(day)
+        window = Window(start=first, end=date(2010, 12, first.day + 1))
+        raw = ingest(CASE, case.source, folder, window, storage)
+        assert raw is not None
+        validate(raw, "invoice_lines", 0.1, storage, suites)
+        build_features(CASE, case.task, case.features, storage.history(CASE, c.VALIDATED, window.end), window.end, storage)
+    return suites, storage
+
+
+def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_made_anew(shop: tuple[Path, Storage]) -> None:
+    suites, storage = shop
+    second = f"{DAYS[1]}..{DAYS[2]}"
+    shown = ask("quarantine", "show", CASE)
+    assert shown["by_rule"] == {"quantity_not_zero": 1} and shown["refused"] == []
+    (row,) = shown["shown"]  # type: ignore[misc]
+    assert (row["window"], row["source_file"], row["run"]) == (second, f"{DAYS[1]}.csv", "test")  # type: ignore[index]
+    explained = ask("quarantine", "explain", CASE, row["row_id"])  # type: ignore[index]
+    assert explained["cells"]["Quantity"] == "0" and "Nothing was sold" in explained["rules"][0]["reason"]  # type: ignore[index]
+
+    validated = {label: storage.current(CASE, c.VALIDATED, label) for label in storage.partitions(CASE, c.VALIDATED)}
+    features = {label: storage.current(CASE, c.FEATURES, label) for label in storage.partitions(CASE, c.FEATURES)}
+    path = suites / "invoice_lines.yaml"
+    path.write_text(path.read_text().replace("value_set: [0.0]", "value_set: [-0.5]"))
+    replayed = ask("quarantine", "replay", CASE)
+    (window,) = replayed["windows"]  # type: ignore[misc]
+    assert (window["window"], window["in_quarantine_before"], window["now"], window["changed"]) == (second, 1, 0, "yes")  # type: ignore[index]
+    rebuilt = [ref["partition"] for ref in replayed["features"]]  # type: ignore[attr-defined]
+    assert rebuilt == [DAYS[2], "2010-12-04"], "the first day's features know nothing of the second"
+    for label, ref in validated.items():
+        assert (storage.current(CASE, c.VALIDATED, label) == ref) is (label != second)
+    assert storage.current(CASE, c.FEATURES, DAYS[1]) == features[DAYS[1]]
+    assert ask("quarantine", "show", CASE)["rows"] == 0
+    with pytest.raises(ConfigurationError, match="no rows in quarantine in"):
+        ask("quarantine", "replay", CASE, "--window", second)
+
+    listed = ask("data", "list", CASE, "--layer", "validated", "--all")
+    assert sorted((one["partition"], one["current"]) for one in listed) == sorted(  # type: ignore[index,call-overload]
+        [(f"{DAYS[0]}..{DAYS[1]}", "yes"), (second, "no"), (second, "yes"), (f"{DAYS[2]}..2010-12-04", "yes")]
+    )
+    told = {one["what"]: one for one in ask("data", "diff", CASE, "validated", second)}  # type: ignore[index,call-overload]
+    assert (told["rows: rows"]["before"], told["rows: rows"]["after"]) == (12, 13)
+    assert told["rows: came"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
+
+
+def test_a_corrected_file_that_is_worse_is_told_everywhere_until_one_passes(shop: tuple[Path, Storage]) -> None:
+    _, storage = shop
+    folder = load_use_case(CASE).source_path
+    assert folder is not None
+    first = f"{DAYS[0]}..{DAYS[1]}"
+    good = storage.current(CASE, c.VALIDATED, first)
+    write_day(folder, DAYS[0], *[ZERO.format(day=DAYS[0]) for _ in range(12)])
+    replayed = ask("quarantine", "replay", CASE, code=0)  # nothing knows of the new file yet
+    assert first not in [one["window"] for one in replayed["windows"]]  # type: ignore[attr-defined,index]
+    case = load_use_case(CASE)
+    raw = ingest(CASE, case.source, folder, Window.from_label(first), storage)
+    assert raw is not None
+    replayed = ask("quarantine", "replay", CASE, "--window", first, code=1)
+    assert replayed["windows"][0]["validated"] == "refused"  # type: ignore[index]
+    assert storage.current(CASE, c.VALIDATED, first) == good
+    assert [one.raw for one in find_refused(CASE, storage)] == [raw]
+    done = CliRunner().invoke(app, ["data", "list", CASE, "--layer", "validated"])
+    assert "behind" in done.output and "features still use what was validated before" in done.output.replace("\n", " ")
+    both = storage.versions(CASE, c.RAW, first)
+    assert len(both) == 2, "the old file and the new one are both traceable"
+
+
+def test_pruning_shows_first_and_keeps_what_is_needed(shop: tuple[Path, Storage]) -> None:
+    assert ask("data", "prune", "--keep-days", "0") == []
+    with pytest.raises(SnapshotError, match="two are compared"):
+        ask("data", "diff", CASE, "validated", f"{DAYS[0]}..{DAYS[1]}")

@@ -1,0 +1,251 @@
+"""`titleholder data` and `titleholder quarantine`: what is kept, what was refused, and how it comes back."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tasks import columns as c
+from tasks.contracts import DatasetRef
+from tasks.errors import ConfigurationError, SnapshotError
+from tasks.settings import get_settings
+from tasks.storage import Storage
+from tasks.use_case import UseCase, load_use_case
+
+data = typer.Typer(no_args_is_help=True, help="Snapshots: list, compare, take away.")
+quarantine = typer.Typer(no_args_is_help=True, help="Refused rows: show, explain, replay.")
+console = Console()
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+UseCaseName = Annotated[str, typer.Argument(help="Name of the use case.")]
+
+
+def _open(use_case: str) -> tuple[UseCase, Storage]:
+    return load_use_case(use_case), Storage(get_settings().data_root, run="titleholder")
+
+
+def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    from titleholder.cli import _show as show
+
+    show(title, rows, as_json)
+
+
+# data
+
+
+@data.command("list")
+def list_snapshots(
+    use_case: UseCaseName,
+    layer: Annotated[str | None, typer.Option(help="raw, validated, quarantine, features, examples, ...")] = None,
+    at: Annotated[str | None, typer.Option(help="A moment, ISO 8601: what was current then?")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Superseded versions too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The current snapshots, with what they were made from and by; a refused newest delivery is told."""
+    from tasks.validation import find_refused
+    from titleholder.cli import _moment
+
+    _, storage = _open(use_case)
+    moment = _moment(at) if at else None
+    rows = []
+    for name in [layer] if layer else [found for case, found in storage.layers() if case == use_case]:
+        for partition in storage.partitions(use_case, name):
+            current = storage.current(use_case, name, partition)
+            if moment is not None:
+                shown = [storage.at(use_case, name, partition, moment)]
+            elif every:
+                versions = storage.versions(use_case, name, partition)
+                shown = [storage.version(use_case, name, partition, version) for version in versions]
+            else:
+                shown = [current]
+            rows += [_line(ref, ref == current, storage) for ref in shown if ref is not None]
+    _show(f"Snapshots of {use_case}", rows, as_json)
+    if not as_json:
+        for refused in find_refused(use_case, storage):
+            console.print(f"[yellow]behind[/] {refused.told}", highlight=False, soft_wrap=True)
+
+
+@data.command()
+def diff(
+    use_case: UseCaseName,
+    layer: Annotated[str, typer.Argument(help="raw, validated, quarantine, features, ...")],
+    partition: Annotated[str, typer.Argument(help="A window such as 2011-01-04..2011-01-05, or an as_of day.")],
+    old: Annotated[str | None, typer.Option(help="A version; default: the one before the current one.")] = None,
+    new: Annotated[str | None, typer.Option(help="A version; default: the current one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What differs between two versions of a partition: inputs, settings, schema, and rows by their key."""
+    _, storage = _open(use_case)
+    reigns = [reign.version for reign in storage.reigns(use_case, layer, partition)]
+    if not reigns or (len(reigns) < 2 and old is None):
+        raise SnapshotError(
+            f"{use_case}/{layer}/{partition}: {len(reigns)} versions were current; two are compared (--old, --new)"
+        )
+    before = storage.version(use_case, layer, partition, old or reigns[-2])
+    after = storage.version(use_case, layer, partition, new or reigns[-1])
+    _show(f"{before.key} -> {after.key}", compare(before, after, storage), as_json)
+
+
+@data.command()
+def prune(
+    keep_days: Annotated[int, typer.Option(help="Superseded versions stay for so many days.", min=0)] = 90,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take away superseded versions that no current snapshot was made from. Current ones always stay."""
+    storage = Storage(get_settings().data_root)
+    old = storage.superseded(datetime.now(UTC) - timedelta(days=keep_days))
+    _show("Removed" if yes else "Would be removed (--yes does it)", [_line(ref, False, storage) for ref in old], as_json)
+    for ref in old if yes else ():
+        storage.remove(ref)
+
+
+def _line(ref: DatasetRef, is_current: bool, storage: Storage) -> dict[str, Any]:
+    manifest = storage.manifest(ref)
+    made = manifest.get("made", {})
+    return {
+        "layer": ref.layer, "partition": ref.partition, "version": ref.version, "current": "yes" if is_current else "no",
+        "rows": ", ".join(f"{table} {rows}" for table, rows in ref.rows.items()), "digest": ref.digest[:12],
+        "made_at": (made.get("at") or "")[:19] or None, "run": made.get("run"), "code": made.get("code"),
+        "made_from": ", ".join(f"{one['layer']}/{one['partition']}/{one['version'][:8]}" for one in manifest["inputs"][-3:])
+        or ", ".join(f"{name} {digest[:8]}" for name, digest in list(manifest["facts"].get("files", {}).items())[-3:]),
+    }  # fmt: skip
+
+
+def compare(before: DatasetRef, after: DatasetRef, storage: Storage) -> list[dict[str, Any]]:
+    """Rows `what`, `before`, `after`: only what differs."""
+    old, new = storage.manifest(before), storage.manifest(after)
+    found: list[dict[str, Any]] = []
+
+    def note(what: str, one: Any, other: Any) -> None:
+        if one != other:
+            found.append({"what": what, "before": one, "after": other})
+
+    note("digest", before.digest[:12], after.digest[:12])
+    for name in sorted({*old["facts"], *new["facts"]} - {"report"}):
+        note(name, _brief(old["facts"].get(name)), _brief(new["facts"].get(name)))
+    note("code", old.get("made", {}).get("code"), new.get("made", {}).get("code"))
+    note("inputs", _brief([one["version"] for one in old["inputs"]]), _brief([one["version"] for one in new["inputs"]]))
+    for table in sorted({*before.rows, *after.rows}):
+        note(f"{table}: rows", before.rows.get(table), after.rows.get(table))
+        note(f"{table}: columns", _brief(old["schema"].get(table)), _brief(new["schema"].get(table)))
+        if table in before.rows and table in after.rows:
+            found += [
+                {"what": f"{table}: {what}", **sides} for what, sides in _compare_rows(before, after, table, storage).items()
+            ]
+    return found
+
+
+def _compare_rows(before: DatasetRef, after: DatasetRef, table: str, storage: Storage) -> dict[str, dict[str, Any]]:
+    """Keys that came, went and changed: how many, and the first few."""
+    import pandas as pd
+
+    frames = [storage.read(ref, table) for ref in (before, after)]
+    keys = [name for name in (c.ROW_ID, c.USER_ID, c.ITEM_ID) if name in frames[0]]
+    keys = [c.ROW_ID] if c.ROW_ID in keys else keys
+    shared = [name for name in frames[0] if name in frames[1]]
+    digests = [
+        pd.Series(
+            pd.util.hash_pandas_object(frame[shared], index=False).to_numpy(), index=pd.MultiIndex.from_frame(frame[keys])
+        )
+        for frame in frames
+    ]
+    both = digests[0].index.intersection(digests[1].index)
+    gone, came = digests[0].index.difference(digests[1].index), digests[1].index.difference(digests[0].index)
+    changed = both[(digests[0].loc[both].to_numpy() != digests[1].loc[both].to_numpy())] if len(both) else both
+    told = {}
+    for what, index, side in (("gone", gone, "before"), ("came", came, "after"), ("changed", changed, "after")):
+        if len(index):
+            first = ", ".join("/".join(map(str, key)) for key in sorted(index)[:3])
+            told[what] = {"before": None, "after": None, side: f"{len(index)}: {first}{', ...' if len(index) > 3 else ''}"}
+    return told
+
+
+def _brief(value: Any) -> Any:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+# quarantine
+
+
+@quarantine.command()
+def show(
+    use_case: UseCaseName,
+    window: Annotated[str | None, typer.Option(help="One window, such as 2011-01-04..2011-01-05.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only rows that broke this rule.")] = None,
+    limit: Annotated[int, typer.Option(help="So many rows at most.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Rows in quarantine as they came, with every rule that they broke, their file and run; and counts by rule."""
+    from tasks.validation import find_refused
+    from tasks.validation.quarantine import read_quarantine
+
+    _, storage = _open(use_case)
+    rows = read_quarantine(use_case, storage, window, rule)
+    counts = Counter(name for rules in rows[c.BROKEN_RULES] for name in rules.split(", "))
+    refused = find_refused(use_case, storage)
+    shown = rows.head(limit).astype({c.INGESTED_AT: str}).to_dict("records")
+    if as_json:
+        document = {"rows": len(rows), "by_rule": dict(counts.most_common()), "refused": [one.to_json() for one in refused]}
+        typer.echo(json.dumps({**document, "shown": shown}, indent=2, default=str))
+        return
+    _show(f"Quarantine of {use_case}, by rule", [{"rule": k, "rows": n} for k, n in counts.most_common()], False)
+    _show(f"{min(limit, len(rows))} of {len(rows)} rows", [{str(k): v for k, v in row.items()} for row in shown], False)
+    for one in refused:
+        console.print(f"[yellow]behind[/] {one.told}", highlight=False, soft_wrap=True)
+
+
+@quarantine.command()
+def explain(
+    use_case: UseCaseName, row_id: Annotated[str, typer.Argument(help="As `show` prints it.")], as_json: AsJson = False
+) -> None:
+    """Why one row is in quarantine: each rule that it broke with its reason, and the cells as they came."""
+    from tasks.validation.quarantine import explain_row
+
+    _, storage = _open(use_case)
+    row, rules, cells = explain_row(use_case, row_id, storage)
+    if as_json:
+        document = {"row": row, "rules": [rule.to_json() for rule in rules], "cells": cells}
+        typer.echo(json.dumps(document, indent=2, default=str))
+        return
+    where = f"{row_id} of {row[c.SOURCE_FILE]}, window {row['window']}, run {row['run'] or 'unknown'}"
+    _show(where, [{"cell": name, "as it came": value} for name, value in cells.items()], False)
+    _show("Broken", [{"rule": r.rule, "expectation": r.expectation, "reason": r.reason} for r in rules], False)
+
+
+@quarantine.command()
+def replay(
+    use_case: UseCaseName,
+    window: Annotated[list[str] | None, typer.Option(help="Only these windows.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge again, after a fix of files, source or rules: only windows with refused rows, and features made from them."""
+    from titleholder.replay import affected_windows, rebuild_features, replay_window
+
+    case, storage = _open(use_case)
+    settings = get_settings()
+    asked = affected_windows(use_case, storage, window)
+    if missing := sorted(set(window or ()) - set(asked)):
+        raise ConfigurationError(
+            f"{use_case}: no rows in quarantine in {', '.join(missing)}; there are in: {', '.join(asked) or 'none'}"
+        )
+    done = [replay_window(case, one, storage, settings.expectations, settings.home / "data-docs") for one in asked]
+    changed = {one.window for one in done if one.changed}
+    built = rebuild_features(case, changed, storage)
+    rows = [
+        {"window": one.window, "in_quarantine_before": one.before, "now": one.after, "changed": "yes" if one.changed else "no",
+         "validated": one.validated.version if one.validated else "refused", "note": one.note}
+        for one in done
+    ]  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"windows": rows, "features": [ref.to_json() for ref in built]}, indent=2, default=str))
+    else:
+        _show(f"Replayed windows of {use_case}", rows, False)
+        console.print(f"features built anew: {', '.join(ref.partition for ref in built) or 'none'}", highlight=False)
+    if any(one.validated is None for one in done):
+        raise typer.Exit(1)
