@@ -31,7 +31,7 @@ the rules that they broke, and publishes features as of the window's end.
 """
 
 
-class DataDocs(BaseOperatorLink):
+class DataDocs(BaseOperatorLink):  # type: ignore[misc]  # airflow.sdk carries no types
     """The button on `validate`. The task notes the address, the worker stores it when the task ends, well or not."""
 
     name = "Data Docs"

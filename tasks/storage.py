@@ -259,7 +259,7 @@ class Storage:
 def _reign(line: str) -> Reign:
     """One line of CURRENT. The first installations wrote the version alone."""
     version, *told = line.split(maxsplit=2)
-    return Reign(version=version, since=told[0] if told else None, run=told[1] if len(told) > 1 else "")  # type: ignore[arg-type]
+    return Reign(version=version, since=told[0] if told else None, run=told[1] if len(told) > 1 else "")
 
 
 def _line(reign: Reign) -> str:

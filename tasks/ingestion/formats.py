@@ -76,6 +76,10 @@ def check_names(came: Sequence[str], names: Sequence[str], path: Path, delimiter
     )
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it stands, with keys that stand twice."""
+
+
 def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
     """Lines of a JSON lines file, each an object with known keys; a key that is not there is an empty cell."""
     rows, allowed = 0, set(names)
@@ -83,14 +87,14 @@ def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
         if not line.strip():
             continue
         try:
-            keys: list[str] = []
-            found = json.loads(line, object_pairs_hook=lambda pairs: keys.extend(key for key, _ in pairs) or dict(pairs))  # noqa: B023
+            pairs = json.loads(line, object_pairs_hook=_Pairs)
         except ValueError as error:
             raise SourceError(
                 f"{path}: line {place}: not JSON: {error}; the file is cut off or damaged: {line[:120]!r}"
             ) from error
-        if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
+        if not isinstance(pairs, _Pairs) or any(isinstance(value, list) for _, value in pairs):
             raise SourceError(f"{path}: line {place}: a flat JSON object is wanted; got {line[:120]!r}")
+        keys = [key for key, _ in pairs]
         if unknown := [key for key in keys if key not in allowed]:
             raise SourceError(
                 f"{path}: line {place}: not known: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(names)}"

@@ -54,7 +54,9 @@ def check_rules(frame: DataFrame, suite: Suite, rows: int, parameters: Mapping[s
     others = [rule for rule in judged if rule.severity is not Severity.ROW]
     found = {**holds, **asked.ask([*broken, *others], BRIEF)}
 
-    counts, examples, quarantined, broken_rows = {}, {}, 0, None
+    counts: dict[str, int] = {}
+    examples: dict[str, list[str]] = {}
+    quarantined, broken_rows = 0, None
     if broken:
         pairs = asked.broken_by_rule(broken).cache()
         try:
@@ -91,7 +93,8 @@ class _Asked:
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_spark("frame", persist=False).add_dataframe_asset("rows")
         self._batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-        self._where, self._parameters, self._told = where, dict(parameters), {}
+        self._where, self._parameters = where, dict(parameters)
+        self._told: dict[str, Any] = {}
 
     def ask(self, rules: Sequence[Rule], result_format: dict[str, Any]) -> dict[str, Any]:
         """Rule name -> Great Expectations' result."""

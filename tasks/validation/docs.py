@@ -29,7 +29,7 @@ def write_docs(document: Any, report: ValidationReport, page: Path) -> None:
 
     for result in document.results:  # its pages print Python's numbers only, not NumPy's
         value = result.result.get("observed_value") if result.result else None
-        if hasattr(value, "item"):
+        if value is not None and hasattr(value, "item"):
             result.result["observed_value"] = value.item()
     html: str = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(document))
     html = re.sub(r"https://great-expectations-web-assets[^\"')\s]*", "", html)  # pictures that count their readers

@@ -91,8 +91,9 @@ def explain_row(use_case: str, row_id: str, storage: Storage) -> tuple[dict[str,
         raise SnapshotError(
             f"{use_case}: no row {row_id!r} in quarantine; `titleholder quarantine show {use_case}` lists what is there"
         )
-    row = mine.iloc[-1].to_dict()
+    row = {str(name): value for name, value in mine.iloc[-1].items()}
     report = read_report(use_case, str(row["window"]), storage)
     names = str(row[c.BROKEN_RULES]).split(", ")
     rules = [result for result in report.rules if result.rule in names] if report else []
-    return row, rules, json.loads(str(row[c.AS_IT_CAME]))
+    cells: dict[str, str] = json.loads(str(row[c.AS_IT_CAME]))
+    return row, rules, cells
