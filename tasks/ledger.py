@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -27,10 +27,11 @@ from sqlalchemy import (
     event,
     insert,
     select,
+    update,
 )  # fmt: skip
 from sqlalchemy.exc import IntegrityError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust
+from tasks.contracts import Action, LedgerEntry, RetrainDecision, RetrainRequest, Trust
 from tasks.errors import PromotionRefused
 
 GENESIS = "0" * 64
@@ -68,6 +69,16 @@ _decisions = Table(
     Column("retrain", Integer, nullable=False),
     Column("decision", Text, nullable=False),
     UniqueConstraint("use_case", "idempotency_key"),
+)
+_requests = Table(
+    "retrain_requests",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("idempotency_key", String(200), primary_key=True),
+    Column("as_of", String(10), nullable=False),
+    Column("taken_by", String(250), nullable=False),
+    Column("version", Integer),
+    Column("passed", Boolean),
 )
 
 
@@ -215,6 +226,33 @@ class Ledger:
         )
         with self._db.connect() as connection:
             return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # what becomes of a yes
+
+    def take_request(self, use_case: str, key: str, as_of: date, run: str) -> bool:
+        """Whether `run` is the training that answers a request: the first that asks is, also when it asks again."""
+        values = {"use_case": use_case, "idempotency_key": key, "as_of": as_of.isoformat(), "taken_by": run}
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_requests).values(values))
+        except IntegrityError:
+            return any(one.taken_by == run for one in self.requests(use_case) if one.idempotency_key == key)
+        return True
+
+    def settle_requests(self, use_case: str, run: str, version: int | None, passed: bool) -> None:
+        """Note what came of the requests that a training took; no version and not passed where it failed."""
+        taken = (_requests.c.use_case == use_case) & (_requests.c.taken_by == run)
+        with self._db.begin() as connection:
+            connection.execute(update(_requests).where(taken).values(version=version, passed=passed))
+
+    def requests(self, use_case: str) -> list[RetrainRequest]:
+        """Every request that a training took, oldest first."""
+        query = (
+            select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of, _requests.c.idempotency_key)
+        )
+        with self._db.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [RetrainRequest.model_validate({k: v for k, v in row.items() if k != "use_case"}) for row in rows]
 
 
 def _utc(moment: datetime) -> datetime:
