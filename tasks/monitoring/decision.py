@@ -35,7 +35,7 @@ class RetrainPolicy(BaseModel):
     @field_validator("signals")
     @classmethod
     def _faults_never_retrain(cls, signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
-        if report and Signal.FAULT in signals:
+        if Signal.FAULT in signals:
             raise ValueError(f"a fault never asks for a retraining; allowed: {', '.join(_CAUSES)}")
         return signals
 
