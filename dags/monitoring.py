@@ -58,7 +58,7 @@ def build(use_case: UseCase) -> object:
             from tasks.columns import VALIDATED
             from tasks.contracts import Window
             from tasks.ledger import Ledger
-            from tasks.monitoring import find_undecided, monitor, recent
+            from tasks.monitoring import find_undecided, look
             from tasks.prediction_log import PredictionLog
             from tasks.registry import champion_of
             from tasks.settings import get_settings
@@ -67,9 +67,8 @@ def build(use_case: UseCase) -> object:
 
             context = get_current_context()
             labels = [event["window"] for event in assets.events_of(context, data)]
-            windows = (
-                [window_of_run(context)] if context["params"]["window_start"] else [Window.from_label(one) for one in labels]
-            )
+            is_stated = bool(context["params"]["window_start"])
+            windows = [window_of_run(context)] if is_stated else [Window.from_label(one) for one in labels]
             settings = get_settings()
             storage, ledger = Storage(settings.data_root), Ledger(settings.ledger_url)
             if not windows:
@@ -79,26 +78,18 @@ def build(use_case: UseCase) -> object:
                     windows = windows or [Window.from_label(published[-1])]
             observations = []
             with told_plainly():
-                case, champion = load_use_case(name), champion_of(name, ledger)
-                # Batch answers only: they are complete and the same on every try, while online ones are still arriving.
-                logged = PredictionLog(settings.predictions_root).read(name) if champion else []
-                answers = {
-                    one.prediction_id: (one, one.features_as_of)
-                    for one in logged
-                    if champion and one.channel == "batch" and one.model_version == champion.version and one.features_as_of
-                }
+                case, champion, log = load_use_case(name), champion_of(name, ledger), PredictionLog(settings.predictions_root)
                 for window in windows:
-                    current = storage.current(name, VALIDATED, window.label)
                     report = None
-                    if champion and current:
-                        report = monitor(
-                            name, case.drift.checks, window, current,
-                            recent(storage.history(name, VALIDATED, champion.as_of), champion.as_of, case.drift.reference_days),
-                            f"version {champion.version}, data before {champion.as_of}",
-                            [one for one, day in answers.values() if window.start <= day < window.end],
-                            [one for one, day in answers.values() if day <= champion.as_of],
-                            storage, case.seed, {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
+                    if champion:
+                        report = look(
+                            name, case.task, case.drift.checks, window, champion, case.drift.reference_days,
+                            case.drift.current_days, case.drift.labels, storage, log, case.seed,
+                            {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}, ledger.reports(name),
                         )  # fmt: skip
+                    if report:
+                        ledger.record_report(report)
+                        print(f"{window.label}: {report.report_uri or 'nothing to compare'}")  # noqa: T201
                     observations.append({"window": window.to_json(), "report": report and report.to_json()})
             return observations
 
@@ -108,6 +99,7 @@ def build(use_case: UseCase) -> object:
             from tasks.contracts import Ask, DriftReport, Window
             from tasks.ledger import Ledger
             from tasks.monitoring import decide_retrain, find_lost
+            from tasks.notifications import Tone, tell
             from tasks.registry import champion_of
             from tasks.settings import get_settings
             from tasks.use_case import load_use_case
@@ -129,7 +121,8 @@ def build(use_case: UseCase) -> object:
                         champion.as_of if champion else None, ledger.requests(name), ask,
                         params["accepted_by"] if params["window_start"] else "",
                     )  # fmt: skip
-                    ledger.record_decision(decision)
+                    if ledger.record_decision(decision) and (decision.alert or decision.cause == "alert"):
+                        tell(f"{name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", Tone.WARNING)
                     decisions.append(decision)
                     print(f"{decision.window.label}: {'RETRAIN' if decision.retrain else 'no'}: {decision.reason}")  # noqa: T201
                 past = ledger.decisions(name)

@@ -6,6 +6,7 @@ entry n as the head, one inserts n+1 and the other is told. The ledger decides; 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from datetime import UTC, date, datetime
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.exc import IntegrityError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, RetrainRequest, Trust
+from tasks.contracts import Action, DriftReport, LedgerEntry, RetrainDecision, RetrainRequest, Trust
 from tasks.errors import PromotionRefused
 
 GENESIS = "0" * 64
@@ -80,6 +81,15 @@ _requests = Table(
     Column("version", Integer),
     Column("passed", Boolean),
 )
+_reports = Table(
+    "drift_reports",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("evidence", String(64), primary_key=True),
+    Column("window_end", String(10), nullable=False),
+    Column("report", Text, nullable=False),
+)
+_alerts = Table("alerts", _metadata, Column("key", String(64), primary_key=True))
 
 
 @lru_cache(maxsize=4)
@@ -226,6 +236,36 @@ class Ledger:
         )
         with self._db.connect() as connection:
             return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # what monitoring saw
+
+    def record_report(self, report: DriftReport) -> None:
+        """Keep what was seen of a window; the same evidence is kept once."""
+        values = {
+            "use_case": report.use_case,
+            "evidence": report.evidence,
+            "window_end": report.window.end.isoformat(),
+            "report": json.dumps(report.to_json(), sort_keys=True),
+        }
+        with contextlib.suppress(IntegrityError), self._db.begin() as connection:
+            connection.execute(insert(_reports).values(values))
+
+    def reports(self, use_case: str) -> list[DriftReport]:
+        """All that monitoring saw, oldest window first."""
+        query = select(_reports.c.report).where(_reports.c.use_case == use_case).order_by(_reports.c.window_end)
+        with self._db.connect() as connection:
+            return [DriftReport.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # alerts
+
+    def take_alert(self, key: str) -> bool:
+        """Whether an alert is new: False from the second time on."""
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_alerts).values({"key": key}))
+        except IntegrityError:
+            return False
+        return True
 
     # what becomes of a yes
 

@@ -22,6 +22,7 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
 from tasks.monitoring.decision import RetrainPolicy
+from tasks.monitoring.labels import LabelPolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
 
@@ -73,6 +74,10 @@ class DriftSpec(_Section):
     reference_days: int = Field(
         56, ge=1, description="the newest days of the champion's own data that windows are compared with"
     )
+    current_days: int | None = Field(
+        None, ge=1, description="days that are compared with them; null: those of the run's window"
+    )
+    labels: LabelPolicy = LabelPolicy()
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 
