@@ -180,6 +180,25 @@ class Candidate(Contract):
     fit_seconds: float
 
 
+class LearningPoint(Contract):
+    """A model of the same settings that was fitted on a share of the training data."""
+
+    share: float = Field(gt=0, le=1)
+    units: int = Field(description="users or rows that it learned from")
+    fitted: float | None = Field(None, description="its metric on what it learned from; rows only")
+    validation: float = Field(description="its metric on the whole validation window")
+
+
+class LearningCurve(Contract):
+    """Would more data help, and does it learn by heart? Points by ascending share; the last one is the candidate itself."""
+
+    metric: str
+    unit: str = Field(description="users or rows")
+    greater_is_better: bool
+    points: tuple[LearningPoint, ...]
+    stopped: str = Field("", description="why a point is missing; empty when none is")
+
+
 class Evaluation(Contract):
     """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
 

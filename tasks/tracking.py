@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
 KEY = "titleholder.key"
+LEARNING_CURVE = "learning_curve.json"  # artifact of a candidate's run
 NATIVE = "native"  # artifact folder of the exported model, inside the logged model
 
 
@@ -169,6 +170,13 @@ def reopen_run(run_id: str) -> Iterator[TrackedRun]:
     with told_if_down():
         client = get_client()
         yield TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
+
+
+def has_artifact(run_id: str, artifact_file: str) -> bool:
+    """Whether a run holds an artifact, by its path."""
+    folder, _, _ = artifact_file.rpartition("/")
+    with told_if_down():
+        return artifact_file in [found.path for found in get_client().list_artifacts(run_id, folder or None)]
 
 
 def read_run_text(run_id: str, artifact_file: str) -> str:

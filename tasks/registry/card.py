@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import DatasetRef, TaskKind, Verdict
+from tasks.contracts import DatasetRef, LearningCurve, TaskKind, Verdict
 from tasks.errors import SnapshotError
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
 from tasks.metrics.names import FAMILIES
@@ -48,6 +48,7 @@ class Training:
     seconds: float | None
     model_bytes: int
     page: str
+    learning: LearningCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def read_training(verdict: Verdict) -> Training:
     candidate = verdict.candidate
     params, seconds = tracking.run_record(candidate.run_id)
     page = tracking.run_page(candidate.run_id, verdict.use_case)
-    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page)
+    learning = None
+    if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
+        learning = LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
+    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page, learning)
 
 
 def write_card(verdict: Verdict, training: Training, folder: str, storage: Storage) -> str:
