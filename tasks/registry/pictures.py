@@ -114,6 +114,8 @@ def draw_gain(curves: Mapping[str, Curve], title: str, x: str, y: str, is_ranked
 def draw_learning(curve: LearningCurve, title: str) -> Html:
     """The metric against how much was learned from, on validation and, where known, on what was learned from."""
 
+    import numpy as np
+
     def draw(axes: Axes) -> None:
         units = [point.units for point in curve.points]
         axes.plot(
@@ -126,7 +128,10 @@ def draw_learning(curve: LearningCurve, title: str) -> Html:
             axes.plot(across, up, "--", marker="s", color=MUTED, linewidth=1.4, markersize=4, label="what it learned from")
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", integer=True, nbins=6)
-        axes.margins(y=0.15)
+        shown = [value for line in axes.lines for value in np.asarray(line.get_ydata(), dtype=float)]
+        middle = (min(shown) + max(shown)) / 2
+        half = max(0.6 * (max(shown) - min(shown)), 0.1 * abs(middle))  # a change of a percent is not to look like a cliff
+        axes.set_ylim(middle - half, middle + half)
         axes.legend(loc="best", labelcolor=INK)
 
     better = "higher" if curve.greater_is_better else "lower"
