@@ -243,14 +243,12 @@ def download_native(model_uri: str, folder: Path) -> Path:
 # the registry
 
 
-def find_version(use_case: str, run_id: str, model_uri: str, report_digest: str) -> int | None:
-    """The version that was registered for one judging of one logged model; None where there is none yet."""
+def find_version(use_case: str, run_id: str, judging: str) -> int | None:
+    """The first version that was registered for one judging of one run; None where there is none yet."""
     with told_if_down():
-        for existing in get_client().search_model_versions(f"name='{use_case}'"):
-            tags = existing.tags
-            if existing.run_id == run_id and tags.get("model_uri") == model_uri and tags.get("report_digest") == report_digest:
-                return int(existing.version)
-    return None
+        found = get_client().search_model_versions(f"name='{use_case}'")
+    mine = [int(one.version) for one in found if one.run_id == run_id and one.tags.get("judging") == judging]
+    return min(mine, default=None)
 
 
 def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str) -> int:
@@ -286,6 +284,20 @@ def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
         client = get_client()
         for key, value in tags.items():
             client.set_model_version_tag(use_case, str(version), key, value[:5000])
+
+
+def tag_model(use_case: str, tags: Mapping[str, str]) -> None:
+    """Tag the registered model as a whole, where there is one."""
+    from mlflow.exceptions import MlflowException
+
+    with told_if_down():
+        client = get_client()
+        try:
+            for key, value in tags.items():
+                client.set_registered_model_tag(use_case, key, value[:5000])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
 
 def versions(use_case: str) -> list[int]:

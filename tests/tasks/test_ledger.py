@@ -231,22 +231,25 @@ def postgres() -> Iterator[str]:
     if not programs:
         pytest.skip("there is no PostgreSQL server: apt-get install postgresql")
     folder = Path(tempfile.mkdtemp(prefix="titleholder-postgres-"))  # its socket's path may have 107 characters
-    owner: dict[str, str] = {}
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        owner["user"] = "postgres"
+    owner = "postgres" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
+    if owner:
+        shutil.chown(folder, owner)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data, quiet = folder / "data", {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, **owner}
-    subprocess.run([programs[-1] / "initdb", "-D", data, "-U", "ada", "-A", "trust", "--no-sync"], **quiet)  # type: ignore[call-overload]
+    data = folder / "data"
+
+    def run(program: str, *words: object) -> None:
+        command = [str(programs[-1] / program), "-D", str(data), *map(str, words)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, user=owner)
+
+    run("initdb", "-U", "ada", "-A", "trust", "--no-sync")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c timezone=Asia/Tokyo"
-    command = [programs[-1] / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start"]
-    subprocess.run(command, **quiet)  # type: ignore[call-overload]
+    run("pg_ctl", "-l", folder / "log", "-w", "-o", options, "start")
     try:
         yield f"postgresql+psycopg2://ada@127.0.0.1:{port}/"
     finally:
-        subprocess.run([programs[-1] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)  # type: ignore[call-overload]
+        run("pg_ctl", "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -36,6 +36,10 @@ from tests.tasks import arena
 SHOP = "shop"
 
 
+def unrehearsed(_use_case: str, _version: int, _digest: str) -> None:
+    """For tests of something else: a rehearsal takes a process and more than a second."""
+
+
 @dataclass
 class Court:
     """Gives verdicts about freshly logged models, as wanted."""
@@ -52,13 +56,16 @@ class Court:
         self.candidates.append(arena.log_candidate(SHOP, name, model, self.examples, self.work))
         return self.candidates[-1]
 
-    def verdict(self, passed: bool = True, against: int | None = None, candidate: Candidate | None = None) -> Verdict:
+    def verdict(
+        self, passed: bool = True, against: int | None = None, candidate: Candidate | None = None, ndcg: float = 0.5,
+        reason: str = "as the test wants it",
+    ) -> Verdict:  # fmt: skip
         candidate = candidate or self.log()
         evaluation = Evaluation(
             subject="challenger", name=candidate.name, model_uri=candidate.model_uri, holdout=self.examples,
-            metrics={"ndcg_at_3": 0.5}, units=self.examples,
+            metrics={"ndcg_at_3": ndcg}, units=self.examples,
         )  # fmt: skip
-        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=passed, reason="as the test wants it")
+        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=passed, reason=reason)
         return Verdict(
             use_case=SHOP, candidate=candidate, champion_version=against, evaluations=(evaluation,), comparisons=(),
             gates=(gate,), passed=passed, outcome=None if against is None else Outcome.BETTER if passed else Outcome.WORSE,
@@ -68,7 +75,7 @@ class Court:
         return register(self.verdict(**wanted), self.storage).version
 
     def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
-        return promote(self.approval(version), dag_run, self.ledger)
+        return promote(self.approval(version), dag_run, self.ledger, rehearsal=unrehearsed)
 
     def approval(self, version: int, **said: Any) -> Approval:
         """Ada's yes to a version as it is registered, if it is."""
@@ -88,7 +95,7 @@ class Court:
         return versions
 
     def rollback(self, dag_run: str = "undo", to: int | None = None) -> LedgerEntry:
-        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to)
+        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to, rehearsal=unrehearsed)
 
 
 @pytest.fixture
@@ -212,27 +219,35 @@ def test_refusals_tell_why(court: Court) -> None:
         court.promote(99)
     for actor, reason in (("", "because"), ("ada", " "), ("a" * 201, "because")):
         with pytest.raises(PromotionRefused, match="wants a name"):
-            promote(court.approval(stale, actor=actor, reason=reason), "run", court.ledger)
+            promote(court.approval(stale, actor=actor, reason=reason), "run", court.ledger, rehearsal=unrehearsed)
     assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
 
 
 def test_an_approval_counts_for_its_report_and_its_time(court: Court) -> None:
     version = court.register()
     with pytest.raises(PromotionRefused, match="the approval is of report ffffffffffff"):
-        promote(court.approval(version, report_digest="f" * 64), "run", court.ledger)
+        promote(court.approval(version, report_digest="f" * 64), "run", court.ledger, rehearsal=unrehearsed)
     late = datetime(2026, 1, 8, tzinfo=UTC)
     with pytest.raises(PromotionRefused, match="the approval expired at 2026-01-08T00:00:00"):
-        promote(court.approval(version, expires_at=late), "run", court.ledger, now=late)
-    in_time = promote(court.approval(version, expires_at=late), "run", court.ledger, now=late - timedelta(seconds=1))
+        promote(court.approval(version, expires_at=late), "run", court.ledger, now=late, rehearsal=unrehearsed)
+    in_time = promote(
+        court.approval(version, expires_at=late),
+        "run",
+        court.ledger,
+        now=late - timedelta(seconds=1),
+        rehearsal=unrehearsed,
+    )
     assert (in_time.version, in_time.trust, in_time.is_override) == (version, Trust.LOCAL, False)
 
 
 def test_an_override_is_recorded_as_one(court: Court) -> None:
     refused = court.register(passed=False)
-    entry = promote(court.approval(refused, is_override=True, reason="the old one is on fire"), "run", court.ledger)
+    entry = promote(
+        court.approval(refused, is_override=True, reason="the old one is on fire"), "run", court.ledger, rehearsal=unrehearsed
+    )
     assert (entry.version, entry.is_override, entry.reason) == (refused, True, "the old one is on fire")
     needless = court.register(against=refused)
-    assert not promote(court.approval(needless, is_override=True), "later", court.ledger).is_override
+    assert not promote(court.approval(needless, is_override=True), "later", court.ledger, rehearsal=unrehearsed).is_override
 
 
 def test_a_tag_set_by_hand_is_no_approval(court: Court) -> None:
@@ -256,10 +271,7 @@ def test_a_champion_whose_digest_was_altered_is_noticed(court: Court) -> None:
 
 def test_of_twenty_racing_promotions_exactly_one_wins(court: Court) -> None:
     candidate = court.log()
-    versions = [
-        register(court.verdict(candidate=candidate.model_copy(update={"fit_seconds": float(n)})), court.storage).version
-        for n in range(20)
-    ]
+    versions = [register(court.verdict(candidate=candidate, ndcg=n / 20), court.storage).version for n in range(20)]
     assert versions == list(range(1, 21))
     barrier = Barrier(20)
 
