@@ -7,8 +7,11 @@ making a second one, and marks what a killed try left behind.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
 KEY = "titleholder.key"
+PROCESS = "titleholder.process"  # host, pid and start of the process that writes a run
 NATIVE = "native"  # artifact folder of the exported model, inside the logged model
 
 
@@ -146,13 +150,63 @@ def find_finished_run(use_case: str, key: str) -> Run | None:
         return next((run for run in runs if run.info.status == "FINISHED"), None)
 
 
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that MLflow shows as RUNNING."""
+
+    run_id: str
+    name: str
+    started: datetime
+    tags: Mapping[str, str]
+
+    @property
+    def writer_is_gone(self) -> bool:
+        """True where the process that wrote it ran on this host and does not any more; on other hosts nobody can tell."""
+        host, pid, start = (*self.tags.get(PROCESS, "").split(), "", "", "")[:3]
+        return host == socket.gethostname() and start != _process_start(pid)
+
+
+def open_runs(use_case: str) -> list[OpenRun]:
+    """All runs of a use case that MLflow shows as RUNNING, oldest first."""
+    with told_if_down():
+        client = get_client()
+        found = client.search_runs(
+            [get_experiment(client, use_case)], filter_string="attributes.status = 'RUNNING'", order_by=["start_time ASC"]
+        )
+    return [
+        OpenRun(
+            run.info.run_id, run.info.run_name, datetime.fromtimestamp(run.info.start_time / 1000, UTC), dict(run.data.tags)
+        )
+        for run in found
+    ]
+
+
+def close_run(run_id: str, reason: str) -> None:
+    """Mark a run that nobody writes any more as KILLED, and say why."""
+    with told_if_down():
+        client = get_client()
+        client.set_tag(run_id, "titleholder.closed", reason[:5000])
+        client.set_terminated(run_id, status="KILLED")
+
+
+def _process_start(pid: str) -> str:
+    """When a process of this host started, in ticks since boot; empty where there is none of that id, or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
 @contextmanager
 def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
     """Write one run; it ends FINISHED, or FAILED if the body raises."""
     with told_if_down():
         client = get_client()
         experiment = get_experiment(client, use_case)
-        run = client.create_run(experiment, run_name=name, tags={**tags, KEY: key, "titleholder.use_case": use_case})
+        process = f"{socket.gethostname()} {os.getpid()} {_process_start(str(os.getpid()))}"
+        ours = {KEY: key, "titleholder.use_case": use_case, PROCESS: process}
+        run = client.create_run(experiment, run_name=name, tags={**tags, **ours})
     tracked = TrackedRun(client, run.info.run_id, experiment)
     try:
         with told_if_down():

@@ -21,6 +21,7 @@ from tasks import columns as c
 from tasks.contracts import DatasetRef, ServingTerms, TaskKind
 from tasks.errors import ModelError
 from tasks.models.base import Examples, FeatureTables, Floats, ServedModel, load_model, read_examples, read_features
+from tasks.models.popularity import POPULAR
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Fl
 
     Returns
     -------
-    Each subject's best score: its probability, its rating, or the score of its first item.
+    The best score of each subject that the model knows: its probability, its rating, or the score of its first item.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables,
     best = np.array([answer.scores[0] for answer in answers if answer.scores])
     if model.calibration is not None and ((best < 0.0) | (best > 1.0)).any():
         raise ModelError(f"calibrated probabilities lie outside 0 to 1: {best.min():g} to {best.max():g}")
-    return np.array(list(chain.from_iterable(answer.raw_scores for answer in answers))), best
+    known = np.array([answer.path != POPULAR for answer in answers if answer.scores], dtype=bool)
+    return np.array(list(chain.from_iterable(answer.raw_scores for answer in answers))), best[known]
 
 
 def _try_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFrame | None, users: list[str]) -> Floats:

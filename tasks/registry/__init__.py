@@ -11,8 +11,10 @@ import json
 
 from tasks import tracking
 from tasks.contracts import GateMode, ModelVersion, Verdict
-from tasks.registry.aliases import follow_ledger, reconcile_aliases
+from tasks.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
+from tasks.registry.bake import BakeJudgement, BakePolicy, watch_bake
 from tasks.registry.card import read_training, write_card
+from tasks.registry.interrupted import close_interrupted_runs
 from tasks.registry.rehearsal import rehearse
 from tasks.registry.report import draw_comparisons, write_report
 from tasks.registry.titles import promote, rollback
@@ -105,6 +107,6 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
 
 
 __all__ = [
-    "champion_of", "follow_ledger", "promote", "read_verdict", "reconcile_aliases", "register", "rehearse", "rollback",
-    "version_of",
+    "BakeJudgement", "BakePolicy", "champion_of", "close_interrupted_runs", "compare_aliases", "follow_ledger", "promote",
+    "read_verdict", "reconcile_aliases", "register", "rehearse", "rollback", "version_of", "watch_bake",
 ]  # fmt: skip

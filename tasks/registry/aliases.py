@@ -22,7 +22,7 @@ def follow_ledger(use_case: str, ledger: Ledger) -> list[str]:
     changed: list[str] = []
     while True:
         head = ledger.head(use_case)
-        for alias, (found, wanted) in _differences(use_case, ledger).items():
+        for alias, (found, wanted) in compare_aliases(use_case, ledger).items():
             tracking.set_alias(use_case, alias, wanted)
             changed.append(f"alias {alias} of {use_case}: from {name_version(found)} to {name_version(wanted)}")
         if ledger.head(use_case) == head:
@@ -45,7 +45,7 @@ def reconcile_aliases(use_case: str, ledger: Ledger, restore: bool, now: datetim
             f"{use_case}: the ledger's newest entry {head.sequence} was altered, so the aliases are left as they are; restore "
             "the ledger's database from its backup"
         )
-    differences = _differences(use_case, ledger)
+    differences = compare_aliases(use_case, ledger)
     told = [
         f"alias {alias} of {use_case} named {name_version(found)}, the ledger says {name_version(wanted)}: "
         + ("restored" if restore else "left, because the use case says restore_aliases: false")
@@ -64,8 +64,8 @@ def reconcile_aliases(use_case: str, ledger: Ledger, restore: bool, now: datetim
     return told
 
 
-def _differences(use_case: str, ledger: Ledger) -> dict[str, tuple[int | None, int | None]]:
-    """Alias -> whom it names, and whom it should."""
+def compare_aliases(use_case: str, ledger: Ledger) -> dict[str, tuple[int | None, int | None]]:
+    """Alias -> whom it names and whom it should, by the ledger; only those that differ."""
     head = ledger.head(use_case)
     found = tracking.aliases(use_case)
     wanted = {CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
