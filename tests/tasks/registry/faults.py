@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ class Scene:
     def register(self, against: int | None, count: int = 1) -> list[int]:
         return list(self._told(promoting.run_registration, self.candidates, against, count))
 
-    def promote(self, version: int, dag_run: str, kill_at: int = 0, how: str = "promote") -> tuple[int, int | None]:
+    def promote(self, version: int, dag_run: str, kill_at: int = 0, how: str = "promote") -> tuple[int, list[str] | None]:
         return self.run(promoting.run_promotion, version, dag_run, kill_at, how)
 
     def _told(self, target: Callable[..., None], *arguments: Any) -> Any:
@@ -127,15 +128,19 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def installation(folder: Path) -> Iterator[Scene]:
-    """An empty installation with two logged models, and a free port for its endpoint."""
+def installation(folder: Path) -> Iterator[tuple[Scene, Client]]:
+    """An installation with a champion, its endpoint, and a client that asks it all the time."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     folder.mkdir(parents=True, exist_ok=True)
     scene = Scene(folder.resolve(), port)
     scene.prepare()
-    yield scene
+    (first,) = scene.register(None)
+    code, _ = scene.run(promoting.run_racer, first, _processes.Barrier(1), "promote")  # there is no endpoint to wait for yet
+    assert code == 0 and scene.ledger() == [first]
+    with endpoint(scene) as client:
+        yield scene, client
 
 
 @contextmanager
@@ -169,85 +174,89 @@ def endpoint(scene: Scene) -> Iterator[Client]:
         process.wait(10)
 
 
-def survive_kills(folder: Path, most: int | None = None, how: str = "promote") -> tuple[int, int]:
+def survive_kills(folder: Path, most: int | None = None) -> tuple[int, int]:
     """Kill a promoting process at its n-th step, for every n, each time followed by the retry that Airflow would make.
-
-    Survived is: after the kill the alias names nobody whom the ledger does not, and the endpoint answers; after the retry
-    there is exactly one entry for the version, alias and endpoint name it, and no request failed at any time.
 
     Parameters
     ----------
     folder : an empty folder for the installation.
-    most : only so many points, evenly over all; default: every one.
-    how : which promotion (`promoting.PROMOTIONS`); others than the default are broken on purpose.
+    most : only so many points, those beside the writes; default: every one.
 
     Returns
     -------
-    How many kills were done (each seen to have happened), and how many were survived.
+    How many kills were done (each seen to have happened), and how many were survived; see `kill_and_retry`.
     """
-    with installation(folder) as scene:
-        (champion,) = scene.register(None)
-        with _first_champion(scene, champion) as client:
-            (challenger,) = scene.register(champion)
-            code, steps = scene.promote(challenger, "counted")
-            assert code == 0 and steps, "the promotion that is only counted must succeed"
-            wanted = (
-                range(1, 10**6)
-                if most is None
-                else sorted({1 + place * (steps - 1) // max(1, most - 1) for place in range(most)})
-            )
-            points, survived, champion = 0, 0, challenger
-            for step in wanted:
-                (challenger,) = scene.register(champion)
-                before = scene.ledger()
-                code, _ = scene.promote(challenger, f"run-{step}", kill_at=step, how=how)
-                if code == 0:
-                    break  # it was through before its n-th step: every step had its kill
-                assert code == -signal.SIGKILL, f"step {step}: the promotion ended with {code}, not by the kill"
-                points += 1
-                told = scene.ledger()
-                leads = scene.alias() not in told or scene.served() not in told
-                retried, _ = scene.promote(challenger, f"run-{step}", how=how)
-                once = retried == 0 and scene.ledger() == [*before, challenger]
-                agree = scene.alias() == challenger and scene.await_served(challenger)
-                survived += not leads and once and agree and not client.failures
-                client.failures.clear()
-                champion = scene.ledger()[-1]
-            assert client.answered > points, "the client asked all the time"
-    return points, survived
+    with installation(folder) as (scene, client):
+        return kill_everywhere(scene, client, most)
 
 
-@contextmanager
-def _first_champion(scene: Scene, version: int) -> Iterator[Client]:
-    """Promoted before there is an endpoint, which would have nothing to answer with."""
-    code, _ = scene.run(promoting.run_racer, version, _processes.Barrier(1), "promote")
-    assert code == 0 and scene.ledger() == [version]
-    with endpoint(scene) as client:
-        yield client
-
-
-def race(count: int, folder: Path, how: str = "promote") -> tuple[int, int]:
+def race(count: int, folder: Path) -> tuple[int, int]:
     """So many promotions at once, each a process of its own, of challengers that were judged against the same champion.
 
     Returns
     -------
     How many the ledger has entries of, and how many were refused with a reason that names the new champion.
     """
-    with installation(folder) as scene:
-        versions = scene.register(None, count)
-        gun = _processes.Barrier(count)
-        racers = []
-        for version in versions:
-            reader, writer = _processes.Pipe(duplex=False)
-            arguments = (scene.folder, scene.variables, version, gun, how, writer)
-            racers.append((_processes.Process(target=promoting.run_racer, args=arguments), reader))
-            racers[-1][0].start()
-            writer.close()
-        told = []
-        for process, reader in racers:
-            told.append(reader.recv())
-            process.join(60)
-        winners = scene.ledger()
-        assert len(winners) == told.count(""), f"the ledger has {winners}, the racers were told {told}"
-        names = f"version {winners[0]}"
-        return len(winners), sum(names in line and "champion" in line for line in told if line)
+    with installation(folder) as (scene, _):
+        return start_at_once(scene, count)
+
+
+def kill_everywhere(scene: Scene, client: Client, most: int | None = None, how: str = "promote") -> tuple[int, int]:
+    """`survive_kills` in an installation that is there. `how` names a promotion of `promoting.PROMOTIONS`."""
+    wanted: Iterable[int] = itertools.count(1)
+    if most is not None:
+        (challenger,) = scene.register(scene.ledger()[-1])
+        code, names = scene.promote(challenger, "counted", how=how)
+        assert code == 0 and names, "a promotion that nobody kills succeeds"
+        writes = [step for step, name in enumerate(names, start=1) if name.startswith("writ")]
+        wanted = sorted({writes[(2 * place + 1) * len(writes) // (2 * most)] for place in range(most)})
+    points = survived = 0
+    for step in wanted:
+        outcome = kill_and_retry(scene, client, step, how)
+        if outcome is None:
+            break  # it was through before its n-th step: every step had its kill
+        points, survived = points + 1, survived + outcome
+    assert client.answered > points, "the client asked all the time"
+    return points, survived
+
+
+def kill_and_retry(scene: Scene, client: Client, step: int, how: str) -> bool | None:
+    """Whether one kill was survived; None if the promotion was through before.
+
+    Survived is: after the kill the alias and the endpoint name nobody whom the ledger does not; after the retry there is
+    exactly one entry for the version, alias and endpoint name it, and no request failed at any time.
+    """
+    before = scene.ledger()
+    (challenger,) = scene.register(before[-1])
+    code, _ = scene.promote(challenger, f"run-{challenger}", step, how)
+    if code == 0:
+        return None
+    assert code == -signal.SIGKILL, f"step {step}: the promotion ended with {code}, not by the kill"
+    told = scene.ledger()
+    leads = scene.alias() not in told or scene.served() not in told
+    retried, _ = scene.promote(challenger, f"run-{challenger}", how=how)
+    once = retried == 0 and scene.ledger() == [*before, challenger]
+    agree = scene.alias() == challenger and scene.await_served(challenger)
+    unnoticed = not client.failures
+    client.failures.clear()
+    return not leads and once and agree and unnoticed
+
+
+def start_at_once(scene: Scene, count: int, how: str = "promote") -> tuple[int, int]:
+    """`race` in an installation that is there. `how` names a promotion of `promoting.PROMOTIONS`."""
+    before = scene.ledger()
+    gun = _processes.Barrier(count)
+    racers = []
+    for version in scene.register(before[-1], count):
+        reader, writer = _processes.Pipe(duplex=False)
+        arguments = (scene.folder, scene.variables, version, gun, how, writer)
+        racers.append((_processes.Process(target=promoting.run_racer, args=arguments), reader))
+        racers[-1][0].start()
+        writer.close()
+    told = []
+    for process, reader in racers:
+        told.append(reader.recv())
+        process.join(60)
+    winners = scene.ledger()[len(before) :]
+    assert len(winners) == told.count(""), f"the ledger has {winners}, the racers were told {told}"
+    return len(winners), sum("champion" in line and f"version {winners[0]}" in line for line in told if line)

@@ -73,27 +73,28 @@ class Steps:
     """
 
     def __init__(self, kill_at: int) -> None:
-        self.count, self._kill_at = 0, kill_at
+        self.names: list[str] = []
+        self._kill_at = kill_at
 
     def start(self) -> None:
-        for name in ("before_cursor_execute", "after_cursor_execute"):
-            event.listen(Engine, name, self._statement)
-        event.listen(Engine, "commit", lambda _connection: self._step())
+        event.listen(Engine, "before_cursor_execute", lambda *told: self._statement("write", told[2]))
+        event.listen(Engine, "after_cursor_execute", lambda *told: self._statement("written", told[2]))
+        event.listen(Engine, "commit", lambda _connection: self._step("write: COMMIT"))
         sys.setprofile(self._profile)
 
-    def _statement(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def _statement(self, when: str, statement: str) -> None:
         if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
-            self._step()
+            self._step(f"{when}: {statement[:40]}")
 
     def _profile(self, frame: FrameType, what: str, _argument: Any) -> None:
         code = frame.f_code
         named = not code.co_name.startswith(("_", "<")) and not code.co_flags & CO_GENERATOR
         if what in {"call", "return"} and code.co_filename in SEAMS and named:
-            self._step()
+            self._step(f"{what}: {code.co_name}")
 
-    def _step(self) -> None:
-        self.count += 1
-        if self.count == self._kill_at:
+    def _step(self, name: str) -> None:
+        self.names.append(name)
+        if len(self.names) == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -143,7 +144,7 @@ PROMOTIONS: dict[str, Promote] = {
 def run_promotion(
     folder: Path, variables: dict[str, str], version: int, dag_run: str, kill_at: int, how: str, told: Connection
 ) -> None:
-    """The body of the promotion DAG's `promote`; tells how many steps it took, if it lives."""
+    """The body of the promotion DAG's `promote`; tells which steps it took, if it lives."""
     enter(folder, variables)
     steps, book = Steps(kill_at), Ledger(get_settings().ledger_url)
     approval = _approval(version)
@@ -151,7 +152,7 @@ def run_promotion(
     entry = PROMOTIONS[how](approval, dag_run, book)
     await_version(SHOP, entry.version)
     sys.setprofile(None)
-    told.send(steps.count)
+    told.send(steps.names)
 
 
 def run_racer(folder: Path, variables: dict[str, str], version: int, gun: Barrier, how: str, told: Connection) -> None:
