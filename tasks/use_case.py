@@ -22,6 +22,7 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
 from tasks.monitoring.decision import RetrainPolicy
+from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
 
@@ -68,6 +69,15 @@ class ReviewSpec(_Section):
     by: Literal["auto", "person"] = "person"
 
 
+class RegistrySpec(_Section):
+    """What the reconciler may do by itself. It tells what it found in any case."""
+
+    restore_aliases: bool = Field(True, description="set aliases that somebody moved back to what the ledger says")
+    close_runs_after_hours: float = Field(
+        24.0, gt=3.0, description="an MLflow run that is still RUNNING then was interrupted; a task may take 3 hours"
+    )
+
+
 class DriftSpec(_Section):
     checks: tuple[DriftCheck, ...] = ()
     reference_days: int = Field(
@@ -97,6 +107,8 @@ class UseCase(_Section):
     metrics: MetricsSpec
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()
+    bake: BakePolicy = BakePolicy()
+    registry: RegistrySpec = RegistrySpec()
     drift: DriftSpec = DriftSpec()
 
     @field_validator("schedule")

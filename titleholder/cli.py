@@ -131,7 +131,9 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def history(
     use_case: UseCaseName,
-    at: Annotated[str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone: who was champion then?")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone, a day is its first moment: who was champion then?")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Who was champion, when, by whose word and why; with the retrain decisions."""
@@ -141,6 +143,9 @@ def history(
     ledger = Ledger(get_settings().ledger_url)
     if at is not None:
         entry = ledger.champion_at(use_case, _moment(at))
+        broken = ledger.broken_links(use_case)
+        if broken:
+            Console(stderr=True).print(f"[red]the chain is broken at entries {broken}: the answer may not be what was so[/]")
         _show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
         return
     entries, decisions = ledger.entries(use_case), ledger.decisions(use_case)
@@ -221,6 +226,27 @@ def doctor(
 
 
 @app.command()
+def reconcile(
+    use_case: Annotated[str | None, typer.Argument(help="Name of the use case; default: all of them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the MLflow aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
+    from tasks.registry import close_interrupted_runs, reconcile_aliases
+    from tasks.use_case import list_use_cases, load_use_case
+    from titleholder.airflow_api import AirflowApi
+
+    settings = get_settings()
+    ledger, airflow, now = Ledger(settings.ledger_url), AirflowApi(settings), datetime.now(UTC)
+    found = []
+    for name in [use_case] if use_case else list_use_cases():
+        policy = load_use_case(name).registry
+        lines = close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
+        lines += reconcile_aliases(name, ledger, policy.restore_aliases, now)
+        found += [{"use_case": name, "found": line} for line in lines]
+    _show("Found", found, as_json)
+
+
+@app.command()
 def promote(
     use_case: UseCaseName,
     version: Annotated[int, typer.Argument(help="The version that passed its gates.", min=1)],
@@ -266,7 +292,7 @@ def rollback(
 def _line(entry: LedgerEntry) -> dict[str, Any]:
     return {
         "entry": entry.sequence,
-        "at": entry.at.isoformat(timespec="seconds"),
+        "at": entry.at.isoformat(),  # to the microsecond: `--at` with it finds this entry, not the one before
         "action": entry.action.value,
         "version": entry.version,
         "from": entry.previous_version,

@@ -39,6 +39,8 @@ class Skilled(ServedModel):
         return cls(arrays["scores"], settings["slope"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, str]:
+        if not user_id[1:].isdigit():
+            return self.scores.mean(axis=0), "popular"
         return self.scores[int(user_id[1:])], "model"
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Any:
