@@ -111,6 +111,11 @@ def read_verdict(use_case: str, version: int) -> Verdict:
     return verdict
 
 
+def card_page(version: ModelVersion) -> str:
+    """The address of a version's model card in the MLflow UI."""
+    return tracking.artifact_page(version.run_id, version.use_case, f"{_folder(version.report_digest)}/{CARD}")
+
+
 def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
     """The champion by the ledger's head, never by the alias; None before the first.
 
@@ -288,4 +293,4 @@ def _name(version: int | None) -> str:
     return "nobody" if version is None else f"version {version}"
 
 
-__all__ = ["champion_of", "follow_ledger", "promote", "read_verdict", "register", "rollback", "version_of"]
+__all__ = ["card_page", "champion_of", "follow_ledger", "promote", "read_verdict", "register", "rollback", "version_of"]
