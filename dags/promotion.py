@@ -8,7 +8,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import describe, for_each_use_case, told_plainly
-from dags.review import ReviewOperator
+from dags.review import FORM, ReviewOperator
 from tasks.use_case import UseCase
 
 TEXT = """
@@ -48,7 +48,7 @@ def build(use_case: UseCase) -> object:
 
     @dag(**describe(use_case, "promotion", TEXT) | {"max_active_runs": MANY}, schedule=[challenger], params=params)
     def promotion() -> None:
-        review = ReviewOperator(task_id="review", use_case=name)
+        review = ReviewOperator(task_id="review", use_case=name, params=FORM)
 
         @task(outlets=[product])
         def promote(approval: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 APPROVE, REJECT = "Approve", "Reject"
 LOOK_EVERY_SECONDS = 5.0
+FORM = {
+    "why": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
+    "who": Param(
+        "", type="string", maxLength=100, title="Reviewer",
+        description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
+    ),
+}  # fmt: skip
 
 
 class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow carries no types
@@ -33,16 +40,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
     inherits_from_skipmixin = True
 
     def __init__(self, *, use_case: str, **settings: Any) -> None:
-        form = {
-            "why": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
-            "who": Param(
-                "", type="string", maxLength=100, title="Reviewer",
-                description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
-            ),
-        }  # fmt: skip
-        super().__init__(
-            subject=f"Review of {use_case}", options=[APPROVE, REJECT], params=form, execution_timeout=None, **settings
-        )
+        super().__init__(subject=f"Review of {use_case}", options=[APPROVE, REJECT], execution_timeout=None, **settings)
         self.use_case = use_case
 
     def execute(self, context: Any) -> dict[str, Any]:
