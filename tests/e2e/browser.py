@@ -21,8 +21,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 FIND = """
 (() => {{
   const shown = (one) => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== "hidden";
-  const hits = [...document.querySelectorAll({css})].filter((one) => shown(one) && one.innerText.trim().startsWith({text}));
-  const hit = hits[{place}];
+  const row = (one) => one.closest("tr, [role=row]")?.innerText.split("\\n")[0].trim();
+  const fits = (one) => one.innerText.trim().startsWith({text}) && ({row} === "" || row(one) === {row});
+  const hit = [...document.querySelectorAll({css})].find((one) => shown(one) && fits(one));
   if (!hit) return null;
   hit.scrollIntoView({{block: "center"}});
   const box = hit.getBoundingClientRect();
@@ -67,31 +68,24 @@ class Browser:
             assert time.monotonic() < deadline, f"{words!r} did not appear; the page says:\n{self.text()[:3000]}"
             time.sleep(0.3)
 
-    def click(self, css: str, text: str = "", place: int = 0, seconds: float = 60) -> None:
-        """Press the mouse on the `place`-th visible element of a selector whose text begins so."""
-        script = FIND.format(css=json.dumps(css), text=json.dumps(text), place=place)
+    def click(self, css: str, text: str = "", row: str = "", seconds: float = 60) -> None:
+        """Press the mouse on the first visible element of a selector whose text, and whose table row, begins so."""
+        script = FIND.format(css=json.dumps(css), text=json.dumps(text), row=json.dumps(row))
         deadline = time.monotonic() + seconds
         while (spot := self.evaluate(script)) is None:
-            assert time.monotonic() < deadline, f"no {css} with {text!r}; the page says:\n{self.text()[:3000]}"
+            assert time.monotonic() < deadline, f"no {css} with {text or row!r}; the page says:\n{self.text()[:3000]}"
             time.sleep(0.3)
         time.sleep(0.3)  # it may still move while a dialog opens
         x, y = self.evaluate(script) or spot
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def type(self, text: str) -> None:
-        self.call("Input.insertText", text=text)
-
-    def press(self, key: str, code: int) -> None:
+    def fill(self, css: str, text: str, row: str = "") -> None:
+        """Type into a field, in the place of what is there."""
+        self.click(css, row=row)
         for kind in ("keyDown", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                code=key,
-                windowsVirtualKeyCode=code,
-                text="\r" if code == 13 else "",
-            )
+            self.call("Input.dispatchKeyEvent", type=kind, key="a", code="KeyA", modifiers=2, commands=["selectAll"])
+        self.call("Input.insertText", text=text)
 
     def picture(self, path: Path) -> Path:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
