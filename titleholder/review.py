@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks import tracking
 from tasks.contracts import NAME_PATTERN, Decision
 from tasks.errors import ConfigurationError, PromotionRefused
-from tasks.registry import version_of
+from tasks.registry import read_verdict, version_of
 from tasks.registry.codes import Code, make_key, public_line, sign
 from tasks.registry.review import WORD
 from tasks.use_case import load_use_case
@@ -19,7 +19,7 @@ FOLDER = Path("~/.config/titleholder")
 
 
 def write_key(reviewer: str, path: Path | None) -> tuple[Path, str]:
-    """Make a key pair; the private half goes to a new file that only its owner can read. Its path and the public line come back.
+    """Make a key pair; the private half goes to a new file of its owner alone. Path and public line come back.
 
     Raises
     ------
@@ -93,6 +93,7 @@ def make_code(
     """
     reviewer, key = find_reviewer(use_case, path)
     known, now = version_of(use_case, version), now or datetime.now(UTC)
+    read_verdict(use_case, version)  # what is signed must be what its digests say
     if not reason.strip():
         raise PromotionRefused(f"{use_case}: a word on version {version} wants a reason; got {reason!r}")
     if decision is Decision.APPROVED and not known.passed and not is_override:

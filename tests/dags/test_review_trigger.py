@@ -19,7 +19,6 @@ from tasks.contracts import ModelVersion
 from tasks.ledger import Ledger
 from tasks.registry.review import ANSWER, open_review
 from tasks.settings import ROOT, get_settings
-from tests.tasks import arena
 
 CASE = "breast_cancer"
 
@@ -35,21 +34,15 @@ class Page:
         return SimpleNamespace(response_received=bool(self.answer), **(blank | self.answer))
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
-
-
 @pytest.fixture
-def version(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
-    arena.open_store(empty_store, tmp_path, monkeypatch)
+def version(store: Path) -> ModelVersion:
     told = {
         "use_case": CASE, "run_id": "r", "model_uri": "models:/m-1", "kind": "logistic_regression", "manifest_digest": "f" * 64,
         "data_digest": "d" * 64, "report_digest": "e" * 64, "code_version": "abc", "as_of": "2026-03-01",
     }  # fmt: skip
     client = tracking.get_client()
     client.create_registered_model(CASE)
-    client.create_model_version(CASE, source=str(tmp_path), tags=told | {"passed": "true"})
+    client.create_model_version(CASE, source=str(store), tags=told | {"passed": "true"})
     tracking.set_alias(CASE, tracking.CHALLENGER, 1)
     return ModelVersion.model_validate({**told, "version": 1, "passed": True})
 
