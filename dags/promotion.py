@@ -37,12 +37,12 @@ def build(use_case: UseCase) -> object:
             description="Promote although a gate refused. Needs the reason, and the ledger calls it an override.",
         ),
         "reviewer": Param(
-            "", type="string", maxLength=100, title="Reviewer",
+            None, type=["null", "string"], maxLength=100, title="Reviewer",
             description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
         ),
         "code": Param(
-            "", type="string", maxLength=4000, title="Signed code",
-            description="What titleholder approve printed. Then it says who, why, and whether it is an override.",
+            None, type=["null", "string"], maxLength=4000, title="Signed code",
+            description="What titleholder approve printed. Then the code says who, why, and whether it is an override.",
         ),
     }  # fmt: skip
 

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 APPROVE, REJECT = "Approve", "Reject"
 LOOK_EVERY_SECONDS = 5.0
+# Airflow's pages take a field whose type does not allow null for a required one, and grey out their buttons until it is filled.
 FORM = {
     "why": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
     "who": Param(
-        "", type="string", maxLength=100, title="Reviewer",
+        None, type=["null", "string"], maxLength=100, title="Reviewer",
         description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
     ),
 }  # fmt: skip
@@ -107,12 +108,12 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         from tasks.contracts import Approval, Door, Rejection, Trust
 
         user, filled, trust = answer["responded_by_user"], answer["params_input"], trust_in_airflow()
-        typed = filled.get("who", "").strip() if trust is Trust.ON_TRUST else ""
+        typed = (filled.get("who") or "").strip() if trust is Trust.ON_TRUST else ""
         is_yes = answer["chosen_options"] == [APPROVE]
         said = {
             "use_case": self.use_case, "version": review.version.version, "report_digest": review.version.report_digest,
             "actor": typed or user["name"] or user["id"], "trust": trust,
-            "reason": filled.get("why", "").strip() or ("approved in Airflow" if is_yes else "rejected in Airflow"),
+            "reason": (filled.get("why") or "").strip() or ("approved in Airflow" if is_yes else "rejected in Airflow"),
         }  # fmt: skip
         if not is_yes:
             return self._end(context, Rejection.model_validate(said), Door.PAGE)
@@ -130,12 +131,12 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         if params["code"]:
             word = judge_code(version, params["code"].strip(), case.review.reviewers, now)
             if isinstance(word, Refused):
-                tags = {WORD: params["code"], REVIEWER: params["reviewer"], REASON: params["reason"]}
+                tags = {WORD: params["code"], REVIEWER: params["reviewer"] or "", REASON: params["reason"]}
                 ledger = Ledger(get_settings().ledger_url)
                 record_refusal(version, tags, str(word), context["run_id"], ledger, now, Door.FORM)
                 raise PromotionRefused(f"{case.name} version {version.version}: {word}")
             return self._end(context, word, Door.FORM)
-        trust, typed, reason = trust_in_airflow(), params["reviewer"].strip(), params["reason"].strip()
+        trust, typed, reason = trust_in_airflow(), (params["reviewer"] or "").strip(), params["reason"].strip()
         actor = context["dag_run"].triggering_user_name if trust is Trust.AIRFLOW else typed
         if not actor or (params["override"] and not reason):
             missing = "your name" if not actor else "a reason: an override cannot do without"

@@ -75,7 +75,10 @@ def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     assert form["candidates"]["items"]["enum"] == ["popularity", "als", "propensity_regression"]
     assert form["as_of"]["format"] == "date"
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["reason"]["minLength"] == 1
-    assert parsed["dags"]["purchase_propensity.promotion"]["params"]["override"]["type"] == "boolean"
+    promotion = parsed["dags"]["purchase_propensity.promotion"]["params"]
+    assert promotion["override"]["type"] == "boolean"
+    required = {name for name, schema in promotion.items() if "null" not in schema["type"]}
+    assert required == {"reason", "override"}, "Airflow's form demands a value for every field that may not be null"
 
 
 def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:

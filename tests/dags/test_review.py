@@ -20,7 +20,7 @@ from tasks.storage import Storage
 from tests.tasks import arena
 
 CASE, AUTO = "breast_cancer", "purchase_propensity"
-BLANK = {"version": None, "reason": "", "override": False, "reviewer": "", "code": ""}
+BLANK = {"version": None, "reason": "", "override": False, "reviewer": None, "code": None}
 
 
 class Airflow:
@@ -96,8 +96,12 @@ def one(storage: Storage, store: Path) -> None:
 def pressed(option: str, **filled: str) -> dict[str, Any]:
     """What Airflow resumes the task with after somebody pressed a button."""
     user = {"id": "7", "name": "grace"}
-    filled = {"why": "", "who": "", **filled}
-    return {"chosen_options": [option], "params_input": filled, "responded_at": datetime.now(UTC), "responded_by_user": user}
+    return {
+        "chosen_options": [option],
+        "params_input": {"why": "", "who": None, **filled},
+        "responded_at": datetime.now(UTC),
+        "responded_by_user": user,
+    }
 
 
 def open_review(airflow: Airflow) -> TaskDeferred:
