@@ -313,6 +313,50 @@ class Approval(Contract):
     expires_at: datetime | None = Field(None, description="None: a yes that policy gives anew each time")
 
 
+class Decision(StrEnum):
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Rejection(Contract):
+    """A reviewer's no to one version as its report shows it."""
+
+    use_case: Name
+    version: int = Field(ge=1)
+    report_digest: str
+    actor: str
+    reason: str
+    trust: Trust
+
+
+class Door(StrEnum):
+    """Where a reviewer's word came in."""
+
+    MLFLOW = "mlflow"  # a tag on the model version
+    PAGE = "airflow_page"  # Airflow's Required Actions
+    FORM = "airflow_form"  # the promotion DAG, triggered by hand
+
+
+class ReviewRecord(Contract):
+    """One word on a version, also one that did not count. Kept beside the ledger, append-only."""
+
+    use_case: Name
+    version: int
+    report_digest: str
+    said: str = Field(description="approved, rejected, or what came instead, cut to 100 characters")
+    actor: str = Field(description="who, or who is said to be")
+    trust: Trust | None = Field(description="None for a word that did not count")
+    reason: str
+    door: Door
+    dag_run: str
+    at: datetime
+    why_not: str = Field("", description="empty for a word that counted")
+
+    @property
+    def counted(self) -> bool:
+        return not self.why_not
+
+
 class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"

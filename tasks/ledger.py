@@ -1,4 +1,4 @@
-"""Seam: the ledger (who became champion, when, by whose word) and the retrain decisions, in SQL.
+"""Seam: the ledger (who became champion, when, by whose word), the reviews and the retrain decisions, in SQL.
 
 Append-only and hash-chained. An entry is one INSERT that names the head it follows and is keyed by (use_case, sequence):
 of two promotions that both saw entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow
@@ -35,7 +35,7 @@ from sqlalchemy import (
 )  # fmt: skip
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust
+from tasks.contracts import Action, LedgerEntry, RetrainDecision, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
 
 GENESIS = "0" * 64
@@ -73,6 +73,24 @@ _decisions = Table(
     Column("window_end", String(10), nullable=False),
     Column("retrain", Integer, nullable=False),
     Column("decision", Text, nullable=False),
+    UniqueConstraint("use_case", "idempotency_key"),
+)
+_reviews = Table(
+    "reviews",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("report_digest", String(64), nullable=False),
+    Column("said", String(100), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("trust", String(16)),
+    Column("reason", Text, nullable=False),
+    Column("door", String(16), nullable=False),
+    Column("dag_run", String(250), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("why_not", Text, nullable=False),
     UniqueConstraint("use_case", "idempotency_key"),
 )
 
@@ -253,6 +271,28 @@ class Ledger:
         )
         with self._db.connect() as connection:
             return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # reviews
+
+    def record_review(self, record: ReviewRecord) -> bool:
+        """Keep a word on a version; False if the same run heard the same word before (it is kept as it was)."""
+        values = record.model_dump(mode="json") | {"at": record.at}
+        heard = {key: value for key, value in values.items() if key != "at"}
+        key = hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_reviews).values(**values, idempotency_key=key))
+        except IntegrityError:
+            return False
+        return True
+
+    def reviews(self, use_case: str) -> list[ReviewRecord]:
+        """All words on versions of a use case, in the order in which they came."""
+        columns = [column for column in _reviews.c if column.name in ReviewRecord.model_fields]
+        query = select(*columns).where(_reviews.c.use_case == use_case).order_by(_reviews.c.id)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [ReviewRecord.model_validate({**row, "at": _utc(row["at"])}) for row in rows]
 
 
 def _utc(moment: datetime) -> datetime:

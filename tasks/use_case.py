@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from tasks.monitoring.decision import RetrainPolicy
 from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class _Section(BaseModel):
@@ -64,9 +67,31 @@ class GatesSpec(_Section):
 
 
 class ReviewSpec(_Section):
-    """Who says yes after the gates: the policy (`auto`), or a person."""
+    """Who says yes after the gates: the policy (`auto`), or a person, who has so long; silence is a no."""
 
     by: Literal["auto", "person"] = "person"
+    expires_after: timedelta = Field(timedelta(days=7), description="as 7d, 12h or 30m: so long a review is open")
+    reviewers: dict[Name, str] = Field({}, description="name -> public key: whose signed codes count")
+
+    @field_validator("expires_after", mode="before")
+    @classmethod
+    def _reads_as_written(cls, value: object) -> object:
+        found = re.fullmatch(r"([1-9]\d{0,4})([dhm])", value) if isinstance(value, str) else None
+        if found is None and not isinstance(value, timedelta):
+            raise ValueError("a number with d, h or m, such as 7d")
+        return value if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+    @field_validator("reviewers")
+    @classmethod
+    def _are_public_keys(cls, reviewers: dict[str, str]) -> dict[str, str]:
+        for name, line in reviewers.items():
+            try:
+                size = len(base64.b64decode(line, validate=True))
+            except ValueError:
+                size = 0
+            if size != 32:
+                raise ValueError(f"the line that `titleholder reviewer-key {name}` printed, 44 characters of base64")
+        return reviewers
 
 
 class RegistrySpec(_Section):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.contracts import Approval, LedgerEntry, Trust
+from tasks.contracts import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.ledger import Ledger
 from tasks.settings import get_settings
@@ -136,7 +136,7 @@ def history(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who was champion, when, by whose word and why; with the retrain decisions."""
+    """Who was champion, when, by whose word and why; with the reviews and the retrain decisions."""
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
@@ -156,9 +156,12 @@ def history(
     ]
     if as_json:
         full = [entry.to_json() for entry in entries]
-        _print_json({"ledger": full, "broken_entries": broken, "decisions": [d.to_json() for d in decisions]})
+        reviews = [review.to_json() for review in ledger.reviews(use_case)]
+        decided = [decision.to_json() for decision in decisions]
+        _print_json({"ledger": full, "broken_entries": broken, "reviews": reviews, "decisions": decided})
         return
     _show(f"Ledger of {use_case}", [_line(entry) for entry in entries], as_json=False)
+    _show("Reviews", [_review_line(review) for review in ledger.reviews(use_case)], as_json=False)
     _show("Retrain decisions", asked, as_json=False)
     verdict = f"[red]the chain is broken at entries {broken}[/]" if broken else "[green]the chain of digests holds[/]"
     console.print(verdict)
@@ -270,6 +273,39 @@ def promote(
 
 
 @app.command()
+def approve(
+    use_case: UseCaseName,
+    version: Annotated[int, typer.Argument(help="The version that you looked at.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
+    override: Annotated[bool, typer.Option("--override", help="Say yes although a gate refused.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Your private key; default: the one in ~/.config/titleholder.")] = None,
+    send: Annotated[bool, typer.Option("--submit", help="Set the tag in MLflow, too.")] = False,
+) -> None:
+    """Sign your word on a version: a code to paste as the value of its tag `review` in MLflow."""
+    from titleholder.review import make_code, submit
+
+    decision = Decision.REJECTED if reject else Decision.APPROVED
+    typer.echo(code := make_code(use_case, version, decision, override, reason, key))
+    if send:
+        Console(stderr=True).print(f"set as the tag review: {submit(use_case, version, code)}", highlight=False)
+
+
+@app.command()
+def reviewer_key(
+    name: Annotated[str, typer.Argument(help="Your name in small letters, as the ledger will show it.")],
+    key: Annotated[Path | None, typer.Option(help="Where the private key goes; default: ~/.config/titleholder.")] = None,
+) -> None:
+    """Make a key that signs your reviews, and print the line for the use case's YAML."""
+    from titleholder.review import write_key
+
+    path, line = write_key(name, key)
+    console.print(f"private key, for you alone: {path}", highlight=False, soft_wrap=True)
+    console.print("for conf/use_cases/<name>.yaml, where somebody else reviews the change:", highlight=False)
+    typer.echo(f'review: {{by: person, reviewers: {{{name}: "{line}"}}}}')
+
+
+@app.command()
 def rollback(
     use_case: UseCaseName,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
@@ -300,6 +336,18 @@ def _line(entry: LedgerEntry) -> dict[str, Any]:
         "trust": entry.trust.value + (", override" if entry.is_override else ""),
         "why": entry.reason,
         "dag_run": entry.dag_run,
+    }
+
+
+def _review_line(review: ReviewRecord) -> dict[str, Any]:
+    return {
+        "at": review.at.isoformat(timespec="seconds"),
+        "version": review.version,
+        "said": review.said,
+        "by": review.actor,
+        "trust": review.trust.value if review.trust else "did not count",
+        "door": review.door.value,
+        "why": review.why_not or review.reason,
     }
 
 

@@ -18,11 +18,10 @@ from tasks.registry.interrupted import close_interrupted_runs
 from tasks.registry.rehearsal import rehearse
 from tasks.registry.report import draw_comparisons, write_report
 from tasks.registry.titles import promote, rollback
-from tasks.registry.versions import champion_of, read_verdict, verdict_folder, version_of
+from tasks.registry.versions import CARD, card_page, champion_of, read_verdict, verdict_folder, version_of
 from tasks.storage import Storage
 from tasks.tracking import CHALLENGER, CHAMPION
 
-CARD = "model-card.html"
 NOBODY = "none"  # the tag judged_against of a version that was judged when there was no champion
 
 
@@ -107,6 +106,6 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
 
 
 __all__ = [
-    "BakeJudgement", "BakePolicy", "champion_of", "close_interrupted_runs", "compare_aliases", "follow_ledger", "promote",
+    "BakeJudgement", "BakePolicy", "card_page", "champion_of", "close_interrupted_runs", "compare_aliases", "follow_ledger", "promote",
     "read_verdict", "reconcile_aliases", "register", "rehearse", "rollback", "version_of", "watch_bake",
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from tasks.contracts import ModelVersion, Verdict
 from tasks.errors import ModelError
 from tasks.ledger import Ledger
 
+CARD = "model-card.html"
+
 
 def version_of(use_case: str, version: int) -> ModelVersion:
     """A version, from its tags.
@@ -75,6 +77,11 @@ def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
 def verdict_folder(report_digest: str) -> str:
     """Where the artifacts of one judging lie in the run of its candidate."""
     return f"verdict-{report_digest[:12]}"
+
+
+def card_page(version: ModelVersion) -> str:
+    """The address of a version's model card in the MLflow UI."""
+    return tracking.artifact_page(version.run_id, version.use_case, f"{verdict_folder(version.report_digest)}/{CARD}")
 
 
 def name_version(version: int | None) -> str:

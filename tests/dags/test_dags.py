@@ -48,7 +48,8 @@ def test_every_dag_is_documented_tagged_and_tried_again(parsed: dict[str, Any], 
         dag = parsed["dags"][f"{name}.{step}"]
         assert {"titleholder", name, step} <= set(dag["tags"])
         assert len(dag["doc"]) > 200
-        assert dag["max_active_runs"] == (8 if step == "rollback" else 1), "a rollback by hand does not wait for a bake period"
+        # a rollback by hand does not wait for a bake period, nor a promotion by hand for somebody else's review
+        assert dag["max_active_runs"] == {"rollback": 8, "promotion": 16}.get(step, 1)
         assert all(retries >= 2 for retries, _ in dag["tasks"].values())
 
 
@@ -84,6 +85,10 @@ def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     assert form["as_of"]["format"] == "date"
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["reason"]["minLength"] == 1
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["actor"]["type"] == ["null", "string"]
+    promotion = parsed["dags"]["purchase_propensity.promotion"]["params"]
+    assert promotion["override"]["type"] == "boolean"
+    required = {name for name, schema in promotion.items() if "null" not in schema["type"]}
+    assert required == {"reason", "override"}, "Airflow's form demands a value for every field that may not be null"
 
 
 def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:
