@@ -211,6 +211,8 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
     ------
     SnapshotError : both were not scored on the same units of the same holdout.
     """
+    from threadpoolctl import threadpool_limits
+
     for question in questions:
         _demand_same_units(question.challenger, question.other)
     groups = _one_each(questions) if groups is None else groups
@@ -224,12 +226,13 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
         else:
             asks.append(_Whole(place, question, groups))
     asks += [_Sums(pairs, questions[pairs[0][0]].places, groups) for pairs in by_sides.values()]
-    drawn: list[list[Floats]] = [[] for _ in questions]
-    for weights in _draw(int(groups.max(initial=-1)) + 1, max((ask.width for ask in asks), default=1), seed, resamples):
-        for ask in asks:
-            for place, values in ask.measure(weights):
-                drawn[place].append(values)
-    return [np.concatenate(blocks, axis=1) for blocks in drawn]
+    width = max((ask.width for ask in asks), default=1)
+    with threadpool_limits(1):  # products this narrow are done before a second thread has woken up
+        for weights in _draw(int(groups.max(initial=-1)) + 1, width, seed, resamples):
+            for ask in asks:
+                ask.add(weights)
+    drawn = {place: values for ask in asks for place, values in ask.values()}
+    return [drawn[place] for place in range(len(questions))]
 
 
 def _draw(units: int, width: int, seed: int, resamples: int) -> Iterator[Floats]:
@@ -261,10 +264,14 @@ class _Sums:
         self.taken = None if len(taken) == int(groups.max(initial=-1)) + 1 else taken
         columns = [np.bincount(row[sums.unit], column, len(taken)) for _, sums in pairs for column in sums.columns.T]
         self.columns = np.stack(columns, axis=1)
+        self.totals: list[Floats] = []
 
-    def measure(self, weights: Floats) -> Iterator[tuple[int, Floats]]:
-        totals = (weights if self.taken is None else np.take(weights, self.taken, axis=1)) @ self.columns
-        at, values = 0, []
+    def add(self, weights: Floats) -> None:
+        self.totals.append((weights if self.taken is None else np.take(weights, self.taken, axis=1)) @ self.columns)
+
+    def values(self) -> Iterator[tuple[int, Floats]]:
+        """Of each question its place and (2, resamples), of all that was added."""
+        totals, at, values = np.concatenate(self.totals), 0, []
         for place, sums in self.pairs:
             wide = sums.columns.shape[1]
             values.append(sums.value(totals[:, at : at + wide]))
@@ -281,12 +288,16 @@ class _Whole:
         self.place, self.metric = place, question.metric
         unit_groups = groups if question.places is None else groups[question.places]
         self.sides = []
+        self.drawn: list[Floats] = []
         for side in (question.challenger, question.other):
             prediction, label, unit = question.metric.read_rows(side.units, side.predictions)
             order = np.argsort(prediction, kind="stable")
             self.sides.append((prediction[order], label[order], unit_groups[unit[order]]))
         self.width = max(len(prediction) for prediction, _, _ in self.sides)
 
-    def measure(self, weights: Floats) -> Iterator[tuple[int, Floats]]:
+    def add(self, weights: Floats) -> None:
         values = [self.metric.of_rows(p, label, np.take(weights, taken, axis=1)) for p, label, taken in self.sides]
-        yield self.place, np.stack(values)
+        self.drawn.append(np.stack(values))
+
+    def values(self) -> Iterator[tuple[int, Floats]]:
+        yield self.place, np.concatenate(self.drawn, axis=1)
