@@ -98,15 +98,8 @@ def correct(comparisons: Sequence[Comparison], confidence: float) -> list[Compar
     """The same comparisons, their p-values corrected for being many (Holm 1979): the chance that even one of them is
     called worse by mistake is at most 1 - confidence. Who only seemed worse becomes inconclusive.
     """
-    many = len(comparisons)
-    if not many:
-        return []
-    raw = np.array([1.0 if one.p_worse is None else one.p_worse for one in comparisons])
-    order = np.argsort(raw, kind="stable")
-    corrected = np.empty(many)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * (many - np.arange(many))))
-    made = []
-    for one, p in zip(comparisons, corrected, strict=True):
+    made, many = [], len(comparisons)
+    for one, p in zip(comparisons, _holm([one.p_worse for one in comparisons]), strict=True):
         outcome = one.outcome
         if p <= 1 - confidence and one.units >= MIN_UNITS:
             outcome = Outcome.WORSE
@@ -114,6 +107,29 @@ def correct(comparisons: Sequence[Comparison], confidence: float) -> list[Compar
             outcome = Outcome.INCONCLUSIVE
         made.append(one.model_copy(update={"p_worse": float(p), "family": many, "outcome": outcome}))
     return made
+
+
+def correct_both_ways(comparisons: Sequence[Comparison], confidence: float) -> list[Comparison]:
+    """The same comparisons, corrected for being many: the chance that even one of equals is called better or worse is at
+    most 1 - confidence, half of it for either. Who only seemed so becomes inconclusive.
+    """
+    better, worse = (_holm([getattr(one, name) for one in comparisons]) for name in ("p_better", "p_worse"))
+    made = []
+    for one, gain, loss in zip(comparisons, better, worse, strict=True):
+        p = {Outcome.BETTER: gain, Outcome.WORSE: loss}.get(one.outcome, 0.0)
+        outcome = one.outcome if p <= (1 - confidence) / 2 else Outcome.INCONCLUSIVE
+        told = {"p_better": float(gain), "p_worse": float(loss), "family": len(comparisons), "outcome": outcome}
+        made.append(one.model_copy(update=told))
+    return made
+
+
+def _holm(found: Sequence[float | None]) -> Floats:
+    """p-values, corrected for being many (Holm 1979); what has none counts as 1."""
+    raw = np.array([1.0 if p is None else p for p in found])
+    order = np.argsort(raw, kind="stable")
+    corrected = np.empty(len(raw))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * (len(raw) - np.arange(len(raw)))))
+    return corrected
 
 
 def conclude(low: float, high: float, margin: float, units: int) -> Outcome:
@@ -154,8 +170,8 @@ def conclude_from(
 ) -> Comparison:
     """What the resamples of a question say. `drawn` is (2, resamples), the metric of challenger and other.
 
-    `p_worse` is the share of the resamples that lose no more than the margin; the smallest it can be is
-    1 / (resamples + 1).
+    `p_worse` is the share of the resamples that lose no more than the margin, `p_better` of those that gain nothing; the
+    smallest they can be is 1 / (resamples + 1).
     """
     units = _count_units(question, groups)
     metric, sides = question.metric, (question.challenger, question.other)
@@ -173,11 +189,12 @@ def conclude_from(
         difference, finite = difference - bias, finite - 2 * bias
     low, high = (float(bound) for bound in np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2]))
     error = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
-    kept = int((finite >= -question.margin).sum())
+    kept, no_gain = int((finite >= -question.margin).sum()), int((finite <= 0).sum())
     return Comparison(
         metric=metric.name, challenger=mine, champion=theirs, difference=difference, low=low, high=high,
         confidence=confidence, units=units, resamples=len(differences), slice=question.slice,
         outcome=conclude(low, high, question.margin, units), p_worse=(1 + kept) / (len(finite) + 1),
+        p_better=(1 + no_gain) / (len(finite) + 1),
         detectable=detectable(error, confidence), effect=effect,
         power=None if effect is None else power_at(effect, error, confidence),
     )  # fmt: skip

@@ -55,8 +55,8 @@ class Context:
     ----------
     comparisons : collects what was compared with the champion.
     reigning : the champion's version; its answers are `champion`.
-    read_holdout, read_export, read_signature : the features and labels of the holdout; the challenger's export; names and
-        types of the inputs that MLflow shows for it.
+    read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
+        names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
     clock : seconds, to measure answers with.
     drawn : the resamples that were drawn; contexts of one seed may share them.
     """
@@ -74,6 +74,7 @@ class Context:
     read_holdout: Callable[[], Examples] | None = None
     read_export: Callable[[], Export] | None = None
     read_signature: Callable[[], dict[str, str]] | None = None
+    read_columns: Callable[[], dict[str, dict[str, str]]] | None = None
     clock: Callable[[], float] = time.perf_counter
     drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
 
@@ -98,6 +99,12 @@ class Context:
         if self.read_signature is None:
             raise _nothing_to_read()
         return self.read_signature()
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        if self.read_columns is None:
+            raise _nothing_to_read()
+        return self.read_columns()
 
     def question(self, other: Answers, metric: str, margin: float = 0.0) -> Question:
         """The difference between challenger and other, over everybody.
