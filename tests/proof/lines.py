@@ -90,6 +90,7 @@ NULLS: dict[str, Row] = {
     "ratings": {c.USER_ID: None, c.VALUE: None},
     "tumours": {c.TARGET: None},
 }
+delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in SAMPLES}
 honest = {suite: partial(_break_no_rule, suite) for suite in GOOD}
 validated = {suite: partial(_validate, suite, "honest", {}) for suite in GOOD}
 
@@ -133,11 +134,11 @@ def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:
 
 MUTATIONS = (
     *(
-        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, tuple(change)), partial(_deliver, kind, "good", ("", "", "")))
+        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, tuple(change)), delivered[kind])
         for name, (kind, *change) in FILES.items()
     ),
     *(
-        Mutation(f"{suite}.{rule}", f"validate/{suite}.{rule}", partial(_break_one_rule, suite, rule), honest[suite], alone=True)
+        Mutation(rule, f"validate/{suite}.{rule}", partial(_break_one_rule, suite, rule), honest[suite], alone=True)
         for suite in GOOD
         for rule in (*BROKEN_ROWS[suite], *BROKEN_BATCHES[suite])
     ),

@@ -12,7 +12,7 @@ from tasks.contracts import GateResult
 from tasks.evaluation.gates import GATES, Context, Gate
 from tests.proof.guards import find_guards, find_steps
 from tests.proof.mutations import MUTATIONS
-from tests.proof.proof import Arena, Mutation, open_arena, prove_one, unguarded
+from tests.proof.proof import Act, Arena, Mutation, open_arena, prove_one, unguarded
 from tests.tasks.evaluation.courts import Shop, Ward, knows
 
 DEMANDED = {
@@ -22,6 +22,9 @@ DEMANDED = {
 }  # fmt: skip
 
 
+Passed = dict[Act, tuple[str, ...]]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One store for the module: what was trained before is found again."""
@@ -29,16 +32,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def passed_before() -> dict[object, tuple[str, ...]]:
+def passed_before() -> Passed:
     return {}
 
 
 @pytest.fixture
-def place(
-    folder: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, passed_before: dict[object, tuple[str, ...]]
-) -> Arena:  # fmt: skip
+def place(folder: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, passed_before: Passed) -> Arena:
     opened = open_arena(folder, monkeypatch)
-    return Arena(opened.storage, opened.folder, passed_before)  # type: ignore[arg-type]
+    return Arena(opened.storage, opened.folder, passed_before)
 
 
 def test_every_guard_has_a_mutation() -> None:
@@ -90,7 +91,7 @@ def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Arena) -> N
     assert not (elsewhere.is_stopped or other_step.is_stopped or guilty_twin.is_stopped)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.guard}-{mutation.name}")
 def test_a_mutation_is_stopped_at_its_guard(mutation: Mutation, place: Arena) -> None:
     proof = prove_one(mutation, place)
     assert proof.is_stopped, proof
