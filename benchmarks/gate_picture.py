@@ -28,7 +28,7 @@ def draw(power: dict[str, dict[str, float]], picture: Path) -> None:
     axes.text(0.05, 0.06, "at most this by mistake: 0.05", color="#b2182b", ha="right", va="bottom", fontsize=9)
     axes.text(0.0, 0.81, "four of five", color="#666666", va="bottom", fontsize=9)
     axes.annotate(
-        f"working point: {users:,} users,\ntrue gain {gain:g}: {reached:.2f}", (gain, reached), (0.0215, 0.28), fontsize=9,
+        f"working point: {users:,} users,\ntrue gain {gain:g}: {reached:.2f}", (gain, reached), (0.031, 0.18), fontsize=9,
         arrowprops={"arrowstyle": "->", "color": "#333333"},
     )  # fmt: skip
     axes.set(xlabel="true gain of nDCG@10", ylabel="share of challengers promoted", ylim=(0, 1.03), xlim=(-0.001, 0.051))
