@@ -238,6 +238,7 @@ class Comparison(Contract):
     effect: float | None = Field(None, description="the smallest difference that matters, where somebody stated one")
     power: float | None = Field(None, description="chance that a true difference of `effect` is called better")
     p_worse: float | None = Field(None, description="chance of such a loss if it were within the margin; Holm-corrected")
+    p_better: float | None = Field(None, description="chance of such a gain if there were none; Holm-corrected")
     family: int = Field(1, ge=1, description="how many comparisons were corrected for together")
 
 

@@ -291,6 +291,17 @@ def read_signature(model_uri: str) -> dict[str, str]:
     return {} if signature is None else {str(column.name): column.type.name for column in signature.inputs.inputs}
 
 
+def columns_of(frame: Any) -> dict[str, str]:
+    """Name -> type of a pandas frame, a Spark frame or a list of JSON objects, as MLflow reads them into a signature."""
+    import warnings
+
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that integers cannot be missing
+        return {str(column.name): column.type.name for column in infer_signature(frame).inputs.inputs}
+
+
 def download_native(model_uri: str, folder: Path) -> Path:
     """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
     import mlflow

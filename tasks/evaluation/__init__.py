@@ -27,7 +27,7 @@ from tasks.contracts import (
 )  # fmt: skip
 from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
 from tasks.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
-from tasks.evaluation.paired import Answers, Question
+from tasks.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
@@ -165,6 +165,15 @@ def _load(model_uri: str, digest: str) -> Export:
     return Export(model, terms, size / 1e6)
 
 
+def _read_columns(train: DatasetRef, storage: Storage) -> dict[str, dict[str, str]]:
+    """Name -> type of what was learned from, as pandas reads it and as Spark does."""
+    from tasks.spark import get_spark
+
+    table = c.ROWS if c.ROWS in train.rows else c.LABELS
+    as_pandas, as_spark = storage.read(train, table).head(1000), get_spark().read.parquet(str(storage.table(train, table)))
+    return {"the training frame": tracking.columns_of(as_pandas), "the Spark frame": tracking.columns_of(as_spark)}
+
+
 def _lineage(split: Split, storage: Storage) -> Lineage:
     """Which windows the examples were made of, and where their labels begin."""
     inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
@@ -206,6 +215,7 @@ def judge(
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
         read_signature=partial(tracking.read_signature, candidate.model_uri),
+        read_columns=partial(_read_columns, candidate.split.train, storage),
     )  # fmt: skip
     _draw_at_once(gates, mode, context)
     results = [_ask(gate, gate.mode or mode, context) for gate in gates]
@@ -245,12 +255,12 @@ def _questions_of_the_rest(context: Context, compared: Collection[str]) -> list[
 
 
 def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
-    """What the gates compared with the champion, then every other metric that can be, for the report."""
-    found = list(context.comparisons)
-    for question in _questions_of_the_rest(context, {one.metric for one in found}):
+    """What the gates compared with the champion, then every other metric that can be, for the report: many, so corrected."""
+    told: list[Comparison] = []
+    for question in _questions_of_the_rest(context, {one.metric for one in context.comparisons}):
         with suppress(NotEnoughData):  # no gate hangs on it
-            found += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
-    return tuple(found)
+            told += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
+    return (*context.comparisons, *correct_both_ways(told, TOLD_CONFIDENCE))
 
 
 def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:

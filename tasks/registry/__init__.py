@@ -106,6 +106,6 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
 
 
 __all__ = [
-    "BakeJudgement", "BakePolicy", "card_page", "champion_of", "close_interrupted_runs", "compare_aliases", "follow_ledger", "promote",
-    "read_verdict", "reconcile_aliases", "register", "rehearse", "rollback", "version_of", "watch_bake",
+    "BakeJudgement", "BakePolicy", "card_page", "champion_of", "close_interrupted_runs", "compare_aliases", "follow_ledger",
+    "promote", "read_verdict", "reconcile_aliases", "register", "rehearse", "rollback", "version_of", "watch_bake",
 ]  # fmt: skip

@@ -23,7 +23,8 @@ def faults(text: str, folder: Path) -> list[str]:
         if not name.startswith(NOT_IN_THE_REPOSITORY) and not any(place.exists() for place in places):
             found.append(f"names {name}")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    for named in re.findall(r"`make ([a-z ]+)[` ]", text) + re.findall(r"^make ([a-z]+)", text, flags=re.M):
+    targets |= {f"bench-{path.stem.replace('_', '-')}" for path in (ROOT / "benchmarks").glob("*.py")}
+    for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
     found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder (\w+)", text) if name not in commands]
@@ -51,6 +52,7 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
         "see [there](nowhere.md)",
         "change `tasks/nowhere.py`",
         "run `make nothing`",
+        "run `make bench-nothing`",
         "```\nmake nothing\n```",
         "run `titleholder crown purchase_propensity`",
         "set TITLEHOLDER_THRONE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -25,7 +26,8 @@ NUMBER, TEXT = "double", "string"  # as MLflow names the types of columns
 class ServingBudget(Gate):
     """One request is answered fast enough, and the model is small enough to be fetched and held.
 
-    The exported model is loaded as the endpoint loads it, and asked about one user (or row) of the holdout at a time.
+    The exported model is loaded as the endpoint loads it, and asked about one user (or row) of the holdout at a time, from
+    the JSON of a request to the JSON of its answer.
     `p99_ms` bounds the 99th percentile of `requests` answers, the network and HTTP not counted. Up to three rounds are made,
     and the best one counts: what else the machine does at the time is not the model's fault. `megabytes` bounds the export.
     """
@@ -78,24 +80,36 @@ def _requests(context: Context, many: int) -> Iterator[Callable[[], object]]:
 
 
 def _ask_row(export: Export, record: dict[str, float]) -> Callable[[], object]:
-    """One JSON row, made a frame as the endpoint does."""
+    """One row, from the body of a request to the body of its answer, as the endpoint does it."""
     import pandas as pd
 
-    columns = list(export.terms.row_columns)
-    return lambda: export.model.predict_rows(pd.DataFrame.from_records([record], columns=columns).astype("float64"))
+    columns, body = list(export.terms.row_columns), json.dumps({"rows": [record]})
+
+    def ask() -> str:
+        rows = pd.DataFrame.from_records(json.loads(body)["rows"], columns=columns).astype("float64")
+        return json.dumps(export.model.predict_rows(rows).tolist())
+
+    return ask
 
 
 def _ask_user(export: Export, holdout: Examples, user: str) -> Callable[[], object]:
-    """One list of items; also for ratings, where a list costs the most."""
+    """One list of items, down to the body of its answer; also for ratings, where a list costs the most."""
     features, terms = holdout.features, export.terms
-    return lambda: features is not None and export.model.recommend([user], features, terms.k, terms.exclude_seen)
+
+    def ask() -> str | None:
+        if features is None:
+            return None
+        found = export.model.recommend([user], features, terms.k, terms.exclude_seen)
+        return json.dumps([(one.user_id, one.items, one.scores, one.path) for one in found])
+
+    return ask
 
 
 class SignatureMatch(Gate):
-    """The training frame, the signature that MLflow shows and the request take the same columns, of the same types.
+    """Training frame, Spark frame, JSON request and the signature that MLflow shows agree on columns, order and types.
 
-    The signature's inputs and the terms that the export carries must name the same columns in the same order, and the
-    holdout must have them, as numbers where numbers are promised.
+    What a request carries is said by the terms inside the export. The signature must name the same; so must the frame that
+    was learned from, as pandas and as Spark read it, the holdout, and a request that is made of the holdout's first row.
     """
 
     kind: Literal["signature_match"] = "signature_match"
@@ -109,9 +123,11 @@ class SignatureMatch(Gate):
             wanted = _wanted(terms.row_columns, context.task)
             faults += _compare(wanted, shown, "the signature shows")
             faults += _compare(wanted, _frame(context.holdout, context.task), "the holdout has")
-        reason = (
-            "; ".join(faults) or f"frame, signature and request agree on {len(shown)} columns: {', '.join(list(shown)[:5])}"
-        )
+            for name, there in context.columns.items():
+                faults += _compare(wanted, _asked_by(there, context.task), f"{name} has")
+            faults += _compare(wanted, _request(wanted, context.holdout), "a JSON request has")
+        agree = f"training frame, Spark frame, request and signature agree on {len(shown)} columns"
+        reason = "; ".join(faults) or f"{agree}: {', '.join(list(shown)[:5])}"
         return self.answer(not faults, reason, columns=len(shown))
 
 
@@ -128,6 +144,30 @@ def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
         return {name: _type_of(holdout.rows[name]) for name in feature_columns(holdout.rows)}
     labels = holdout.labels
     return {} if labels is None else {name: _type_of(labels[name]) for name in _wanted((), task)}
+
+
+def _asked_by(there: dict[str, str], task: TaskKind) -> dict[str, str]:
+    """Of a frame's columns those that a model is asked by."""
+    if task.is_tabular:
+        return {name: kind for name, kind in there.items() if name not in (*c.TABULAR_COLUMNS, c.LABEL)}
+    return {name: there[name] for name in _wanted((), task) if name in there}
+
+
+def _request(wanted: dict[str, str], holdout: Examples) -> dict[str, str]:
+    """Name -> type of what is left of the holdout's first row when it went through JSON."""
+    table = holdout.labels if holdout.rows is None else holdout.rows
+    if table is None or table.empty:
+        return {}
+    row = table[[name for name in wanted if name in table]].iloc[0].to_dict()
+    types = {float: NUMBER, str: TEXT}
+    return {
+        name: types.get(type(value), type(value).__name__)
+        for name, value in json.loads(json.dumps(row, default=_plain)).items()
+    }
+
+
+def _plain(value: np.generic) -> object:
+    return value.item()
 
 
 def _type_of(values: pd.Series) -> str:

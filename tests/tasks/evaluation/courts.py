@@ -158,22 +158,28 @@ class Ward:
     def judge(
         self, change: Change = lambda rows: rows, spec: ModelSpec | None = None, as_of: date = AS_OF,
         absent: date | None = None, champion_knows: bool = False, champion_digest: str = "", alone: bool = False,
+        is_first: bool = False, seed: int = 7,
     ) -> Verdict:  # fmt: skip
-        """The verdict on what is trained from changed rows; `alone` without the baseline to be chosen instead."""
+        """The verdict on what is trained from changed rows; `alone` without the baseline to be chosen instead.
+
+        The first one is judged without a champion.
+        """
         parts = {"train": ward_rows(0), "validation": ward_rows(1, 400), "holdout": ward_rows(2)}
         split = self._publish(change(parts), as_of, absent)
+        specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
+        candidates = [self._train(one, split, seed) for one in specs]
+        if is_first:
+            return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, None, 10)
         old = {"train": parts["train"] if champion_knows else _shuffled(parts["train"], "y"), "validation": parts["validation"]}
         champion = self._train(LogisticRegressionSpec(), self._publish(old | {"holdout": ward_rows(3)}, CHAMPION_AS_OF))
-        specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
-        candidates = [self._train(one, split) for one in specs]
         digest = {"same": split.digest}.get(champion_digest, champion_digest)
         return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, as_champion(champion, digest=digest), 10)
 
     def _publish(self, parts: dict[str, pd.DataFrame], as_of: date, absent: date | None = None) -> Split:
         return publish(self.storage, "ward", as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
 
-    def _train(self, spec: ModelSpec, split: Split) -> Candidate:
-        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, 7, self.storage, {})
+    def _train(self, spec: ModelSpec, split: Split, seed: int = 7) -> Candidate:
+        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
 
 
 def _shuffled(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -260,7 +266,7 @@ class Shop:
 
 
 def decide(
-    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion, k: int
+    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion | None, k: int
 ) -> Verdict:
     """As the training DAG does it."""
     evaluations = evaluate(

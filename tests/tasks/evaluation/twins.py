@@ -144,12 +144,14 @@ class Paced(ServedModel):
         return np.full(len(rows), 0.5)
 
 
+LEARNED = {c.ROW_ID: "string", c.TARGET: "long", "x": "double", "y": "double"}
+FRAMES = {"the training frame": LEARNED, "the Spark frame": LEARNED}
 TABLE = pd.DataFrame({c.ROW_ID: ["r0", "r1"], c.TARGET: [0, 1], "x": [1.0, 2.0], "y": [3.0, 4.0]})
 
 
 def served(
     seconds: float = 0.001, megabytes: float = 1.0, columns: tuple[str, ...] = ("x", "y"), table: pd.DataFrame = TABLE,
-    signature: dict[str, str] | None = None,
+    signature: dict[str, str] | None = None, frames: dict[str, dict[str, str]] | None = None,
 ) -> Context:  # fmt: skip
     task, model = TaskKind.CLASSIFICATION, Paced(seconds)
     export = Export(model, ServingTerms(use_case="shop", task=task, row_columns=columns), megabytes)
@@ -157,6 +159,7 @@ def served(
     return context(
         rows("model", np.zeros(2), np.zeros(2)), task=task, clock=lambda: model.now, read_export=lambda: export,
         read_holdout=lambda: Examples(rows=table), read_signature=lambda: shown,
+        read_columns=lambda: FRAMES | (frames or {}),
     )  # fmt: skip
 
 
@@ -211,6 +214,13 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
             {c.PREDICTION: [1.5] + [0.5] * (UNITS - 1)},
             {c.RAW_SCORE: 0.5},
             {USER_COVERAGE: 0.9},
+        )
+    ]
+    + [
+        (
+            {"between": [0, 6]},
+            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 4.5}), task=TaskKind.RATING),
+            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 90.0}), task=TaskKind.RATING),
         )
     ],
     "no_slice_regression": [
@@ -309,6 +319,9 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
             served(table=TABLE[[c.ROW_ID, c.TARGET, "y", "x"]]),
             served(table=TABLE.astype({"y": str})),
             served(columns=()),
+            served(frames={"the Spark frame": LEARNED | {"y": "float"}}),
+            served(frames={"the training frame": LEARNED | {"z": "double"}}),
+            served(table=TABLE.astype({"y": "int64"})),
         )
     ],
 }
