@@ -12,9 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from tasks import tracking
-from tasks.contracts import Evaluation, GateMode, GateResult, Verdict
 from tasks.ledger import Ledger
-from tasks.registry import register
 from tasks.settings import get_settings
 from tasks.storage import Storage
 from tests.tasks import arena
@@ -70,27 +68,9 @@ def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     get_settings.cache_clear()
 
 
-def versions(storage: Storage, work: Path, case: str, *passed: bool) -> None:
-    """Registered versions of one model, 1 and up."""
-    examples = arena.interactions(storage, case)
-    for number, well in enumerate(passed):
-        candidate = arena.log_candidate(case, f"model_{number}", arena.skilled(0.5, number), examples, work)
-        scored = Evaluation(
-            subject="challenger", name=candidate.name, model_uri=candidate.model_uri, holdout=examples,
-            metrics={"ndcg_at_3": 0.5}, units=examples,
-        )  # fmt: skip
-        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=well, reason="as the test wants it")
-        register(
-            Verdict(
-                use_case=case, candidate=candidate, champion_version=None, evaluations=(scored,), comparisons=(), gates=(gate,),
-                passed=well, outcome=None,
-            ), storage,
-        )  # fmt: skip
-
-
 @pytest.fixture
 def one(storage: Storage, store: Path) -> None:
-    versions(storage, store, CASE, True)
+    arena.register_versions(storage, store, CASE, True)
 
 
 def pressed(option: str, **filled: str) -> dict[str, Any]:
@@ -167,7 +147,7 @@ def test_a_review_that_is_over_skips_what_follows(airflow: Airflow, one: None) -
 
 
 def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path) -> None:
-    versions(storage, store, AUTO, True)
+    arena.register_versions(storage, store, AUTO, True)
     word = airflow.review(AUTO).execute(airflow.context(AUTO, event=1))
     assert (word["actor"], word["trust"], word["version"]) == ("policy:auto", "policy", 1)
     assert airflow.requests == []
@@ -176,7 +156,7 @@ def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path
 def test_the_form_takes_the_account_or_the_name(
     airflow: Airflow, storage: Storage, store: Path, request: pytest.FixtureRequest
 ) -> None:
-    versions(storage, store, CASE, True, False)
+    arena.register_versions(storage, store, CASE, True, False)
     form = {"version": 2, "reviewer": "ada", "reason": "the old one is broken", "override": True}
     word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
     assert (word["actor"], word["trust"], word["is_override"]) == ("ada", "on_trust", True)
