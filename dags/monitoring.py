@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, describe, for_each_use_case, skip, told_plainly, window_of_run
@@ -39,12 +40,15 @@ def build(use_case: UseCase) -> object:
             now = datetime.now(UTC)
 
             def is_over(dag_id: str, run_id: str) -> bool:
-                return context["ti"].get_dagrun_state(dag_id, run_id) in {"success", "failed"}
+                try:
+                    return context["ti"].get_dagrun_state(dag_id, run_id) in {"success", "failed"}
+                except AirflowRuntimeError:  # Airflow does not know that run (any more), which proves nothing
+                    return False
 
             with told_plainly():
                 policy, ledger = load_use_case(name).registry, Ledger(get_settings().ledger_url)
-                found = close_interrupted_runs(name, now, policy.close_runs_after_hours, is_over)
-                found += reconcile_aliases(name, ledger, policy.restore_aliases, now)
+                found = reconcile_aliases(name, ledger, policy.restore_aliases, now)
+                found += close_interrupted_runs(name, now, policy.close_runs_after_hours, is_over)
             print("\n".join(found) or "the aliases agree with the ledger, and no run was interrupted")  # noqa: T201
             return found
 

@@ -243,8 +243,8 @@ def reconcile(
     found = []
     for name in [use_case] if use_case else list_use_cases():
         policy = load_use_case(name).registry
-        lines = close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
-        lines += reconcile_aliases(name, ledger, policy.restore_aliases, now)
+        lines = reconcile_aliases(name, ledger, policy.restore_aliases, now)
+        lines += close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
         found += [{"use_case": name, "found": line} for line in lines]
     _show("Found", found, as_json)
 

@@ -66,7 +66,7 @@ def rehearse(
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-m", f"{models.__name__}.smoke"]
+        command = [sys.executable, "-P", "-m", f"{models.__name__}.smoke"]  # -P: nothing is imported from the export's folder
         try:
             done = subprocess.run(
                 command, input=json.dumps(question) + "\n", env=environment, cwd=folder, capture_output=True, text=True,
