@@ -37,7 +37,8 @@ def faults(text: str, folder: Path) -> list[str]:
 def _commands() -> set[str]:
     from titleholder.cli import app
 
-    return {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
+    found = (command for command in app.registered_commands if command.callback)
+    return {command.name or command.callback.__name__.replace("_", "-") for command in found if command.callback}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
