@@ -27,7 +27,7 @@ def faults(text: str, folder: Path) -> list[str]:
     for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
-    found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder (\w+)", text) if name not in commands]
+    found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder ([\w-]+)", text) if name not in commands]
     for name in re.findall(r"\bTITLEHOLDER_([A-Z_]+)\b", text):
         if name.lower() not in Settings.model_fields and name != "DATA":
             found.append(f"nobody reads TITLEHOLDER_{name}")
@@ -38,7 +38,8 @@ def faults(text: str, folder: Path) -> list[str]:
 def _commands() -> set[str]:
     from titleholder.cli import app
 
-    return {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    found = (command for command in app.registered_commands if command.callback)
+    return {command.name or command.callback.__name__.replace("_", "-") for command in found if command.callback}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
