@@ -11,7 +11,7 @@ from tasks.settings import ROOT, Settings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "mlflow" / "README.md"])
 FILE = re.compile(r"`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+|[A-Za-z0-9_-]+\.(?:md|yaml|yml|toml|in|txt|conf))`")
-NOT_IN_THE_REPOSITORY = ("var/", "native/")  # where an installation and an exported model keep things
+NOT_IN_THE_REPOSITORY = ("var/", "native/", "build/")  # where an installation, an exported model and a benchmark keep things
 
 
 def faults(text: str, folder: Path) -> list[str]:

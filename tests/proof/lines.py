@@ -112,11 +112,9 @@ def _past() -> list[Row]:
 
 def _late(is_known: bool) -> list[Row]:
     """Two rows of the last days: one that arrived after the day, one that claims to be from after it. Or both in time."""
-    inside = datetime(2011, 2, 27, 10, tzinfo=UTC)
-    after = datetime(2011, 3, 2, tzinfo=UTC)
-    if is_known:
-        return [_buys(100, inside, inside), _buys(101, inside, inside)]
-    return [_buys(100, inside, after), _buys(101, after, inside)]
+    inside, after = datetime(2011, 2, 27, 10, tzinfo=UTC), datetime(2011, 3, 2, tzinfo=UTC)
+    times = [(inside, inside), (inside, inside)] if is_known else [(inside, after), (after, inside)]
+    return [_buys(100 + place, *pair) | {c.ITEM_ID: "an item of its own"} for place, pair in enumerate(times)]
 
 
 def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:

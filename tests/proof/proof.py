@@ -82,7 +82,8 @@ def stopped_by(act: Act, place: Arena) -> tuple[str, ...]:
     if isinstance(outcome, Verdict):
         refused = [one.gate for one in outcome.gates if not one.passed and one.mode is GateMode.ENABLED]
         return tuple(f"judge/{gate}" for gate in refused)
-    return outcome if isinstance(outcome, tuple) else ()
+    told = outcome if isinstance(outcome, tuple) else ()
+    return tuple(name for name in told if isinstance(name, str))
 
 
 def _named(error: TitleholderError) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -71,9 +72,7 @@ def _crown(name: str, said: dict[str, Any], place: Arena, verdict: Verdict | Non
 
 
 def _ledger(name: str, place: Arena) -> Ledger:
-    path = place.folder / "ledgers" / f"{name}.db"
-    path.parent.mkdir(exist_ok=True)
-    path.unlink(missing_ok=True)
+    path = place.folder / f"ledger-{name}-{time.monotonic_ns()}.db"
     return Ledger(f"sqlite:///{path}")
 
 
