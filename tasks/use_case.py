@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tasks import metrics
 from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
 from tasks.errors import ConfigurationError
-from tasks.evaluation import check_gates
+from tasks.evaluation import baseline_of, check_gates
 from tasks.evaluation.gates import GATES, Gate
 from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
 from tasks.ingestion.sources import SOURCES, Source
@@ -165,6 +165,11 @@ class UseCase(_Section):
             check_gates(self.gates.checks, self.gates.mode, self.task, self.metrics.all, names)
         except ConfigurationError as error:
             raise ValueError(f"gates: {error}") from error
+        if self.gates.mode is GateMode.ENABLED and baseline_of(self.gates.checks) is None:
+            raise ValueError(
+                "gates: nothing stands below the first champion: add {kind: minimum_metric, metric: <primary>, over_baseline: "
+                "<the name of a trivial candidate>}, or say mode: disabled, which every report then shows"
+            )
         return self
 
     def candidate(self, name: str) -> ModelSpec:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tasks.contracts import (
     Verdict,
     Window,
 )  # fmt: skip
+from tasks.endpoint import serve_alone
 from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
 from tasks.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
 from tasks.evaluation.paired import Answers, Question, correct_both_ways
@@ -174,6 +175,21 @@ def _read_columns(train: DatasetRef, storage: Storage) -> dict[str, dict[str, st
     return {"the training frame": tracking.columns_of(as_pandas), "the Spark frame": tracking.columns_of(as_spark)}
 
 
+@contextmanager
+def _serve(use_case: str, candidate: Candidate, storage: Storage) -> Iterator[str]:
+    """The address of an endpoint that serves the candidate, from a private copy."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-alone-") as folder:
+        home, model = Path(folder) / "home", Path(folder) / "model"
+        home.mkdir()
+        model.mkdir()
+        native = tracking.download_native(candidate.model_uri, model)
+        as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
+        with serve_alone(
+            use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home
+        ) as address:  # fmt: skip
+            yield address
+
+
 def _lineage(split: Split, storage: Storage) -> Lineage:
     """Which windows the examples were made of, and where their labels begin."""
     inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
@@ -214,6 +230,7 @@ def judge(
         reigning=champion, lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
+        open_endpoint=partial(_serve, use_case, candidate, storage),
         read_signature=partial(tracking.read_signature, candidate.model_uri),
         read_columns=partial(_read_columns, candidate.split.train, storage),
     )  # fmt: skip

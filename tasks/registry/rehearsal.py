@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tasks import columns as c
-from tasks import models, tracking
+from tasks import fresh_process, models, tracking
 from tasks.contracts import DatasetRef
 from tasks.errors import ModelError, PromotionRefused, SnapshotError
 from tasks.registry.versions import read_verdict
@@ -60,13 +58,7 @@ def rehearse(
             "kinds": {kind: (served.__module__, served.__qualname__) for kind, served in SERVED.items()},
             "memory_bytes": memory_bytes,
         }
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-P", "-m", f"{models.__name__}.smoke"]  # -P: nothing is imported from the export's folder
+        command, environment = fresh_process.command(f"{models.__name__}.smoke"), fresh_process.environment()
         try:
             done = subprocess.run(
                 command, input=json.dumps(question) + "\n", env=environment, cwd=folder, capture_output=True, text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from tests.proof import lines, titles
@@ -11,15 +12,16 @@ from tests.tasks.evaluation.mutations import SHOP, WARD
 
 
 def _honest_ward(place: Arena) -> object:
-    return place.ward.judge()
+    return replace(place.ward, asks_endpoint=True).judge()
 
 
 def _honest_shop(place: Arena) -> object:
-    return place.shop.judge(knows(0.8), "honest")
+    return replace(place.shop, asks_endpoint=True).judge(knows(0.8), "honest")
 
 
 def _in_the_ward(name: str, place: Arena) -> object:
-    return WARD[name][1](place.ward)
+    gate, spoil = WARD[name]
+    return spoil(replace(place.ward, asks_endpoint=gate == "serving_budget"))
 
 
 def _in_the_shop(name: str, place: Arena) -> object:

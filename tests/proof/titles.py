@@ -16,7 +16,8 @@ from tasks.contracts import Approval, Candidate, GateMode, TaskKind, Trust, Verd
 from tasks.evaluation import baseline_of, choose, evaluate, judge
 from tasks.evaluation.gates import GATES
 from tasks.ledger import Ledger
-from tasks.registry import champion_of, promote, register, version_of
+from tasks.registry import champion_of, promote, read_verdict, register, version_of
+from tasks.registry.versions import verdict_folder
 from tests.proof.proof import Arena, Mutation
 from tests.tasks.evaluation.courts import Ward
 from tests.tasks.evaluation.mutations import shuffled_labels
@@ -107,6 +108,20 @@ def _version(beyond: int, place: Arena) -> object:
     return version_of("ward", register(_first(place), place.storage).version + beyond)
 
 
+def _read(change: str, place: Arena) -> object:
+    """The verdict of a version, while somebody has written more into its artifact."""
+    version = register(_first(place), place.storage)
+    path = f"{verdict_folder(version.report_digest)}/verdict.json"
+    text = tracking.read_run_text(version.run_id, path)
+    try:
+        with tracking.reopen_run(version.run_id) as run:
+            run.log_text(text + change, path)
+        return read_verdict("ward", version.version)
+    finally:
+        with tracking.reopen_run(version.run_id) as run:
+            run.log_text(text, path)
+
+
 honest = partial(_crown, "honest", {})
 OTHER = {"manifest_digest": "f" * 64}
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -123,5 +138,6 @@ MUTATIONS = (
     Mutation("an_approval_by_nobody", "promote", partial(_crown, "nobody", {"actor": ""}), honest),
     Mutation("judged_before_there_was_a_champion", "promote", _crown_against_nobody, honest),
     Mutation("a_tag_of_the_champion_was_altered", "champion_of", partial(_look_up, OTHER), partial(_look_up, {})),
+    Mutation("a_verdict_that_was_altered", "read_verdict", partial(_read, " "), partial(_read, "")),
     Mutation("a_version_that_nobody_registered", "version_of", partial(_version, 100), partial(_version, 0)),
 )  # fmt: skip

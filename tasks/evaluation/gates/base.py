@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -57,6 +58,7 @@ class Context:
     reigning : the champion's version; its answers are `champion`.
     read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
         names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
+    open_endpoint : serves the challenger's export by the real endpoint, at the address that comes, while the context lasts.
     clock : seconds, to measure answers with.
     drawn : the resamples that were drawn; contexts of one seed may share them.
     """
@@ -75,6 +77,7 @@ class Context:
     read_export: Callable[[], Export] | None = None
     read_signature: Callable[[], dict[str, str]] | None = None
     read_columns: Callable[[], dict[str, dict[str, str]]] | None = None
+    open_endpoint: Callable[[], AbstractContextManager[str]] | None = None
     clock: Callable[[], float] = time.perf_counter
     drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
 
@@ -105,6 +108,12 @@ class Context:
         if self.read_columns is None:
             raise _nothing_to_read()
         return self.read_columns()
+
+    def serve(self) -> AbstractContextManager[str]:
+        """The address at which the challenger's export answers, while the context lasts."""
+        if self.open_endpoint is None:
+            raise _nothing_to_read()
+        return self.open_endpoint()
 
     def question(self, other: Answers, metric: str, margin: float = 0.0) -> Question:
         """The difference between challenger and other, over everybody.

@@ -135,9 +135,13 @@ Change = Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class Ward:
-    """Judges a challenger of the ward against a champion that never learned what y is good for."""
+    """Judges a challenger of the ward against a champion that never learned what y is good for.
+
+    `asks_endpoint`: with the gate that starts an endpoint for each challenger, which takes seconds.
+    """
 
     storage: Storage
+    asks_endpoint: bool = False
 
     METRICS = ("log_loss", "roc_auc", "accuracy", "calibration_error")
     GATES = tuple(
@@ -210,6 +214,7 @@ class Shop:
 
     storage: Storage
     folder: Path
+    asks_endpoint: bool = False
 
     METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
     GATES = tuple(
@@ -269,9 +274,10 @@ def decide(
     court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion | None, k: int
 ) -> Verdict:
     """As the training DAG does it."""
+    gates = [gate for gate in court.GATES if court.asks_endpoint or gate.kind != "serving_budget"]
     evaluations = evaluate(
-        use_case, task, candidates, champion, candidates[0].split, court.METRICS, baseline_of(court.GATES), k, False,
+        use_case, task, candidates, champion, candidates[0].split, court.METRICS, baseline_of(gates), k, False,
         court.storage,
     )  # fmt: skip
     chosen = choose(candidates, court.METRICS[0], task)
-    return judge(use_case, task, chosen, evaluations, court.GATES, GateMode.ENABLED, champion, 7, court.storage)
+    return judge(use_case, task, chosen, evaluations, gates, GateMode.ENABLED, champion, 7, court.storage)
