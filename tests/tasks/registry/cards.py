@@ -27,7 +27,7 @@ from tasks.evaluation import judge
 from tasks.evaluation.gates import GATES
 from tasks.metrics import score_model
 from tasks.models.base import ServedModel, read_examples
-from tasks.registry.card import Training, write_card
+from tasks.registry.card.evidence import Training, write_card
 from tasks.storage import Storage, frame_writer
 from tests.tasks import arena
 

@@ -14,8 +14,8 @@ from tasks import columns as c
 from tasks import tracking
 from tasks.contracts import GateMode, GateResult, LearningCurve, LearningPoint, Outcome, TaskKind, Verdict
 from tasks.registry import register
-from tasks.registry.card import write_card
-from tasks.registry.sections import say_learning
+from tasks.registry.card.evidence import write_card
+from tasks.registry.card.sections import say_learning
 from tasks.storage import Storage
 from tests.tasks import arena
 from tests.tasks.registry import cards

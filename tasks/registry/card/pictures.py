@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from tasks.registry.curves import Bin, Curve
-from tasks.registry.page import Html, plain, tag
+from tasks.registry.card.curves import Bin, Curve
+from tasks.registry.card.page import Html, plain, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,14 +18,14 @@ from tasks.contracts import (
     Window,
 )  # fmt: skip
 from tasks.metrics.names import FAMILIES
-from tasks.registry import findings, pictures
-from tasks.registry.findings import as_number
-from tasks.registry.page import Html, document, section, show, table, tag
-from tasks.registry.pictures import Interval
-from tasks.registry.slices import CHALLENGER, FEWEST
+from tasks.registry.card import findings, pictures
+from tasks.registry.card.findings import as_number
+from tasks.registry.card.page import Html, document, section, show, table, tag
+from tasks.registry.card.pictures import Interval
+from tasks.registry.card.slices import CHALLENGER, FEWEST
 
 if TYPE_CHECKING:
-    from tasks.registry.card import Evidence, Part, Training
+    from tasks.registry.card.evidence import Evidence, Part, Training
 
 _TONES = {Outcome.BETTER: "good", Outcome.NOT_WORSE: "good", Outcome.WORSE: "bad", Outcome.INCONCLUSIVE: "open"}
 _NAV = (

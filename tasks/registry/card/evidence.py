@@ -16,10 +16,10 @@ from tasks.contracts import DatasetRef, LearningCurve, TaskKind, Verdict
 from tasks.errors import SnapshotError
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
 from tasks.metrics.names import FAMILIES
-from tasks.registry import curves, mistakes, slices
-from tasks.registry.curves import Bin, Curve
-from tasks.registry.mistakes import Case, Mistakes
-from tasks.registry.slices import CHALLENGER, Side, Slice
+from tasks.registry.card import curves, mistakes, slices
+from tasks.registry.card.curves import Bin, Curve
+from tasks.registry.card.mistakes import Case, Mistakes
+from tasks.registry.card.slices import CHALLENGER, Side, Slice
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def write_card(verdict: Verdict, training: Training, folder: str, storage: Stora
     ------
     SnapshotError : a snapshot that the verdict names is gone.
     """
-    from tasks.registry.sections import lay_out
+    from tasks.registry.card.sections import lay_out
 
     split = verdict.candidate.split
     named = {"train": split.train, "validation": split.validation, "holdout": split.holdout}
