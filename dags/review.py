@@ -162,6 +162,15 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         return word.to_json()
 
 
+def asks_to_sign_in() -> bool:
+    """Whether a user's name in Airflow is more than a claim."""
+    from airflow.sdk.configuration import conf
+
+    from tasks.settings import get_settings
+
+    return bool(get_settings().airflow_user) and not conf.getboolean("core", "simple_auth_manager_all_admins", fallback=False)
+
+
 def trust_in_airflow() -> Trust:
     """How far Airflow's word about a user goes: as far as it made them sign in.
 
@@ -169,16 +178,14 @@ def trust_in_airflow() -> Trust:
     ------
     PromotionRefused : it lets everybody in, and more than this machine reaches it.
     """
-    from airflow.sdk.configuration import conf
-
     from tasks.contracts import Trust
     from tasks.errors import PromotionRefused
     from tasks.registry.review import is_loopback
     from tasks.settings import get_settings
 
-    settings = get_settings()
-    if settings.airflow_user and not conf.getboolean("core", "simple_auth_manager_all_admins", fallback=False):
+    if asks_to_sign_in():
         return Trust.AIRFLOW
+    settings = get_settings()
     if not is_loopback(settings.airflow_url):
         raise PromotionRefused(
             f"Airflow at {settings.airflow_url} asks nobody to sign in, so an approval there is nobody's: let it have users, "

@@ -9,6 +9,7 @@ from airflow.sdk import Param, PokeReturnValue, dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import describe, for_each_use_case, skip, told_plainly
+from dags.review import asks_to_sign_in
 from tasks.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def build(use_case: UseCase) -> object:
             None, type=["null", "integer"], minimum=1, title="Version",
             description="A former champion. Empty: the one before the present champion that was not itself rolled back from.",
         ),
-        "actor": Param(None, type=["null", "string"], minLength=1, maxLength=100, title="Who", description="Your name."),
+        "actor": Param(
+            None, type=["null", "string"], minLength=1, maxLength=100, title="Who",
+            description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
+        ),
         "reason": Param(
             None, type=["null", "string"], minLength=1, maxLength=1000, title="Reason", description="Why; kept in the ledger.",
         ),
@@ -44,18 +48,21 @@ def build(use_case: UseCase) -> object:
         @task(outlets=[product])
         def roll_back() -> dict[str, Any]:
             """By hand: ledger, then alias, then wait until the endpoint answers with the former champion."""
+            from tasks.contracts import Trust
             from tasks.ledger import Ledger
             from tasks.registry import rollback
             from tasks.settings import get_settings
 
             context = get_current_context()
             params = context["params"]
-            if assets.events_of(context, product) and not params["actor"]:
+            if assets.events_of(context, product):
                 skip("nobody asked for a rollback: this run watches a promotion")
             with told_plainly():
                 ledger = Ledger(get_settings().ledger_url)
-                who, why = params["actor"] or "", params["reason"] or ""
-                entry = rollback(name, who, why, context["run_id"], ledger, params["to_version"])
+                is_user, why = asks_to_sign_in(), params["reason"] or ""
+                who = context["dag_run"].triggering_user_name if is_user else params["actor"]
+                trust = Trust.AIRFLOW if is_user else Trust.ON_TRUST
+                entry = rollback(name, who or "", why, context["run_id"], ledger, params["to_version"], trust)
             return _announce(entry)
 
         @task
