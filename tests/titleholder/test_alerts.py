@@ -1,7 +1,4 @@
-"""The shipped rules under promtool, and the way of an alert through the real Prometheus and the real Alertmanager.
-
-Both come with Debian (`apt-get install prometheus prometheus-alertmanager`); without them these tests are skipped.
-"""
+"""The shipped rules under promtool, and the way of an alert through the real Prometheus and the real Alertmanager."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,18 +22,11 @@ import yaml
 from tasks.contracts import CheckResult, DriftReport, Signal, Window
 from tasks.ledger import Ledger
 from tasks.settings import ROOT, get_settings
+from tests.alerting import FOLDER, free_port, read, running, tool, wait_for
 from tests.titleholder.airflow_stand_in import CASE, Airflow
 from titleholder.watch import create_app
 
-FOLDER = ROOT / "docker" / "prometheus"
 TOKEN = "a-secret"
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed: apt-get install prometheus prometheus-alertmanager")
-    return found
 
 
 def run(*command: str, cwd: Path = FOLDER) -> subprocess.CompletedProcess[str]:
@@ -62,11 +51,6 @@ def test_each_alert_fires_where_it_must_and_is_quiet_beside_it() -> None:
     assert tested == [alerts, alerts], "each alert has a case in which it fires and one in which it does not"
 
 
-def read(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text())
-    return loaded
-
-
 def all_cases() -> list[dict[str, Any]]:
     return [case for test in read("rules_test.yml")["tests"] for case in test["alert_rule_test"]]
 
@@ -87,23 +71,6 @@ def test_every_rule_is_seen_to_be_tested(tmp_path: Path) -> None:
     assert failed == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextlib.contextmanager
-def process(folder: Path, *command: str) -> Iterator[None]:
-    with (folder / f"{command[0]}.log").open("w") as log:
-        started = subprocess.Popen([tool(command[0]), *command[1:]], cwd=folder, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        started.terminate()
-        started.wait(20)
-
-
 @contextlib.contextmanager
 def serve(app: Any, port: int) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
@@ -114,33 +81,6 @@ def serve(app: Any, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(20)
-
-
-def wait_for(claim: Callable[[], bool], seconds: float = 120) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.HTTPError):
-            if claim():
-                return True
-        time.sleep(0.5)
-    return False
-
-
-def hurried(folder: Path, watch: int, alertmanager: int) -> None:
-    """The shipped files with the addresses and the patience of a test, and nothing else changed."""
-    rules = read("rules.yml")
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            rule["for"] = "1s"
-    (folder / "rules.yml").write_text(yaml.safe_dump(rules))
-    text = (FOLDER / "prometheus.yml").read_text()
-    text = text.replace("alertmanager:9093", f"127.0.0.1:{alertmanager}").replace("watch:8100", f"127.0.0.1:{watch}")
-    text = text.replace("15s", "1s").replace("30s", "2s").replace("20s", "2s")
-    (folder / "prometheus.yml").write_text(text)
-    text = (FOLDER / "alertmanager.yml").read_text()
-    text = text.replace("http://watch:8100", f"http://127.0.0.1:{watch}").replace("/run/secrets/webhook_token", "token")
-    text = text.replace("10s", "1s").replace("1m", "2s").replace("12h", "3s")  # said again every few seconds
-    (folder / "alertmanager.yml").write_text(text)
 
 
 def lose_quality(ledger: Ledger) -> None:
@@ -160,24 +100,17 @@ def lose_quality(ledger: Ledger) -> None:
 def test_lost_quality_asks_for_one_retraining_through_prometheus_and_alertmanager(
     own_home: Path, tmp_path: Path, token: str
 ) -> None:
-    for name in ("prometheus", "prometheus-alertmanager"):
-        tool(name)
-    watch, prometheus, alertmanager = free_port(), free_port(), free_port()
-    hurried(tmp_path, watch, alertmanager)
-    (tmp_path / "token").write_text(token)
+    watch = free_port()
     airflow = Airflow()
     threading.Thread(target=airflow.serve_forever, daemon=True).start()
     settings = get_settings().model_copy(update={"airflow_url": airflow.url, "webhook_token": TOKEN})
     lose_quality(Ledger(settings.ledger_url))
-    on = "--web.listen-address=127.0.0.1"
+    nobody = f"http://127.0.0.1:{free_port()}"  # an endpoint that is down
     try:
         with (
             serve(create_app(settings), watch),
-            process(tmp_path, "prometheus-alertmanager", "--config.file=alertmanager.yml", f"{on}:{alertmanager}",
-                    "--cluster.listen-address=", "--storage.path=am"),
-            process(tmp_path, "prometheus", "--config.file=prometheus.yml", f"{on}:{prometheus}", "--storage.tsdb.path=tsdb"),
-        ):  # fmt: skip
-            address = f"http://127.0.0.1:{alertmanager}"
+            running(tmp_path, f"http://127.0.0.1:{watch}", nobody, token) as (_, address),
+        ):
             if token != TOKEN:
                 names = f"{address}/metrics"
                 failed = 'alertmanager_notifications_failed_total{integration="webhook"'
