@@ -45,6 +45,10 @@ def ask_as_strangers(system: System, count: int) -> None:
             assert answer["path"] == "popular"
 
 
+def fired(alertmanager: str) -> set[str]:
+    return {one["labels"]["alertname"] for one in httpx.get(f"{alertmanager}/api/v2/alerts").json()}
+
+
 def test_an_alert_leads_to_a_new_champion(system: System, tmp_path: Path) -> None:
     for name in ("prometheus", "prometheus-alertmanager"):
         tool(name)
@@ -63,13 +67,12 @@ def test_an_alert_leads_to_a_new_champion(system: System, tmp_path: Path) -> Non
         for _ in range(4):  # a rate needs more than one look
             ask_as_strangers(system, 25)
             time.sleep(1.5)
-        fired = lambda: {one["labels"]["alertname"] for one in httpx.get(f"{alertmanager}/api/v2/alerts").json()}  # noqa: E731
-        assert wait_for(lambda: "ColdTraffic" in fired(), 60), fired()
+        assert wait_for(lambda: "ColdTraffic" in fired(alertmanager), 60), fired(alertmanager)
         assert wait_for(lambda: served(system) not in (first, None), 400), history(system)["decisions"][-1]
 
     told = history(system)
     entry, decision = told["ledger"][-1], told["decisions"][-1]
-    assert (entry["version"], entry["actor"], entry["previous_version"]) == (served(system), "policy", first)
+    assert (entry["version"], entry["actor"], entry["previous_version"]) == (served(system), "policy:auto", first)
     assert (decision["cause"], decision["retrain"]) == ("alert", True)
     assert "alert ColdTraffic asks: " in decision["reason"]
     asked = [run for run in system.airflow.runs(f"{ALERTED}.monitoring") if run["dag_run_id"].startswith("alert__")]
