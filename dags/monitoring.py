@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, day_of_run, describe, for_each_use_case, skip, told_plainly, window_of_run
+from dags.links import show_page, with_page
 from tasks.settings import get_settings
 from tasks.use_case import UseCase
 
@@ -118,6 +119,7 @@ def build(use_case: UseCase) -> object:
                     if report:
                         ledger.record_report(report)
                         print(f"{window.label}: {report.report_uri or 'nothing to compare'}")  # noqa: T201
+                        show_page(context, report.report_uri)
                     observations.append({"window": window.to_json(), "report": report and report.to_json()})
             return observations
 
@@ -173,7 +175,7 @@ def build(use_case: UseCase) -> object:
             }
 
         reconcile()  # on its own: what it cannot do must not stop the monitoring
-        request_retraining(decide_retrain(monitor()))
+        request_retraining(decide_retrain(with_page(monitor(), "Drift report")))
 
     return monitoring()
 
