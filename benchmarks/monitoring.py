@@ -183,16 +183,15 @@ def _as_spark(rows: pd.DataFrame, path: Path) -> Any:
 
 
 def measure_cost(rows: int = 1_000_000) -> dict[str, float]:
-    """One process of its own, so that nothing else is in its memory; peak memory is of it and all its children."""
+    """Monitoring in a process of its own, over what another one published; peak memory is of it and all its children."""
     with tempfile.TemporaryDirectory() as home:
         environment = {
             **os.environ, "TITLEHOLDER_HOME": home, "TITLEHOLDER_MLFLOW_TRACKING_URI": f"sqlite:///{home}/mlflow.db",
             "MLFLOW_ARTIFACT_ROOT": f"{home}/artifacts", "TITLEHOLDER_SPARK_REMOTE": "",
         }  # fmt: skip
-        command = [sys.executable, "-m", "benchmarks.monitoring", "one-window", str(rows)]
-        process = subprocess.Popen(
-            command, env=environment, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, text=True
-        )
+        command, root = [sys.executable, "-m", "benchmarks.monitoring"], Path(__file__).parent.parent
+        subprocess.run([*command, "publish", str(rows)], env=environment, cwd=root, check=True)
+        process = subprocess.Popen([*command, "one-window"], env=environment, cwd=root, stdout=subprocess.PIPE, text=True)
         peak = 0.0
         watched = psutil.Process(process.pid)
         while process.poll() is None:
@@ -208,38 +207,52 @@ def measure_cost(rows: int = 1_000_000) -> dict[str, float]:
     return {"monitor_seconds": float(json.loads(told.splitlines()[-1])["seconds"]), "monitor_mb": peak}
 
 
-def _monitor_one_window(rows: int) -> None:
-    """Publish a reference and a window of `rows` rows, 20 columns and predictions, then time `monitor` as the DAG calls it."""
+_MORE = [f"x{place}" for place in range(20 - len(COLUMNS) - 1)]
+
+
+def _publish(rows: int) -> None:
+    """A reference and a window, each of `rows` rows of 20 columns and as many predictions."""
     from tasks.columns import PREDICTION, PREDICTIONS, ROW_ID, VALIDATED
-    from tasks.contracts import DatasetRef
-    from tasks.monitoring import Side, monitor
     from tasks.settings import get_settings
     from tasks.storage import Storage, frame_writer
 
     storage = Storage(get_settings().data_root)
-    more = [f"x{place}" for place in range(20 - len(COLUMNS) - 1)]
+    for number in (0, 1):
+        random, frame = np.random.default_rng(number), make_week(number, 1, rows)
+        answers = frame[[ROW_ID]].assign(**{PREDICTION: random.beta(2, 5, rows)})
+        known = frame.assign(**{name: random.normal(size=rows) for name in _MORE})
+        window = week(number)
+        for layer, partition, table in (
+            (VALIDATED, window.label, known), (PREDICTIONS, f"v1.{window.start}", answers),
+        ):  # fmt: skip
+            storage.publish(use_case="bench", layer=layer, partition=partition, tables={"rows": frame_writer(table)})
 
-    def publish(number: int, layer: str, window: str) -> DatasetRef:
-        random = np.random.default_rng(number)
-        frame = make_week(number, 1, rows)
-        if layer == PREDICTIONS:
-            frame = frame[[ROW_ID]].assign(**{PREDICTION: random.beta(2, 5, rows)})
-        else:
-            frame = frame.assign(**{name: random.normal(size=rows) for name in more})
-        return storage.publish(use_case="bench", layer=layer, partition=window, tables={"rows": frame_writer(frame)})
 
-    sides = [
-        Side([publish(number, VALIDATED, week(number).label)], [publish(number, PREDICTIONS, f"v1.{week(number).start}")])
-        for number in (0, 1)
-    ]
+def _monitor_one_window() -> None:
+    """Time `monitor` as the DAG calls it, from what is published to the report in MLflow."""
+    from tasks.columns import PREDICTIONS, VALIDATED
+    from tasks.monitoring import Side, monitor
+    from tasks.settings import get_settings
+    from tasks.storage import Storage
+
+    storage = Storage(get_settings().data_root)
+
+    def side(number: int) -> Side:
+        found = (
+            storage.current("bench", VALIDATED, week(number).label),
+            storage.current("bench", PREDICTIONS, f"v1.{week(number).start}"),
+        )
+        rows, answers = ([ref] for ref in found if ref is not None)
+        return Side(rows, answers)
+
+    reference, current = side(0), side(1)
     checks = [
-        CHECKS.parse({"kind": "column_drift", "columns": [*COLUMNS, *more], "method": "jensenshannon", "threshold": 0.1}, ""),
+        CHECKS.parse({"kind": "column_drift", "columns": [*COLUMNS, *_MORE], "method": "jensenshannon", "threshold": 0.1}, ""),
         CHECKS.parse({"kind": "prediction_drift", "method": "psi", "threshold": 0.1}, ""),
         *CHECK_LIST[1:],
     ]
-    window = Window.from_label(week(1).label)
     began = time.perf_counter()
-    monitor("bench", checks, window, sides[1], sides[0], "bench", storage, 7, {}, previous=sides[0].rows[0])
+    monitor("bench", checks, week(1), current, reference, "bench", storage, 7, {}, previous=reference.rows[0])
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 
@@ -299,7 +312,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["one-window"]:
-        _monitor_one_window(int(sys.argv[2]))
+    if sys.argv[1:2] == ["publish"]:
+        _publish(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["one-window"]:
+        _monitor_one_window()
     else:
         main()

@@ -31,7 +31,7 @@ def measure_distance(counts: Counts, method: str) -> float:
         r, c = (np.where(share > 0, share, EMPTY_SHARE) for share in (r, c))
         return float(((c - r) * np.log(c / r)).sum())
     middle = (r + c) / 2
-    halves = [np.where(share > 0, share * np.log(np.where(share > 0, share, 1) / middle), 0).sum() / 2 for share in (r, c)]
+    halves = [(share[share > 0] * np.log(share[share > 0] / middle[share > 0])).sum() / 2 for share in (r, c)]
     return float(np.sqrt(max(0.0, sum(halves))))
 
 
