@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tasks import columns as c
 from tasks.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _SLOTS = 64  # more than the bins of any column
+_TOGETHER = 3
 
 
 def take_sample(rows: DataFrame, columns: Sequence[str], seed: int, most: int) -> pd.DataFrame:
@@ -50,19 +55,30 @@ def _count_numbers(both: DataFrame, columns: Sequence[str], sample: pd.DataFrame
 
     bins = {column: find_edges(sample[column], smaller) for column in columns}
     slots: list[Column] = []
-    for place, (column, (edges, names)) in enumerate(bins.items()):
+    for column, (edges, names) in bins.items():
         value = F.col(column).cast("double")
-        over: Column = F.lit(place * _SLOTS)
+        over: Column = F.lit(0)
         for edge in edges:
             over = over + (value > edge).cast("int")
-        slots.append(F.when(value.isNull() | F.isnan(value), place * _SLOTS + len(names)).otherwise(over))
-    exploded = both.select("side", F.explode(F.array(*slots)).alias("slot"))
-    found = exploded.groupBy("side", "slot").count().collect()
-    tally = {(row["side"], row["slot"]): int(row["count"]) for row in found}
+        slots.append(F.when(value.isNull() | F.isnan(value), len(names)).otherwise(over).cast("long"))
+    # Three columns are counted together and added up apart. One query for all would be a method too large for Java to compile.
+    groups = [slots[first : first + _TOGETHER] for first in range(0, len(slots), _TOGETHER)]
+    tallies = [
+        both.select("side", reduce(add, (slot * _SLOTS**place for place, slot in enumerate(group))).alias("code"))
+        .groupBy("side", "code")
+        .count()
+        .withColumn("code", F.col("code") + number * _SLOTS**_TOGETHER)
+        for number, group in enumerate(groups)
+    ]
+    found = reduce(lambda one, other: one.unionAll(other), tallies).toPandas()
+    code, side, count = (found[name].to_numpy() for name in ("code", "side", "count"))
     counted = {}
-    for place, (column, (_, names)) in enumerate(bins.items()):
-        slots_of = range(place * _SLOTS, place * _SLOTS + len(names) + 1)
-        counted[column] = _tally([*names, MISSING], [[tally.get((side, slot), 0) for slot in slots_of] for side in (0, 1)])
+    for nth, (column, (_, names)) in enumerate(bins.items()):
+        number, place = divmod(nth, _TOGETHER)
+        own = code // _SLOTS**_TOGETHER == number
+        slot = code // _SLOTS**place % _SLOTS
+        sides = [np.bincount(slot[own & (side == n)], count[own & (side == n)], len(names) + 1) for n in (0, 1)]
+        counted[column] = _tally([*names, MISSING], [one.astype(np.int64).tolist() for one in sides])
     return counted
 
 
@@ -172,21 +188,22 @@ def measure_predictions(predictions: DataFrame, rows: DataFrame) -> dict[str, fl
 
     score = F.col(c.PREDICTION)
     is_valid = score.isNotNull() & ~F.isnan(score) & (F.abs(score) < float("inf"))
-    told = predictions.agg(
+    by_subject = predictions.groupBy("subject").agg(
         F.count("*").alias("answers"),
-        F.count_distinct("subject").alias("subjects"),
-        F.count_distinct(F.when(F.col("path") == "popular", F.col("subject"))).alias("cold"),
+        F.max((F.col("path") == "popular").cast("int")).alias("cold"),
         F.count_if(~is_valid).alias("invalid"),
-        F.count_distinct(c.ROW_ID).alias("different"),
-    ).first()
+    )
+    sums = [F.sum(name).alias(name) for name in ("answers", "cold", "invalid")]
+    told = by_subject.agg(F.count("subject").alias("subjects"), *sums).first()
     if told is None or not told["answers"]:
         return {}
+    different = predictions.select(c.ROW_ID).distinct().count()  # distinct counts of two columns in one query cost twice
     figures = {
         "answers": float(told["answers"]),
         "subjects": float(told["subjects"]),
-        "cold_share": told["cold"] / told["subjects"],
+        "cold_share": (told["cold"] or 0) / told["subjects"],
         "invalid_share": told["invalid"] / told["answers"],
-        "doubled_answer_share": 1 - told["different"] / told["answers"],
+        "doubled_answer_share": 1 - different / told["answers"],
     }
     if c.ITEM_ID in rows.columns:
         items = rows.select(c.ITEM_ID).distinct()

@@ -201,7 +201,9 @@ def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[Datas
     if not refs:
         return spark.createDataFrame([], ", ".join([*(f"{name} string" for name in names), f"{c.PREDICTION} double"]))
     rows = spark.read.parquet(*(str(storage.table(ref, c.ROWS)) for ref in refs))
-    snapshot = F.regexp_extract(F.input_file_name(), "([^/]+)/[^/]+/rows/[^/]+$", 1)
+    snapshot = F.substring_index(
+        F.substring_index(F.input_file_name(), "/", -4), "/", 1
+    )  # .../<snapshot>/<version>/rows/<file>
     is_list = c.USER_ID in rows.columns
     subject = F.col(c.USER_ID if is_list else c.ROW_ID)
     item = F.col(c.ITEM_ID) if is_list else F.lit(None).cast("string")
