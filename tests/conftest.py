@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests last: their servers stay up until the end, and what is small fails first."""
-    items.sort(key=lambda item: item.path.parent.name == "e2e")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where two workers share the tests, the end-to-end ones begin at once on one of them; alone, they come last.
+
+    A file is not torn apart, so that what its tests share is made once; neither is the running system of the end-to-end tests.
+    """
+    is_shared = hasattr(config, "workerinput")
+    items.sort(key=lambda item: (item.path.parent.name == "e2e") is not is_shared)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("e2e" if item.path.parent.name == "e2e" else str(item.path)))
 
 
 @pytest.fixture(autouse=True)
