@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tasks.settings import get_code_version, get_settings
 from tasks.storage import Storage
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two workers share the tests, the end-to-end ones begin at once on one of them; alone, they come last.
-
-    A file is not torn apart, so that what its tests share is made once; neither is the running system of the end-to-end tests.
-    """
+    """Where two workers share the tests, the end-to-end ones begin at once on one of them; alone, they come last."""
     is_shared = hasattr(config, "workerinput")
     items.sort(key=lambda item: (item.path.parent.name == "e2e") is not is_shared)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("e2e" if item.path.parent.name == "e2e" else str(item.path)))
+
+
+class ByFile(LoadFileScheduling):
+    """A worker gets whole files, whose tests share what they made; and all end-to-end tests, with their one system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
