@@ -6,6 +6,10 @@ To add one: a file with a `ModelSpec` and a `ServedModel`, and their two entries
 from tasks.models.als import Als, AlsModel
 from tasks.models.base import ServedModel
 from tasks.models.bias import Bias, BiasModel
+from tasks.models.bpr import Bpr, BprModel
+from tasks.models.ease import Ease, EaseModel
+from tasks.models.ials import Ials, IalsModel
+from tasks.models.item_knn import ItemKnn, ItemKnnModel
 from tasks.models.logistic_regression import LogisticRegressionModel, LogisticRegressionSpec
 from tasks.models.popularity import Popularity, PopularityModel
 from tasks.models.prior import Prior, PriorModel
@@ -14,13 +18,15 @@ from tasks.models.rating_regression import RatingRegression, RatingRegressionMod
 from tasks.spec import Room
 
 MODELS = Room(
-    "model", Popularity, Bias, Als, PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec
+    "model",
+    Popularity, Bias, Als, Ials, Bpr, ItemKnn, Ease,
+    PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec,
 )  # fmt: skip
 SERVED: dict[str, type[ServedModel]] = {
     model.kind: model
     for model in (
-        PopularityModel, BiasModel, AlsModel, PropensityRegressionModel, RatingRegressionModel, PriorModel,
-        LogisticRegressionModel,
+        PopularityModel, BiasModel, AlsModel, IalsModel, BprModel, ItemKnnModel, EaseModel,
+        PropensityRegressionModel, RatingRegressionModel, PriorModel, LogisticRegressionModel,
     )
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
+from tasks.models.histories import Weighing
 from tasks.models.popularity import POPULAR, recent_buyers
 from tasks.models.prepared import PerFeatures
 
@@ -51,11 +52,11 @@ class Als(ModelSpec):
         pairs = features.sorted_pairs
         weights = draft.weights(features)
         kept = np.isfinite(weights) if explicit else weights > 0
-        items, factors = self._factorise(pairs[kept], weights[kept], implicit=not explicit, seed=seed)
+        items, factors = self.factorise(pairs[kept], weights[kept], implicit=not explicit, seed=seed)
         model = AlsModel(items, factors, penalties, scale, 0.0)
         return model if explicit else AlsModel(items, factors, penalties, scale, model.typical_best(features))
 
-    def _factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
+    def factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
         import pandas as pd
         from pyspark.ml.recommendation import ALS
 
@@ -85,6 +86,11 @@ class Penalties:
     item_damping: float
     user_damping: float
     half_life_days: float
+    is_per_pair: bool = True  # whether a vector's penalty grows with the number of pairs that it is solved from
+    fade_days: float | None = None  # the days after which an order counts half; None: never
+
+    def ridge(self, pairs: int, factors: int) -> Floats:
+        return np.asarray(self.regularization * (pairs if self.is_per_pair else 1.0) * np.eye(factors))
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class _Ready:
 
     factors: Floats  # (item_ids, factors), zeros where the model does not know the item
     is_known: NDArray[np.bool_]
-    weights: Floats  # of sorted_pairs; NaN where the pair teaches nothing
+    place: NDArray[np.int64]  # of the items of sorted_pairs
+    weights: Floats  # of sorted_pairs
+    is_taught: NDArray[np.bool_]  # whether the pair teaches anything
     popular: Floats
     effects: Effects | None
 
@@ -146,34 +154,48 @@ class AlsModel(ServedModel):
                 rating[known] += ready.factors[places[known].astype(np.intp)] @ vector
         return np.clip(rating, self.scale.low, self.scale.high)
 
+    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[str]]:
+        """All vectors in one call of LAPACK, and all scores in one product."""
+        if self.scale is not None:
+            return super().score_users(user_ids, features)
+        ready = self._ready(features)
+        scores = np.tile(ready.popular, (len(user_ids), 1))
+        systems = [self._system(user_id, features) for user_id in user_ids]
+        known = [row for row, system in enumerate(systems) if system is not None]
+        found = [system for system in systems if system is not None]
+        if found:
+            left, right = np.stack([system[0] for system in found]), np.stack([system[1] for system in found])
+            vectors = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+            scores[known] = np.where(ready.is_known, vectors @ ready.factors.T, -np.inf)
+        return scores, [POPULAR if system is None else "model" for system in systems]
+
     def fold_in(self, user_id: str, features: FeatureTables) -> Floats | None:
         """The vector of a user from their pairs as they are now; None if the model knows none of their items.
 
-        Purchases: (Y'Y + Y'(C - I)Y + n * regularization * I)^-1 Y'C p; ratings: (Y'Y + n * regularization * I)^-1 Y'r with
-        Y the factors of the rated items.
+        Purchases: (Y'Y + Y'(C - I)Y + ridge)^-1 Y'C p; ratings: (Y'Y + ridge)^-1 Y'r with Y the factors of the rated items.
         """
+        system = self._system(user_id, features)
+        return None if system is None else np.asarray(np.linalg.solve(*system))
+
+    def _system(self, user_id: str, features: FeatureTables) -> tuple[Floats, Floats] | None:
+        """The left and the right side of the equations of a user's vector."""
         ready = self._ready(features)
         rows = features.pairs_of(user_id)
-        place = features.sorted_pairs["item_position"].to_numpy()[rows]
-        weights = ready.weights[rows]
-        taught = ready.is_known[place] & np.isfinite(weights)
-        if self.scale is None:
-            taught &= weights > 0
+        place, weights = ready.place[rows], ready.weights[rows]
+        taught = ready.is_taught[rows]
         if not taught.any():
             return None
         mine, weights = ready.factors[place[taught]], weights[taught]
-        ridge = self.penalties.regularization * len(weights) * np.eye(mine.shape[1])
+        ridge = self.penalties.ridge(len(weights), mine.shape[1])
         if self.scale is None:
             confidence = self.penalties.alpha * weights
-            gram = self._gram + (mine.T * confidence) @ mine
-            return np.asarray(np.linalg.solve(gram + ridge, mine.T @ (1.0 + confidence)))
-        return np.asarray(np.linalg.solve(mine.T @ mine + ridge, mine.T @ weights))
+            return self._gram + (mine.T * confidence) @ mine + ridge, mine.T @ (1.0 + confidence)
+        return mine.T @ mine + ridge, mine.T @ weights
 
     def weights(self, features: FeatureTables) -> Floats:
         """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""
         if self.scale is None:
-            orders = features.sorted_pairs["pair_orders"].to_numpy(dtype=np.float64, na_value=0.0)
-            return np.asarray(np.nan_to_num(orders))
+            return Weighing(count_orders=True, fade_days=self.penalties.fade_days).of(features)
         residual: Floats = self._measure(features).residual
         return residual
 
@@ -197,9 +219,12 @@ class AlsModel(ServedModel):
         factors[place[known]] = self.factors[known]
         is_known = np.zeros(len(factors), dtype=np.bool_)
         is_known[place[known]] = True
+        pairs = features.sorted_pairs["item_position"].to_numpy()
         if self.scale is not None:
             effects = self._measure(features)
-            return _Ready(factors, is_known, effects.residual, effects.item, effects)
+            is_taught = is_known[pairs] & np.isfinite(effects.residual)
+            return _Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
         popular = recent_buyers(features.sorted_items, self.penalties.half_life_days)
-        peak = popular.max(initial=0.0)
-        return _Ready(factors, is_known, self.weights(features), popular * (self._typical_best / peak if peak else 1.0), None)
+        peak, weights = popular.max(initial=0.0), self.weights(features)
+        scaled = popular * (self._typical_best / peak if peak else 1.0)
+        return _Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)

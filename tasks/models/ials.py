@@ -1,0 +1,105 @@
+"""iALS: matrix factorisation of purchases, on one machine by the implicit library, on a cluster by Spark."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.contracts import TaskKind
+from tasks.models.als import Als, AlsModel, Penalties
+from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.histories import Histories, Weighing, read_histories
+
+log = logging.getLogger(__name__)
+SHARE_OF_MEMORY = 0.5
+
+
+class Ials(ModelSpec):
+    """Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
+
+    `engine: auto` takes the implicit library while training needs at most `local_memory_mb` (by default half of this
+    machine's memory), else Spark; both figures are logged. Spark's penalty grows with the number of pairs of each user and
+    item: there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty where
+    all have equally many.
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    kind: Literal["ials"] = "ials"
+    factors: int = Field(64, ge=1, le=1024)
+    iterations: int = Field(15, ge=1, le=200)
+    regularization: float = Field(1.0, gt=0.0, le=1e5)
+    alpha: float = Field(10.0, gt=0.0, le=1e4, description="confidence of one order")
+    fade_days: float | None = Field(
+        None, gt=0.0, le=3650.0, description="the days after which an order counts half; null: never"
+    )
+    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+    engine: Literal["auto", "implicit", "spark"] = "auto"
+    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        known = read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
+        assert history.features is not None
+        if self.choose_engine(known) == "spark":
+            items, factors, penalties = self._fit_on_spark(history.features, known, seed)
+            draft = IalsModel(items, factors, penalties, None, 0.0)
+            return IalsModel(items, factors, penalties, None, draft.typical_best(history.features))
+        users, factors = self._fit_here(known, seed)
+        best = float((factors @ users.mean(axis=0)).max())
+        return IalsModel(known.items, factors.astype(np.float64), self._penalties(self.regularization, False), None, best)
+
+    def choose_engine(self, known: Histories) -> Literal["implicit", "spark"]:
+        """The engine for data of this size."""
+        needed, allowed = self.needed_mb(known), self.local_memory_mb or _half_of_memory_mb()
+        chosen: Literal["implicit", "spark"] = "implicit" if needed <= allowed else "spark"
+        if self.engine != "auto":
+            chosen = self.engine
+        log.info(
+            "ials trains by %s (engine: %s): %d pairs of %d users and %d items need %.0f MB here, and %.0f MB are allowed",
+            chosen, self.engine, len(known.places), len(known.users), len(known.items), needed, allowed,
+        )  # fmt: skip
+        return chosen
+
+    def needed_mb(self, known: Histories) -> float:
+        """Confidences by user and by item (12 bytes a pair each, and as much while they are made), vectors twice."""
+        vectors = (len(known.users) + len(known.items)) * self.factors * 4
+        return (len(known.places) * 48 + vectors * 2) / 2**20
+
+    def _fit_here(self, known: Histories, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from threadpoolctl import threadpool_limits
+
+        matrix = known.matrix.astype(np.float32)
+        matrix.data = 1.0 + np.float32(self.alpha) * matrix.data
+        with threadpool_limits(1, "blas"):  # the library has threads of its own; a row is solved by one, whichever it is
+            learner = AlternatingLeastSquares(
+                factors=self.factors, regularization=self.regularization, iterations=self.iterations, random_state=seed
+            )
+            learner.fit(matrix, show_progress=False)
+        return learner.user_factors, learner.item_factors
+
+    def _fit_on_spark(self, features: FeatureTables, known: Histories, seed: int) -> tuple[NDArray[Any], Floats, Penalties]:
+        pairs_each = len(known.places) / np.sqrt(len(known.users) * len(known.items))
+        penalties = self._penalties(self.regularization / pairs_each, True)
+        als = Als(factors=self.factors, iterations=self.iterations, regularization=penalties.regularization, alpha=self.alpha)
+        weights = Weighing(count_orders=True, fade_days=self.fade_days).of(features)
+        items, factors = als.factorise(features.sorted_pairs[weights > 0], weights[weights > 0], implicit=True, seed=seed)
+        return items, factors, penalties
+
+    def _penalties(self, regularization: float, is_per_pair: bool) -> Penalties:
+        return Penalties(regularization, self.alpha, 0.0, 0.0, self.half_life_days, is_per_pair, self.fade_days)
+
+
+class IalsModel(AlsModel):
+    """Served as `als` is: a user's vector is solved from their pairs."""
+
+    kind = "ials"
+
+
+def _half_of_memory_mb() -> float:
+    import psutil
+
+    return float(psutil.virtual_memory().total) * SHARE_OF_MEMORY / 2**20
