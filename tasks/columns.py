@@ -37,6 +37,9 @@ TABULAR_COLUMNS = (ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, TARGE
 # quarantine
 BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "
 
+# optional columns of the feature tables, for models of content and attributes
+USER_ATTRIBUTE, ITEM_ATTRIBUTE = "user_attribute_", "item_attribute_"  # prefixes: doubles that do not change with time
+
 # examples and predictions
 LABEL = "label"  # double: 1.0 where the user bought the item in the label window; the rating; or the class
 PREDICTION = "prediction"  # double: a rating, or the probability of the label

@@ -94,7 +94,7 @@ class Penalties:
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """What one set of features gives, once."""
 
     factors: Floats  # (item_ids, factors), zeros where the model does not know the item
@@ -115,13 +115,13 @@ class AlsModel(ServedModel):
         self, items: NDArray[Any], factors: Floats, penalties: Penalties, scale: Scale | None, typical_best: float
     ) -> None:
         self.items, self.factors, self.penalties, self.scale = items, factors, penalties, scale
-        self._typical_best = typical_best
+        self.best_score = typical_best
         self._gram = factors.T @ factors
         self._ready = PerFeatures(self._prepare)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         scale = vars(self.scale) if self.scale else None
-        settings = {"penalties": vars(self.penalties), "scale": scale, "typical_best": self._typical_best}
+        settings = {"penalties": vars(self.penalties), "scale": scale, "typical_best": self.best_score}
         return settings, {"items": self.items.astype(np.str_), "factors": self.factors}
 
     @classmethod
@@ -212,7 +212,7 @@ class AlsModel(ServedModel):
         mean = self.scale.mean if self.scale else 0.0
         return measure_effects(features, mean, self.penalties.item_damping, self.penalties.user_damping)
 
-    def _prepare(self, features: FeatureTables) -> _Ready:
+    def _prepare(self, features: FeatureTables) -> Ready:
         place = np.array([features.item_position.get(str(item), -1) for item in self.items], dtype=np.intp)
         known = place >= 0
         factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
@@ -223,8 +223,8 @@ class AlsModel(ServedModel):
         if self.scale is not None:
             effects = self._measure(features)
             is_taught = is_known[pairs] & np.isfinite(effects.residual)
-            return _Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
+            return Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
         popular = recent_buyers(features.sorted_items, self.penalties.half_life_days)
         peak, weights = popular.max(initial=0.0), self.weights(features)
-        scaled = popular * (self._typical_best / peak if peak else 1.0)
-        return _Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
+        scaled = popular * (self.best_score / peak if peak else 1.0)
+        return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)

@@ -68,7 +68,7 @@ class FeatureTables:
         place = np.empty(len(names), dtype=np.int64)
         place[np.argsort(np.asarray(names, dtype=object), kind="stable")] = np.arange(len(names))
         users = place[users]
-        items = pd.Index(self.item_ids).get_indexer(self.pairs[c.ITEM_ID])
+        items = pd.Index(self.item_ids).get_indexer(pd.Index(self.pairs[c.ITEM_ID]))
         order = np.lexsort((items, users))  # numbers sort in a tenth of the time of names
         is_sorted = bool((order[1:] > order[:-1]).all())
         ordered = self.pairs.reset_index(drop=True) if is_sorted else self.pairs.iloc[order].reset_index(drop=True)

@@ -16,7 +16,7 @@ class Bpr(HistorySpec):
     """Bayesian personalised ranking (Rendle and others 2009) by stochastic gradients, in one thread so that it can be repeated.
 
     Unlike in least squares, a vector cannot be solved for from a history: users of the training keep theirs, others get the
-    ridge regression of their history on the items' vectors.
+    direction of the first step that learning would take.
     """
 
     kind: Literal["bpr"] = "bpr"
@@ -50,8 +50,8 @@ class BprModel(HistoryModel):
         super().__init__(items, weighing)
         self.users, self.factors, self.user_factors = users, factors, user_factors
         self._row = {str(user): row for row, user in enumerate(users)}
-        free = factors[:, :-1].astype(np.float64)
-        self._gram = free.T @ free
+        self._middle = factors[:, :-1].mean(axis=0)
+        self._length = float(np.linalg.norm(user_factors[:, :-1], axis=1).mean())
 
     def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
         row = self._row.get(user_id)
@@ -59,12 +59,10 @@ class BprModel(HistoryModel):
         return np.asarray(self.factors @ vector, dtype=np.float64)
 
     def _fold_in(self, places: NDArray[np.int64], weights: Floats) -> NDArray[np.float32]:
-        """(Y'Y + I)^-1 Y'x, as long as the vectors of the training are on average; the bias counts as for everybody."""
-        met = self.factors[places, :-1].astype(np.float64)
-        solved = np.linalg.solve(self._gram + np.eye(met.shape[1]), met.T @ weights)
-        typical = float(np.linalg.norm(self.user_factors[:, :-1], axis=1).mean())
-        length = float(np.linalg.norm(solved))
-        return np.r_[solved * (typical / length if length > 0 else 0.0), 1.0].astype(np.float32)
+        """Where learning would go first: the mean vector of what was met less that of all items, as long as a user's is."""
+        step = np.average(self.factors[places, :-1], axis=0, weights=weights) - self._middle
+        length = float(np.linalg.norm(step))
+        return np.append(step * (self._length / length if length > 0 else 0.0), 1.0).astype(np.float32)
 
     def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"users": self.users.astype(np.str_), "factors": self.factors, "user_factors": self.user_factors}

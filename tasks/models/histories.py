@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
@@ -43,6 +42,7 @@ class Weighing:
 class Histories:
     """Who met what, in compressed rows: of user `users[u]` the places `places[starts[u]:starts[u + 1]]` in `items`."""
 
+    features: FeatureTables  # that they were read from
     users: NDArray[np.object_]
     items: NDArray[np.object_]
     starts: NDArray[np.int64]
@@ -77,7 +77,7 @@ def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histori
     ends = np.r_[0, np.cumsum(kept)][starts]
     has_history = np.diff(ends) > 0
     return Histories(
-        users[has_history], features.item_ids[has_pair], np.r_[0, ends[1:][has_history]].astype(np.int64),
+        features, users[has_history], features.item_ids[has_pair], np.r_[0, ends[1:][has_history]].astype(np.int64),
         number[place[kept]].astype(np.int32), weights[kept],
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.contracts import TaskKind
 from tasks.models.als import Als, AlsModel, Penalties
-from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
 from tasks.models.histories import Histories, Weighing, read_histories
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,10 @@ class Ials(ModelSpec):
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         known = read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
-        assert history.features is not None
         if self.choose_engine(known) == "spark":
-            items, factors, penalties = self._fit_on_spark(history.features, known, seed)
-            draft = IalsModel(items, factors, penalties, None, 0.0)
-            return IalsModel(items, factors, penalties, None, draft.typical_best(history.features))
+            items, vectors, penalties = self._fit_on_spark(known, seed)
+            draft = IalsModel(items, vectors, penalties, None, 0.0)
+            return IalsModel(items, vectors, penalties, None, draft.typical_best(known.features))
         users, factors = self._fit_here(known, seed)
         best = float((factors @ users.mean(axis=0)).max())
         return IalsModel(known.items, factors.astype(np.float64), self._penalties(self.regularization, False), None, best)
@@ -81,10 +80,11 @@ class Ials(ModelSpec):
             learner.fit(matrix, show_progress=False)
         return learner.user_factors, learner.item_factors
 
-    def _fit_on_spark(self, features: FeatureTables, known: Histories, seed: int) -> tuple[NDArray[Any], Floats, Penalties]:
+    def _fit_on_spark(self, known: Histories, seed: int) -> tuple[NDArray[Any], Floats, Penalties]:
         pairs_each = len(known.places) / np.sqrt(len(known.users) * len(known.items))
         penalties = self._penalties(self.regularization / pairs_each, True)
         als = Als(factors=self.factors, iterations=self.iterations, regularization=penalties.regularization, alpha=self.alpha)
+        features = known.features
         weights = Weighing(count_orders=True, fade_days=self.fade_days).of(features)
         items, factors = als.factorise(features.sorted_pairs[weights > 0], weights[weights > 0], implicit=True, seed=seed)
         return items, factors, penalties

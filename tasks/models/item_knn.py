@@ -14,7 +14,7 @@ from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_his
 
 
 class ItemKnn(HistorySpec):
-    """score of an item = sum over what the user met of weight * similarity, where each item keeps its `neighbours` most similar.
+    """score of an item = sum over what the user met of weight * similarity, each item keeping its `neighbours` nearest.
 
     Similarity: the cosine of the items' columns of users, as they are, or weighed by TF-IDF or BM25 (users who met much tell
     less). Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
@@ -54,7 +54,8 @@ class ItemKnnModel(HistoryModel):
     def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
         first, count = self.starts[places], self.starts[places + 1] - self.starts[places]
         entry = np.repeat(first - np.r_[0, np.cumsum(count)[:-1]], count) + np.arange(count.sum())
-        return np.bincount(self.places[entry], self.nearness[entry] * np.repeat(weights, count), len(self.items))
+        scores = np.bincount(self.places[entry], self.nearness[entry] * np.repeat(weights, count), len(self.items))
+        return np.asarray(scores, dtype=np.float64)
 
     def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"starts": self.starts, "places": self.places, "nearness": self.nearness}

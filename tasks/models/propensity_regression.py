@@ -103,7 +103,7 @@ class Design:
 
     @classmethod
     def of(cls, features: FeatureTables) -> Design:
-        keys = (c.USER_ID, c.ITEM_ID, c.SEGMENT)
+        keys = (c.USER_ID, c.ITEM_ID, c.SEGMENT, c.ITEM_TEXT)
         tables = (features.items, features.users, features.pairs)
         return cls(*(tuple(str(name) for name in table.columns if name not in keys) for table in tables))
 

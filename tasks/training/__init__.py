@@ -13,12 +13,13 @@ from tasks import columns as c
 from tasks import models, tracking
 from tasks.contracts import Candidate, DatasetRef, ServingTerms, Split, TaskKind
 from tasks.metrics import score_model
-from tasks.models.base import Examples, ModelSpec, ServedModel, read_examples, save_model
+from tasks.models.base import Examples, ModelSpec, ServedModel, read_examples
 from tasks.models.questions import answer, example_question
 from tasks.models.tabular import feature_columns
 from tasks.settings import get_code_version
 from tasks.storage import Storage
 from tasks.training.calibration import calibrate
+from tasks.training.export import export_model
 from tasks.training.plots import draw
 
 if TYPE_CHECKING:
@@ -118,11 +119,11 @@ def _log_plots(run: tracking.TrackedRun, scored: Scored, task: TaskKind, title: 
 def _log_model(
     run: tracking.TrackedRun, model: ServedModel, terms: ServingTerms, validation: Examples, spec: ModelSpec
 ) -> tuple[str, str]:
-    """The model's address, and the digest of its manifest."""
+    """The model's address, and the digest of its manifest. What was exported is read back and compared first."""
     asked = example_question(terms, validation)
     answered = answer(model, terms, asked, validation.features)
     with tempfile.TemporaryDirectory() as folder:
         native = Path(folder) / tracking.NATIVE
-        digest = save_model(model, native, terms)
+        digest = export_model(model, native, terms, validation)
         params = {"kind": spec.kind, "manifest_digest": digest}
         return run.log_model(native, _WRAPPER, asked, answered, params), digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, load_model, save_model
 from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, user
 
-SMALL = {"als": {"factors": 4, "iterations": 8}}  # settings for speed; every other kind is tried as it comes
+SMALL = {
+    "als": {"factors": 4, "iterations": 8},
+    "factorization_machine": {"iterations": 60},
+    "spark_fm": {"factors": 2, "iterations": 5},
+    "random_forest": {"trees": 8},
+    "gradient_boosting": {"trees": 20},
+    "content": {"dimensions": 8},
+    "hybrid": {"dimensions": 8},
+}  # settings for speed; every other kind is tried as it comes
 
 ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]  # type: ignore[attr-defined]
 RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
@@ -24,7 +33,15 @@ RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
 CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
 NOBODY = "nobody"
 
-pytestmark = pytest.mark.usefixtures("spark")
+ON_SPARK = {"als", "spark_fm"}
+
+
+@pytest.fixture(autouse=True)
+def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
+    """A session costs more than all the models that do without it."""
+    case = getattr(request.node, "callspec", None)
+    if case is not None and case.params.get("kind") in ON_SPARK:
+        request.getfixturevalue("spark")
 
 
 def make_spec(kind: str) -> ModelSpec:
@@ -171,6 +188,47 @@ def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) ->
     gaps = rows[:3].assign(**{"mean radius": [None, np.inf, np.nan]})
     assert np.isfinite(model.predict_rows(gaps)).all()
     assert model.predict_rows(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_one_user_who_met_nearly_everything(kind: str, task: TaskKind) -> None:
+    others = [(user(number), f"i{number:04d}", 3.0 + number % 2) for number in range(6)]
+    met = pd.DataFrame(
+        [("hoarder", f"i{place:04d}", 1.0 + place % 5) for place in range(1200)] + others,
+        columns=[c.USER_ID, c.ITEM_ID, c.LABEL],
+    )
+    known = tables(met, task)
+    labels = met[-6:] if task is TaskKind.RATING else met[-6:].assign(label=1.0)
+    model = make_spec(kind).fit(Examples(known, labels), Examples(known), seed=7)
+    for answer in model.recommend(["hoarder", user(0), NOBODY], known, k=10):
+        assert len(answer.items) == 10
+        assert np.isfinite(answer.raw_scores).all()
+
+
+@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+def test_many_items_and_few_users(kind: str, task: TaskKind) -> None:
+    """It trains, or says what it cannot and what to take instead."""
+    met = pd.DataFrame([(user(place % 3), f"i{place:05d}", 1.0 + place % 5) for place in range(20_100)])
+    met.columns = pd.Index([c.USER_ID, c.ITEM_ID, c.LABEL])
+    known = tables(met, task)
+    labels = met[:50] if task is TaskKind.RATING else met[:50].assign(label=1.0)
+    try:
+        model = make_spec(kind).fit(Examples(known, labels), Examples(known), seed=7)
+    except NotEnoughData as refusal:
+        assert re.search(r"20100 items .* allows .* take", str(refusal), re.DOTALL)
+    else:
+        assert all(len(answer.items) == 10 for answer in model.recommend([user(1), NOBODY], known, k=10))
+
+
+@pytest.mark.parametrize(("kind", "task"), RATERS)
+def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
+    given = checkerboard(task)
+    assert given.features is not None
+    assert given.labels is not None
+    met = given.features.pairs[[c.USER_ID, c.ITEM_ID]].assign(label=4.0)
+    known = tables(met, task)
+    model = make_spec(kind).fit(Examples(known, met), Examples(known), seed=7)
+    np.testing.assert_allclose(model.predict_ratings(given.labels, known), 4.0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "task"), ALL)

@@ -106,3 +106,40 @@ def test_calibration_error() -> None:
     truth = (generator.random(20_000) < honest).astype(float)
     assert classification.calibration_error(honest, truth, np.ones((1, 20_000)))[0] < 0.02
     assert classification.calibration_error(honest**3, truth, np.ones((1, 20_000)))[0] > 0.2
+
+
+def test_r2_agrees_with_scikit_learn_under_every_weighting() -> None:
+    generator = np.random.default_rng(4)
+    label = generator.integers(1, 6, 200).astype(float)
+    prediction, weights = label + generator.normal(0, 1, 200), generator.integers(0, 4, (3, 200)).astype(float)
+    expected = [sklearn.r2_score(label, prediction, sample_weight=row) for row in weights]
+    assert rating.r2(prediction, label, weights) == pytest.approx(expected)
+    once = np.ones((1, 200))
+    assert rating.r2(label, label, once) == pytest.approx(1.0)
+    assert rating.r2(np.full(200, label.mean()), label, once) == pytest.approx(0.0)
+    assert np.isnan(rating.r2(prediction, np.full(200, 3.0), once)), "nothing to explain"
+    adjusted = 1 - (1 - sklearn.r2_score(label, prediction)) * 199 / (200 - 5 - 1)
+    assert rating.adjusted_r2(prediction, label, once, 5) == pytest.approx(adjusted)
+    assert rating.adjusted_r2(prediction, label, once, 0) == pytest.approx(rating.r2(prediction, label, once))
+    assert np.isnan(rating.adjusted_r2(prediction[:6], label[:6], once[:, :6], 5))
+
+
+def test_confusion_matrix_agrees_with_scikit_learn_under_every_weighting() -> None:
+    prediction, label, weights = _sample(ties=True)
+    expected = [sklearn.confusion_matrix(label, prediction >= 0.5, sample_weight=row) for row in weights]
+    np.testing.assert_allclose(classification.confusion_matrix(prediction, label, weights), expected)
+    assert classification.confusion_matrix(np.empty(0), np.empty(0), np.ones((1, 0))).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_gain_at_top_decile() -> None:
+    label, once = np.r_[np.ones(10), np.zeros(90)], np.ones((1, 100))
+    assert classification.gain_at_top_decile(label, label, once) == pytest.approx(1.0)
+    assert classification.gain_at_top_decile(1 - label, label, once) == pytest.approx(0.0)
+    assert classification.gain_at_top_decile(np.full(100, 0.3), label, once) == pytest.approx(0.1), "ties: as by chance"
+    half = np.r_[np.ones(5), np.full(5, 0.1), np.full(90, 0.5)]
+    assert classification.gain_at_top_decile(half, label, once) == pytest.approx(0.5)
+    prediction, label, weights = _sample(ties=False)
+    repeated = [np.repeat(np.arange(300), row.astype(int)) for row in weights]
+    plain = [classification.gain_at_top_decile(prediction[r], label[r], np.ones((1, len(r))))[0] for r in repeated]
+    assert classification.gain_at_top_decile(prediction, label, weights) == pytest.approx(plain), "a weight is so many rows"
+    assert np.isnan(classification.gain_at_top_decile(prediction, np.zeros(300), weights)).all()

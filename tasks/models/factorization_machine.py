@@ -1,0 +1,167 @@
+"""Factorization machines of ratings, with side information and time: Bayesian by myFM, or by Spark's gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.errors import NotEnoughData
+from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.bias import Scale, measure_scale
+from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
+from tasks.models.prepared import read_numbers
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class _FmSpec(ModelSpec):
+    """What a rating is explained by: user and item, and if asked for who rated what, attributes, and the day."""
+
+    tasks = frozenset({TaskKind.RATING})
+    use_histories: bool = Field(True, description="what the user rated and who rated the item: SVD++, also turned round")
+    use_attributes: bool = Field(True, description="the columns user_attribute_* and item_attribute_* of the features")
+    use_days: bool = Field(False, description="the day of the rating; a question without one is of the newest day")
+
+
+class FactorizationMachine(_FmSpec):
+    """Bayesian factorization machine by Gibbs sampling (Rendle 2012; Rendle, Zhang, Koren 2019), by the myFM library.
+
+    The mean of the samples' answers is the answer of one machine whose vectors are all samples' side by side. Served are
+    `served_samples` of them, evenly chosen, in single precision: neighbours in the chain are much alike.
+    """
+
+    kind: Literal["factorization_machine"] = "factorization_machine"
+    factors: int = Field(10, ge=1, le=128)
+    iterations: int = Field(300, ge=2, le=5000)
+    warm_up: int = Field(20, ge=1, description="the first samples, which are thrown away")
+    served_samples: int = Field(100, ge=1, le=5000)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from myfm import MyFMRegressor, RelationBlock
+
+        design = _Design.of(history, self)
+        warm_up = min(self.warm_up, self.iterations - 1)
+        learner = MyFMRegressor(rank=self.factors, random_seed=seed)
+        users = RelationBlock(design.user.tolist(), design.users)
+        items = RelationBlock(design.item.tolist(), design.items)
+        learner.fit(
+            design.days, design.ratings, X_rel=[users, items], n_iter=self.iterations,
+            n_kept_samples=self.iterations - warm_up, group_shapes=[size for size in design.layout.groups if size],
+            callback=lambda *_: (False, None),
+        )  # fmt: skip
+        samples = learner.predictor_.samples
+        chosen = np.unique(np.linspace(0, len(samples) - 1, min(self.served_samples, len(samples))).round().astype(np.intp))
+        kept = [samples[place] for place in chosen]
+        vectors = np.hstack([sample.V for sample in kept]) / np.sqrt(len(kept))
+        linear = np.mean([sample.w for sample in kept], axis=0)
+        return FactorizationMachineModel(
+            *design.known, float(np.mean([s.w0 for s in kept])), linear, vectors.astype(np.float32)
+        )
+
+
+class SparkFm(_FmSpec):
+    """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
+
+    kind: Literal["spark_fm"] = "spark_fm"
+    factors: int = Field(8, ge=1, le=128)
+    iterations: int = Field(100, ge=1, le=10_000)
+    regularization: float = Field(0.01, ge=0.0, le=1e3)
+    step_size: float = Field(0.05, gt=0.0, le=10.0)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from pyspark.ml.linalg import Vectors
+        from pyspark.ml.regression import FMRegressor
+        from scipy.sparse import hstack
+
+        from tasks.spark import get_spark
+
+        design = _Design.of(history, self)
+        rows = hstack([design.days, design.users[design.user], design.items[design.item]], format="csr")
+        rows.sort_indices()
+        mean = float(design.ratings.mean())
+        cells = [
+            (float(rating - mean), Vectors.sparse(rows.shape[1], rows.indices[a:b].tolist(), rows.data[a:b].tolist()))
+            for rating, a, b in zip(design.ratings, rows.indptr[:-1], rows.indptr[1:], strict=True)
+        ]
+        table = get_spark().createDataFrame(cells, ["label", "features"]).repartition(1)
+        learner = FMRegressor(
+            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
+            seed=seed, initStd=0.05,
+        )  # fmt: skip
+        learned = learner.fit(table)
+        linear, vectors = learned.linear.toArray(), learned.factors.toArray().astype(np.float32)
+        return SparkFmModel(*design.known, mean + float(learned.intercept), linear, vectors)
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Rated pairs as sparse matrices: `days` has a row for each; row `user[p]` of `users` is pair p's, and so for items."""
+
+    scale: Scale
+    layout: Layout
+    names: tuple[NDArray[Any], NDArray[Any]]
+    ratings: Floats
+    user: NDArray[np.int64]
+    item: NDArray[np.int64]
+    days: csr_matrix
+    users: csr_matrix
+    items: csr_matrix
+
+    @property
+    def known(self) -> tuple[Scale, Layout, NDArray[Any], NDArray[Any]]:
+        return self.scale, self.layout, *self.names
+
+    @classmethod
+    def of(cls, history: Examples, spec: _FmSpec) -> _Design:
+        from scipy.sparse import csr_matrix
+
+        scale, features = measure_scale(history), history.features
+        if features is None:
+            raise NotEnoughData("a factorization machine needs features; got none")
+        pairs = features.sorted_pairs
+        pairs = pairs[pairs["pair_rating"].notna().to_numpy()]
+        names, codes = zip(
+            *(np.unique(pairs[key].to_numpy(dtype=object).astype(str), return_inverse=True) for key in (c.USER_ID, c.ITEM_ID)),
+            strict=True,
+        )
+        user, item = codes
+        asked = spec.use_attributes
+        of_users = _attributes(features.users, c.USER_ATTRIBUTE) if asked else ()
+        of_items = _attributes(features.items, c.ITEM_ATTRIBUTE) if asked else ()
+        recency = pairs["pair_recency_days"].to_numpy(np.float64, na_value=0.0)
+        newest, days = int(recency.min()), int(recency.max() - recency.min()) + 1 if spec.use_days else 0
+        layout = Layout(len(names[0]), len(names[1]), of_users, of_items, spec.use_histories, newest, days)
+        rows = np.arange(len(pairs))
+        ones = np.ones(len(pairs))
+        day = csr_matrix((ones, (rows, layout.day_of(recency))) if days else (len(pairs), 0), shape=(len(pairs), days))
+        met = csr_matrix((ones, (user, item)), shape=(len(names[0]), len(names[1])))
+        users = _block(met, features.users, c.USER_ID, names[0], layout.user_attributes, spec.use_histories)
+        items = _block(met.T.tocsr(), features.items, c.ITEM_ID, names[1], layout.item_attributes, spec.use_histories)
+        ratings = pairs["pair_rating"].to_numpy(np.float64)
+        return cls(scale, layout, (names[0], names[1]), ratings, user, item, day, users, items)
+
+
+def _attributes(table: Any, prefix: str) -> tuple[str, ...]:
+    return tuple(str(name) for name in table.columns if str(name).startswith(prefix))
+
+
+def _block(
+    met: csr_matrix, table: Any, key: str, names: NDArray[Any], attributes: tuple[str, ...], has_histories: bool
+) -> csr_matrix:
+    """One row for each name: its id, what it met (each / the root of how many), its attributes."""
+    from scipy.sparse import csr_matrix, diags, hstack, identity
+
+    parts = [identity(len(names), format="csr")]
+    if has_histories:
+        parts.append(diags(1.0 / np.sqrt(np.maximum(np.diff(met.indptr), 1))) @ met)
+    if attributes:
+        known = table.set_index(key)[list(attributes)].reindex(names)
+        parts.append(csr_matrix(np.nan_to_num(read_numbers(known, attributes, "a factorization machine"))))
+    return hstack(parts, format="csr")
