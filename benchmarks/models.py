@@ -59,8 +59,8 @@ SHELF = [
     grid("popularity"),
     grid("item_knn", similarity=["cosine", "bm25"], neighbours=[100, 300]),
     grid("bpr", factors=[64], iterations=[50, 100], learning_rate=[0.01, 0.03], regularization=[0.01, 0.05]),
-    grid("ials", factors=[64, 128], regularization=[10.0, 30.0, 100.0], alpha=[1.0, 5.0]),
-    grid("ease", regularization=[100.0, 300.0, 600.0]),
+    grid("ials", factors=[64, 128], regularization=[3.0, 10.0, 30.0, 100.0], alpha=[1.0, 3.0, 10.0]),
+    grid("ease", regularization=[100.0, 300.0, 600.0, 1200.0]),
 ]
 
 

@@ -61,10 +61,12 @@ class ItemVectors:
             reader = TfidfVectorizer(max_features=max_words, norm="l2", token_pattern=WORD.pattern)
             table = reader.fit_transform(texts)
             words = tuple(str(word) for word in reader.get_feature_names_out())
-            rows = np.eye(len(words))
-            if dimensions < min(table.shape):
-                with threadpool_limits(1):
-                    rows = TruncatedSVD(dimensions, random_state=seed).fit(table).components_.T
+            kept = min(dimensions, *table.shape)
+            if kept < len(words):
+                with threadpool_limits(1), np.errstate(invalid="ignore"):  # of one text, the variance explained is 0 / 0
+                    rows = TruncatedSVD(kept, random_state=seed).fit(table).components_.T
+            else:
+                rows = np.eye(len(words))
             weights = (reader.idf_[:, None] * rows).astype(np.float32)
         values = np.nan_to_num(read_numbers(items, attributes, "content")) if attributes else np.empty((len(items), 0))
         spread = values.std(axis=0)
