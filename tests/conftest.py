@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.settings import get_settings
+from tasks.settings import get_code_version, get_settings
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests last: their servers stay up until the end, and what is small fails first."""
+    items.sort(key=lambda item: item.path.parent.name == "e2e")
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +27,11 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for variable in [name for name in os.environ if name.startswith("TITLEHOLDER_") and name != "TITLEHOLDER_DATA"]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITLEHOLDER_HOME", str(tmp_path / "home"))
-    get_settings.cache_clear()
+    for remembered in (get_settings, get_code_version):
+        remembered.cache_clear()
     yield tmp_path / "home"
-    get_settings.cache_clear()
+    for remembered in (get_settings, get_code_version):
+        remembered.cache_clear()
 
 
 @pytest.fixture
