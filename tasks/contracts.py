@@ -147,6 +147,14 @@ class Split(Contract):
     train: DatasetRef
     validation: DatasetRef
     holdout: DatasetRef
+    earlier: tuple[DatasetRef, ...] = Field(
+        (), description="the windows before train's, newest first, where tuning asks for them"
+    )
+
+    @property
+    def before_holdout(self) -> tuple[DatasetRef, ...]:
+        """All windows but the holdout, in the order of time: what tuning is given."""
+        return (*reversed(self.earlier), self.train, self.validation)
 
     @property
     def digest(self) -> str:
@@ -178,6 +186,39 @@ class Candidate(Contract):
     code_version: str
     metrics: dict[str, float] = Field(description="measured on the validation window")
     fit_seconds: float
+    settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
+
+
+class TrialState(StrEnum):
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # given up after a round in which it stood behind half of those before it
+    FAILED = "failed"  # its settings cannot be fitted to these data
+
+
+class Trial(Contract):
+    """One setting that tuning tried."""
+
+    number: int
+    origin: str = Field(description="yaml, champion, or search: who proposed it")
+    state: TrialState
+    settings: dict[str, Any]
+    figures: tuple[float, ...] = Field(description="the metric of each round that it went through")
+    seconds: float
+    note: str = Field("", description="why it failed")
+
+    @property
+    def value(self) -> float:
+        """The mean of its rounds."""
+        return sum(self.figures) / len(self.figures) if self.figures else float("nan")
+
+
+class Tuned(Contract):
+    """What tuning chose for a candidate, and how it came to it. Settings are those that were looked for, no others."""
+
+    run_id: str = Field(description="the MLflow run whose children are the trials")
+    metric: str
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...]
 
 
 class LearningPoint(Contract):

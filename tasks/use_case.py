@@ -26,6 +26,7 @@ from tasks.monitoring.decision import RetrainPolicy
 from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+from tasks.training.spec import TuningSpec
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -128,6 +129,7 @@ class UseCase(_Section):
     features: FeatureSpec
     split: SplitSpec
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
+    tuning: TuningSpec = TuningSpec()
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec
@@ -154,6 +156,10 @@ class UseCase(_Section):
         names = [candidate.candidate_name for candidate in self.candidates]
         if len(set(names)) != len(names):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
+        try:
+            self.tuning.check(self.candidates, self.task, self.metrics.primary)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
         if self.task not in self.split.tasks:
             raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:

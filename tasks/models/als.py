@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
 from tasks.models.histories import Weighing
 from tasks.models.popularity import POPULAR, recent_buyers
@@ -33,6 +34,8 @@ class Als(ModelSpec):
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
     kind: Literal["als"] = "als"
+    spark_tasks = frozenset({TaskKind.RATING})
+    spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
     factors: int = Field(32, ge=1, le=512)
     iterations: int = Field(10, ge=1, le=100)
     regularization: float = Field(0.1, gt=0.0, le=1e3)
@@ -42,6 +45,22 @@ class Als(ModelSpec):
     half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        draft, pairs, weights = self._prepare(history)
+        implicit = draft.scale is None
+        items, factors = self.factorise(pairs, weights, implicit=implicit, seed=seed)
+        model = AlsModel(items, factors, draft.penalties, draft.scale, 0.0)
+        if not implicit or history.features is None:
+            return model
+        return AlsModel(items, factors, draft.penalties, None, model.typical_best(history.features))
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        """Ratings only: what the effects leave of each is what Spark's tuners hold out and predict."""
+        draft, pairs, weights = self._prepare(history)
+        als = self._estimator(implicit=draft.scale is None, seed=seed).setColdStartStrategy("drop")
+        return SparkProblem(als, _frame(pairs, weights)[1], als.getRatingCol())
+
+    def _prepare(self, history: Examples) -> tuple[AlsModel, pd.DataFrame, Floats]:
+        """A model without factors, and the pairs that teach with what each of them does."""
         features = history.features
         if features is None or features.pairs.empty:
             raise NotEnoughData("als needs pairs of a user and an item; got none")
@@ -49,32 +68,37 @@ class Als(ModelSpec):
         penalties = Penalties(self.regularization, self.alpha, self.item_damping, self.user_damping, self.half_life_days)
         scale = measure_scale(history) if explicit else None
         draft = AlsModel(np.empty(0, object), np.empty((0, self.factors)), penalties, scale, 0.0)
-        pairs = features.sorted_pairs
         weights = draft.weights(features)
         kept = np.isfinite(weights) if explicit else weights > 0
-        items, factors = self.factorise(pairs[kept], weights[kept], implicit=not explicit, seed=seed)
-        model = AlsModel(items, factors, penalties, scale, 0.0)
-        return model if explicit else AlsModel(items, factors, penalties, scale, model.typical_best(features))
+        return draft, features.sorted_pairs[kept], weights[kept]
 
     def factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
-        import pandas as pd
+        names, ratings = _frame(pairs, weights)
+        learned = self._estimator(implicit=implicit, seed=seed).fit(ratings).itemFactors.toPandas().sort_values("id")
+        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
+        return names[learned["id"].to_numpy()], factors
+
+    def _estimator(self, *, implicit: bool, seed: int) -> Any:
         from pyspark.ml.recommendation import ALS
 
-        from tasks.spark import get_spark
-
-        users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
-        names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
-        if not len(names):
-            raise NotEnoughData("als needs pairs with an order or a rating; got none")
-        frame = pd.DataFrame({"user": users.astype("int32"), "item": items.astype("int32"), "rating": weights})
-        ratings = get_spark().createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
-        als = ALS(
+        return ALS(
             rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha, implicitPrefs=implicit,
             numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed, userCol="user", itemCol="item", ratingCol="rating",
         )  # fmt: skip
-        learned = als.fit(ratings).itemFactors.toPandas().sort_values("id")
-        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
-        return names[learned["id"].to_numpy()], factors
+
+
+def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
+    """The items, and the frame of user, item (its place among them) and rating."""
+    import pandas as pd
+
+    from tasks.spark import get_spark
+
+    users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
+    names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
+    if not len(names):
+        raise NotEnoughData("als needs pairs with an order or a rating; got none")
+    frame = pd.DataFrame({"user": users.astype("int32"), "item": items.astype("int32"), "rating": weights})
+    return names, get_spark().createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,10 +110,21 @@ class Examples:
     rows: pd.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class SparkProblem:
+    """An Estimator of pyspark.ml, the frame that it is fitted to, and the frame's column of right answers."""
+
+    estimator: Any
+    frame: Any
+    label: str
+
+
 class ModelSpec(Spec):
     """A kind of model and its settings, as in the YAML."""
 
     tasks: ClassVar[frozenset[TaskKind]]
+    spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset()  # for which `spark_problem` tells how Spark itself can tune it
+    spark_params: ClassVar[Mapping[str, str]] = {}  # setting -> the Estimator's parameter
     name: Name | None = None
 
     @property
@@ -134,6 +146,10 @@ class ModelSpec(Spec):
         NotEnoughData : with what came and how much is needed.
         """
         raise NotImplementedError(f"{type(self).__name__} must define fit")
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        """What `fit` asks of Spark, for Spark's own tuners; where `spark_tasks` has the task."""
+        raise NotImplementedError(f"{type(self).__name__} must define spark_problem, as it names spark_tasks")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, Floats, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Scale, measure_scale
 from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
 from tasks.models.prepared import read_numbers
@@ -70,19 +71,40 @@ class SparkFm(_FmSpec):
     """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
 
     kind: Literal["spark_fm"] = "spark_fm"
+    spark_tasks = frozenset({TaskKind.RATING})
+    spark_params: ClassVar[Mapping[str, str]] = {
+        "factors": "factorSize", "iterations": "maxIter", "regularization": "regParam", "step_size": "stepSize",
+    }  # fmt: skip
     factors: int = Field(8, ge=1, le=128)
     iterations: int = Field(100, ge=1, le=10_000)
     regularization: float = Field(0.01, ge=0.0, le=1e3)
     step_size: float = Field(0.05, gt=0.0, le=10.0)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from pyspark.ml.linalg import Vectors
+        design = _Design.of(history, self)
+        mean, table = self._frame(design)
+        learned = self._estimator(seed).fit(table)
+        linear, vectors = learned.linear.toArray(), learned.factors.toArray().astype(np.float32)
+        return SparkFmModel(*design.known, mean + float(learned.intercept), linear, vectors)
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        return SparkProblem(self._estimator(seed), self._frame(_Design.of(history, self))[1], "label")
+
+    def _estimator(self, seed: int) -> Any:
         from pyspark.ml.regression import FMRegressor
+
+        return FMRegressor(
+            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
+            seed=seed, initStd=0.05,
+        )  # fmt: skip
+
+    def _frame(self, design: _Design) -> tuple[float, Any]:
+        """The mean rating, and the frame of label (less the mean) and features."""
+        from pyspark.ml.linalg import Vectors
         from scipy.sparse import hstack
 
         from tasks.spark import get_spark
 
-        design = _Design.of(history, self)
         rows = hstack([design.days, design.users[design.user], design.items[design.item]], format="csr")
         rows.sort_indices()
         mean = float(design.ratings.mean())
@@ -90,14 +112,7 @@ class SparkFm(_FmSpec):
             (float(rating - mean), Vectors.sparse(rows.shape[1], rows.indices[a:b].tolist(), rows.data[a:b].tolist()))
             for rating, a, b in zip(design.ratings, rows.indptr[:-1], rows.indptr[1:], strict=True)
         ]
-        table = get_spark().createDataFrame(cells, ["label", "features"]).repartition(1)
-        learner = FMRegressor(
-            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
-            seed=seed, initStd=0.05,
-        )  # fmt: skip
-        learned = learner.fit(table)
-        linear, vectors = learned.linear.toArray(), learned.factors.toArray().astype(np.float32)
-        return SparkFmModel(*design.known, mean + float(learned.intercept), linear, vectors)
+        return mean, get_spark().createDataFrame(cells, ["label", "features"]).repartition(1)
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,14 @@ from tasks.training.calibration import calibrate
 from tasks.training.export import export_model
 from tasks.training.learning import draw_learning_curve
 from tasks.training.plots import draw
+from tasks.training.spec import with_settings
+from tasks.training.tuning import CANDIDATE, tune
 
 if TYPE_CHECKING:
     from tasks.metrics import Scored
 
-__all__ = ["calibrate", "draw_learning_curve", "train"]
+__all__ = ["calibrate", "draw_learning_curve", "train", "tune", "with_settings"]
 
-CANDIDATE = "candidate.json"
 _WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"
 
 
@@ -80,7 +81,7 @@ def train(
         candidate = Candidate(
             use_case=use_case, name=spec.candidate_name, kind=spec.kind, run_id=run.run_id, model_uri=model_uri,
             manifest_digest=digest, split=split, code_version=get_code_version(), metrics=scored.metrics,
-            fit_seconds=fit_seconds,
+            fit_seconds=fit_seconds, settings=spec.model_dump(mode="json", exclude={"kind", "name"}),
         )  # fmt: skip
         run.log_dict(candidate.to_json(), CANDIDATE)
     return candidate

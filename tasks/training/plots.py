@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts import TaskKind, TrialState, Tuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,29 @@ def _calibration(predictions: pd.DataFrame, title: str) -> Figure:
     axes.plot(means[:, 0], means[:, 1], color="#4c72b0", marker="o", label="model")
     axes.plot([0, means.max()], [0, means.max()], color="#999999", linestyle="--", label="perfect")
     axes.legend()
+    return figure
+
+
+def draw_history(tuned: Tuned, title: str) -> Figure:
+    """Each trial's figure in the order of trials, and the best so far."""
+    figure, axes = _figure(f"{title}, tuning", "trial", f"{tuned.metric}, mean of its rounds")
+    looks = {TrialState.COMPLETE: ("o", "#4c72b0", "went through all rounds"), TrialState.PRUNED: ("x", "#999999", "given up")}
+    for state, (marker, color, label) in looks.items():
+        found = [trial for trial in tuned.trials if trial.state is state]
+        if found:
+            numbers, values = [trial.number + 1 for trial in found], [trial.value for trial in found]
+            axes.scatter(numbers, values, zorder=3, marker=marker, color=color, label=label)
+    complete = [trial for trial in tuned.trials if trial.state is TrialState.COMPLETE]
+    if complete:
+        best = next(trial for trial in complete if trial.settings == tuned.settings)
+        better = max if best.value >= complete[0].value else min
+        so_far = list(accumulate((trial.value for trial in complete), better))
+        ends = [*(trial.number + 1 for trial in complete), len(tuned.trials)]
+        axes.step(ends, [*so_far, so_far[-1]], where="post", color="#c44e52", label="best so far")
+        axes.annotate("the YAML's", (1, complete[0].value), xytext=(6, -12), textcoords="offset points", fontsize=8)
+    axes.locator_params(axis="x", integer=True)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
     return figure
 
 
