@@ -62,7 +62,10 @@ def explain(error: Any, model: type[BaseModel], where: str) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{field}: missing")
         else:
-            lines.append(f"{field}: {fault['msg']}; got {fault['input']!r}")
+            came = (
+                f"; got {fault['input']!r}" if fault["loc"] else ""
+            )  # not the whole document, where parts do not fit together
+            lines.append(f"{field}: {fault['msg']}{came}")
     return "\n".join(lines)
 
 

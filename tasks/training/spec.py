@@ -110,9 +110,7 @@ class TuningSpec(_Section):
             if search.search.is_sparks:
                 self._check_spark(known[name], search, task, primary, where)
             elif task.is_tabular and self.rounds < 2:
-                raise ConfigurationError(
-                    f"tuning.rounds: rows are judged in folds, of which there are at least 2; got {self.rounds}"
-                )
+                raise ConfigurationError(f"tuning.rounds: rows are judged in folds, at least 2; got {self.rounds}")
 
     def _check_spark(self, spec: ModelSpec, search: Search, task: TaskKind, primary: str, where: str) -> None:
         if task not in spec.spark_tasks:

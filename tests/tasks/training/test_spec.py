@@ -47,37 +47,51 @@ def test_choices_may_be_lists_words_and_null() -> None:
     parse("breast_cancer", {"random_forest": {"space": {"depth": {"choices": [None, 4]}}}}, forest)
 
 
-@pytest.mark.parametrize(
-    ("name", "candidates", "budget", "told"),
-    [
-        ("breast_cancer", {"forest": {"space": {"trees": GOOD}}}, {}, "tuning.candidates.forest: no candidate of that name; allowed: prior, log"),
-        ("breast_cancer", regression(alpha=GOOD), {}, "space.alpha: 'logistic_regression' has no such setting; allowed: .*regularization"),
-        ("breast_cancer", regression(regularization={"low": -1, "high": 9}), {}, "space.regularization.regularization: .*greater than 0; got -1"),
-        ("breast_cancer", regression(regularization={"low": 5, "high": 9}), {}, "must be among the values that are looked at; it is 1.0"),
-        ("breast_cancer", regression(regularization={"low": 9, "high": 1}), {}, "low below high, or choices"),
-        ("breast_cancer", regression(regularization={"low": 0, "high": 1, "log": True}), {}, "a low above 0"),
-        ("breast_cancer", regression(regularization={"choices": [1.0]}), {}, "choices are two or more"),
-        ("breast_cancer", regression(regularization={"lo": 1, "high": 2}), {}, "regularization.lo: unknown key; allowed here: choices, high, log, low"),
-        ("breast_cancer", regression(), {}, "space: .*at least 1 item"),
-        ("breast_cancer", regression(regularization=GOOD), {"rounds": 1}, "tuning.rounds: rows are judged in folds, at least 2; got 1"),
-        ("breast_cancer", regression(regularization=GOOD), {"trials": 1}, "tuning.trials: .*got 1"),
-        ("breast_cancer", regression(regularization=GOOD), {"tries": 1}, "tuning.tries: unknown key; allowed here: candidates, minutes"),
-        ("breast_cancer", {"logistic_regression": {"search": "grid", "space": {"regularization": GOOD}}}, {}, "'tpe', 'cross_validation'"),
-        (
-            "breast_cancer", {"logistic_regression": {"search": "cross_validation", "space": {"regularization": GOOD}}}, {},
-            "cross_validation is Spark's, and 'logistic_regression' is fitted by an Estimator of pyspark.ml for no task",
-        ),
-        (
-            "purchase_propensity", {"als": {"search": "cross_validation", "space": {"regularization": GOOD}}}, {},
-            "'als' is fitted by an Estimator of pyspark.ml for rating; the task is propensity: take tpe",
-        ),
-        (
-            "movie_rating", {"als": {"search": "train_validation_split", "space": {"user_damping": {"low": 1, "high": 20}}}}, {},
-            "space.user_damping: no parameter of Spark's Estimator; allowed: factors, iterations, regularization",
-        ),
-        ("purchase_propensity", {"als": {"space": {"factors": {"low": 1.5, "high": 64}}}}, {}, "'factors' is a whole number; got low 1.5"),
-    ],
-)  # fmt: skip
-def test_a_fault_is_told(name: str, candidates: Any, budget: dict[str, Any], told: str) -> None:
+def by_spark(name: str, search: str, **space: Any) -> dict[str, Any]:
+    return {name: {"search": search, "space": space}}
+
+
+BY_FOLDS = "cross_validation"
+OF_ROWS = [
+    ({"forest": {"space": {"trees": GOOD}}}, {}, "tuning.candidates.forest: no candidate of that name; allowed: prior, log"),
+    (regression(alpha=GOOD), {}, "space.alpha: 'logistic_regression' has no such setting; allowed: .*regularization"),
+    (regression(regularization={"low": -1, "high": 9}), {}, "space.regularization.regularization: .*greater than 0; got -1"),
+    (regression(regularization={"low": 5, "high": 9}), {}, "must be among the values that are looked at; it is 1.0"),
+    (regression(regularization={"low": 9, "high": 1}), {}, "low below high, or choices"),
+    (regression(regularization={"low": 0, "high": 1, "log": True}), {}, "a low above 0"),
+    (regression(regularization={"choices": [1.0]}), {}, "choices are two or more"),
+    (regression(regularization={"lo": 1, "high": 2}), {}, "regularization.lo: unknown key; allowed here: choices, high"),
+    (regression(), {}, "space: .*at least 1 item"),
+    (regression(regularization=GOOD), {"rounds": 1}, "tuning.rounds: rows are judged in folds, at least 2; got 1"),
+    (regression(regularization=GOOD), {"trials": 1}, "tuning.trials: .*got 1"),
+    (regression(regularization=GOOD), {"tries": 1}, "tuning.tries: unknown key; allowed here: candidates, minutes"),
+    (by_spark("logistic_regression", "grid", regularization=GOOD), {}, "'tpe', 'cross_validation'"),
+    (
+        by_spark("logistic_regression", BY_FOLDS, regularization=GOOD), {},
+        "cross_validation is Spark's, and 'logistic_regression' is fitted by an Estimator of pyspark.ml for no task",
+    ),
+]  # fmt: skip
+OF_INTERACTIONS = [
+    (
+        "purchase_propensity", by_spark("als", BY_FOLDS, regularization=GOOD),
+        "'als' is fitted by an Estimator of pyspark.ml for rating; the task is propensity: take tpe",
+    ),
+    (
+        "movie_rating", by_spark("als", "train_validation_split", user_damping={"low": 1, "high": 20}),
+        "space.user_damping: no parameter of Spark's Estimator; allowed: factors, iterations, regularization",
+    ),
+    ("purchase_propensity", by_spark("als", "tpe", factors={"low": 1.5, "high": 9}), "'factors' is a whole number; .* 1.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("candidates", "budget", "told"), OF_ROWS)
+def test_a_fault_is_told(candidates: Any, budget: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        parse("breast_cancer", candidates, **budget)
+    assert len(str(caught.value)) < 400, "it does not tell the whole file"
+
+
+@pytest.mark.parametrize(("name", "candidates", "told"), OF_INTERACTIONS)
+def test_a_fault_of_interactions_is_told(name: str, candidates: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        parse(name, candidates, **budget)
+        parse(name, candidates)
