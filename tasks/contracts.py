@@ -191,7 +191,7 @@ class Candidate(Contract):
 
 class TrialState(StrEnum):
     COMPLETE = "complete"
-    PRUNED = "pruned"  # given up after a round in which it stood behind half of those before it
+    PRUNED = "pruned"  # given up after a round in which it stood behind three of four before it
     FAILED = "failed"  # its settings cannot be fitted to these data
 
 

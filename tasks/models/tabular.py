@@ -14,9 +14,10 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import ModelError, NotEnoughData
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, Floats, ServedModel
 from tasks.models.platt import fit_curve
 from tasks.models.prepared import read_numbers, sigmoid
+from tasks.models.steps import SteppedSpec, Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Learned:
     own_margins: Callable[[Floats], Floats] | None = None
 
 
-class TabularSpec(ModelSpec):
+class TabularSpec(SteppedSpec):
     """A learner of rows. Columns are standardised; both classes weigh alike while it learns, if asked for.
 
     Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other, so that
@@ -82,7 +83,7 @@ class TabularSpec(ModelSpec):
     served: ClassVar[type[TabularModel]]
 
     def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
-        """Learn from standardised values (rows, columns)."""
+        """Learn from standardised values (rows, columns), or what the steps made of them."""
         raise NotImplementedError(f"{type(self).__name__} must define learn")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -97,21 +98,23 @@ class TabularSpec(ModelSpec):
         values = (filled - scaler.centre) / scaler.spread
         with threadpool_limits(1):  # sums in one order: the same bits every time
             model = self._learn(scaler, values, target, seed)
-            margins = model.margins(values)
+            margins = model.answer(values)
             folds = min(self.calibration_folds, int(np.bincount(target).min()))
             if folds >= 2:
                 for rest, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(values, target):
-                    margins[part] = self._learn(scaler, values[rest], target[rest], seed).margins(values[part])
+                    margins[part] = self._learn(scaler, values[rest], target[rest], seed).answer(values[part])
         model.curve = fit_curve(margins, target.astype(np.float64))
         return model
 
     def _learn(self, scaler: Scaler, values: Floats, target: NDArray[np.int64], seed: int) -> TabularModel:
         counts = np.bincount(target, minlength=2)
         weight = (len(target) / (2.0 * counts))[target] if self.is_balanced else np.ones(len(target))
-        learned = self.learn(values, target, weight, seed)
-        model = self.served(scaler, learned.arrays, learned.settings, (1.0, 0.0))
+        steps = self.learn_steps(values, target)
+        prepared = values if steps is None else steps.apply(values)
+        learned = self.learn(prepared, target, weight, seed)
+        model = self.served(scaler, learned.arrays, learned.settings, (1.0, 0.0), steps)
         if learned.own_margins is not None:
-            apart = float(np.abs(model.margins(values) - learned.own_margins(values)).max())
+            apart = float(np.abs(model.margins(prepared) - learned.own_margins(prepared)).max())
             if not apart <= AGREEMENT:
                 raise ModelError(
                     f"{self.kind}: the exported arrays and the library answer up to {apart:.2g} apart, and {AGREEMENT} is "
@@ -137,20 +140,26 @@ class TabularModel(ServedModel):
     """probability = sigmoid(slope * margin + intercept). To add one: `kind` and `margins`, from `arrays` and `settings`."""
 
     def __init__(
-        self, scaler: Scaler, arrays: dict[str, NDArray[Any]], settings: dict[str, Any], curve: tuple[float, float]
-    ) -> None:
-        self.scaler, self.arrays, self.settings, self.curve = scaler, arrays, settings, curve
+        self, scaler: Scaler, arrays: dict[str, NDArray[Any]], settings: dict[str, Any], curve: tuple[float, float],
+        steps: Steps | None = None,
+    ) -> None:  # fmt: skip
+        self.scaler, self.arrays, self.settings, self.curve, self.steps = scaler, arrays, settings, curve, steps
 
     @abstractmethod
     def margins(self, values: Floats) -> Floats:
-        """The larger, the likelier class 1; of standardised values (rows, columns)."""
+        """The larger, the likelier class 1; of what it learned from (rows, columns)."""
+
+    def answer(self, values: Floats) -> Floats:
+        """The margins of standardised values."""
+        return self.margins(values if self.steps is None else self.steps.apply(values))
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
         values = self.scaler.read(rows, self.kind)
-        return sigmoid(self.curve[0] * self.margins(values) + self.curve[1]) if len(values) else np.empty(0)
+        return sigmoid(self.curve[0] * self.answer(values) + self.curve[1]) if len(values) else np.empty(0)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         own = {"means": self.scaler.means, "centre": self.scaler.centre, "spread": self.scaler.spread}
+        own |= {} if self.steps is None else self.steps.state()
         settings = {"names": list(self.scaler.names), "curve": list(self.curve), "own": self.settings}
         return settings, {**own, **{f"own_{name}": array for name, array in self.arrays.items()}}
 
@@ -158,4 +167,4 @@ class TabularModel(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         scaler = Scaler(tuple(settings["names"]), arrays["means"], arrays["centre"], arrays["spread"])
         own = {name.removeprefix("own_"): array for name, array in arrays.items() if name.startswith("own_")}
-        return cls(scaler, own, settings["own"], tuple(settings["curve"]))
+        return cls(scaler, own, settings["own"], tuple(settings["curve"]), Steps.from_state(arrays))

@@ -19,6 +19,7 @@ from tasks.models.tabular import feature_columns
 from tasks.settings import get_code_version
 from tasks.storage import Storage
 from tasks.training.calibration import calibrate
+from tasks.training.explanations import explain
 from tasks.training.export import export_model
 from tasks.training.learning import draw_learning_curve
 from tasks.training.plots import draw
@@ -76,6 +77,10 @@ def train(
         scored = score_model(model, validation, task, metrics, k, exclude_seen)
         run.log_metrics({f"validation_{name}": value for name, value in scored.metrics.items()} | {"fit_seconds": fit_seconds})
         _log_plots(run, scored, task, f"{use_case}: {spec.candidate_name}, validation")
+        for name, figure in explain(
+            spec, model, train_examples, validation, seed, f"{use_case}: {spec.candidate_name}"
+        ).items():
+            run.log_figure(figure, name)
         model_uri, digest = _log_model(run, model, terms, validation, spec)
         run.set_tags({"titleholder.manifest_digest": digest})
         candidate = Candidate(
