@@ -74,7 +74,7 @@ def build(use_case: UseCase) -> object:
             from tasks.registry import champion_of
             from tasks.settings import get_settings
             from tasks.storage import Storage
-            from tasks.training import train, tune, with_settings
+            from tasks.training import begin, train, tune, with_settings
             from tasks.use_case import load_use_case
 
             context = get_current_context()
@@ -84,14 +84,16 @@ def build(use_case: UseCase) -> object:
                 case, settings = load_use_case(name), get_settings()
                 spec, parts, storage = case.candidate(candidate), Split.from_json(split), Storage(settings.data_root)
                 asked = case.recommend.k, case.recommend.exclude_seen, case.seed, storage
+                asks_champion = candidate in (*case.tuning.candidates, *case.incremental.candidates)
+                champion = champion_of(name, Ledger(settings.ledger_url)) if asks_champion else None
                 if candidate in case.tuning.candidates:
-                    champion = champion_of(name, Ledger(settings.ledger_url))
                     tuned = tune(
                         name, case.task, spec, case.tuning, parts.before_holdout, case.metrics.primary, *asked, tags,
                         champion.run_id if champion else None,
                     )  # fmt: skip
                     spec, tags = with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
-                made = train(name, case.task, spec, parts, case.metrics.all, *asked, tags)
+                start = begin(spec, case.incremental, parts.as_of, champion)
+                made = train(name, case.task, spec, parts, case.metrics.all, *asked, tags, *start)
             print(f"{candidate}: " + ", ".join(f"{key} {value:.4f}" for key, value in made.metrics.items()))  # noqa: T201
             return made.to_json()
 

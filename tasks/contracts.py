@@ -173,6 +173,17 @@ class ServingTerms(Contract):
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
 
 
+class Start(Contract):
+    """What a candidate began from: the champion of its kind (warm), or nothing (full)."""
+
+    is_warm: bool
+    reason: str = Field(description="why warm, or why not")
+    champion_version: int | None = Field(None, description="whose arrays it began from")
+    champion_digest: str = Field("", description="sha256 of that model's manifest")
+    warm_runs: int = Field(0, ge=0, description="warm ones in a row since the last full one, this one included")
+    full_as_of: date = Field(description="the day of the last full one in its line")
+
+
 class Candidate(Contract):
     """A trained model, logged and exported, not yet judged."""
 
@@ -187,6 +198,7 @@ class Candidate(Contract):
     metrics: dict[str, float] = Field(description="measured on the validation window")
     fit_seconds: float
     settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
+    start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")
 
 
 class TrialState(StrEnum):

@@ -26,7 +26,7 @@ from tasks.monitoring.decision import RetrainPolicy
 from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
-from tasks.training.spec import TuningSpec
+from tasks.training.spec import IncrementalSpec, TuningSpec
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -130,6 +130,7 @@ class UseCase(_Section):
     split: SplitSpec
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
     tuning: TuningSpec = TuningSpec()
+    incremental: IncrementalSpec = IncrementalSpec()
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec
@@ -158,6 +159,7 @@ class UseCase(_Section):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
         try:
             self.tuning.check(self.candidates, self.task, self.metrics.primary)
+            self.incremental.check(self.candidates)
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
         if self.task not in self.split.tasks:

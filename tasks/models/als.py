@@ -34,6 +34,7 @@ class Als(ModelSpec):
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
     kind: Literal["als"] = "als"
+    cold_because = "Spark's ALS takes no factors to begin from"
     spark_tasks = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
     factors: int = Field(32, ge=1, le=512)

@@ -125,6 +125,7 @@ class ModelSpec(Spec):
     tasks: ClassVar[frozenset[TaskKind]]
     spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset()  # for which `spark_problem` tells how Spark itself can tune it
     spark_params: ClassVar[Mapping[str, str]] = {}  # setting -> the Estimator's parameter
+    cold_because: ClassVar[str] = "it is learned in one go, of which nothing could be begun before"
     name: Name | None = None
 
     @property
@@ -146,6 +147,14 @@ class ModelSpec(Spec):
         NotEnoughData : with what came and how much is needed.
         """
         raise NotImplementedError(f"{type(self).__name__} must define fit")
+
+    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+        """Why it cannot begin from a champion of its kind; empty where it can."""
+        return self.cold_because
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """Learn as `fit` does, beginning from a champion of its kind; where `why_cold` is empty."""
+        raise NotImplementedError(f"{type(self).__name__} must define fit_from, as it may begin warm")
 
     def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
         """What `fit` asks of Spark, for Spark's own tuners; where `spark_tasks` has the task."""

@@ -20,6 +20,7 @@ class Bpr(HistorySpec):
     """
 
     kind: Literal["bpr"] = "bpr"
+    cold_because = "it goes through the pairs in steps of one size, and an older model's steps were on other pairs"
     factors: int = Field(64, ge=1, le=512)
     iterations: int = Field(100, ge=1, le=10_000)
     learning_rate: float = Field(0.05, gt=0.0, le=1.0)

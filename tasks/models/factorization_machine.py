@@ -39,6 +39,7 @@ class FactorizationMachine(_FmSpec):
     """
 
     kind: Literal["factorization_machine"] = "factorization_machine"
+    cold_because = "the chain of myFM begins with a draw of its own, and older samples are of older data"
     factors: int = Field(10, ge=1, le=128)
     iterations: int = Field(300, ge=2, le=5000)
     warm_up: int = Field(20, ge=1, description="the first samples, which are thrown away")
@@ -71,6 +72,7 @@ class SparkFm(_FmSpec):
     """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
 
     kind: Literal["spark_fm"] = "spark_fm"
+    cold_because = "Spark's FMRegressor takes no weights to begin from"
     spark_tasks = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {
         "factors": "factorSize", "iterations": "maxIter", "regularization": "regParam", "step_size": "stepSize",

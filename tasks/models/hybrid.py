@@ -27,7 +27,13 @@ class Hybrid(Ials):
     content_regularization: float = Field(1.0, gt=0.0, le=1e6)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        learned = super().fit(train, history, seed)
+        return self._with_content(super().fit(train, history, seed), history, seed)
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """As `ials`; the way from content to vectors is learned anew, in one go."""
+        return self._with_content(super().fit_from(champion, train, history, seed), history, seed)
+
+    def _with_content(self, learned: ServedModel, history: Examples, seed: int) -> ServedModel:
         features = history.features
         if not isinstance(learned, IalsModel) or features is None:
             raise TypeError("ials learns an IalsModel from features")

@@ -37,18 +37,32 @@ class Ials(ModelSpec):
         None, gt=0.0, le=3650.0, description="the days after which an order counts half; null: never"
     )
     half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+    warm_iterations: int = Field(3, ge=1, le=200, description="where it begins from the champion's vectors")
     engine: Literal["auto", "implicit", "spark"] = "auto"
     local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        known = read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
+        known = self._read(history)
         if self.choose_engine(known) == "spark":
             items, vectors, penalties = self._fit_on_spark(known, seed)
             draft = IalsModel(items, vectors, penalties, None, 0.0)
             return IalsModel(items, vectors, penalties, None, draft.typical_best(known.features))
-        users, factors = self._fit_here(known, seed)
-        best = float((factors @ users.mean(axis=0)).max())
-        return IalsModel(known.items, factors.astype(np.float64), self._penalties(self.regularization, False), None, best)
+        return self._fit_here(known, seed, None)
+
+    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+        if not isinstance(champion, AlsModel) or champion.factors.shape[1] != self.factors:
+            return f"the champion's vectors are not {self.factors} long"
+        return "Spark's ALS takes no factors to begin from" if self.choose_engine(self._read(history)) == "spark" else ""
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """A few iterations from the champion's items. New items begin where their buyers' vectors, solved from old items,
+        put them."""
+        if not isinstance(champion, AlsModel):
+            raise TypeError(f"ials begins from an AlsModel; got {type(champion).__name__}")
+        return self._fit_here(self._read(history), seed, champion)
+
+    def _read(self, history: Examples) -> Histories:
+        return read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
 
     def choose_engine(self, known: Histories) -> Literal["implicit", "spark"]:
         """The engine for data of this size."""
@@ -67,18 +81,28 @@ class Ials(ModelSpec):
         vectors = (len(known.users) + len(known.items)) * self.factors * 4
         return (len(known.places) * 48 + vectors * 2) / 2**20
 
-    def _fit_here(self, known: Histories, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _fit_here(self, known: Histories, seed: int, champion: AlsModel | None) -> IalsModel:
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
         matrix = known.matrix.astype(np.float32)
         matrix.data = 1.0 + np.float32(self.alpha) * matrix.data
+        iterations = self.iterations if champion is None else self.warm_iterations
         with threadpool_limits(1, "blas"):  # the library has threads of its own; a row is solved by one, whichever it is
             learner = AlternatingLeastSquares(
-                factors=self.factors, regularization=self.regularization, iterations=self.iterations, random_state=seed
+                factors=self.factors, regularization=self.regularization, iterations=iterations, random_state=seed
             )
+            if champion is not None:
+                place = {str(item): number for number, item in enumerate(champion.items)}
+                old = np.array([place.get(str(item), -1) for item in known.items], dtype=np.intp)
+                learner.item_factors = np.where((old >= 0)[:, None], champion.factors[old], 0.0).astype(np.float32)
+                learner.user_factors = learner.recalculate_user(np.arange(len(known.users)), matrix)
+                if (new := np.flatnonzero(old < 0)).size:
+                    learner.item_factors[new] = learner.recalculate_item(new, matrix.T.tocsr()[new])
             learner.fit(matrix, show_progress=False)
-        return learner.user_factors, learner.item_factors
+        best = float((learner.item_factors @ learner.user_factors.mean(axis=0)).max())
+        factors = learner.item_factors.astype(np.float64)
+        return IalsModel(known.items, factors, self._penalties(self.regularization, False), None, best)
 
     def _fit_on_spark(self, known: Histories, seed: int) -> tuple[NDArray[Any], Floats, Penalties]:
         pairs_each = len(known.places) / np.sqrt(len(known.users) * len(known.items))

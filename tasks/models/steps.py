@@ -50,6 +50,10 @@ class SteppedSpec(ModelSpec):
     best_columns: int | None = Field(None, ge=1, description="keep so many, those that tell the classes apart best by F-test")
     components: int | None = Field(None, ge=1, description="so many principal components in place of the columns")
 
+    @property
+    def has_steps(self) -> bool:
+        return self.degree > 1 or self.best_columns is not None or self.components is not None
+
     def learn_steps(self, values: Floats, target: NDArray[np.int64]) -> Steps | None:
         """From standardised values (rows, columns); None where nothing is asked for.
 
@@ -57,7 +61,7 @@ class SteppedSpec(ModelSpec):
         ------
         NotEnoughData : more columns or components are wanted than there can be.
         """
-        if self.degree == 1 and self.best_columns is None and self.components is None:
+        if not self.has_steps:
             return None
         from sklearn.preprocessing import PolynomialFeatures
 

@@ -45,6 +45,10 @@ class GradientBoosting(TabularSpec):
     """Boosted trees on the log loss (Friedman 2001), by LightGBM (Ke and others 2017)."""
 
     kind: Literal["gradient_boosting"] = "gradient_boosting"
+    cold_because = (
+        "what is served is its trees without LightGBM's file; and further trees on rows that the champion has "
+        "seen leave none to calibrate by"
+    )
     served = GradientBoostingModel
     trees: int = Field(200, ge=1, le=5000)
     learning_rate: float = Field(0.05, gt=0.0, le=1.0)
@@ -73,6 +77,7 @@ class RandomForest(TabularSpec):
     """Trees on bootstrap samples, their shares of class 1 averaged (Breiman 2001)."""
 
     kind: Literal["random_forest"] = "random_forest"
+    cold_because = "each tree is of its own sample of all rows"
     served = RandomForestModel
     trees: int = Field(200, ge=1, le=5000)
     rows_per_leaf: int = Field(2, ge=1, le=100_000)

@@ -130,6 +130,28 @@ class TuningSpec(_Section):
             raise ConfigurationError(f"tuning.rounds: {search.search} wants at least 2; got {self.rounds}")
 
 
+class IncrementalSpec(_Section):
+    """The `incremental` section: which candidates begin from the champion of their kind, and when they learn anew."""
+
+    candidates: tuple[Name, ...] = ()
+    full_after_runs: int = Field(4, ge=1, le=1000, description="warm champions in a row, then one that learns from nothing")
+    full_after_days: int = Field(28, ge=1, le=3660, description="or so long after the last that did")
+
+    def check(self, candidates: Iterable[ModelSpec]) -> None:
+        """Whether each is there and can begin warm.
+
+        Raises
+        ------
+        ConfigurationError : names the candidate, and why not.
+        """
+        known = {spec.candidate_name: spec for spec in candidates}
+        for name in self.candidates:
+            if name not in known:
+                raise ConfigurationError(f"incremental.candidates: no candidate '{name}'; allowed: {', '.join(known)}")
+            if type(known[name]).fit_from is ModelSpec.fit_from:
+                raise ConfigurationError(f"incremental.candidates: '{name}' cannot begin warm: {known[name].cold_because}")
+
+
 def number_type(spec: type[ModelSpec], setting: str) -> type[int] | type[float] | None:
     """int or float for a setting that is a number, None for any other."""
     annotation = spec.model_fields[setting].annotation
