@@ -106,7 +106,7 @@ class SparkGradientBoosting(TabularSpec):
             from pyspark.ml.functions import vector_to_array
 
             told = learned.transform(_on_spark(rows)).select("row", vector_to_array("rawPrediction")[1].alias("margin"))
-            return told.toPandas().sort_values("row")["margin"].to_numpy(np.float64)
+            return np.asarray(told.toPandas().sort_values("row")["margin"], dtype=np.float64)
 
         return nodes.learned("float64", margins)
 

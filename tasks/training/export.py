@@ -62,7 +62,8 @@ def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examp
     if terms.task is not TaskKind.RATING:
         return [lists]
     pairs = asked[[c.USER_ID, c.ITEM_ID]]
-    strange = [pairs[:1].assign(**dict.fromkeys(names, STRANGER)) for names in ([c.USER_ID], [c.ITEM_ID], list(pairs))]
+    first = pairs[:1]
+    strange = [first.assign(user_id=STRANGER), first.assign(item_id=STRANGER), first.assign(user_id=STRANGER, item_id=STRANGER)]
     pairs = pd.concat([pairs, *strange], ignore_index=True)
     return [lists, pairs.assign(**{c.PREDICTION: model.predict_ratings(pairs, examples.features)})]
 
