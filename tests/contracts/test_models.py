@@ -22,7 +22,7 @@ from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, 
 SMALL = {
     "als": {"factors": 4, "iterations": 8},
     "factorization_machine": {"iterations": 60},
-    "spark_fm": {"factors": 2, "iterations": 5},
+    "spark_fm": {"factors": 2, "iterations": 5, "use_histories": True},
     "random_forest": {"trees": 8},
     "gradient_boosting": {"trees": 20},
     "spark_gradient_boosting": {"trees": 3, "depth": 2},
