@@ -15,6 +15,7 @@ from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.features import interactions, tabular
 from tasks.features.history import INTERACTION_SCHEMA, known_at, read_history
 from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
+from tasks.features.told import AttributeNames
 from tasks.storage import Storage, Writer
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def build_features(
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
+    from pyspark.sql import functions as F
+
     with _rows(history, storage, task) as (rows, keep):
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
@@ -55,7 +58,8 @@ def build_features(
         if task.is_tabular:
             tables = {c.ROWS: tabular.make_rows(known)}
         else:
-            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep)
+            names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task, names, keep)
         return place.publish(tables, history, facts)
 
 
@@ -169,6 +173,7 @@ def _split_interactions(
     counts = known.agg(
         *(F.count_if(is_past).alias(f"{part}_known") for part, is_past in past.items()),
         *(F.count_if(interactions.is_label(window, task)).alias(f"{part}_labels") for part, window in windows.items()),
+        *(column for part, is_past in past.items() for column in AttributeNames.aggregates(is_past, f"{part}_")),
     ).first()
     found = counts.asDict() if counts else {}
     has_all = {part for part in windows if found.get(f"{part}_known") and found.get(f"{part}_labels")}
@@ -184,7 +189,9 @@ def _split_interactions(
             )
     return {
         part: {
-            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep),
+            **interactions.make_features(
+                known.where(past[part]), window.start, spec.lookback_days, task, AttributeNames.of(found, f"{part}_"), keep
+            ),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()

@@ -22,14 +22,21 @@ from tasks.models.prior import Prior, PriorModel
 from tasks.models.propensity_regression import PropensityRegression, PropensityRegressionModel
 from tasks.models.rating_regression import RatingRegression, RatingRegressionModel
 from tasks.models.support_vectors import KernelSvm, KernelSvmModel, LinearSvm, LinearSvmModel
-from tasks.models.trees import GradientBoosting, GradientBoostingModel, RandomForest, RandomForestModel
+from tasks.models.trees import (
+    GradientBoosting,
+    GradientBoostingModel,
+    RandomForest,
+    RandomForestModel,
+    SparkGradientBoosting,
+    SparkGradientBoostingModel,
+)
 from tasks.spec import Room
 
 MODELS = Room(
     "model",
     Popularity, Bias, Als, Ials, Bpr, ItemKnn, Ease, Content, Hybrid, FactorizationMachine, SparkFm,
-    PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec, GradientBoosting, RandomForest,
-    NearestNeighbours, LinearSvm, KernelSvm, Mlp,
+    PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec, GradientBoosting,
+    SparkGradientBoosting, RandomForest, NearestNeighbours, LinearSvm, KernelSvm, Mlp,
 )  # fmt: skip
 SERVED: dict[str, type[ServedModel]] = {
     model.kind: model
@@ -37,7 +44,8 @@ SERVED: dict[str, type[ServedModel]] = {
         PopularityModel, BiasModel, AlsModel, IalsModel, BprModel, ItemKnnModel, EaseModel,
         ContentModel, HybridModel, FactorizationMachineModel, SparkFmModel,
         PropensityRegressionModel, RatingRegressionModel, PriorModel, LogisticRegressionModel,
-        GradientBoostingModel, RandomForestModel, NearestNeighboursModel, LinearSvmModel, KernelSvmModel, MlpModel,
+        GradientBoostingModel, SparkGradientBoostingModel, RandomForestModel, NearestNeighboursModel, LinearSvmModel,
+        KernelSvmModel, MlpModel,
     )
 }  # fmt: skip
 

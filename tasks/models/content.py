@@ -21,10 +21,13 @@ class Content(HistorySpec):
     kind: Literal["content"] = "content"
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
+    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         known = read_histories(history, self.weighing, "content")
-        return ContentModel(ItemVectors.learn(known.features, self.dimensions, self.max_words, seed), self.weighing)
+        return ContentModel(
+            ItemVectors.learn(known.features, self.dimensions, self.max_words, self.max_items, seed), self.weighing
+        )
 
 
 class ContentModel(ServedModel):

@@ -16,7 +16,7 @@ from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Scale, measure_scale
 from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
-from tasks.models.prepared import read_numbers
+from tasks.models.prepared import half_of_memory_mb, read_numbers
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -44,11 +44,13 @@ class FactorizationMachine(_FmSpec):
     iterations: int = Field(300, ge=2, le=5000)
     warm_up: int = Field(20, ge=1, description="the first samples, which are thrown away")
     served_samples: int = Field(100, ge=1, le=5000)
+    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         from myfm import MyFMRegressor, RelationBlock
 
         design = _Design.of(history, self)
+        self._refuse_what_does_not_fit(design.layout)
         warm_up = min(self.warm_up, self.iterations - 1)
         learner = MyFMRegressor(rank=self.factors, random_seed=seed)
         users = RelationBlock(design.user.tolist(), design.users)
@@ -67,6 +69,19 @@ class FactorizationMachine(_FmSpec):
             *design.known, float(np.mean([s.w0 for s in kept])), linear, vectors.astype(np.float32)
         )
 
+    def _refuse_what_does_not_fit(self, layout: Layout) -> None:
+        """All samples are kept until the served ones are chosen, and users and items are served in double precision."""
+        columns, entities = sum(layout.groups), layout.users + layout.items
+        samples = max(self.iterations - self.warm_up, 1)
+        numbers = columns * (samples + self.served_samples) + entities * self.served_samples
+        needed, allowed = numbers * self.factors * 8 / 2**20, self.local_memory_mb or half_of_memory_mb()
+        if needed > allowed:
+            raise NotEnoughData(
+                f"factorization_machine keeps {samples} samples of {self.factors} factors for {layout.users} users and "
+                f"{layout.items} items: that needs {needed:.0f} MB, and local_memory_mb allows {allowed:.0f}. Take fewer "
+                "iterations, served_samples or factors, or take als."
+            )
+
 
 class SparkFm(_FmSpec):
     """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
@@ -81,6 +96,10 @@ class SparkFm(_FmSpec):
     iterations: int = Field(100, ge=1, le=10_000)
     regularization: float = Field(0.01, ge=0.0, le=1e3)
     step_size: float = Field(0.05, gt=0.0, le=10.0)
+    use_histories: bool = Field(
+        False, description="as in factorization_machine; Spark is told the whole of both for each rating"
+    )
+    max_cells: int = Field(20_000_000, ge=1, description="refuse more numbers that are not 0: the default takes about 3 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         design = _Design.of(history, self)
@@ -107,14 +126,21 @@ class SparkFm(_FmSpec):
 
         from tasks.spark import get_spark
 
+        cells = int(sum(np.diff(block.indptr)[place].sum() for block, place in design.sides)) + len(design.ratings)
+        if cells > self.max_cells:
+            raise NotEnoughData(
+                f"spark_fm is told each rating with all that is known of its user and item: {len(design.ratings)} ratings of "
+                f"{design.layout.users} users and {design.layout.items} items make {cells} numbers, and max_cells allows "
+                f"{self.max_cells}. Set use_histories: false, or take factorization_machine or als."
+            )
         rows = hstack([design.days, design.users[design.user], design.items[design.item]], format="csr")
         rows.sort_indices()
         mean = float(design.ratings.mean())
-        cells = [
+        examples = [
             (float(rating - mean), Vectors.sparse(rows.shape[1], rows.indices[a:b].tolist(), rows.data[a:b].tolist()))
             for rating, a, b in zip(design.ratings, rows.indptr[:-1], rows.indptr[1:], strict=True)
         ]
-        return mean, get_spark().createDataFrame(cells, ["label", "features"]).repartition(1)
+        return mean, get_spark().createDataFrame(examples, ["label", "features"]).repartition(1)
 
 
 @dataclass(frozen=True)
@@ -130,6 +156,11 @@ class _Design:
     days: csr_matrix
     users: csr_matrix
     items: csr_matrix
+
+    @property
+    def sides(self) -> tuple[tuple[csr_matrix, NDArray[np.int64]], tuple[csr_matrix, NDArray[np.int64]]]:
+        """Each block, and which of its rows belongs to each pair."""
+        return (self.users, self.user), (self.items, self.item)
 
     @property
     def known(self) -> tuple[Scale, Layout, NDArray[Any], NDArray[Any]]:

@@ -24,6 +24,7 @@ class Hybrid(Ials):
     kind: Literal["hybrid"] = "hybrid"  # type: ignore[assignment]
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
+    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
     content_regularization: float = Field(1.0, gt=0.0, le=1e6)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -37,7 +38,7 @@ class Hybrid(Ials):
         features = history.features
         if not isinstance(learned, IalsModel) or features is None:
             raise TypeError("ials learns an IalsModel from features")
-        content = ItemVectors.learn(features, self.dimensions, self.max_words, seed)
+        content = ItemVectors.learn(features, self.dimensions, self.max_words, self.max_items, seed)
         place = [features.item_position[str(item)] for item in learned.items]
         known = _with_constant(content.of(features.sorted_items))[place]
         gram = known.T @ known + self.content_regularization * np.eye(known.shape[1])

@@ -13,9 +13,9 @@ from tasks.contracts import TaskKind
 from tasks.models.als import Als, AlsModel, Penalties
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
 from tasks.models.histories import Histories, Weighing, read_histories
+from tasks.models.prepared import half_of_memory_mb
 
 log = logging.getLogger(__name__)
-SHARE_OF_MEMORY = 0.5
 
 
 class Ials(ModelSpec):
@@ -66,7 +66,7 @@ class Ials(ModelSpec):
 
     def choose_engine(self, known: Histories) -> Literal["implicit", "spark"]:
         """The engine for data of this size."""
-        needed, allowed = self.needed_mb(known), self.local_memory_mb or _half_of_memory_mb()
+        needed, allowed = self.needed_mb(known), self.local_memory_mb or half_of_memory_mb()
         chosen: Literal["implicit", "spark"] = "implicit" if needed <= allowed else "spark"
         if self.engine != "auto":
             chosen = self.engine
@@ -121,9 +121,3 @@ class IalsModel(AlsModel):
     """Served as `als` is: a user's vector is solved from their pairs."""
 
     kind = "ials"
-
-
-def _half_of_memory_mb() -> float:
-    import psutil
-
-    return float(psutil.virtual_memory().total) * SHARE_OF_MEMORY / 2**20

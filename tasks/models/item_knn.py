@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, Floats, ServedModel
 from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
 
@@ -18,16 +19,27 @@ class ItemKnn(HistorySpec):
 
     Similarity: the cosine of the items' columns of users, as they are, or weighed by TF-IDF or BM25 (users who met much tell
     less). Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
+
+    Each user's items are compared with each other: a user with very many costs the square, so that `max_products` says what
+    it refuses.
     """
 
     kind: Literal["item_knn"] = "item_knn"
     similarity: Literal["cosine", "tfidf", "bm25"] = "cosine"
     neighbours: int = Field(100, ge=1, le=10_000)
+    max_products: int = Field(20_000_000_000, ge=1, description="refuse more: the default takes a few minutes")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
         known = read_histories(history, self.weighing, "item_knn")
+        products = int((np.diff(known.starts) ** 2).sum())
+        if products > self.max_products:
+            raise NotEnoughData(
+                f"item_knn compares the items of each user with each other: {len(known.items)} items of {len(known.users)} "
+                f"users make {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
+                "where there is time, or take ials or bpr."
+            )
         make = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[self.similarity]
         learner = make(K=self.neighbours)
         with warnings.catch_warnings():

@@ -90,12 +90,7 @@ class TabularSpec(SteppedSpec):
         from sklearn.model_selection import StratifiedKFold
         from threadpoolctl import threadpool_limits
 
-        names, raw, target = read_training_rows(train)
-        means = column_means(raw)
-        filled = fill(raw, means)
-        spread = filled.std(axis=0)
-        scaler = Scaler(names, means, filled.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
-        values = (filled - scaler.centre) / scaler.spread
+        scaler, values, target = self.scale(train)
         with threadpool_limits(1):  # sums in one order: the same bits every time
             model = self._learn(scaler, values, target, seed)
             margins = model.answer(values)
@@ -106,12 +101,24 @@ class TabularSpec(SteppedSpec):
         model.curve = fit_curve(margins, target.astype(np.float64))
         return model
 
-    def _learn(self, scaler: Scaler, values: Floats, target: NDArray[np.int64], seed: int) -> TabularModel:
+    def scale(self, train: Examples) -> tuple[Scaler, Floats, NDArray[np.int64]]:
+        """How rows are standardised, the standardised values and the targets."""
+        names, raw, target = read_training_rows(train)
+        means = column_means(raw)
+        filled = fill(raw, means)
+        spread = filled.std(axis=0)
+        scaler = Scaler(names, means, filled.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
+        return scaler, (filled - scaler.centre) / scaler.spread, target
+
+    def weigh(self, target: NDArray[np.int64]) -> Floats:
+        """The weight of each row."""
         counts = np.bincount(target, minlength=2)
-        weight = (len(target) / (2.0 * counts))[target] if self.is_balanced else np.ones(len(target))
+        return np.asarray((len(target) / (2.0 * counts))[target] if self.is_balanced else np.ones(len(target)))
+
+    def _learn(self, scaler: Scaler, values: Floats, target: NDArray[np.int64], seed: int) -> TabularModel:
         steps = self.learn_steps(values, target)
         prepared = values if steps is None else steps.apply(values)
-        learned = self.learn(prepared, target, weight, seed)
+        learned = self.learn(prepared, target, self.weigh(target), seed)
         model = self.served(scaler, learned.arrays, learned.settings, (1.0, 0.0), steps)
         if learned.own_margins is not None:
             apart = float(np.abs(model.margins(prepared) - learned.own_margins(prepared)).max())

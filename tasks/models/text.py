@@ -18,6 +18,7 @@ from tasks.models.prepared import read_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
+COPIES = 4  # of all items' vectors, while they are made
 WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's
 
 
@@ -36,18 +37,24 @@ class ItemVectors:
     spread: Floats
 
     @classmethod
-    def learn(cls, features: FeatureTables, dimensions: int, max_words: int, seed: int) -> Self:
+    def learn(cls, features: FeatureTables, dimensions: int, max_words: int, max_items: int, seed: int) -> Self:
         """From the items of a set of features.
 
         Raises
         ------
-        NotEnoughData : the items have neither text nor attributes.
+        NotEnoughData : the items have neither text nor attributes, or there are more than `max_items`.
         """
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 
         items = features.sorted_items
+        if len(items) > max_items:
+            raise NotEnoughData(
+                f"models of content keep a vector of each item: {len(items)} items of {dimensions} dimensions need about "
+                f"{len(items) * dimensions * COPIES * 8 / 2**30:.1f} GB, and max_items allows {max_items}. Raise max_items "
+                "where there is memory, or take ials."
+            )
         attributes = tuple(str(name) for name in items.columns if str(name).startswith(c.ITEM_ATTRIBUTE))
         texts = [text for text in _texts(items) if WORD.search(text)]
         if not texts and not attributes:

@@ -1,14 +1,18 @@
-"""Gradient boosting by LightGBM and random forests by scikit-learn; served as one set of arrays of nodes."""
+"""Gradient boosting by LightGBM or Spark and random forests by scikit-learn; served as one set of arrays of nodes."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.models.base import Floats
+from tasks.contracts import TaskKind
+from tasks.errors import ModelError
+from tasks.models.base import Examples, Floats, SparkProblem
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 CELLS_AT_ONCE = 2**20  # of rows and trees
@@ -35,6 +39,10 @@ class TreesModel(TabularModel):
 
 class GradientBoostingModel(TreesModel):
     kind = "gradient_boosting"
+
+
+class SparkGradientBoostingModel(TreesModel):
+    kind = "spark_gradient_boosting"
 
 
 class RandomForestModel(TreesModel):
@@ -71,6 +79,56 @@ class GradientBoosting(TabularSpec):
         for tree in booster.dump_model()["tree_info"]:
             nodes.add_tree(tree["tree_structure"])
         return nodes.learned("float64", lambda rows: np.asarray(booster.predict(rows, raw_score=True), dtype=np.float64))
+
+
+class SparkGradientBoosting(TabularSpec):
+    """Boosted trees by Spark MLlib, for rows that one machine is too slow for; each tree is some passes over all data."""
+
+    kind: Literal["spark_gradient_boosting"] = "spark_gradient_boosting"
+    cold_because = "Spark's GBTClassifier takes no trees to begin from"
+    spark_tasks = frozenset({TaskKind.CLASSIFICATION})
+    spark_params: ClassVar[Mapping[str, str]] = {
+        "trees": "maxIter", "learning_rate": "stepSize", "depth": "maxDepth", "rows_per_leaf": "minInstancesPerNode",
+        "bins": "maxBins",
+    }  # fmt: skip
+    served = SparkGradientBoostingModel
+    trees: int = Field(50, ge=1, le=5000)
+    learning_rate: float = Field(0.1, gt=0.0, le=1.0)
+    depth: int = Field(4, ge=1, le=30)
+    rows_per_leaf: int = Field(10, ge=1, le=100_000)
+    bins: int = Field(64, ge=2, le=65_536, description="values of a column that a split may lie between")
+    calibration_folds: int = Field(2, ge=2, le=20)
+
+    def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
+        learned = self._estimator(seed).fit(_on_spark(values, target=target.astype(np.float64), weight=weight))
+        nodes = _Nodes()
+        lines = iter(learned.toDebugString.splitlines()[1:])  # the one description that Spark Connect gives, too
+        for line in lines:
+            if found := re.fullmatch(r"\s*Tree \d+ \(weight (\S+)\):", line):
+                nodes.add_text(lines, float(found[1]))
+
+        def margins(rows: Floats) -> Floats:
+            from pyspark.ml.functions import vector_to_array
+
+            told = learned.transform(_on_spark(rows)).select("row", vector_to_array("rawPrediction")[1].alias("margin"))
+            return np.asarray(told.toPandas().sort_values("row")["margin"], dtype=np.float64)
+
+        return nodes.learned("float64", margins)
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        _, values, target = self.scale(history)
+        steps = self.learn_steps(values, target)
+        values = values if steps is None else steps.apply(values)
+        frame = _on_spark(values, target=target.astype(np.float64), weight=self.weigh(target))
+        return SparkProblem(self._estimator(seed), frame, "target")
+
+    def _estimator(self, seed: int) -> Any:
+        from pyspark.ml.classification import GBTClassifier
+
+        return GBTClassifier(
+            featuresCol="features", labelCol="target", weightCol="weight", maxIter=self.trees, stepSize=self.learning_rate,
+            maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins, seed=seed,
+        )  # fmt: skip
 
 
 class RandomForest(TabularSpec):
@@ -119,6 +177,26 @@ class _Nodes:
             self.rows.append([node["split_feature"], float(node["threshold"]), -1, -1, 0.0])
             waiting += [(node["left_child"], place, 2, depth + 1), (node["right_child"], place, 3, depth + 1)]
 
+    def add_text(self, lines: Iterator[str], weight: float, depth: int = 0) -> int:
+        """A tree as Spark's `toDebugString` tells it, line by line; where its root stands."""
+        if not depth:
+            self.roots.append(len(self.rows))
+        self.depth = max(self.depth, depth)
+        place, line = len(self.rows), next(lines, "").strip()
+        if leaf := re.fullmatch(r"Predict: (\S+)", line):
+            self.rows.append([0, 0.0, place, place, weight * float(leaf[1])])
+            return place
+        split = re.fullmatch(r"If \(feature (\d+) <= (\S+)\)", line)
+        if split is None:
+            raise ModelError(
+                f"spark_gradient_boosting: Spark tells a tree in another form than the one that was tested: {line!r}"
+            )
+        self.rows.append([int(split[1]), float(split[2]), -1, -1, 0.0])
+        self.rows[place][2] = self.add_text(lines, weight, depth + 1)
+        next(lines, "")  # Else (feature ... > ...)
+        self.rows[place][3] = self.add_text(lines, weight, depth + 1)
+        return place
+
     def add_arrays(self, tree: Any, share: float) -> None:
         """A tree as scikit-learn keeps it."""
         first = len(self.rows)
@@ -140,3 +218,16 @@ class _Nodes:
             "roots": np.array(self.roots, dtype=np.int32),
         }  # fmt: skip
         return Learned(arrays, {"depth": self.depth, "precision": precision}, own_margins)
+
+
+def _on_spark(values: Floats, **columns: Floats) -> Any:
+    """Rows as a frame of Spark's: `row`, the vector `features`, and more columns."""
+    import pandas as pd
+    from pyspark.ml.feature import VectorAssembler
+
+    from tasks.spark import get_spark
+
+    names = [f"feature_{place}" for place in range(values.shape[1])]
+    table = pd.DataFrame(values, columns=names).assign(row=np.arange(len(values)), **columns)
+    rows = get_spark().createDataFrame(table).repartition(1).sortWithinPartitions("row")
+    return VectorAssembler(inputCols=names, outputCol="features").transform(rows)

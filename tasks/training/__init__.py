@@ -59,6 +59,7 @@ def train(
     Raises
     ------
     NotEnoughData : from the model, with what it needs.
+    ModelError : what was exported answers otherwise than what was trained; no model is logged that could be registered.
     ServiceUnavailable : MLflow does not answer.
     """
     terms = ServingTerms(use_case=use_case, task=task, k=k, exclude_seen=exclude_seen)

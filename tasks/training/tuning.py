@@ -103,9 +103,10 @@ def tune(
 
 
 def make_judge(search: SearchKind, windows: Sequence[Examples], rounds: int, asked: Question) -> Judge:
-    """Who judges: of Spark's own, by what was known on the newest window's first day; else in rounds."""
+    """Who judges: of Spark's own, by the rows of train or what was known on the newest window's first day; else in rounds."""
     if search.is_sparks:
-        return OnSpark(search, Examples(features=windows[-1].features), rounds, asked)
+        known = windows[0] if asked.task.is_tabular else Examples(features=windows[-1].features)
+        return OnSpark(search, known, rounds, asked)
     return InRounds(make_rounds(windows, rounds, asked), asked)
 
 

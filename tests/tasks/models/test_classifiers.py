@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,11 @@ from tasks.models.platt import fit_curve
 from tasks.models.prepared import sigmoid
 from tasks.models.support_vectors import KernelSvm, LinearSvm
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
-from tasks.models.trees import GradientBoosting, RandomForest
+from tasks.models.trees import GradientBoosting, RandomForest, SparkGradientBoosting, _Nodes
 from tests.tasks.models.checkerboard import rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 SPECS: list[TabularSpec] = [
     GradientBoosting(trees=40), RandomForest(trees=30), NearestNeighbours(), LinearSvm(), KernelSvm(), Mlp(epochs=60),
@@ -55,6 +60,27 @@ def test_trees_answer_as_their_libraries() -> None:
         assert learned.own_margins is not None
         assert len(learned.arrays["roots"]) == spec.trees
         assert len(np.unique(learned.own_margins(values).round(6))) > 10
+
+
+def test_sparks_trees_are_read_out_of_what_it_tells(spark: SparkSession) -> None:
+    frame = rare()
+    values, target = frame[["a", "b", "c"]].to_numpy(), frame[c.TARGET].to_numpy()
+    spec = SparkGradientBoosting(trees=4, depth=3)
+    learned = spec.learn(values, target, np.ones(len(target)), 7)
+    assert learned.own_margins is not None
+    model = spec.served(None, learned.arrays, learned.settings, (1.0, 0.0))  # type: ignore[arg-type]
+    np.testing.assert_allclose(model.margins(values), learned.own_margins(values), atol=1e-12)
+    assert len(learned.arrays["roots"]) == 4
+    assert learned.settings["depth"] == 3
+    found = spec.fit(Examples(rows=frame[:600]), Examples(), 7).predict_rows(frame[600:])
+    label = frame[c.TARGET][600:].to_numpy(np.float64)
+    assert found.mean() == pytest.approx(label.mean(), abs=0.07), "four trees"
+    assert label[np.argsort(-found)[:30]].mean() > 2.0 * label.mean()
+
+
+def test_trees_in_another_form_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"another form .* 'If \(feature 0 in"):
+        _Nodes().add_text(iter(["  If (feature 0 in {1.0})", "   Predict: 0.1"]), 1.0)
 
 
 def test_arrays_that_are_not_what_was_learned_are_refused() -> None:

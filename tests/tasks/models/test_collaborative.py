@@ -216,7 +216,7 @@ def test_content_reads_words_as_scikit_learn_does() -> None:
     _, features = known()
     texts = ["Black IRON piece", "white, porcelain-piece; a piece", "", "café crème"] * 4
     items = features.sorted_items.assign(item_text=texts)
-    vectors = ItemVectors.learn(FeatureTables(features.users, items, features.pairs), 1000, 1000, 7)
+    vectors = ItemVectors.learn(FeatureTables(features.users, items, features.pairs), 1000, 1000, 1000, 7)
     expected = TfidfVectorizer().fit([text for text in texts if text]).transform(texts).toarray()
     np.testing.assert_allclose(vectors.of(items), expected, atol=1e-6)
 

@@ -18,6 +18,7 @@ from tasks import columns as c
 from tasks import tracking
 from tasks.contracts import Candidate, Split, TaskKind, Trial, TrialState, Tuned
 from tasks.errors import NotEnoughData
+from tasks.models import MODELS
 from tasks.models.als import Als
 from tasks.models.base import Examples, ModelSpec
 from tasks.models.logistic_regression import LogisticRegressionSpec
@@ -270,6 +271,30 @@ def test_interactions_are_judged_by_what_came_next() -> None:
     judge = make_judge(search.search, windows, 2, asked)
     trials = run_search(Popularity(), search, TuningSpec(trials=3, rounds=2), asked, judge, {}, lambda _: None)
     assert judge.rounds == 2 and [len(trial.figures) for trial in trials] == [2, 2, 2]
+
+
+ON_SPARK = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(getattr(spec, "spark_tasks"))]  # noqa: B009
+
+
+@pytest.mark.parametrize(("kind", "task"), ON_SPARK)
+def test_settings_are_parameters_of_the_estimator(kind: str, task: TaskKind, spark: SparkSession) -> None:
+    spec = MODELS.parse({"kind": kind}, "test")
+    problem = spec.spark_problem(checkerboard(task), 7)
+    assert problem.label in problem.frame.columns
+    own = {setting: problem.estimator.getOrDefault(name) for setting, name in spec.spark_params.items()}
+    assert own == {setting: getattr(spec, setting) for setting in spec.spark_params}
+
+
+def test_spark_judges_rows_too(spark: SparkSession) -> None:
+    given = [Examples(rows=rows(150)), Examples()]
+    asked = Question(TaskKind.CLASSIFICATION, "roc_auc", 5, False, 7)
+    spec = MODELS.parse({"kind": "spark_gradient_boosting", "trees": 1, "depth": 1}, "test")
+    space = {"search": "train_validation_split", "space": {"depth": {"low": 1, "high": 3}}}
+    search = Search.model_validate(space)
+    trials = run_search(
+        spec, search, TuningSpec(trials=2, rounds=2), asked, make_judge(search.search, given, 2, asked), {}, lambda _: None
+    )
+    assert [0.6 < trial.value <= 1.0 for trial in trials] == [True, True]
 
 
 @pytest.mark.parametrize("kind", ["cross_validation", "train_validation_split"])
