@@ -112,7 +112,7 @@ def _draw(weeks: dict[str, Weeks]) -> None:
         for name, (colour, line) in looks.items():
             quality.plot(x, table[f"{name}_ndcg"], color=colour, linestyle=line, marker="o", markersize=4, label=name)
         for name in ("full", "warm"):
-            cost.plot(x, table[f"{name}_seconds"], color=looks[name][0], linestyle=looks[name][1], marker="o", markersize=4)
+            cost.plot(x[1:], table[f"{name}_seconds"].iloc[1:], color=looks[name][0], linestyle=looks[name][1], marker="o", markersize=4)
         quality.set(title=title.replace("_", " ", 1), ylabel="nDCG@10 of the week that followed")
         quality.legend()
         cost.set(xlabel="week", ylabel="seconds of CPU to train")

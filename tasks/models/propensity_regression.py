@@ -45,7 +45,7 @@ class PropensityRegression(ModelSpec):
         return "" if champion.design == Design.of(train.features) else "the champion's features were others"
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """The same optimum, in fewer iterations."""
+        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
         return self._fit(train, seed, champion)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
