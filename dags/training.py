@@ -75,7 +75,8 @@ def build(use_case: UseCase) -> object:
                 taken = [ledger.take_request(name, key, as_of, run) for key in keys]
                 if not any(taken):
                     skip(f"another training answers this request already: {', '.join(keys)}")
-                made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage)
+                earlier = case.tuning.earlier_windows(case.task)
+                made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage, earlier)
             return made.to_json()
 
         @task
@@ -85,22 +86,32 @@ def build(use_case: UseCase) -> object:
 
         @task(map_index_template="{{ candidate }}")
         def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:
-            """Fit, calibrate, export and log one candidate."""
+            """Tune where the use case says so, then fit, calibrate, export and log one candidate."""
             from tasks.contracts import Split
+            from tasks.ledger import Ledger
+            from tasks.registry import champion_of
             from tasks.settings import get_settings
             from tasks.storage import Storage
-            from tasks.training import train
+            from tasks.training import begin, train, tune, with_settings
             from tasks.use_case import load_use_case
 
             context = get_current_context()
             context["candidate"] = candidate
+            tags = {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
             with told_plainly():
-                case = load_use_case(name)
-                made = train(
-                    name, case.task, case.candidate(candidate), Split.from_json(split), case.metrics.all,
-                    case.recommend.k, case.recommend.exclude_seen, case.seed, Storage(get_settings().data_root),
-                    {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
-                )  # fmt: skip
+                case, settings = load_use_case(name), get_settings()
+                spec, parts, storage = case.candidate(candidate), Split.from_json(split), Storage(settings.data_root)
+                asked = case.recommend.k, case.recommend.exclude_seen, case.seed, storage
+                asks_champion = candidate in (*case.tuning.candidates, *case.incremental.candidates)
+                champion = champion_of(name, Ledger(settings.ledger_url)) if asks_champion else None
+                if candidate in case.tuning.candidates:
+                    tuned = tune(
+                        name, case.task, spec, case.tuning, parts.before_holdout, case.metrics.primary, *asked, tags,
+                        champion.run_id if champion else None,
+                    )  # fmt: skip
+                    spec, tags = with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
+                start = begin(spec, case.incremental, parts.as_of, champion)
+                made = train(name, case.task, spec, parts, case.metrics.all, *asked, tags, *start)
             print(f"{candidate}: " + ", ".join(f"{key} {value:.4f}" for key, value in made.metrics.items()))  # noqa: T201
             return made.to_json()
 

@@ -147,6 +147,14 @@ class Split(Contract):
     train: DatasetRef
     validation: DatasetRef
     holdout: DatasetRef
+    earlier: tuple[DatasetRef, ...] = Field(
+        (), description="the windows before train's, newest first, where tuning asks for them"
+    )
+
+    @property
+    def before_holdout(self) -> tuple[DatasetRef, ...]:
+        """All windows but the holdout, in the order of time: what tuning is given."""
+        return (*reversed(self.earlier), self.train, self.validation)
 
     @property
     def digest(self) -> str:
@@ -165,6 +173,17 @@ class ServingTerms(Contract):
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
 
 
+class Start(Contract):
+    """What a candidate began from: the champion of its kind (warm), or nothing (full)."""
+
+    is_warm: bool
+    reason: str = Field(description="why warm, or why not")
+    champion_version: int | None = Field(None, description="whose arrays it began from")
+    champion_digest: str = Field("", description="sha256 of that model's manifest")
+    warm_runs: int = Field(0, ge=0, description="warm ones in a row since the last full one, this one included")
+    full_as_of: date = Field(description="the day of the last full one in its line")
+
+
 class Candidate(Contract):
     """A trained model, logged and exported, not yet judged."""
 
@@ -178,6 +197,40 @@ class Candidate(Contract):
     code_version: str
     metrics: dict[str, float] = Field(description="measured on the validation window")
     fit_seconds: float
+    settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
+    start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")
+
+
+class TrialState(StrEnum):
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # given up after a round in which it stood behind three of four before it
+    FAILED = "failed"  # its settings cannot be fitted to these data
+
+
+class Trial(Contract):
+    """One setting that tuning tried."""
+
+    number: int
+    origin: str = Field(description="yaml, champion, or search: who proposed it")
+    state: TrialState
+    settings: dict[str, Any]
+    figures: tuple[float, ...] = Field(description="the metric of each round that it went through")
+    seconds: float
+    note: str = Field("", description="why it failed")
+
+    @property
+    def value(self) -> float:
+        """The mean of its rounds."""
+        return sum(self.figures) / len(self.figures) if self.figures else float("nan")
+
+
+class Tuned(Contract):
+    """What tuning chose for a candidate, and how it came to it. Settings are those that were looked for, no others."""
+
+    run_id: str = Field(description="the MLflow run whose children are the trials")
+    metric: str
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...]
 
 
 class LearningPoint(Contract):

@@ -27,6 +27,7 @@ from tasks.monitoring.labels import LabelPolicy
 from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+from tasks.training.spec import IncrementalSpec, TuningSpec
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -133,6 +134,8 @@ class UseCase(_Section):
     features: FeatureSpec
     split: SplitSpec
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
+    tuning: TuningSpec = TuningSpec()
+    incremental: IncrementalSpec = IncrementalSpec()
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec
@@ -159,6 +162,11 @@ class UseCase(_Section):
         names = [candidate.candidate_name for candidate in self.candidates]
         if len(set(names)) != len(names):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
+        try:
+            self.tuning.check(self.candidates, self.task, self.metrics.primary)
+            self.incremental.check(self.candidates)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
         if self.task not in self.split.tasks:
             raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:

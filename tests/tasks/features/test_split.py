@@ -55,6 +55,23 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
         pd.testing.assert_frame_equal(mine, theirs)
 
 
+def test_earlier_windows_come_along_as_far_as_the_history_goes(
+    spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]
+) -> None:
+    older = [row("ann", "tea", "2011-01-24T10:00", "e0"), row("bob", "tea", "2011-01-17T10:00", "e9")]
+    history = [publish([*weekly_shop, *older])]
+    given = (USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage)
+    parts = split(*given, earlier=5)
+    windows = [storage.manifest(ref)["facts"]["window"] for ref in parts.before_holdout]
+    starts = [window[:10] for window in windows]
+    assert starts == ["2011-01-18", "2011-02-01", "2011-02-08", "2011-02-15"], "nobody bought in the week from 25 January"
+    assert split(*given, earlier=5) == parts
+    plain = split(*given)
+    assert plain == parts.model_copy(update={"earlier": ()}) and plain.digest == parts.digest
+    labels = read_examples(storage, parts.earlier[0]).labels
+    assert labels is not None and labels[c.ITEM_ID].tolist() == ["mug"]
+
+
 def test_ratings_keep_the_last_one(spark: object, publish: Publish, storage: Storage) -> None:
     rated = {c.EVENT_TYPE: c.RATING}
     days = ["2011-02-01", "2011-02-09", "2011-02-16", "2011-02-23"]
