@@ -21,7 +21,8 @@ QUANTITY = "quantity"  # double, pieces; negative for a return
 UNIT_PRICE = "unit_price"  # double, the source's currency
 VALUE = "value"  # double, amount of money for purchases and returns, the rating for ratings
 SEGMENT = "segment"  # string or null, e.g. the customer's country
-# string or null: what is told of the two besides, as a JSON object of numbers; one that it does not name is 0
+# string or null: what is told of the two besides, a JSON object of numbers, of which one that is not named is 0; as text, for
+# Spark can order texts and no maps, and one column serves sources that tell other things
 USER_ATTRIBUTES, ITEM_ATTRIBUTES = "user_attributes", "item_attributes"
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"

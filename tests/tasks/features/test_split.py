@@ -25,11 +25,11 @@ BY_WEEK = ByTime(holdout_days=7)  # train from 8 February, validation from 15 Fe
 @pytest.fixture
 def weekly_shop() -> list[Row]:
     return [
-        row("ann", "mug", "2011-02-01T10:00", "e1"),
-        row("ann", "tea", "2011-02-08T00:00", "e2"),
+        row("ann", "mug", "2011-02-01T10:00", "e1", **{c.ITEM_ATTRIBUTES: '{"tin": 1}', c.USER_ATTRIBUTES: '{"young": 1}'}),
+        row("ann", "tea", "2011-02-08T00:00", "e2", **{c.ITEM_ATTRIBUTES: '{"paper": 1}'}),
         row("ann", "tea", "2011-02-14T23:59", "e3"),
         row("ann", "mug", "2011-02-15T00:00", "e4"),
-        row("bob", "pen", "2011-02-27T10:00", "e5"),
+        row("bob", "pen", "2011-02-27T10:00", "e5", **{c.ITEM_ATTRIBUTES: '{"steel": 1}', c.ITEM_TEXT: "PEN"}),
         row(None, "mug", "2011-02-26T10:00", "e6"),
         row("ann", "tea", "2011-03-01T00:00", "e7", **{c.INGESTED_AT: moment("2011-02-01T00:00")}),
         row("ann", "mug", "2011-02-28T10:00", "e8", **{c.INGESTED_AT: moment("2011-03-02T00:00")}),
@@ -53,6 +53,15 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
         vars(read_features(storage, parts.holdout)).values(), vars(read_features(storage, alone)).values(), strict=True
     ):
         pd.testing.assert_frame_equal(mine, theirs)
+    attributes = [
+        [
+            name.removeprefix(c.ITEM_ATTRIBUTE)
+            for name in read_features(storage, part).items
+            if name.startswith(c.ITEM_ATTRIBUTE)
+        ]
+        for part in (parts.train, parts.validation, parts.holdout)
+    ]
+    assert attributes == [["tin"], ["paper", "tin"], ["paper", "tin"]], "each part has the columns that were known in it"
 
 
 def test_earlier_windows_come_along_as_far_as_the_history_goes(
