@@ -40,7 +40,7 @@ MEANING = {
     "bc_precision": "breast cancer, malignant, ten stratified folds; the lecture 0.930",
     "bc_recall": "the same; the lecture 0.859",
     "breast_cancer_table": "breast cancer: every classifier, the 95 % interval of its accuracy, and what it costs",
-    "by_heart_table": "breast cancer: accuracy on what was learned from and on a fifth kept apart; 1 where the curve is flagged",
+    "by_heart_table": "breast cancer: accuracy on what was learned from and on a fifth kept apart; 1: the curve is flagged",
     "ials_ratio": "seconds of fitting ials over the implicit library called directly, both from the same table of pairs",
     "ease_ratio": "seconds of fitting ease over NumPy and SciPy called directly, both from the same table of pairs",
     "topk_ratio": "seconds of the top 10 of all users, names and scores, over implicit's own top-k, from the same vectors",

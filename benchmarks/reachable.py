@@ -1,4 +1,4 @@
-"""The best that can be reached on generated invoices by whoever knows the generator's law, but of a customer only their invoices.
+"""The best that generated invoices allow: of whoever knows the generator's law, but of a customer only their invoices.
 
 The truth itself cannot be reached: it knows the wishes of customers who bought once, or never. The Bayesian answer is the
 posterior mean: of all customers that the generator could make, weighed by how well they explain the invoices, the share who
@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,10 +39,7 @@ def best_lists(truth: GeneratedTruth, rows: pd.DataFrame, users: list[str], cut:
     scenes = [truth._scene(day) for day in [*days, asked]]
     law = Law(
         np.stack([[item.latent for item in scene.items] for scene in scenes]),
-        np.stack([
-            [item.popularity + 0.4 * math.cos((day.timetuple().tm_yday - item.peak) * 2 * math.pi / 365.25) for item in scene.items]
-            for scene, day in zip(scenes, [*days, asked], strict=True)
-        ]),
+        np.stack([[_base(item, day) for item in scene.items] for scene, day in zip(scenes, [*days, asked], strict=True)]),
     )  # fmt: skip
     baskets = Baskets.of(past, known, first, truth)
     chains = Chains(law, baskets, len(known), np.random.default_rng(seed))
@@ -81,13 +79,14 @@ class Baskets:
     @classmethod
     def of(cls, past: pd.DataFrame, users: list[str], first: date, truth: GeneratedTruth) -> Baskets:
         lines = past.drop_duplicates([c.EVENT_ID, c.ITEM_ID]).sort_values([c.EVENT_ID], kind="stable")
-        slots = {day: {item: slot for slot, item in enumerate(truth.items(day.date()))} for day in sorted(lines["day"].unique())}
+        days = sorted(lines["day"].unique())
+        slots = {day: {item: slot for slot, item in enumerate(truth.items(day.date()))} for day in days}
         slot = np.array([slots[day][item] for day, item in zip(lines["day"], lines[c.ITEM_ID], strict=True)], dtype=np.int64)
         customer = pd.Index(users if lines.size else []).get_indexer(lines[c.USER_ID]).astype(np.int64)
         block = ((lines["day"] - pd.Timestamp(first)).dt.days // BLOCK_DAYS).to_numpy(np.int64)
         event = pd.factorize(lines[c.EVENT_ID])[0]
-        starts = np.flatnonzero(np.r_[True, event[1:] != event[:-1]]) if len(event) else np.empty(0, np.int64)
-        return cls(customer, block, slot, starts[event] if len(event) else starts, [np.unique(slot[customer == u]) for u in range(len(users))])
+        first_of = np.searchsorted(event, event)  # events are numbered in the order of the lines
+        return cls(customer, block, slot, first_of, [np.unique(slot[customer == user]) for user in range(len(users))])
 
 
 class Chains:
@@ -173,6 +172,11 @@ class Chains:
         """The same of those of whom nothing is known: the mean of all that the generator could make."""
         found = self.probabilities(self.law.appeal(self.taste)[:, -1:], self.whims)[:, 0]
         return np.asarray((1.0 - np.exp(-LINES * found)).mean(axis=0))
+
+
+def _base(item: Any, day: date) -> float:
+    """What the generator adds to every customer's appeal of an item on a day."""
+    return float(item.popularity + 0.4 * math.cos((day.timetuple().tm_yday - item.peak) * 2 * math.pi / 365.25))
 
 
 def _log_gumbel(value: Floats) -> Floats:

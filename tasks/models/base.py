@@ -201,9 +201,7 @@ class ServedModel(ABC):
             calibrated = raw if self.calibration is None else self.calibrated(best).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
                 mine = slice(first, end)
-                answers.append(
-                    Recommendation(user_id, tuple(items[mine]), tuple(raw[mine]), tuple(calibrated[mine]), path)
-                )
+                answers.append(Recommendation(user_id, tuple(items[mine]), tuple(raw[mine]), tuple(calibrated[mine]), path))
         return answers
 
     def calibrated(self, raw: Floats) -> Floats:
