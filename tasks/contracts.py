@@ -251,6 +251,19 @@ class LearningCurve(Contract):
     points: tuple[LearningPoint, ...]
     stopped: str = Field("", description="why a point is missing; empty when none is")
 
+    @property
+    def gap(self) -> float | None:
+        """By how much the last point does better on what it learned from; None where that was not measured."""
+        last = self.points[-1] if self.points else None
+        if last is None or last.fitted is None:
+            return None
+        return (last.fitted - last.validation) * (1.0 if self.greater_is_better else -1.0)
+
+    @property
+    def learns_by_heart(self) -> bool:
+        """The flag of overfitting: the gap is more than a tenth of what it reaches on the validation window."""
+        return self.gap is not None and self.gap > 0.1 * abs(self.points[-1].validation)
+
 
 class Evaluation(Contract):
     """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""

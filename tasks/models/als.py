@@ -184,15 +184,26 @@ class AlsModel(ServedModel):
         if self.scale is not None:
             return super().score_users(user_ids, features)
         ready = self._ready(features)
-        scores = np.tile(ready.popular, (len(user_ids), 1))
         systems = [self._system(user_id, features) for user_id in user_ids]
-        known = [row for row, system in enumerate(systems) if system is not None]
+        paths = [POPULAR if system is None else "model" for system in systems]
         found = [system for system in systems if system is not None]
-        if found:
-            left, right = np.stack([system[0] for system in found]), np.stack([system[1] for system in found])
-            vectors = np.linalg.solve(left, right[:, :, None])[:, :, 0]
-            scores[known] = np.where(ready.is_known, vectors @ ready.factors.T, -np.inf)
-        return scores, [POPULAR if system is None else "model" for system in systems]
+        if not found:
+            return np.tile(ready.popular, (len(user_ids), 1)), paths
+        left, right = np.stack([system[0] for system in found]), np.stack([system[1] for system in found])
+        told = self.score_vectors(np.linalg.solve(left, right[:, :, None])[:, :, 0], features)
+        if len(found) == len(systems):
+            return told, paths
+        scores = np.tile(ready.popular, (len(user_ids), 1))
+        scores[[system is not None for system in systems]] = told
+        return scores, paths
+
+    def score_vectors(self, vectors: Floats, features: FeatureTables) -> Floats:
+        """Scores of all items for each of several vectors; -inf where the model does not know the item."""
+        ready = self._ready(features)
+        scores = vectors @ ready.factors.T
+        if not ready.is_known.all():
+            scores[:, ~ready.is_known] = -np.inf
+        return np.asarray(scores)
 
     def fold_in(self, user_id: str, features: FeatureTables) -> Floats | None:
         """The vector of a user from their pairs as they are now; None if the model knows none of their items.

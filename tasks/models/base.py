@@ -221,11 +221,12 @@ class ServedModel(ABC):
                 seen = features.sorted_pairs["item_position"].to_numpy()
                 for row, user_id in enumerate(block):
                     scores[row, seen[features.pairs_of(user_id)]] = -np.inf
-            for row, places in enumerate(_top(scores, k)):
-                raw = scores[row, places]
-                calibrated = raw if self.calibration is None else self.calibrated(raw)
-                items = tuple(features.item_ids[places].tolist())
-                answers.append(Recommendation(block[row], items, tuple(raw.tolist()), tuple(calibrated.tolist()), paths[row]))
+            starts, places, best = _top(scores, k)
+            items, raw = features.item_ids[places].tolist(), best.tolist()
+            calibrated = raw if self.calibration is None else self.calibrated(best).tolist()
+            for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+                mine = slice(first, end)
+                answers.append(Recommendation(user_id, tuple(items[mine]), tuple(raw[mine]), tuple(calibrated[mine]), path))
         return answers
 
     def calibrated(self, raw: Floats) -> Floats:
@@ -237,17 +238,32 @@ class ServedModel(ABC):
         return np.asarray(1.0 / (1.0 + np.exp(-clipped)), dtype=np.float64)
 
 
-def _top(scores: Floats, k: int) -> list[NDArray[np.intp]]:
-    """Of each row of (users, items) the places of its k largest finite scores, largest first, ties by place."""
-    lowest = np.full(len(scores), -np.inf)
-    if k < scores.shape[1]:
-        cut = scores.shape[1] - k
-        lowest = np.partition(scores, cut, axis=1)[:, cut]
-    found = []
-    for row, low in zip(scores, lowest, strict=True):
-        places = np.flatnonzero((row >= low) & np.isfinite(row))
-        found.append(places[np.argsort(-row[places], kind="stable")][:k])
-    return found
+def _top(scores: Floats, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Of each row of (users, items) the k largest finite scores, largest first, ties by place.
+
+    Where each row's begin, and one more for where the last ends; their places; the scores.
+    """
+    users, size = scores.shape
+    lowest = np.full(users, -np.inf)
+    if k < size:
+        # The k-th largest of the largest of eight is at most the k-th largest, nearly as large, and found in an eighth.
+        width = size // 8 if size >= 32 * k else size
+        largest = scores[:, :width]
+        for start in range(width, size, width):
+            part = scores[:, start : start + width]
+            if part.shape[1] == width:
+                largest = np.maximum(largest, part)
+        lowest = np.partition(largest, width - k, axis=1)[:, width - k]
+    flat = np.flatnonzero(scores >= lowest[:, None])
+    values = scores.ravel()[flat]
+    flat, values = flat[np.isfinite(values)], values[np.isfinite(values)]
+    row = flat // max(size, 1)
+    order = np.lexsort((flat, -values, row))  # rows stay together: they are the first to sort by
+    counts = np.bincount(row, minlength=users)
+    rank = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order = order[rank < k]
+    starts = np.r_[0, np.cumsum(np.minimum(counts, k))].astype(np.int64)
+    return starts, (flat - row * size)[order], values[order]
 
 
 def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:

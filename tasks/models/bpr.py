@@ -35,8 +35,9 @@ class Bpr(HistorySpec):
             regularization=self.regularization, num_threads=1, random_state=seed,
         )  # fmt: skip
         learner.fit(known.matrix, show_progress=False)
-        vectors = (learner.item_factors, learner.user_factors)  # the last column: the item's bias, and one
-        return BprModel(known.items, self.weighing, known.users, *vectors).measure_scale(known)
+        factors = learner.item_factors  # the last column: the item's bias; that of users: one
+        factors[:, -1] += np.log(np.bincount(known.places, minlength=len(factors))).astype(np.float32)
+        return BprModel(known.items, self.weighing, known.users, factors, learner.user_factors).measure_scale(known)
 
 
 class BprModel(HistoryModel):
