@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_the_first_k_are_those_that_sorting_gives(size: int, levels: int) -> Non
     scores[random.random(scores.shape) < random.random((40, 1)) - 0.3] = -np.inf
     for k in (1, 5, 20):
         starts, places, best = _top(scores, k)
-        for row, (first, end) in enumerate(itertools.pairwise(starts)):
+        for row, (first, end) in enumerate(pairwise(starts)):
             finite = np.flatnonzero(np.isfinite(scores[row]))
             expected = finite[np.argsort(-scores[row, finite], kind="stable")][:k]
             assert places[first:end].tolist() == expected.tolist()
