@@ -190,13 +190,8 @@ class AlsModel(ServedModel):
         if not found:
             return np.tile(ready.popular, (len(user_ids), 1)), paths
         left, right = np.stack([system[0] for system in found]), np.stack([system[1] for system in found])
-<<<<<<< HEAD
-        solved = np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0], np.float64)
-        told = self.score_vectors(solved, features)
-=======
         vectors: Floats = np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0], dtype=np.float64)
         told = self.score_vectors(vectors, features)
->>>>>>> models-bench
         if len(found) == len(systems):
             return told, paths
         scores = np.tile(ready.popular, (len(user_ids), 1))
