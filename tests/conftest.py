@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where two workers share the tests, the end-to-end ones begin at once on one of them; alone, they come last."""
-    is_shared = hasattr(config, "workerinput")
-    items.sort(key=lambda item: (item.path.parent.name == "e2e") is not is_shared)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests last: their servers stay up until the end, want both cores, and what is small fails first."""
+    items.sort(key=lambda item: item.path.parent.name == "e2e")
 
 
 class ByFile(LoadFileScheduling):
