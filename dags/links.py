@@ -10,7 +10,7 @@ _MADE = "page_made"
 
 
 class PageLink(BaseOperatorLink):  # type: ignore[misc]
-    """The button of one task; without a page it leads nowhere, and Airflow greys it out."""
+    """The button of one task; its address is empty where the task made no page."""
 
     xcom_key = "page_link"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import pytest
 import yaml
 
 from tasks.settings import ROOT
+from tests.ports import free_ports
 
 FOLDER = ROOT / "docker" / "prometheus"
 
@@ -61,7 +61,7 @@ def tool(name: str) -> str:
 @contextlib.contextmanager
 def running(folder: Path, watch: str, endpoint: str, token: str) -> Iterator[tuple[str, str]]:
     """Prometheus and Alertmanager over an installation, until the body ends; their addresses."""
-    ports = free_port(), free_port()
+    ports = free_ports(2)
     hurried(folder, urlsplit(watch).netloc, urlsplit(endpoint).netloc, f"127.0.0.1:{ports[1]}")
     (folder / "token").write_text(token)
     on = "--web.listen-address=127.0.0.1"
@@ -76,12 +76,6 @@ def running(folder: Path, watch: str, endpoint: str, token: str) -> Iterator[tup
 def read(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text())
     return loaded
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextlib.contextmanager

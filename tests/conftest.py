@@ -52,6 +52,23 @@ def storage(own_home: Path) -> Storage:
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs, made once: its tables take seconds."""
+    from tests.tasks import arena
+
+    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A real MLflow store, a copy for each test; the folder that exports may be staged in."""
+    from tests.tasks import arena
+
+    arena.open_store(empty_store, tmp_path, monkeypatch)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One local Spark session for the whole run."""
     from tasks.spark import get_spark

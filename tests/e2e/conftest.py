@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from tasks.settings import ROOT, Settings
+from tests.ports import free_ports
 from titleholder import services
 from titleholder.airflow_api import AirflowApi
 
@@ -41,16 +41,6 @@ class System:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def _use_cases(folder: Path) -> Path:
     """The shipped files, and a shop that looks at nothing by itself: there only an alert asks for a retraining."""
     shutil.copytree(ROOT / "conf" / "use_cases", folder)
@@ -64,7 +54,7 @@ def _use_cases(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("e2e")
-    airflow, mlflow, endpoint, spark, watch = _free_ports(5)
+    airflow, mlflow, endpoint, spark, watch = free_ports(5)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TITLEHOLDER_", "AIRFLOW"))},
         "TITLEHOLDER_HOME": str(home),

@@ -22,7 +22,8 @@ import yaml
 from tasks.contracts import CheckResult, DriftReport, Signal, Window
 from tasks.ledger import Ledger
 from tasks.settings import ROOT, get_settings
-from tests.alerting import FOLDER, free_port, read, running, tool, wait_for
+from tests.alerting import FOLDER, read, running, tool, wait_for
+from tests.ports import free_port
 from tests.titleholder.airflow_stand_in import CASE, Airflow
 from titleholder.watch import create_app
 
