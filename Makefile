@@ -41,7 +41,7 @@ check: setup  ## linter, types, import contracts, use-case files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/titleholder doctor --files
 
 test: setup preflight  ## all tests, the end-to-end one on the real engines included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 demo: setup preflight  ## the whole loop on generated data, or on real daily files with DATA=<folder>; KEEP=1 leaves it up
 	@$(BIN)/titleholder demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
@@ -52,8 +52,11 @@ up: setup preflight  ## start everything on this machine: Airflow, MLflow, Spark
 down: setup  ## end everything that `up` or `demo` left running
 	@$(BIN)/titleholder down
 
-bench: setup  ## the benchmarks, each beside its peer; results in build/bench/
+bench: setup  ## the benchmarks, each beside its peer; results in build/bench/. One of them: make bench-gate
 	@$(BIN)/python -m benchmarks
+
+bench-%: setup
+	@$(BIN)/python -m benchmarks $*
 
 lock: setup  ## resolve requirements*.in again
 	@for name in requirements requirements-dev docker/requirements-production serving/requirements mlflow/requirements; do \

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperatorLink, dag, get_current_context, task
+from airflow.sdk import dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, clock, describe, for_each_use_case, skip, told_plainly, window_of_run
+from dags.links import show_page, with_page
 from tasks.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tasks.storage import Storage
 
 _log = logging.getLogger(__name__)
-DATA_DOCS = "data_docs"  # XCom of `validate`: where Great Expectations' page is
 
 TEXT = """
 Reads the raw files of the run's window, checks each row against the expectation suite, puts bad rows into quarantine with
@@ -29,15 +29,6 @@ the rules that they broke, and publishes features as of the window's end.
 * **A corrected file that is refused** leaves what was validated before in use; `build_features` warns until a delivery passes.
 * **Running it again** with the same files changes nothing. Fill the form to ingest another window.
 """
-
-
-class DataDocs(BaseOperatorLink):  # type: ignore[misc]  # airflow.sdk carries no types
-    """The button on `validate`. The task notes the address, the worker stores it when the task ends, well or not."""
-
-    name = "Data Docs"
-
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        return str(ti_key.xcom_pull(task_ids=operator.task_id, key=DATA_DOCS) or "")
 
 
 def build(use_case: UseCase) -> object:
@@ -84,7 +75,7 @@ def build(use_case: UseCase) -> object:
             finally:
                 judged = storage.current(name, QUARANTINE, ref.partition)
                 if judged is not None and storage.manifest(judged)["inputs"] == [raw]:
-                    context["ti"].xcom_push(key=DATA_DOCS, value=link_docs(judged, docs, storage, context))
+                    show_page(context, link_docs(judged, docs, storage, context))
             report = done.report
             print(f"{report.rows_in} rows in, {report.rows_validated} validated, {report.rows_quarantined} to quarantine")  # noqa: T201
             return done.validated.to_json()
@@ -122,9 +113,7 @@ def build(use_case: UseCase) -> object:
             }
             return made.to_json()
 
-        validated = validate(ingest())
-        validated.operator.operator_extra_links = (DataDocs(),)
-        build_features(validated)
+        build_features(with_page(validate(ingest()), "Data Docs"))
 
     return features()
 

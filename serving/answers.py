@@ -16,6 +16,7 @@ from serving.schemas import Pair, PairPrediction, RecommendedItem, RowPrediction
 from serving.store import Served
 from tasks import columns as c
 from tasks.contracts import Prediction
+from tasks.models.popularity import POPULAR
 
 Subject = TypeVar("Subject", UserRecommendations, RowPrediction, PairPrediction)
 
@@ -132,6 +133,12 @@ def _content(answer: UserRecommendations | RowPrediction | PairPrediction) -> tu
 def paths(answers: Sequence[Subject]) -> Counter[str]:
     """How many answers each path made."""
     return Counter(answer.path for answer in answers)
+
+
+def best_scores(answers: Sequence[Subject]) -> list[float]:
+    """The first score of each subject that the model knows: what strangers get would tell of the visitors, not of the model."""
+    contents = [_content(answer)[2] for answer in answers if answer.path != POPULAR]
+    return [scores[0] for scores in contents if scores]
 
 
 def _refuse_infinite(what: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:

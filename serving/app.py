@@ -24,28 +24,31 @@ service without dropping a request. Every answer names the model and the feature
 before it is given."""
 
 
-def create_app(settings: Settings | None = None, kinds: Mapping[str, type[ServedModel]] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, kinds: Mapping[str, type[ServedModel]] | None = None, store: ModelStore | None = None
+) -> FastAPI:
     """The endpoint as an ASGI app. It follows the ledger from its start to its end.
 
     Parameters
     ----------
     settings : default: those of the environment.
     kinds : model kinds that may be loaded; default: the shelf's.
+    store : what answers; default: one that follows the ledger.
     """
     settings = settings or get_settings()
     metrics = ServingMetrics()
-    store = ModelStore(settings, metrics, kinds)
+    models = store or ModelStore(settings, metrics, kinds)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        store.start()
+        models.start()
         try:
             yield
         finally:
-            store.stop()
+            models.stop()
 
     app = FastAPI(title="Titleholder", description=DESCRIPTION, version="1", lifespan=lifespan)
-    app.state.store, app.state.metrics, app.state.log = store, metrics, PredictionLog(settings.predictions_root)
+    app.state.store, app.state.metrics, app.state.log = models, metrics, PredictionLog(settings.predictions_root)
     add_problem_handlers(app)
     for router in routers:
         app.include_router(router)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tasks.models.smoke import SCORE_EDGES
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -16,6 +18,16 @@ class ServingMetrics:
         self.requests = Counter("titleholder_requests", "Requests answered", ["route", "status"], registry=r)
         self.seconds = Histogram("titleholder_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=r)
         self.predictions = Counter("titleholder_predictions", "Subjects answered", ["use_case", "path"], registry=r)
+        by_version = ["use_case", "version"]  # what a bake period judges a promotion by
+        self.answers = Counter(
+            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], registry=r
+        )
+        self.answer_seconds = Histogram(
+            "titleholder_answer_seconds", "Time that a version took", by_version, buckets=BUCKETS, registry=r
+        )
+        self.scores = Histogram(
+            "titleholder_score", "Best score of each known subject", by_version, buckets=SCORE_EDGES, registry=r
+        )
         self.model_version = Gauge("titleholder_model_version", "Version in service", ["use_case"], registry=r)
         self.champion_version = Gauge("titleholder_champion_version", "Version the ledger names", ["use_case"], registry=r)
         self.swaps = Counter("titleholder_swaps", "Bundles taken into service", ["use_case"], registry=r)

@@ -160,9 +160,16 @@ async def _answer(request: Request, served: Served, subjects: int, make: Callabl
     asked = Asked(datetime.now(UTC), [str(uuid.uuid4()) for _ in range(subjects)])
     log: PredictionLog = request.app.state.log
     metrics: ServingMetrics = request.app.state.metrics
+    by = (served.entry.use_case, str(served.entry.version))
 
     def work() -> list[Subject]:
-        made = make(asked)
+        try:
+            made = make(asked)
+        except Refusal:
+            raise  # the request's fault, not the version's
+        except Exception:
+            metrics.answers.labels(*by, "failed").inc()
+            raise
         latency = (time.perf_counter() - started) * 1000
         try:
             log.append(answers.logged(served, made, asked.at, round(latency, 3)))
@@ -176,6 +183,10 @@ async def _answer(request: Request, served: Served, subjects: int, make: Callabl
         return made
 
     made = work() if subjects <= MANY else await run_in_threadpool(work)
+    metrics.answers.labels(*by, "answered").inc()
+    metrics.answer_seconds.labels(*by).observe(time.perf_counter() - started)
+    for score in answers.best_scores(made):
+        metrics.scores.labels(*by).observe(score)
     for path, count in answers.paths(made).items():
         metrics.predictions.labels(served.entry.use_case, path).inc(count)
     return made

@@ -152,6 +152,7 @@ class ModelStore:
                 return
             if wanted == seat.failed and time.monotonic() < seat.retry_at:
                 return
+            self._demand_unaltered(seat, head)
             served = self._load(seat, head, newest)
         except Exception as error:  # anything at all: an answer by the old model is better than none
             self._fail(seat, head, wanted, error)
@@ -172,6 +173,17 @@ class ModelStore:
         seat.last_error = f"version {head.version} is not in service: {_told(error)}"
         self._metrics.swap_failures.labels(seat.use_case).inc()
         log.error("%s: %s (attempt %s, again in %.0f s)", seat.use_case, seat.last_error, seat.failures, pause)
+
+    def _demand_unaltered(self, seat: Seat, head: LedgerEntry) -> None:
+        """A new head is believed only if its digest holds and nothing was cut off: it names what everybody will be served."""
+        where = f"{seat.use_case}: the ledger's newest entry {head.sequence}"
+        if self._ledger is not None and head.sequence in self._ledger.broken_links(seat.use_case):
+            raise ModelError(f"{where} was altered; restore the ledger's database from its backup")
+        if seat.served is not None and head.sequence < seat.served.entry.sequence:
+            raise ModelError(
+                f"{where} is older than entry {seat.served.entry.sequence}, which is in service: entries were removed; restore "
+                "the ledger's database, or restart the endpoint if that is what you did"
+            )
 
     def _load(self, seat: Seat, head: LedgerEntry, newest: DatasetRef | None) -> Served:
         kept = [bundle for bundle in (seat.served, seat.previous) if bundle is not None]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tasks import metrics
 from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
 from tasks.errors import ConfigurationError
-from tasks.evaluation import check_gates
+from tasks.evaluation import baseline_of, check_gates
 from tasks.evaluation.gates import GATES, Gate
 from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
 from tasks.ingestion.sources import SOURCES, Source
@@ -22,8 +23,13 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
 from tasks.monitoring.decision import RetrainPolicy
+from tasks.monitoring.labels import LabelPolicy
+from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+from tasks.training.spec import IncrementalSpec, TuningSpec
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class _Section(BaseModel):
@@ -63,9 +69,40 @@ class GatesSpec(_Section):
 
 
 class ReviewSpec(_Section):
-    """Who says yes after the gates: the policy (`auto`), or a person."""
+    """Who says yes after the gates: the policy (`auto`), or a person, who has so long; silence is a no."""
 
     by: Literal["auto", "person"] = "person"
+    expires_after: timedelta = Field(timedelta(days=7), description="as 7d, 12h or 30m: so long a review is open")
+    reviewers: dict[Name, str] = Field({}, description="name -> public key: whose signed codes count")
+
+    @field_validator("expires_after", mode="before")
+    @classmethod
+    def _reads_as_written(cls, value: object) -> object:
+        found = re.fullmatch(r"([1-9]\d{0,4})([dhm])", value) if isinstance(value, str) else None
+        if found is None and not isinstance(value, timedelta):
+            raise ValueError("a number with d, h or m, such as 7d")
+        return value if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+    @field_validator("reviewers")
+    @classmethod
+    def _are_public_keys(cls, reviewers: dict[str, str]) -> dict[str, str]:
+        for name, line in reviewers.items():
+            try:
+                size = len(base64.b64decode(line, validate=True))
+            except ValueError:
+                size = 0
+            if size != 32:
+                raise ValueError(f"the line that `titleholder reviewer-key {name}` printed, 44 characters of base64")
+        return reviewers
+
+
+class RegistrySpec(_Section):
+    """What the reconciler may do by itself. It tells what it found in any case."""
+
+    restore_aliases: bool = Field(True, description="set aliases that somebody moved back to what the ledger says")
+    close_runs_after_hours: float = Field(
+        24.0, gt=3.0, description="an MLflow run that is still RUNNING then was interrupted; a task may take 3 hours"
+    )
 
 
 class DriftSpec(_Section):
@@ -73,6 +110,10 @@ class DriftSpec(_Section):
     reference_days: int = Field(
         56, ge=1, description="the newest days of the champion's own data that windows are compared with"
     )
+    current_days: int | None = Field(
+        None, ge=1, description="days that are compared with them; null: those of the run's window"
+    )
+    labels: LabelPolicy = LabelPolicy()
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 
@@ -93,10 +134,14 @@ class UseCase(_Section):
     features: FeatureSpec
     split: SplitSpec
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
+    tuning: TuningSpec = TuningSpec()
+    incremental: IncrementalSpec = IncrementalSpec()
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()
+    bake: BakePolicy = BakePolicy()
+    registry: RegistrySpec = RegistrySpec()
     drift: DriftSpec = DriftSpec()
 
     @field_validator("schedule")
@@ -117,6 +162,11 @@ class UseCase(_Section):
         names = [candidate.candidate_name for candidate in self.candidates]
         if len(set(names)) != len(names):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
+        try:
+            self.tuning.check(self.candidates, self.task, self.metrics.primary)
+            self.incremental.check(self.candidates)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
         if self.task not in self.split.tasks:
             raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:
@@ -128,6 +178,11 @@ class UseCase(_Section):
             check_gates(self.gates.checks, self.gates.mode, self.task, self.metrics.all, names)
         except ConfigurationError as error:
             raise ValueError(f"gates: {error}") from error
+        if self.gates.mode is GateMode.ENABLED and baseline_of(self.gates.checks) is None:
+            raise ValueError(
+                "gates: nothing stands below the first champion: add {kind: minimum_metric, metric: <primary>, over_baseline: "
+                "<the name of a trivial candidate>}, or say mode: disabled, which every report then shows"
+            )
         return self
 
     def candidate(self, name: str) -> ModelSpec:

@@ -15,9 +15,9 @@ from tasks.contracts import DatasetRef, Split, TaskKind, Window
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.features import interactions, tabular
 from tasks.features.guards import check_events, check_rows, inspect_interactions
-from tasks.features.history import interaction_schema, known_at, midnight, read_history
+from tasks.features.history import INTERACTION_SCHEMA, known_at, midnight, read_history
 from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
-from tasks.features.vocabulary import NEEDS_TEXT
+from tasks.features.told import AttributeNames
 from tasks.storage import Inspect, Storage, Writer
 
 if TYPE_CHECKING:
@@ -51,14 +51,17 @@ def build_features(
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
-    with _rows(history, storage, task, spec) as (rows, keep):
+    from pyspark.sql import functions as F
+
+    with _rows(history, storage, task) as (rows, keep):
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
         if task.is_tabular:
             tables = {c.ROWS: tabular.make_rows(known)}
         else:
-            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep, spec.declared)
+            names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task, names, keep, spec.declared)
         return place.publish(tables, history, facts)
 
 
@@ -71,11 +74,13 @@ def split(
     as_of: date,
     seed: int,
     storage: Storage,
+    earlier: int = 0,
 ) -> Split:
     """Examples to learn from, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
 
     By time, each holds the features as of its label window's first day and the `labels` of that window (see
-    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target.
+    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target. By time, so many
+    `earlier` windows before them come along, as far back as the history goes.
 
     Raises
     ------
@@ -89,12 +94,13 @@ def split(
     if task not in split_spec.tasks:
         allowed = ", ".join(sorted(split_spec.tasks))
         raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
-    windows = _windows(split_spec, as_of)
-    places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in tabular.PARTS}
+    windows = _windows(split_spec, as_of, earlier)
+    names = tuple(windows) or tabular.PARTS
+    places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in names}
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
-        with _rows(history, storage, task, spec) as (rows, keep):
+        with _rows(history, storage, task) as (rows, keep):
             known = rows.where(known_at(as_of, spec.known_by))
             if isinstance(split_spec, Stratified):
                 tables, figures = _split_rows(use_case, split_spec, known, seed)
@@ -102,8 +108,14 @@ def split(
             else:
                 tables = _split_interactions(use_case, task, spec, windows, known, keep)
                 look = {part: partial(inspect_interactions, part=f"{use_case}: {part}") for part in missing}
-            parts |= {part: places[part].publish(tables[part], history, facts_of[part], look[part]) for part in missing}
-    return Split(as_of=as_of, **{part: ref for part, ref in parts.items() if ref is not None})
+            parts |= {
+                part: places[part].publish(tables[part], history, facts_of[part], look[part])
+                for part in missing
+                if part in tables
+            }
+    found = {part: ref for part, ref in parts.items() if ref is not None}
+    before = tuple(found.pop(part) for part in names if part in found and part not in tabular.PARTS)
+    return Split(as_of=as_of, earlier=before, **found)
 
 
 Keep = Callable[["DataFrame"], "DataFrame"]
@@ -141,9 +153,7 @@ def _spark_writer(frame: DataFrame) -> Writer:
 
 
 @contextmanager
-def _rows(
-    history: Sequence[DatasetRef], storage: Storage, task: TaskKind, spec: FeatureSpec
-) -> Iterator[tuple[DataFrame, Keep]]:
+def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[tuple[DataFrame, Keep]]:
     """The union of the history, read once for all tables that are made from it, and a way to keep more until they are."""
     from tasks.spark import get_spark
 
@@ -154,18 +164,19 @@ def _rows(
         return kept[-1]
 
     try:
-        schema = interaction_schema(any(one.aggregate in NEEDS_TEXT for one in spec.declared))
-        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else schema)), keep
+        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)), keep
     finally:
         for frame in reversed(kept):
             frame.unpersist()
 
 
-def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
+def _windows(spec: SplitSpec, as_of: date, earlier: int = 0) -> dict[str, Window]:
+    """Part -> its days: the three parts, then `earlier_1` (just before train) and so on."""
     if not isinstance(spec, ByTime):
         return {}
-    ends = [as_of - timedelta(days=spec.holdout_days * back) for back in (2, 1, 0)]
-    return {part: Window.before(end, spec.holdout_days) for part, end in zip(tabular.PARTS, ends, strict=True)}
+    back = dict(zip(tabular.PARTS, (2, 1, 0), strict=True)) | {f"earlier_{n}": 2 + n for n in range(1, earlier + 1)}
+    ends = {part: as_of - timedelta(days=spec.holdout_days * windows) for part, windows in back.items()}
+    return {part: Window.before(end, spec.holdout_days) for part, end in ends.items()}
 
 
 def _split_interactions(
@@ -177,8 +188,11 @@ def _split_interactions(
     counts = known.agg(
         *(F.count_if(is_past).alias(f"{part}_known") for part, is_past in past.items()),
         *(F.count_if(interactions.is_label(window, task)).alias(f"{part}_labels") for part, window in windows.items()),
+        *(column for part, is_past in past.items() for column in AttributeNames.aggregates(is_past, f"{part}_")),
     ).first()
     found = counts.asDict() if counts else {}
+    has_all = {part for part in windows if found.get(f"{part}_known") and found.get(f"{part}_labels")}
+    windows = {part: window for part, window in windows.items() if part in has_all or part in tabular.PARTS}
     for part, window in windows.items():
         if not found.get(f"{part}_known"):
             raise NotEnoughData(_nothing_known(use_case, window.start, spec) + f" It is where the {part} window begins.")
@@ -191,7 +205,15 @@ def _split_interactions(
     check_events(known, {f"{use_case}: {part}": midnight(window.start) for part, window in windows.items()})
     return {
         part: {
-            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep, spec.declared),
+            **interactions.make_features(
+                known.where(past[part]),
+                window.start,
+                spec.lookback_days,
+                task,
+                AttributeNames.of(found, f"{part}_"),
+                keep,
+                spec.declared,
+            ),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()

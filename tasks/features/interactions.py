@@ -14,6 +14,7 @@ from tasks import columns as c
 from tasks.contracts import TaskKind, Window
 from tasks.errors import ConfigurationError
 from tasks.features.history import midnight
+from tasks.features.told import AttributeNames, add_told
 from tasks.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
 if TYPE_CHECKING:
@@ -23,27 +24,24 @@ _AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
 
 
 def make_features(
-    rows: DataFrame,
-    as_of: date,
-    lookback_days: Sequence[int],
-    task: TaskKind,
-    keep: Callable[[DataFrame], DataFrame],
-    declared: Sequence[Declared] = (),
-) -> dict[str, DataFrame]:
+    rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind, names: AttributeNames,
+    keep: Callable[[DataFrame], DataFrame], declared: Sequence[Declared] = (),
+) -> dict[str, DataFrame]:  # fmt: skip
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
     Parameters
     ----------
     rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
+    names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
     declared : what else the use case wants, each a column of its owner's table.
 
     Returns
     -------
     users : user_id, segment (the last one told), user_orders_{w}d, user_spend_{w}d (net of returns), user_recency_days,
-        user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating.
+        user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating, user_attribute_{name}.
     items : item_id, item_buyers_{w}d, item_orders_{w}d, item_recency_days, item_age_days, item_mean_price,
-        item_rating_count, item_mean_rating.
+        item_rating_count, item_mean_rating, item_attribute_{name}, item_text (text).
     pairs : user_id, item_id, pair_orders, pair_orders_{w}d, pair_recency_days, pair_quantity (net of returns),
         pair_rating (the last one given; null unless the task is about ratings).
 
@@ -66,11 +64,8 @@ def make_features(
         )
         .where("pair_orders > 0")
     )
-    tables = {
-        c.USERS: _users(known, pairs, _segments(rows), lookback_days),
-        c.ITEMS: _items(visits, pairs, lookback_days),
-        c.PAIRS: pairs,
-    }
+    users, items = _users(known, pairs, _segments(rows), lookback_days), _items(visits, pairs, lookback_days)
+    tables = add_told({c.USERS: users, c.ITEMS: items, c.PAIRS: pairs}, rows, names)
     _refuse_taken_names(tables, declared)
     tables = add_declared(tables, prepare_lines(rows, as_of.isoformat()), declared, _TABLES)
     return {table: _sorted(tables[table], *KEYS[owner]) for owner, table in _TABLES.items()}

@@ -240,4 +240,3 @@ AGGREGATES: dict[str, tuple[frozenset[str], Make | None]] = {
     "category_affinity": (frozenset({"pair"}), _category_affinity),
     "co_purchase": (frozenset({"pair"}), _co_purchase),
 }
-NEEDS_TEXT = frozenset({"category_affinity"})

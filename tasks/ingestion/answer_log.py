@@ -66,6 +66,8 @@ class AnswerLog(Source):
             nothing.alias(c.UNIT_PRICE),
             F.get("answer.scores", F.col("place")).alias(c.VALUE),
             F.col("answer.path").alias(c.SEGMENT),
+            F.lit(None).cast("string").alias(c.USER_ATTRIBUTES),
+            F.lit(None).cast("string").alias(c.ITEM_ATTRIBUTES),
         )
 
 

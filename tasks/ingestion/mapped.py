@@ -16,7 +16,7 @@ CellType = Literal["string", "int", "long", "float", "double", "timestamp", "dat
 REQUIRED = (c.EVENT_AT, c.ITEM_ID)
 MAPPABLE = (
     c.EVENT_AT, c.INGESTED_AT, c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.ITEM_TEXT, c.QUANTITY, c.UNIT_PRICE,
-    c.VALUE, c.SEGMENT,
+    c.VALUE, c.SEGMENT, c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES,
 )  # fmt: skip
 
 
@@ -79,6 +79,8 @@ class Mapped(Source):
             self._number(c.UNIT_PRICE).alias(c.UNIT_PRICE),
             (self._number(c.VALUE) if self.cell_of(c.VALUE) else amount).alias(c.VALUE),
             self._text(c.SEGMENT).alias(c.SEGMENT),
+            self._text(c.USER_ATTRIBUTES).alias(c.USER_ATTRIBUTES),
+            self._text(c.ITEM_ATTRIBUTES).alias(c.ITEM_ATTRIBUTES),
         )
 
     def _text(self, canonical: str) -> Column:

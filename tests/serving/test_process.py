@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,13 +13,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tasks.models.smoke import count_scores
+from tests.ports import free_port
 from tests.serving.installation import Installation
-from tests.serving.tiny import TinyRanker
+from tests.serving.tiny import Moody, TinyRanker
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,9 +50,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, document
 @contextmanager
 def started(installation: Installation, log: Path) -> Iterator[Process]:
     """uvicorn in a process of its own, until it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
     command = [
         sys.executable, "-m", "uvicorn", "--factory", "tests.serving.tiny:create_tiny_app", "--host", "127.0.0.1",
@@ -198,6 +199,54 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(installation: Installa
         assert logged[prediction_id]["scores"] == [item["score"] for item in given["items"]]
     in_flight = sum(30 if client.many else 1 for client in clients)
     assert len(set(logged) - set(acknowledged)) <= in_flight, "logged, but the answer was cut off by the kill"
+
+
+def test_a_champion_that_fails_in_its_bake_period_loses_the_title_again(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint counts, the judge reads it over HTTP, the target is rehearsed, and the endpoint takes the old one back."""
+    from tasks.contracts import Trust
+    from tasks.endpoint import served_figures
+    from tasks.models import SERVED
+    from tasks.registry import BakePolicy, rollback, watch_bake
+    from tasks.settings import get_settings
+
+    for kind in (TinyRanker, Moody):
+        monkeypatch.setitem(SERVED, kind.kind, kind)
+    policy = BakePolicy(minutes=30, min_answers=20)
+    installation.publish_features("shop")
+    first = installation.crown("shop", TinyRanker(0.001))
+    with started(installation, tmp_path / "endpoint.log") as process:
+        monkeypatch.setenv("TITLEHOLDER_ENDPOINT_URL", f"http://127.0.0.1:{process.port}")
+        get_settings.cache_clear()
+
+        def watch(sequence: int, minutes: float) -> tuple[str, str]:
+            head = installation.ledger.head("shop")
+            assert head is not None
+            judged = watch_bake("shop", sequence, policy, [], installation.ledger, head.at + timedelta(minutes=minutes))
+            return judged.state, judged.reason
+
+        assert watch(1, 1)[0] == "watching"
+        for _ in range(30):
+            assert process.get("/v1/shop/recommendations/u1")[0] == 200
+        assert process.get("/v1/shop/recommendations/nobody")[0] == 200
+        state, reason = watch(1, 31)
+        assert (state, "31 requests, 0.00% failed" in reason) == ("held", True)
+        figures = served_figures("shop", 1)
+        assert (figures.answered, figures.failed, figures.latency[-1][1]) == (31, 0, 31)
+        assert figures.scores == tuple(count_scores(np.full(30, 5.0))), "of the known users: 1000 * 0.001 + place 4"
+        bad = installation.crown("shop", Moody(0.002))
+        await_service(process, "version", bad.version)
+        for _ in range(10):
+            assert process.get("/v1/shop/recommendations/u0")[0] == 200
+            assert process.get("/v1/shop/recommendations/u1")[0] == 500
+        state, reason = watch(2, 1)
+        assert (state, "50.00% of 20 requests failed" in reason) == ("violated", True)
+        back = rollback("shop", "policy:bake", reason, "bake", installation.ledger, None, Trust.POLICY, bad.version)
+        assert (back.version, back.trust) == (first.version, Trust.POLICY)
+        await_service(process, "sequence", back.sequence)
+        assert process.get("/v1/shop/recommendations/u1")[0] == 200
+        assert watch(2, 1) == ("ended", "the title changed meanwhile: version 1 by policy:bake holds it")
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -119,6 +119,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "tumours": {},
 }
 UNUSUAL: dict[str, dict[str, Any]] = {
+    "some_lines_came": {"past_rows": 0},  # nothing at all is also unlike any past
     "volume_like_the_past": {"past_rows": 1000},
     "prices_like_the_past": {"past_shares_of_price_band": {"values": ["2.0", "256.0"], "weights": [0.01, 0.99]}},
     "ratings_like_the_past": {"past_shares_of_value": {"values": [0.5, 1.0], "weights": [0.01, 0.99]}},
