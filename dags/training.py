@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Any
 
@@ -9,14 +10,17 @@ from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import day_of_run, day_param, describe, for_each_use_case, skip, tell_failure, told_plainly
+from dags.links import show_page, with_page
 from tasks.use_case import UseCase
 
+_log = logging.getLogger(__name__)
 TEXT = """
 Trains every candidate, chooses the best on the validation window, scores it and the champion on the same newest holdout,
 and lets the gates judge. Runs on a retrain request; by hand with the form.
 
 * **A refused candidate is a normal outcome**: the run is green, `announce_challenger` is skipped, the champion stays, and
   the reasons stand on the model version in MLflow.
+* **Profile**: the button on `profile` opens a page of the rows that were known: what to look at before modelling.
 * **Running it again** finds its finished MLflow runs and its registered version: no second one is made.
 """
 
@@ -78,6 +82,25 @@ def build(use_case: UseCase) -> object:
                 earlier = case.tuning.earlier_windows(case.task)
                 made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage, earlier)
             return made.to_json()
+
+        @task
+        def profile(split: dict[str, Any]) -> None:
+            """A page of what is learned from: statistics, gaps, outliers, correlations, balance, seasons."""
+            from tasks.columns import VALIDATED
+            from tasks.contracts import Split
+            from tasks.profiling import profile
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+            from tasks.use_case import load_use_case
+
+            context, as_of = get_current_context(), Split.from_json(split).as_of
+            tags = {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
+            try:
+                case, storage = load_use_case(name), Storage(get_settings().data_root)
+                history = storage.history(name, VALIDATED, as_of)
+                show_page(context, profile(name, f"known before {as_of}", history, storage, case.seed, tags))
+            except Exception as error:  # a page that cannot be made must not end a training
+                _log.warning("no profile: %s", error)
 
         @task
         def list_candidates(**context: Any) -> list[str]:
@@ -187,6 +210,7 @@ def build(use_case: UseCase) -> object:
             get_current_context()["outlet_events"][product].extra = {"version": version["version"]}
 
         parts = split()
+        with_page(profile(parts), "Profile")
         trained = train.partial(split=parts).expand(candidate=list_candidates())
         version = register(judge(trained, parts))
         draw_learning_curve(trained) >> version

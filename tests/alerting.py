@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,42 +19,20 @@ import pytest
 import yaml
 
 from tasks.settings import ROOT
+from tests.debian import fetch
 from tests.ports import free_ports
 
 FOLDER = ROOT / "docker" / "prometheus"
-
-
-@lru_cache(maxsize=1)
-def _fetched() -> tuple[Path | None, str]:
-    """Debian's packages, unpacked in build/: nothing is installed, no service starts, no right is needed."""
-    folder = ROOT / "build" / "debian"
-    if (folder / "root" / "usr" / "bin" / "prometheus-alertmanager").exists():
-        return folder / "root" / "usr" / "bin", ""
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        return None, "this is no Debian, from which they could be fetched"
-    for place in ("state/lists/partial", "cache/archives/partial"):
-        (folder / place).mkdir(parents=True, exist_ok=True)
-    places = (f"Dir::State={folder}/state", f"Dir::Cache={folder}/cache", "Dir::State::status=/var/lib/dpkg/status")
-    own = [word for place in places for word in ("-o", place)]
-    try:
-        for words in (["update"], ["download", "prometheus", "prometheus-alertmanager"]):
-            subprocess.run(["apt-get", *own, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=120)
-        for package in sorted(folder.glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", str(package), "root"], cwd=folder, check=True, capture_output=True, timeout=60)
-    except (OSError, subprocess.SubprocessError) as error:
-        told = getattr(error, "stderr", "") or str(error)
-        return None, f"they could not be fetched from Debian: {str(told)[-300:]}"
-    return folder / "root" / "usr" / "bin", ""
 
 
 def tool(name: str) -> str:
     """Where a program is; fetched from Debian where it is not installed, and the test skipped where that cannot be."""
     if found := shutil.which(name):
         return found
-    folder, why_not = _fetched()
-    if folder is None:
+    root, why_not = fetch("usr/bin/prometheus-alertmanager", ("prometheus", "prometheus-alertmanager"))
+    if root is None:
         pytest.skip(f"{name} is not installed (apt-get install prometheus prometheus-alertmanager), and {why_not}")
-    return str(folder / name)
+    return str(root / "usr" / "bin" / name)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,6 +103,30 @@ def prune(
     _show("Removed" if yes else "Would be removed (--yes does it)", [_line(ref, False, storage) for ref in old], as_json)
     for ref in old if yes else ():
         storage.remove(ref)
+
+
+@data.command()
+def profile(
+    use_case: UseCaseName,
+    window: Annotated[str | None, typer.Option(help="One window; default: all that are there, together.")] = None,
+    layer: Annotated[str, typer.Option(help="raw or validated")] = c.VALIDATED,
+    to: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("profile.html"),
+) -> None:
+    """What to look at before modelling, as one HTML page: statistics, gaps, outliers, correlations, balance, time."""
+    from tasks.profiling import draw_profile
+
+    case, storage = _open(use_case)
+    there = storage.partitions(use_case, layer)
+    if (layer not in {c.RAW, c.VALIDATED}) or (window is not None and window not in there):
+        raise SnapshotError(
+            f"{use_case}: no {layer} snapshot of {window or 'any window'} to look at; raw and validated rows can be; "
+            f"the newest windows are: {', '.join(there[-5:]) or 'none'}"
+        )
+    chosen = [storage.current(use_case, layer, name) for name in ([window] if window else there)]
+    title = f"{use_case}, {layer} rows of {window or 'all windows'}"
+    page, _ = draw_profile(title, [ref for ref in chosen if ref is not None], storage, case.seed)
+    to.write_text(page)
+    console.print(f"written to {to}", highlight=False)
 
 
 def _line(ref: DatasetRef, is_current: bool, storage: Storage) -> dict[str, Any]:

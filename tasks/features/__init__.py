@@ -15,9 +15,10 @@ from tasks.contracts import DatasetRef, Split, TaskKind, Window
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.features import interactions, tabular
 from tasks.features.guards import check_events, check_rows, inspect_interactions
-from tasks.features.history import INTERACTION_SCHEMA, known_at, midnight, read_history
+from tasks.features.history import INTERACTION_SCHEMA, known_at, midnight
 from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
 from tasks.features.told import AttributeNames
+from tasks.history import read_history
 from tasks.storage import Inspect, Storage, Writer
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from tasks.features import FeatureSpec, build_features, split
 from tasks.features.spec import ByTime
 from tasks.ingestion import ingest
 from tasks.ingestion.sources import SOURCES
+from tasks.profiling import profile
 from tasks.spark import get_spark
 from tasks.validation import validate
 from tests.proof.proof import Arena, Mutation
@@ -133,6 +134,20 @@ def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:
     return (verb,) if digests[0] == digests[1] else ()
 
 
+def _cut_through(is_torn: bool, place: Arena) -> object:
+    """One basket from before midnight to after it, where the holdout begins; or two baskets."""
+    late, early = (datetime(2011, 2, 22, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
+    rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
+    name = f"cut_{is_torn}".lower()
+    history = [_publish(place, name, c.VALIDATED, _past() + rows)]
+    return split(name, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage)
+
+
+def _profile(use_case: str, rows: list[Row], place: Arena) -> str:
+    snapshots = [_publish(place, use_case, c.VALIDATED, rows)] if rows else []
+    return profile(use_case, "of the proof", snapshots, place.storage, 7, {})
+
+
 MUTATIONS = (
     *(
         Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, tuple(change)), delivered[kind])
@@ -152,4 +167,6 @@ MUTATIONS = (
         Mutation(f"rows_from_the_future_in_{verb}", verb, partial(_leak, verb, False), partial(_leak, verb, True))
         for verb in ("build_features", "split")
     ),
+    Mutation("an_event_on_both_sides_of_the_cut", "split", partial(_cut_through, True), partial(_cut_through, False)),
+    Mutation("nothing_to_look_at", "profile", partial(_profile, "empty", []), partial(_profile, "looked_at", _past())),
 )  # fmt: skip

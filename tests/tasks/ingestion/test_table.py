@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import date
@@ -22,6 +21,8 @@ from tasks.errors import ConfigurationError, SourceError
 from tasks.ingestion import ingest
 from tasks.ingestion.sources import SOURCES, Table
 from tasks.storage import Storage
+from tests.debian import fetch
+from tests.ports import free_ports
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 CELLS = {"id": "long", "at": "timestamp", "loaded": "timestamp", "customer": "string", "sku": "string", "pieces": "double"}
@@ -35,34 +36,36 @@ COLUMNS = {
 }
 
 
-def _binary(name: str) -> str | None:
-    found = shutil.which(name) or next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
-    return found
+def _programs() -> tuple[Path, dict[str, str]]:
+    """Where PostgreSQL's programs are, and what they need of the environment; fetched from Debian where not installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not installed and (found := shutil.which("initdb")):
+        installed = [Path(found).resolve()]
+    if installed:
+        return installed[-1].parent, {}
+    root, why_not = fetch("usr/lib/postgresql/*/bin/initdb", ("postgresql",), is_default=True)
+    if root is None:
+        pytest.skip(f"PostgreSQL is not installed (apt-get install postgresql), and {why_not}")
+    libraries = sorted({str(path.parent) for path in (root / "usr" / "lib").glob("*/*.so*")})
+    return next(root.glob("usr/lib/postgresql/*/bin")), {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of our own, on a free port, as another user where we are root, whom it refuses."""
-    initdb, postgres = _binary("initdb"), _binary("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("no PostgreSQL server: Debian's package postgresql has it")
+    programs, needed = _programs()
     home = tmp_path_factory.mktemp("postgres")
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"env": {**os.environ, **needed}}
     if os.getuid() == 0:
-        try:
-            user = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres'")
+        user = pwd.getpwnam("nobody")
         os.chown(home, user.pw_uid, user.pw_gid)
         for parent in home.parents[:3]:
             parent.chmod(parent.stat().st_mode | 0o011)
-        settings = {"user": user.pw_uid, "group": user.pw_gid}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = [initdb, "-D", str(home / "data"), "-U", "shop", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        settings |= {"user": user.pw_uid, "group": user.pw_gid}
+    (port,) = free_ports(1)
+    made = [str(programs / "initdb"), "-D", str(home / "data"), "-U", "shop", "-A", "trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd=home, **settings)
-    run = [postgres, "-D", str(home / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(home), "-F"]
+    run = [str(programs / "postgres"), "-D", str(home / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(home), "-F"]
     process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **settings)
     url = f"postgresql://shop@127.0.0.1:{port}/postgres"
     try:
