@@ -1,7 +1,7 @@
 """Data: every row of the real files accounted for, features over growing tables, validation beside a plain scan, bad inputs.
 
-`python -m benchmarks.data` measures what this machine has room for and writes build/bench/data.json; sizes in millions can be
-named, as in `python -m benchmarks.data 1 10 50`. Real files are read from the folder that TITLEHOLDER_DATA names.
+`make bench-data` measures a million events; larger sizes, each as long as it takes, are added to build/bench/data.json by
+`python -m benchmarks.data 10 50`. Real files are read from the folder that TITLEHOLDER_DATA names.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ MEANING = {
     "cluster_seconds": "features on a Spark standalone cluster of two workers on this machine",
     "cluster_same_digest": "1 where its output is that of local Spark, bit for bit",
     "validation_ratio": "8 rules over a million rows and quarantine written, over one plain Spark scan of the same counts",
+    "validation_seconds": "of which the 8 rules and the writing, median of three rounds",
+    "plain_scan_seconds": "and the scan",
     "bad_inputs": "kinds of bad input",
     "bad_inputs_held": "of them refused or in quarantine, the last good snapshot still current",
 }
@@ -59,17 +61,18 @@ RULES = (
 )
 
 
-def measure(millions: tuple[float, ...] = (1.0,)) -> dict[str, float]:
-    """All figures that this machine can give; those of the real files only where there are any."""
+Figures = dict[str, Any]
+
+
+def measure() -> Figures:
+    """All figures but those of large sizes; those of the real files only where there are any."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        figures = {**measure_real_files(home), **measure_validation(home), **measure_bad_inputs(home)}
-        for size in millions:
-            figures |= measure_features(home, size)
-        return figures
+        parts = (measure_real_files, measure_validation, measure_bad_inputs, lambda place: measure_features(place, 1.0))
+        return {name: figure for part in parts for name, figure in part(home).items()}
 
 
-def measure_real_files(home: Path) -> dict[str, float]:
+def measure_real_files(home: Path) -> Figures:
     """All days as deliveries of their own, each row of the files sought in what was published."""
     import csv
 
@@ -163,7 +166,7 @@ print(json.dumps({"seconds": time.perf_counter() - began, "digest": made.digest}
 """
 
 
-def measure_features(home: Path, millions: float) -> dict[str, float]:
+def measure_features(home: Path, millions: float) -> Figures:
     """Build features of so many million events in a process of its own, then by the peers on the same files."""
     rows = int(millions * 1_000_000)
     events = make_events(home / f"events-{rows}", rows)
@@ -173,14 +176,14 @@ def measure_features(home: Path, millions: float) -> dict[str, float]:
         use_case="bench", layer=c.VALIDATED, partition=label, tables={c.ROWS: lambda folder: shutil.copytree(events, folder)}
     )
     local = _build(storage, ref)
-    figures = {
-        f"features_seconds_{millions:g}m": local["seconds"], f"features_peak_mb_{millions:g}m": local["peak_mb"],
-        f"duckdb_seconds_{millions:g}m": data_peers.measure_duckdb(events, AS_OF),
-        f"polars_seconds_{millions:g}m": data_peers.measure_polars(events, AS_OF),
-    }  # fmt: skip
-    if millions == 10:
-        figures |= measure_cluster(home, ref, events, local["digest"])
-    return figures
+    seconds = {
+        "features_seconds": local["seconds"],
+        "duckdb_seconds": data_peers.measure_duckdb(events, AS_OF),
+        "polars_seconds": data_peers.measure_polars(events, AS_OF),
+    }
+    figures: Figures = {name: {f"{millions:g}m": {"seconds": value}} for name, value in seconds.items()}
+    figures["features_peak_mb"] = {f"{millions:g}m": {"MB": local["peak_mb"]}}
+    return figures | (measure_cluster(home, ref, events, local["digest"]) if millions == 10 else {})
 
 
 def _build(storage: Storage, ref: DatasetRef, **environment: str) -> dict[str, Any]:
@@ -204,7 +207,7 @@ def _build(storage: Storage, ref: DatasetRef, **environment: str) -> dict[str, A
     return {**json.loads(output.splitlines()[-1]), "peak_mb": peak}
 
 
-def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> dict[str, float]:
+def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> Figures:
     """The same job by one changed setting: a master and two workers of one core each, on this machine."""
     import socket
 
@@ -255,7 +258,7 @@ def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> d
     return {"cluster_seconds": built["seconds"], "cluster_same_digest": float(built["digest"] == digest)}
 
 
-def measure_validation(home: Path, rows: int = 1_000_000, rounds: int = 3) -> dict[str, float]:
+def measure_validation(home: Path, rows: int = 1_000_000, rounds: int = 3) -> Figures:
     """Eight rules with a few bad rows in each, quarantine and validated rows published, beside one scan for the same counts."""
     from statistics import median
 
@@ -308,7 +311,7 @@ def measure_validation(home: Path, rows: int = 1_000_000, rounds: int = 3) -> di
     }  # fmt: skip
 
 
-def measure_bad_inputs(home: Path) -> dict[str, float]:
+def measure_bad_inputs(home: Path) -> Figures:
     """The list that the tests read."""
     from tests.tasks import bad_inputs as bad
 
@@ -328,20 +331,22 @@ def measure_bad_inputs(home: Path) -> dict[str, float]:
     return {"bad_inputs": len(told), "bad_inputs_held": sum(not fault for fault in told.values())}
 
 
-def main() -> None:
-    """Measure one part or all: `real`, `validation`, `bad`, or sizes in millions; figures that were there stay."""
+def main(words: list[str]) -> None:
+    """Measure some parts (`real`, `validation`, `bad`, or sizes in millions) and add them to what was measured before."""
     path = ROOT / "build" / "bench" / "data.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     parts = {"real": measure_real_files, "validation": measure_validation, "bad": measure_bad_inputs}
-    for word in sys.argv[1:] or [*parts, "1"]:
+    for word in words:
         with tempfile.TemporaryDirectory() as name:
             found = parts[word](Path(name)) if word in parts else measure_features(Path(name), float(word))
-        figures |= {"machine": platform.machine(), "python": platform.python_version(), **found}
-        path.write_text(json.dumps(figures, indent=1))
+        before: Figures = json.loads(path.read_text()) if path.is_file() else {}
+        merged = {k: {**before.get(k, {}), **v} if isinstance(v, dict) else v for k, v in found.items()}
+        path.write_text(
+            json.dumps({**before, "machine": platform.machine(), "python": platform.python_version(), **merged}, indent=1)
+        )
         print(json.dumps(found, indent=1), flush=True)
 
 
 if __name__ == "__main__":
     get_settings()
-    main()
+    main(sys.argv[1:] or ["real", "validation", "bad", "1"])
