@@ -61,8 +61,11 @@ def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
 
     wishes = known.where((F.col(c.EVENT_TYPE) != c.RETURN) & F.col(c.EVENT_ID).isNotNull() & F.col(c.USER_ID).isNotNull())
     events = wishes.groupBy(c.USER_ID, c.EVENT_ID).agg(F.min(c.EVENT_AT).alias("first"), F.max(c.EVENT_AT).alias("last"))
-    for part, cut in cuts.items():
-        row = events.where((F.col("first") < cut) & (F.col("last") >= cut)).orderBy(c.EVENT_ID).first()
+    crossing = [
+        F.min(F.when((F.col("first") < cut) & (F.col("last") >= cut), F.struct(c.EVENT_ID, c.USER_ID, "first", "last")))
+        for cut in cuts.values()
+    ]
+    for part, row in zip(cuts, events.agg(*crossing).collect()[0], strict=True):
         if row is not None:
             raise LeakageFound(
                 f"{part}: event {row[c.EVENT_ID]} of user {row[c.USER_ID]} lies on both sides of the cut ({row['first']} to "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from tasks import columns as c
 from tasks.contracts import DatasetRef
@@ -49,7 +50,7 @@ def profile(
     return tracking.artifact_page(run.run_id, use_case, PAGE)
 
 
-def draw_profile(title: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int) -> tuple[str, dict[str, object]]:
+def draw_profile(title: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int) -> tuple[str, dict[str, Any]]:
     """The page as HTML, and the figures that it shows."""
     from tasks.history import read_history
     from tasks.profiling.measuring import measure, take_sample

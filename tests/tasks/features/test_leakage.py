@@ -75,6 +75,7 @@ def _early(place: int, shop: int, one: tuple[str, str, int, int, str, int]) -> R
     at = MIDNIGHT - timedelta(minutes=ago + 1)
     signed = -pieces if kind == c.RETURN else pieces
     told = {c.EVENT_TYPE: kind, c.QUANTITY: float(signed), c.VALUE: 1.5 * signed, c.ITEM_TEXT: f"A {item}"}
+    told |= {c.ITEM_ATTRIBUTES: '{"round": 1}', c.USER_ATTRIBUTES: f'{{"age": {pieces}}}'}
     known = min(at + timedelta(minutes=ago // 2), MIDNIGHT)
     return row(f"{shop}{user}", f"{shop}{item}", "2011-01-01", f"{shop}e{event}", **told, **{
         c.EVENT_AT: at, c.INGESTED_AT: known, c.SOURCE_FILE: "f", c.ROW_ID: f"f:{shop}.{place}",
@@ -87,6 +88,7 @@ def _late(place: int, shop: int, one: tuple[str, str, int, int, str, bool]) -> R
     at = MIDNIGHT - timedelta(minutes=after + 1) if happened_before else MIDNIGHT + timedelta(minutes=after)
     known = MIDNIGHT + timedelta(minutes=after + 1) if happened_before else datetime(2011, 1, 1, tzinfo=MIDNIGHT.tzinfo)
     told = {c.EVENT_TYPE: kind, c.QUANTITY: float(pieces), c.VALUE: 1.5 * pieces, c.SEGMENT: "Elsewhere", c.ITEM_TEXT: "Z"}
+    told |= {c.ITEM_ATTRIBUTES: '{"sharp": 1}', c.USER_ATTRIBUTES: '{"tall": 1}'}
     return row(f"{shop}{user}", f"{shop}{item}", "2011-01-01", f"{shop}l{place}", **told, **{
         c.EVENT_AT: at, c.INGESTED_AT: known, c.SOURCE_FILE: "g", c.ROW_ID: f"g:{shop}.{place}",
     })  # fmt: skip
