@@ -79,9 +79,10 @@ def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["purchase_propensity.training"]["mapped"] == ["train"]
 
 
-def test_the_validation_links_to_its_page(parsed: dict[str, Any]) -> None:
-    links = parsed["dags"]["purchase_propensity.features"]["links"]
-    assert links == {"ingest": [], "validate": ["Data Docs"], "build_features": []}
+def test_tasks_that_make_a_page_link_to_it(parsed: dict[str, Any]) -> None:
+    links = {dag: parsed["dags"][f"purchase_propensity.{dag}"]["links"] for dag in ("features", "training")}
+    assert links["features"] == {"ingest": [], "validate": ["Data Docs"], "build_features": []}
+    assert {task: names for task, names in links["training"].items() if names} == {"profile": ["Profile"]}
 
 
 def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
