@@ -9,6 +9,7 @@ from tasks import columns as c
 from tasks.contracts import DatasetRef, RuleResult, Severity, Validated, ValidationReport
 from tasks.errors import SnapshotError, ValidationFailed
 from tasks.storage import Storage, Writer
+from tasks.validation.computed import OF_THE_PAST
 from tasks.validation.docs import docs_page, publish_docs, write_docs
 from tasks.validation.past import read_past
 from tasks.validation.quarantine import Refused, find_refused
@@ -46,7 +47,7 @@ def validate(
     declared = load_suite(suite, suites)
     terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance}
     past = read_past(raw, storage)
-    compared = {"past": past.versions} if declared.parameter_names else {}
+    compared = {"past": past.versions} if declared.parameter_names or declared.columns & OF_THE_PAST else {}
     quarantine = _find(raw, c.QUARANTINE, {**terms, **compared}, storage)
     validated = _find(raw, c.VALIDATED, terms, storage)
     if quarantine is not None:

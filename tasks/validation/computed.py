@@ -122,4 +122,5 @@ _SIMPLE: dict[str, Callable[[DataFrame, Window], Column]] = {
     MISSING_FEATURES: _missing_features,
     LEAST_FEATURE: _least_feature,
 }
-COMPUTED = (*_SIMPLE, DELIVERED_BEFORE, RETURNED_ITEM_WAS_SOLD)
+OF_THE_PAST = frozenset({DELIVERED_BEFORE, RETURNED_ITEM_WAS_SOLD})
+COMPUTED = frozenset({*_SIMPLE, *OF_THE_PAST})

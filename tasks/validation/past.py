@@ -44,7 +44,7 @@ class Past:
         if columns := sorted(name.removeprefix(SHARES) for name in names if name.startswith(SHARES)):
             frame = self.rows(spark)
             assert frame is not None  # noqa: S101  there are folders
-            frame = add_rule_columns(frame, self.window, self, set(columns) & set(COMPUTED))
+            frame = add_rule_columns(frame, self.window, self, COMPUTED & set(columns))
             found |= {SHARES + column: _shares(frame, column) for column in columns}
         return found
 
