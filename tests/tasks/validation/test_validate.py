@@ -187,9 +187,9 @@ def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storag
 
     assert outcome.quarantine is not None
     html = docs_page(page, outcome.quarantine).read_text()
-    assert "20 rows in, 18 validated, 2 to quarantine; passed" in html
+    assert f"{raw.key}: passed</h1><p>20 rows in, 18 validated, 2 to quarantine; suite invoice_lines." in html
     assert "quantity_not_zero (row, growth): Nothing was sold and nothing came back." in html
-    assert "great-expectations-web-assets" not in html
+    assert "<script" not in html and not re.search(r"(src|href)=['\"]?https?:", html), "the page asks another server"
 
 
 def test_the_past_judges_volume_distribution_and_references(tmp_path: Path, storage: Storage, suites: Path) -> None:
