@@ -14,7 +14,7 @@ from tasks.storage import Storage
 __all__ = ["PAGE", "draw_profile", "profile"]
 
 PAGE = "profile.html"
-SAMPLE_ROWS = 20_000  # of the library's charts; every figure above them is of all rows
+SAMPLE_ROWS = 20_000  # about so many are in the library's charts; every figure above them is of all rows
 
 
 def profile(

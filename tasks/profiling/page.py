@@ -22,7 +22,7 @@ _STYLE = (
     "<style>#profile{box-sizing:border-box;font-family:sans-serif;max-width:1280px;margin:24px auto;padding:0 24px}"
     "#profile table{border-collapse:collapse;width:100%;font-size:14px}#profile th,#profile td{text-align:right;"
     "padding:5px 10px;border-bottom:1px solid #8884;font-variant-numeric:tabular-nums}#profile .name{text-align:left}"
-    "#profile img{width:100%}</style>"
+    "#profile .values td:last-child,#profile .values th:last-child{text-align:left}#profile img{width:100%}</style>"
 )
 
 
@@ -69,7 +69,9 @@ def _name(place: int) -> str:
 def _text(cell: Any) -> str:
     if cell is None:
         return "-"
-    return f"{cell:,.4g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def _numbers_table(found: Figures) -> str:
@@ -86,11 +88,12 @@ def _numbers_table(found: Figures) -> str:
 
 def _texts_table(found: Figures) -> str:
     lines = [
-        [name, f"{one.missing:,} ({one.missing / found.rows:.1%})", f"about {one.distinct:,}",
+        [name, f"{one.missing:,} ({one.missing / found.rows:.1%})", one.distinct,
          "; ".join(f"{value} ({rows:,})" for value, rows in one.values)]
         for name, one in found.texts.items()
     ]  # fmt: skip
-    return _table(("column", "missing", "distinct", "most frequent"), lines) if lines else ""
+    table = _table(("column", "missing", "distinct (about)", "most frequent"), lines)
+    return f"<div class='values'>{table}</div>" if lines else ""
 
 
 def _plot(found: Figures) -> str:
@@ -129,7 +132,7 @@ def _plot_days(axes: Axes, found: Figures) -> None:
 def _bars(axes: Axes, names: Sequence[Any], heights: Sequence[int], title: str) -> None:
     axes.bar([str(name) for name in names], heights, color=_BLUE)
     axes.set_title(title, fontsize=10)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=8 if len(names) < 20 else 6)
 
 
 def _plot_shares(axes: Axes, found: Figures) -> None:
