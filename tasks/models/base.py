@@ -220,10 +220,11 @@ class ServedModel(ABC):
             block = user_ids[start : start + at_once]
             (starts, places, best), paths = self.search(block, features, k, exclude_seen)
             items, raw = features.item_ids[places].tolist(), best.tolist()
-            calibrated = raw if self.calibration is None else self.calibrated(best).tolist()
+            probable = None if self.calibration is None else self.calibrated(best).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-                mine = slice(first, end)
-                answers.append(Recommendation(user_id, tuple(items[mine]), tuple(raw[mine]), tuple(calibrated[mine]), path))
+                told = tuple(raw[first:end])
+                scores = told if probable is None else tuple(probable[first:end])
+                answers.append(Recommendation(user_id, tuple(items[first:end]), told, scores, path))
         return answers
 
     def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[str]]:
