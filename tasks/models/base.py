@@ -67,15 +67,17 @@ class FeatureTables:
         """`pairs` by user and item, with the item's place in `item_ids` as column `item_position`."""
         import pandas as pd
 
+        # Numbers sort in a tenth of the time of names, and each name is looked up once.
         users, names = pd.factorize(self.pairs[c.USER_ID])
         place = np.empty(len(names), dtype=np.int64)
         place[np.argsort(np.asarray(names, dtype=object), kind="stable")] = np.arange(len(names))
-        users = place[users]
-        items = pd.Index(self.item_ids).get_indexer(pd.Index(self.pairs[c.ITEM_ID]))
-        order = np.lexsort((items, users))  # numbers sort in a tenth of the time of names
-        is_sorted = bool((order[1:] > order[:-1]).all())
-        ordered = self.pairs.reset_index(drop=True) if is_sorted else self.pairs.iloc[order].reset_index(drop=True)
-        return ordered.assign(item_position=items[order].astype("int64"))
+        items, named = pd.factorize(self.pairs[c.ITEM_ID])
+        position = pd.Index(self.item_ids).get_indexer(pd.Index(named)).astype(np.int64)[items]
+        key = place[users] * (len(self.item_ids) + 1) + position
+        if (key[1:] > key[:-1]).all():
+            return self.pairs.reset_index(drop=True).assign(item_position=position)
+        order = np.argsort(key, kind="stable")
+        return self.pairs.iloc[order].reset_index(drop=True).assign(item_position=position[order])
 
     @cached_property
     def bounds(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
