@@ -27,6 +27,10 @@ class ServingMetrics:
             registry=r,
         )
         self.ledger_failures = Counter("titleholder_ledger_failures", "Looks at the ledger that failed", registry=r)
-        self.log_failures = Counter(
-            "titleholder_prediction_log_failures", "Answers withheld because they could not be logged", registry=r
+        self.log_failures = Counter("titleholder_prediction_log_failures", "Writes of the log that failed", registry=r)
+        self.log_dropped = Counter(
+            "titleholder_prediction_log_dropped", "Rows that found the queue of the log full, and are not in it", registry=r
         )
+        self.log_waiting = Gauge("titleholder_prediction_log_waiting", "Rows that are not written yet", registry=r)
+        self.refused = Counter("titleholder_refused", "Requests refused at the door", ["why"], registry=r)
+        self.events = Counter("titleholder_events", "Events taken", ["use_case", "event_type"], registry=r)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -146,16 +147,40 @@ class AlsModel(ServedModel):
                 rating[known] += ready.factors[places[known].astype(np.intp)] @ vector
         return np.clip(rating, self.scale.low, self.scale.high)
 
-    def fold_in(self, user_id: str, features: FeatureTables) -> Floats | None:
+    def item_vectors(self, features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]]:
+        """Vectors of all `item_ids`, whose products with a `user_vector` are the scores, and which of them have a score."""
+        ready = self._ready(features)
+        if ready.effects is None:
+            return ready.factors, ready.is_known
+        return np.column_stack([ready.factors, ready.effects.item]), np.ones(len(ready.factors), dtype=np.bool_)
+
+    def user_vector(
+        self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
+    ) -> tuple[Floats, float] | None:
+        """A user's vector for `item_vectors`, and what is added to each product; None where there is nothing to fold in."""
+        ready = self._ready(features)
+        vector = self.fold_in(user_id, features, recent)
+        if vector is None or ready.effects is None or self.scale is None:
+            return None if vector is None else (vector, 0.0)
+        return np.r_[vector, 1.0], self.scale.mean + ready.effects.user.get(user_id, 0.0)
+
+    def fold_in(self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None) -> Floats | None:
         """The vector of a user from their pairs as they are now; None if the model knows none of their items.
 
         Purchases: (Y'Y + Y'(C - I)Y + n * regularization * I)^-1 Y'C p; ratings: (Y'Y + n * regularization * I)^-1 Y'r with
         Y the factors of the rated items.
+
+        Parameters
+        ----------
+        recent : place of an item -> its orders, or its rating, since the features were made. Orders add to those of the
+            features; a rating takes the place of an older one.
         """
         ready = self._ready(features)
         rows = features.pairs_of(user_id)
         place = features.sorted_pairs["item_position"].to_numpy()[rows]
         weights = ready.weights[rows]
+        if recent:
+            place, weights = self._add_recent(user_id, place, weights, recent, ready)
         taught = ready.is_known[place] & np.isfinite(weights)
         if self.scale is None:
             taught &= weights > 0
@@ -168,6 +193,19 @@ class AlsModel(ServedModel):
             gram = self._gram + (mine.T * confidence) @ mine
             return np.asarray(np.linalg.solve(gram + ridge, mine.T @ (1.0 + confidence)))
         return np.asarray(np.linalg.solve(mine.T @ mine + ridge, mine.T @ weights))
+
+    def _add_recent(
+        self, user_id: str, place: NDArray[np.int64], weights: Floats, recent: Mapping[int, float], ready: _Ready
+    ) -> tuple[NDArray[np.int64], Floats]:
+        new = np.fromiter(recent.keys(), np.int64, len(recent))
+        said = np.fromiter(recent.values(), np.float64, len(recent))
+        if self.scale is not None and ready.effects is not None:
+            said = said - self.scale.mean - ready.effects.item[new] - ready.effects.user.get(user_id, 0.0)
+        else:
+            before = dict(zip(place.tolist(), np.nan_to_num(weights).tolist(), strict=True))
+            said = said + [before.get(one, 0.0) for one in new.tolist()]
+        kept = ~np.isin(place, new)
+        return np.r_[place[kept], new], np.r_[weights[kept], said]
 
     def weights(self, features: FeatureTables) -> Floats:
         """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""

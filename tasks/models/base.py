@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import zipfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 MANIFEST = "manifest.json"
+LARGEST_MODEL = 4 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,12 @@ class ServedModel(ABC):
         """The probability of class 1 of each row."""
         raise ModelError(f"a model of kind '{self.kind}' does not classify rows")
 
+    def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
+        """As `predict_rows`, from a bare matrix (rows, names): the endpoint makes no table for one row."""
+        import pandas as pd
+
+        return self.predict_rows(pd.DataFrame(values, columns=list(names)))
+
     def recommend(
         self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool = False
     ) -> list[Recommendation]:
@@ -176,7 +185,7 @@ class ServedModel(ABC):
                 scores = scores.copy()
                 seen = features.sorted_pairs["item_position"].to_numpy()[features.pairs_of(user_id)]
                 scores[seen] = -np.inf
-            top = _top(scores, k)
+            top = top_places(scores, k)
             raw = scores[top]
             answers.append(
                 Recommendation(
@@ -198,7 +207,7 @@ class ServedModel(ABC):
         return np.asarray(1.0 / (1.0 + np.exp(-clipped)), dtype=np.float64)
 
 
-def _top(scores: Floats, k: int) -> NDArray[np.intp]:
+def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
     """Places of the k largest finite scores, largest first, ties by place."""
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
@@ -243,6 +252,7 @@ def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedM
         path = folder / name
         if path.is_symlink() or not path.is_file() or _sha256(path) != digest:
             raise ModelError(f"{path}: does not match the digest in its manifest")
+    _refuse_bombs(folder)
     document = json.loads((folder / "model.json").read_text())
     if document["kind"] not in kinds:
         raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
@@ -251,6 +261,20 @@ def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedM
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
     model.calibration = tuple(document["calibration"]) if document["calibration"] else None
     return model, ServingTerms.from_json(document["terms"])
+
+
+def _refuse_bombs(folder: Path) -> None:
+    """Refuse files that would grow in memory: an honest export is no larger there than on the disk."""
+    size = (folder / "model.json").stat().st_size
+    with zipfile.ZipFile(folder / "arrays.npz") as archive:
+        for member in archive.infolist():
+            size += member.file_size
+            if not re.fullmatch(r"\w+\.npy", member.filename):
+                raise ModelError(f"{folder}: {member.filename[:80]!r} is no name of an array")
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size:
+                raise ModelError(f"{folder}: array {member.filename!r} is compressed; an export stores its arrays as they are")
+    if size > LARGEST_MODEL:
+        raise ModelError(f"{folder}: {size} bytes are too many; a model may have {LARGEST_MODEL}")
 
 
 def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:

@@ -55,5 +55,10 @@ class LogisticRegressionModel(ServedModel):
         return cls(tuple(settings["names"]), arrays["means"], arrays["weights"], float(settings["intercept"]))
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
-        values = fill(read_numbers(rows, self.names, "logistic_regression"), self.means)
-        return sigmoid(values @ self.weights + self.intercept)
+        return self._predict(read_numbers(rows, self.names, "logistic_regression"))
+
+    def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
+        return self._predict(values) if names == self.names else super().predict_values(values, names)
+
+    def _predict(self, values: Floats) -> Floats:
+        return sigmoid(fill(values, self.means) @ self.weights + self.intercept)

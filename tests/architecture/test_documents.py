@@ -26,7 +26,7 @@ def faults(text: str, folder: Path) -> list[str]:
     for named in re.findall(r"`make ([a-z ]+)[` ]", text) + re.findall(r"^make ([a-z]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
-    found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder (\w+)", text) if name not in commands]
+    found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder ([\w-]+)", text) if name not in commands]
     for name in re.findall(r"\bTITLEHOLDER_([A-Z_]+)\b", text):
         if name.lower() not in Settings.model_fields and name != "DATA":
             found.append(f"nobody reads TITLEHOLDER_{name}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from tasks import tracking
@@ -16,7 +16,7 @@ from tasks.models import champion
 from tasks.models.popularity import PopularityModel
 from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
-from tests.serving.conftest import Serve, look, store_of
+from tests.serving.conftest import Serve, client_of, look, store_of
 from tests.serving.installation import Installation
 from tests.serving.tiny import Mute, TinyClassifier, TinyRanker
 
@@ -32,7 +32,7 @@ def test_serves_the_kinds_of_the_shelf(installation: Installation) -> None:
     popular.calibration = (1.0, 0.0)
     installation.crown("shop", popular)
     installation.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
-    client = TestClient(create_app(installation.settings))
+    client = client_of(create_app(installation.settings))
     for day in ("2011-01-02", "2011-01-03"):  # a newer day has a new instance of the same model
         look(client)
         answer = client.get("/v1/shop/recommendations/u1").json()
@@ -76,6 +76,7 @@ def test_a_rollback_needs_no_download(installation: Installation, serve: Serve, 
         installation.crown("shop", TinyRanker(2.0))
         look(client)
         entry = installation.promote("shop", first.version, first.manifest_digest)
+        shutil.rmtree(get_settings().home / "endpoint")  # not from the cache on disk either
         monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         get_settings.cache_clear()
         look(client)
@@ -223,3 +224,5 @@ def test_model_files_pass_through_a_private_folder_that_is_gone_afterwards(
     [(folder, mode)] = seen
     assert mode == 0o700
     assert not folder.exists()
+    kept = get_settings().home / "endpoint" / "models" / "tumours"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700, "what is kept for a start without MLflow is private too"
