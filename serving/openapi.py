@@ -13,7 +13,7 @@ from serving.hot import Route
 
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEMS = {
-    "400": "the body broke off",
+    "400": "the body broke off, or cannot be read",
     "401": "no key, or one that is not known",
     "403": "a key of another scope",
     "404": "no such use case or item",

@@ -44,7 +44,7 @@ def test_nothing_undocumented_is_answered(
     for operation, seen in statuses.items():
         assert seen - {401, 403}, (operation, seen)
         if operation.startswith("POST"):
-            assert 422 in seen, "wrong bodies were among them"
+            assert seen & {400, 422}, "wrong bodies were among them"
     assert sum(200 in seen for seen in statuses.values()) >= 8, statuses
 
 
