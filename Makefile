@@ -52,8 +52,11 @@ up: setup preflight  ## start everything on this machine: Airflow, MLflow, Spark
 down: setup  ## end everything that `up` or `demo` left running
 	@$(BIN)/titleholder down
 
-bench: setup  ## the benchmarks, each beside its peer; results in build/bench/
+bench: setup  ## the benchmarks, each beside its peer; results in build/bench/. One of them: make bench-gate
 	@$(BIN)/python -m benchmarks
+
+bench-%: setup
+	@$(BIN)/python -m benchmarks $*
 
 lock: setup  ## resolve requirements*.in again
 	@for name in requirements requirements-dev docker/requirements-production serving/requirements mlflow/requirements; do \

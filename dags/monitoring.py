@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, describe, for_each_use_case, skip, told_plainly, window_of_run
@@ -16,6 +18,8 @@ artifact of the run in MLflow), and decides whether to retrain. Every decision i
 
 * **`request_retraining` skipped**: the decision was no; its log and `titleholder history` say why.
 * **No champion yet** is a reason to train: this is how the first model comes about.
+* **`reconcile`** compares MLflow's aliases with the ledger and closes runs that were interrupted; nothing waits for it. What
+  it found is in its log and on the model in MLflow.
 """
 
 
@@ -24,6 +28,30 @@ def build(use_case: UseCase) -> object:
 
     @dag(**describe(use_case, "monitoring", TEXT), schedule=[data], params=WINDOW_PARAMS)
     def monitoring() -> None:
+        @task
+        def reconcile() -> list[str]:
+            """Aliases back to what the ledger says (if the use case says so), and interrupted runs closed."""
+            from tasks.ledger import Ledger
+            from tasks.registry import close_interrupted_runs, reconcile_aliases
+            from tasks.settings import get_settings
+            from tasks.use_case import load_use_case
+
+            context = get_current_context()
+            now = datetime.now(UTC)
+
+            def is_over(dag_id: str, run_id: str) -> bool:
+                try:
+                    return context["ti"].get_dagrun_state(dag_id, run_id) in {"success", "failed"}
+                except AirflowRuntimeError:  # Airflow does not know that run (any more), which proves nothing
+                    return False
+
+            with told_plainly():
+                policy, ledger = load_use_case(name).registry, Ledger(get_settings().ledger_url)
+                found = reconcile_aliases(name, ledger, policy.restore_aliases, now)
+                found += close_interrupted_runs(name, now, policy.close_runs_after_hours, is_over)
+            print("\n".join(found) or "the aliases agree with the ledger, and no run was interrupted")  # noqa: T201
+            return found
+
         @task
         def monitor() -> list[dict[str, Any]]:
             """One drift report per new window; none before the first champion, which has nothing to be compared with."""
@@ -104,6 +132,7 @@ def build(use_case: UseCase) -> object:
                 "idempotency_key": decision["idempotency_key"],
             }
 
+        reconcile()  # on its own: what it cannot do must not stop the monitoring
         request_retraining(decide_retrain(monitor()))
 
     return monitoring()

@@ -7,17 +7,21 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import describe, for_each_use_case, skip, told_plainly
+from dags.defaults import describe, for_each_use_case, told_plainly
+from dags.review import FORM, ReviewOperator
 from tasks.use_case import UseCase
 
 TEXT = """
 Makes a challenger the champion: one entry in the ledger, then the alias, then the endpoint, which must answer with the new
 version before this run is green. Runs when a challenger passed the gates.
 
-* **Review by a person** (`review: {by: person}`): the automatic run stops at `review`. Look at the version in MLflow, then
-  trigger this DAG with its version, your name and the reason.
+* **Review by a person** (`review: {by: person}`): the run waits at `review`. Approve or reject it under *Required Actions*, or
+  in MLflow: set the tag `review` of the version to `approved` or `rejected` and `reviewer` to your name. A word that does not
+  count is answered in the tag `review_answer`. Silence is a no, and a newer challenger ends the waiting.
+* **By hand**: trigger this DAG with a version and the reason. An override promotes a version that a gate refused.
 * **Refused**: the version did not pass, or was judged against another champion than today's. Train again.
 """
+MANY = 16  # a run that waits for a person must not hold up the next challenger; the ledger lets one promotion through
 
 
 def build(use_case: UseCase) -> object:
@@ -27,45 +31,24 @@ def build(use_case: UseCase) -> object:
             None, type=["null", "integer"], minimum=1, title="Version",
             description="The version to promote. Empty: the challenger that started this run.",
         ),
-        "reviewer": Param("", type="string", maxLength=100, title="Reviewer", description="Who says yes."),
         "reason": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
+        "override": Param(
+            False, type="boolean", title="Override",
+            description="Promote although a gate refused. Needs the reason, and the ledger calls it an override.",
+        ),
+        "reviewer": Param(
+            None, type=["null", "string"], maxLength=100, title="Reviewer",
+            description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
+        ),
+        "code": Param(
+            None, type=["null", "string"], maxLength=4000, title="Signed code",
+            description="What titleholder approve printed. Then the code says who, why, and whether it is an override.",
+        ),
     }  # fmt: skip
 
-    @dag(**describe(use_case, "promotion", TEXT), schedule=[challenger], params=params)
+    @dag(**describe(use_case, "promotion", TEXT) | {"max_active_runs": MANY}, schedule=[challenger], params=params)
     def promotion() -> None:
-        @task
-        def review() -> dict[str, Any]:
-            """By whose word: the policy's or a person's."""
-            from tasks.contracts import Approval, Trust
-            from tasks.ledger import Ledger
-            from tasks.registry import version_of
-            from tasks.settings import get_settings
-            from tasks.use_case import load_use_case
-
-            context = get_current_context()
-            params = context["params"]
-            events = assets.events_of(context, challenger)
-            version = params["version"] or (events[-1]["version"] if events else None)
-            with told_plainly():
-                case = load_use_case(name)
-            if version is None:
-                skip("no version was stated and no challenger started this run: nothing to promote")
-            held = [entry for entry in Ledger(get_settings().ledger_url).entries(name) if entry.version == version]
-            if held and not params["version"]:
-                skip(f"version {version} held the title before (entry {held[-1].sequence}): {name}.rollback brings it back")
-            with told_plainly():
-                report_digest = version_of(name, version).report_digest
-            yes = {"use_case": name, "version": version, "report_digest": report_digest}
-            if params["reviewer"]:
-                why = params["reason"] or "approved by hand"
-                return Approval(**yes, actor=params["reviewer"], reason=why, trust=Trust.ON_TRUST).to_json()
-            if case.review.by == "person":
-                skip(
-                    f"version {version} waits for a person: look at it in MLflow, then trigger {name}.promotion "
-                    "with its version, your name and the reason"
-                )
-            why = "passed every enabled gate"
-            return Approval(**yes, actor="policy:auto", reason=why, trust=Trust.POLICY).to_json()
+        review = ReviewOperator(task_id="review", use_case=name, params=FORM)
 
         @task(outlets=[product])
         def promote(approval: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +67,7 @@ def build(use_case: UseCase) -> object:
             context["outlet_events"][product].extra = {"version": entry.version, "sequence": entry.sequence}
             return entry.to_json()
 
-        promote(review())
+        promote(review.output)
 
     return promotion()
 

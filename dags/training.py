@@ -113,6 +113,26 @@ def build(use_case: UseCase) -> object:
             return verdict.to_json()
 
         @task
+        def draw_learning_curve(trained: list[dict[str, Any]]) -> None:
+            """Would more data help the chosen candidate? For its model card; asked beside the judging."""
+            from tasks.contracts import Candidate
+            from tasks.evaluation import choose
+            from tasks.settings import get_settings
+            from tasks.storage import Storage
+            from tasks.training import draw_learning_curve
+            from tasks.use_case import load_use_case
+
+            with told_plainly():
+                case = load_use_case(name)
+                chosen = choose([Candidate.from_json(one) for one in trained], case.metrics.primary, case.task)
+                curve = draw_learning_curve(
+                    chosen, case.task, case.candidate(chosen.name), case.metrics.primary, case.recommend.k,
+                    case.recommend.exclude_seen, case.seed, Storage(get_settings().data_root),
+                )  # fmt: skip
+            for point in curve.points:
+                print(f"{point.units} {curve.unit}: {curve.metric} {point.validation:.4f}")  # noqa: T201
+
+        @task
         def register(verdict: dict[str, Any]) -> dict[str, Any]:
             """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
             from tasks.contracts import Verdict
@@ -136,7 +156,9 @@ def build(use_case: UseCase) -> object:
 
         parts = split()
         trained = train.partial(split=parts).expand(candidate=list_candidates())
-        announce_challenger(register(judge(trained, parts)))
+        version = register(judge(trained, parts))
+        draw_learning_curve(trained) >> version
+        announce_challenger(version)
 
     return training()
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from serving import wire
 from serving.problems import Refusal, cut
-from serving.ranking import MODEL, Ranked, Recent
+from serving.ranking import FOLD_IN, MODEL, PUBLISHED, Ranked, Recent
 from serving.recorder import Row
 from serving.store import Served
 from tasks import columns as c
 
+OF_THE_MODEL = frozenset({MODEL, PUBLISHED, FOLD_IN})
 LEAST_PLACES = 5  # shorter lists are not explored in: their only places are too dear
 
 
@@ -33,6 +34,11 @@ class Answered:
     @property
     def paths(self) -> Counter[str]:
         return Counter(row.path for row in self.rows)
+
+    @property
+    def best_scores(self) -> list[float]:
+        """The first score of each subject that the model knows: what strangers get would tell of the visitors, not of it."""
+        return [row.scores[0] for row in self.rows if row.path in OF_THE_MODEL and row.scores]
 
 
 def recommend(

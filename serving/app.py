@@ -28,18 +28,21 @@ service without dropping a request. Every answer names the model and the feature
 in the prediction log a moment later."""
 
 
-def create_app(settings: Settings | None = None, kinds: Mapping[str, type[ServedModel]] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, kinds: Mapping[str, type[ServedModel]] | None = None, store: ModelStore | None = None
+) -> FastAPI:
     """The endpoint as an ASGI app. It follows the ledger from its start to its end.
 
     Parameters
     ----------
     settings : default: those of the environment.
     kinds : model kinds that may be loaded; default: the shelf's.
+    store : what answers; default: one that follows the ledger.
     """
     settings = settings or get_settings()
     metrics = ServingMetrics()
     keys = Keyring(settings.ledger_url, metrics, required=settings.endpoint_keys == "required")
-    store = ModelStore(settings, metrics, keys, kinds)
+    models = store or ModelStore(settings, metrics, keys, kinds)
     recorder = Recorder(PredictionLog(settings.predictions_root), metrics, settings.predictions_keep_days)
 
     @cache
@@ -47,8 +50,8 @@ def create_app(settings: Settings | None = None, kinds: Mapping[str, type[Served
         return EventStore(settings.events_url)
 
     recent = RecentEvents(events)
-    hot = HotRoutes(store, recorder, metrics, events, recent, settings.endpoint_explore_share)
-    running = (store, recorder, recent)
+    hot = HotRoutes(models, recorder, metrics, events, recent, settings.endpoint_explore_share)
+    running = (models, recorder, recent)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +64,7 @@ def create_app(settings: Settings | None = None, kinds: Mapping[str, type[Served
                 part.stop()
 
     app = FastAPI(title="Titleholder", description=DESCRIPTION, version="1", lifespan=lifespan, redoc_url=None)
-    app.state.store, app.state.metrics, app.state.recorder, app.state.recent = store, metrics, recorder, recent
+    app.state.store, app.state.metrics, app.state.recorder, app.state.recent = models, metrics, recorder, recent
     app.state.settings = settings
     add_problem_handlers(app)
     for router in routers:

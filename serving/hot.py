@@ -158,8 +158,15 @@ class HotRoutes:
         """Make the answers, queue their log rows, count their paths."""
         started, at = time.perf_counter(), datetime.now(UTC)
         ids = [str(uuid.uuid4()) for _ in range(subjects)]
-        made = await self._work(subjects, lambda: make(ids))
         entry = served.entry
+        of_version = self._metrics.of_version(entry.use_case, entry.version)
+        try:
+            made = await self._work(subjects, lambda: make(ids))
+        except Refusal:
+            raise  # the request's fault, not the version's
+        except Exception:
+            of_version.failed.inc()
+            raise
         latency = round((time.perf_counter() - started) * 1000, 3)
         self._recorder.put(
             Record(
@@ -167,6 +174,10 @@ class HotRoutes:
                 latency, made.rows,
             )
         )  # fmt: skip
+        of_version.answered.inc()
+        of_version.seconds.observe(time.perf_counter() - started)
+        for score in made.best_scores:
+            of_version.scores.observe(score)
         for path, count in made.paths.items():
             counter = self._counters.get((entry.use_case, path))
             if counter is None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from tasks.models.smoke import SCORE_EDGES
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -12,10 +16,21 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._versions: dict[tuple[str, int], OfVersion] = {}
         r = self.registry
         self.requests = Counter("titleholder_requests", "Requests answered", ["route", "status"], registry=r)
         self.seconds = Histogram("titleholder_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=r)
         self.predictions = Counter("titleholder_predictions", "Subjects answered", ["use_case", "path"], registry=r)
+        by_version = ["use_case", "version"]  # what a bake period judges a promotion by
+        self.answers = Counter(
+            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], registry=r
+        )
+        self.answer_seconds = Histogram(
+            "titleholder_answer_seconds", "Time that a version took", by_version, buckets=BUCKETS, registry=r
+        )
+        self.scores = Histogram(
+            "titleholder_score", "Best score of each known subject", by_version, buckets=SCORE_EDGES, registry=r
+        )
         self.model_version = Gauge("titleholder_model_version", "Version in service", ["use_case"], registry=r)
         self.champion_version = Gauge("titleholder_champion_version", "Version the ledger names", ["use_case"], registry=r)
         self.swaps = Counter("titleholder_swaps", "Bundles taken into service", ["use_case"], registry=r)
@@ -34,3 +49,23 @@ class ServingMetrics:
         self.log_waiting = Gauge("titleholder_prediction_log_waiting", "Rows that are not written yet", registry=r)
         self.refused = Counter("titleholder_refused", "Requests refused at the door", ["why"], registry=r)
         self.events = Counter("titleholder_events", "Events taken", ["use_case", "event_type"], registry=r)
+
+    def of_version(self, use_case: str, version: int) -> OfVersion:
+        """What is counted of one version; looked up once, for it is asked on every request."""
+        found = self._versions.get((use_case, version))
+        if found is None:
+            by = (use_case, str(version))
+            found = self._versions[use_case, version] = OfVersion(
+                self.answers.labels(*by, "answered"), self.answers.labels(*by, "failed"), self.answer_seconds.labels(*by),
+                self.scores.labels(*by),
+            )  # fmt: skip
+        return found
+
+
+class OfVersion(NamedTuple):
+    """The counters of one version of a use case."""
+
+    answered: Counter
+    failed: Counter
+    seconds: Histogram
+    scores: Histogram

@@ -202,6 +202,7 @@ class ModelStore:
                 return
             if wanted == seat.failed and time.monotonic() < seat.retry_at:
                 return
+            self._demand_unaltered(seat, head)
             served = self._load(seat, head, newest)
         except Exception as error:  # anything at all: an answer by the old model is better than none
             self._fail(seat, head, wanted, error)
@@ -247,6 +248,17 @@ class ModelStore:
         self._metrics.swap_failures.labels(seat.use_case).inc()
         log.error("%s: %s (attempt %s, again in %.0f s)", seat.use_case, seat.last_error, seat.failures, pause)
 
+    def _demand_unaltered(self, seat: Seat, head: LedgerEntry) -> None:
+        """A new head is believed only if its digest holds and nothing was cut off: it names what everybody will be served."""
+        where = f"{seat.use_case}: the ledger's newest entry {head.sequence}"
+        if self._ledger is not None and head.sequence in self._ledger.broken_links(seat.use_case):
+            raise ModelError(f"{where} was altered; restore the ledger's database from its backup")
+        if seat.served is not None and head.sequence < seat.served.entry.sequence:
+            raise ModelError(
+                f"{where} is older than entry {seat.served.entry.sequence}, which is in service: entries were removed; restore "
+                "the ledger's database, or restart the endpoint if that is what you did"
+            )
+
     def _load(self, seat: Seat, head: LedgerEntry, newest: DatasetRef | None) -> Served:
         kept = [bundle for bundle in (seat.served, seat.previous) if bundle is not None]
         same = next((b for b in kept if b.entry.manifest_digest == head.manifest_digest), None)
@@ -256,9 +268,7 @@ class ModelStore:
         if newest is None:
             raise ModelError(f"there is no features snapshot to answer from: run the DAG {seat.use_case}.features")
         tables = next((b.tables for b in kept if b.features_ref == newest), None) or read_features(self._storage, newest)
-        factors = Factors(model, tables, terms.k) if isinstance(model, HasVectors) else None
-        ranking = Ranking(model, terms, tables, Published.read(self._storage, head, newest), factors)
-        return warmed(Served(head, model, terms, tables, newest, ranking))
+        return warmed(with_ranking(Served(head, model, terms, tables, newest), Published.read(self._storage, head, newest)))
 
     # the alias
 
@@ -284,6 +294,13 @@ def renewed(model: ServedModel) -> ServedModel:
     fresh = type(model).from_state(state, arrays)
     fresh.calibration = model.calibration
     return fresh
+
+
+def with_ranking(served: Served, published: Published | None) -> Served:
+    """The bundle with all ways to an answer that it has."""
+    model, tables, terms = served.model, served.features, served.terms
+    factors = Factors(model, tables, terms.k) if isinstance(model, HasVectors) else None
+    return replace(served, ranking=Ranking(model, terms, tables, published, factors))
 
 
 def warmed(served: Served) -> Served:

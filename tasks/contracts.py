@@ -180,6 +180,25 @@ class Candidate(Contract):
     fit_seconds: float
 
 
+class LearningPoint(Contract):
+    """A model of the same settings that was fitted on a share of the training data."""
+
+    share: float = Field(gt=0, le=1)
+    units: int = Field(description="users or rows that it learned from")
+    fitted: float | None = Field(None, description="its metric on what it learned from; rows only")
+    validation: float = Field(description="its metric on the whole validation window")
+
+
+class LearningCurve(Contract):
+    """Would more data help, and does it learn by heart? Points by ascending share; the last one is the candidate itself."""
+
+    metric: str
+    unit: str = Field(description="users or rows")
+    greater_is_better: bool
+    points: tuple[LearningPoint, ...]
+    stopped: str = Field("", description="why a point is missing; empty when none is")
+
+
 class Evaluation(Contract):
     """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
 
@@ -219,6 +238,7 @@ class Comparison(Contract):
     effect: float | None = Field(None, description="the smallest difference that matters, where somebody stated one")
     power: float | None = Field(None, description="chance that a true difference of `effect` is called better")
     p_worse: float | None = Field(None, description="chance of such a loss if it were within the margin; Holm-corrected")
+    p_better: float | None = Field(None, description="chance of such a gain if there were none; Holm-corrected")
     family: int = Field(1, ge=1, description="how many comparisons were corrected for together")
 
 
@@ -292,6 +312,50 @@ class Approval(Contract):
     trust: Trust
     is_override: bool = Field(False, description="promote although a gate refused")
     expires_at: datetime | None = Field(None, description="None: a yes that policy gives anew each time")
+
+
+class Decision(StrEnum):
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Rejection(Contract):
+    """A reviewer's no to one version as its report shows it."""
+
+    use_case: Name
+    version: int = Field(ge=1)
+    report_digest: str
+    actor: str
+    reason: str
+    trust: Trust
+
+
+class Door(StrEnum):
+    """Where a reviewer's word came in."""
+
+    MLFLOW = "mlflow"  # a tag on the model version
+    PAGE = "airflow_page"  # Airflow's Required Actions
+    FORM = "airflow_form"  # the promotion DAG, triggered by hand
+
+
+class ReviewRecord(Contract):
+    """One word on a version, also one that did not count. Kept beside the ledger, append-only."""
+
+    use_case: Name
+    version: int
+    report_digest: str
+    said: str = Field(description="approved, rejected, or what came instead, cut to 100 characters")
+    actor: str = Field(description="who, or who is said to be")
+    trust: Trust | None = Field(description="None for a word that did not count")
+    reason: str
+    door: Door
+    dag_run: str
+    at: datetime
+    why_not: str = Field("", description="empty for a word that counted")
+
+    @property
+    def counted(self) -> bool:
+        return not self.why_not
 
 
 class Action(StrEnum):

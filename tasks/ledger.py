@@ -1,7 +1,8 @@
-"""Seam: the ledger (who became champion, when, by whose word) and the retrain decisions, in SQL.
+"""Seam: the ledger (who became champion, when, by whose word), the reviews and the retrain decisions, in SQL.
 
-Append-only and hash-chained. `UNIQUE(use_case, sequence)` is the compare-and-set: of two promotions that both saw
-entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow alias is a cache of its head.
+Append-only and hash-chained. An entry is one INSERT that names the head it follows and is keyed by (use_case, sequence):
+of two promotions that both saw entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow
+alias is a cache of its head. Times never run backwards along the chain, whatever the clocks of the machines say.
 """
 
 from __future__ import annotations
@@ -25,15 +26,20 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    exists,
     insert,
+    inspect,
+    literal,
     select,
+    text,
 )  # fmt: skip
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust
-from tasks.errors import PromotionRefused
+from tasks.contracts import Action, LedgerEntry, RetrainDecision, ReviewRecord, Trust
+from tasks.errors import PromotionRefused, ServiceUnavailable
 
 GENESIS = "0" * 64
+_BUSY_MS = 10_000  # SQLite: how long a writer waits for another one
 
 _metadata = MetaData()
 _entries = Table(
@@ -49,8 +55,8 @@ _entries = Table(
     Column("report_digest", String(64), nullable=False),
     Column("code_version", String(64), nullable=False),
     Column("actor", String(200), nullable=False),
-    Column("trust", String(16), nullable=False),
-    Column("is_override", Boolean, nullable=False),
+    Column("trust", String(16)),  # these two are null in entries that are older than the columns
+    Column("is_override", Boolean),
     Column("reason", Text, nullable=False),
     Column("dag_run", String(250), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
@@ -69,6 +75,24 @@ _decisions = Table(
     Column("decision", Text, nullable=False),
     UniqueConstraint("use_case", "idempotency_key"),
 )
+_reviews = Table(
+    "reviews",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("report_digest", String(64), nullable=False),
+    Column("said", String(100), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("trust", String(16)),
+    Column("reason", Text, nullable=False),
+    Column("door", String(16), nullable=False),
+    Column("dag_run", String(250), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("why_not", Text, nullable=False),
+    UniqueConstraint("use_case", "idempotency_key"),
+)
 
 
 @lru_cache(maxsize=4)
@@ -76,12 +100,27 @@ def _engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-    _metadata.create_all(engine)
+    try:
+        _complete_tables(engine)
+    except DatabaseError:  # another process that starts now was faster: what is there is looked at anew
+        _complete_tables(engine)
     return engine
 
 
+def _complete_tables(engine: Engine) -> None:
+    """Make what an installation of an earlier version, or a new one, does not have yet: tables, and nullable columns."""
+    _metadata.create_all(engine)
+    for table in _metadata.tables.values():
+        present = {column["name"] for column in inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                kind = column.type.compile(engine.dialect)
+                with engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     connection.execute("PRAGMA synchronous=FULL")
 
 
@@ -91,6 +130,7 @@ class Ledger:
     Raises
     ------
     PromotionRefused : from `append`, when the head is no longer the one that the caller saw.
+    ServiceUnavailable : from `append`, when the database does not answer, or is locked for too long.
     """
 
     def __init__(self, url: str) -> None:
@@ -120,8 +160,11 @@ class Ledger:
             return sorted(connection.execute(select(_entries.c.use_case).distinct()).scalars())
 
     def champion_at(self, use_case: str, moment: datetime) -> LedgerEntry | None:
-        """The entry that was the head at a moment: who was champion then, and by whose word."""
-        past = [entry for entry in self.entries(use_case) if entry.at <= moment]
+        """The entry that was the head at a moment: who was champion then, and by whose word.
+
+        A moment without a zone is UTC. Of entries of the same moment the later one counts.
+        """
+        past = [entry for entry in self.entries(use_case) if entry.at <= _utc(moment)]
         return past[-1] if past else None
 
     def append(
@@ -142,10 +185,11 @@ class Ledger:
         is_override: bool = False,
         at: datetime | None = None,
     ) -> LedgerEntry:
-        """Make `version` the champion, if `expected_head` still is the head. One transaction.
+        """Make `version` the champion, if `expected_head` still is the head. One transaction of one statement.
 
-        `at` is the moment of the entry; only simulations and tests state it.
+        `at` is the moment of the entry, UTC if it has no zone; only simulations and tests state it.
         """
+        now = datetime.now(UTC)
         fields: dict[str, Any] = {
             "use_case": use_case,
             "sequence": expected_head.sequence + 1 if expected_head else 1,
@@ -161,30 +205,42 @@ class Ledger:
             "is_override": is_override,
             "reason": reason,
             "dag_run": dag_run,
-            "at": at or datetime.now(UTC),
+            "at": _utc(at) if at else max(now, expected_head.at) if expected_head else now,
             "previous_digest": expected_head.entry_digest if expected_head else GENESIS,
         }
         fields["entry_digest"] = _digest_entry(fields)
+        row = select(*(literal(value, _entries.c[name].type) for name, value in fields.items()))
+        follows = insert(_entries).from_select(list(fields), row.where(_is_head(use_case, expected_head)))
         try:
             with self._db.begin() as connection:
-                connection.execute(insert(_entries).values(fields))
-        except IntegrityError as error:
+                written = connection.execute(follows).rowcount
+        except IntegrityError:  # both statements saw the same head, and the other one's entry came first
+            written = 0
+        except OperationalError as error:
+            raise ServiceUnavailable(
+                f"{use_case}: the ledger's database did not take the entry of version {version}; nothing was written. "
+                f"Look at TITLEHOLDER_DATABASE_URL and try again. {str(error.orig)[:200]}"
+            ) from error
+        if not written:
             head = self.head(use_case)
-            told = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "nothing"
+            told = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "nobody"
             raise PromotionRefused(
                 f"{use_case}: version {version} was not promoted, because the champion changed meanwhile to {told}. "
                 "Judge it against that champion: trigger the training DAG again."
-            ) from error
+            )
         return _entry(fields)
 
     def broken_links(self, use_case: str) -> list[int]:
         """Sequences of entries that were altered, or that do not follow their predecessor. Empty when the chain holds."""
+        query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence)
+        with self._db.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
         broken, previous = [], GENESIS
-        for expected, entry in enumerate(self.entries(use_case), start=1):
-            intact = entry.entry_digest == _digest_entry({**entry.model_dump(), "action": entry.action.value})
-            if not intact or entry.previous_digest != previous or entry.sequence != expected:
-                broken.append(entry.sequence)
-            previous = entry.entry_digest
+        for expected, row in enumerate(rows, start=1):
+            follows = row["previous_digest"] == previous and row["sequence"] == expected
+            if not follows or row["entry_digest"] != _digest_entry(row):
+                broken.append(row["sequence"])
+            previous = row["entry_digest"]
         return broken
 
     # retrain decisions
@@ -216,17 +272,52 @@ class Ledger:
         with self._db.connect() as connection:
             return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
 
+    # reviews
+
+    def record_review(self, record: ReviewRecord) -> bool:
+        """Keep a word on a version; False if the same run heard the same word before (it is kept as it was)."""
+        values = record.model_dump(mode="json") | {"at": record.at}
+        heard = {key: value for key, value in values.items() if key != "at"}
+        key = hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_reviews).values(**values, idempotency_key=key))
+        except IntegrityError:
+            return False
+        return True
+
+    def reviews(self, use_case: str) -> list[ReviewRecord]:
+        """All words on versions of a use case, in the order in which they came."""
+        columns = [column for column in _reviews.c if column.name in ReviewRecord.model_fields]
+        query = select(*columns).where(_reviews.c.use_case == use_case).order_by(_reviews.c.id)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [ReviewRecord.model_validate({**row, "at": _utc(row["at"])}) for row in rows]
+
 
 def _utc(moment: datetime) -> datetime:
     """SQLite gives times back without their zone; they were stored in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def _is_head(use_case: str, expected: LedgerEntry | None) -> Any:
+    """The condition that the newest entry is the expected one, or that there is none."""
+    mine = _entries.c.use_case == use_case
+    if expected is None:
+        return ~exists(select(_entries.c.sequence).where(mine))
+    newest = select(_entries.c.entry_digest).where(mine).order_by(_entries.c.sequence.desc()).limit(1)
+    return newest.scalar_subquery() == expected.entry_digest
+
+
 def _entry(fields: dict[str, Any]) -> LedgerEntry:
-    return LedgerEntry.model_validate({**fields, "at": _utc(fields["at"])})
+    """A row as a contract. How a word was known was not recorded in the oldest entries: they were taken on trust."""
+    known = {"trust": fields["trust"] or Trust.ON_TRUST, "is_override": bool(fields["is_override"]), "at": _utc(fields["at"])}
+    return LedgerEntry.model_validate({**fields, **known})
 
 
 def _digest_entry(fields: dict[str, Any]) -> str:
-    covered = {key: value for key, value in fields.items() if key != "entry_digest"}
+    """The digest of all that a row says. The two columns that the oldest entries lack are left out where they are null."""
+    unknown = {name for name in ("trust", "is_override") if fields[name] is None}
+    covered = {key: value for key, value in fields.items() if key != "entry_digest" and key not in unknown}
     covered["at"] = _utc(covered["at"]).isoformat()
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()

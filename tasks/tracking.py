@@ -7,8 +7,11 @@ making a second one, and marks what a killed try left behind.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
 KEY = "titleholder.key"
+LEARNING_CURVE = "learning_curve.json"  # artifact of a candidate's run
+PROCESS = "titleholder.process"  # host, pid and start of the process that writes a run
 NATIVE = "native"  # artifact folder of the exported model, inside the logged model
 
 
@@ -146,13 +151,63 @@ def find_finished_run(use_case: str, key: str) -> Run | None:
         return next((run for run in runs if run.info.status == "FINISHED"), None)
 
 
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that MLflow shows as RUNNING."""
+
+    run_id: str
+    name: str
+    started: datetime
+    tags: Mapping[str, str]
+
+    @property
+    def writer_is_gone(self) -> bool:
+        """True where the process that wrote it ran on this host and does not any more; on other hosts nobody can tell."""
+        host, pid, start = (*self.tags.get(PROCESS, "").split(), "", "", "")[:3]
+        return host == socket.gethostname() and start != _process_start(pid)
+
+
+def open_runs(use_case: str) -> list[OpenRun]:
+    """All runs of a use case that MLflow shows as RUNNING, oldest first."""
+    with told_if_down():
+        client = get_client()
+        found = client.search_runs(
+            [get_experiment(client, use_case)], filter_string="attributes.status = 'RUNNING'", order_by=["start_time ASC"]
+        )
+    return [
+        OpenRun(
+            run.info.run_id, run.info.run_name, datetime.fromtimestamp(run.info.start_time / 1000, UTC), dict(run.data.tags)
+        )
+        for run in found
+    ]
+
+
+def close_run(run_id: str, reason: str) -> None:
+    """Mark a run that nobody writes any more as KILLED, and say why."""
+    with told_if_down():
+        client = get_client()
+        client.set_tag(run_id, "titleholder.closed", reason[:5000])
+        client.set_terminated(run_id, status="KILLED")
+
+
+def _process_start(pid: str) -> str:
+    """When a process of this host started, in ticks since boot; empty where there is none of that id, or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
 @contextmanager
 def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
     """Write one run; it ends FINISHED, or FAILED if the body raises."""
     with told_if_down():
         client = get_client()
         experiment = get_experiment(client, use_case)
-        run = client.create_run(experiment, run_name=name, tags={**tags, KEY: key, "titleholder.use_case": use_case})
+        process = f"{socket.gethostname()} {os.getpid()} {_process_start(str(os.getpid()))}"
+        ours = {KEY: key, "titleholder.use_case": use_case, PROCESS: process}
+        run = client.create_run(experiment, run_name=name, tags={**tags, **ours})
     tracked = TrackedRun(client, run.info.run_id, experiment)
     try:
         with told_if_down():
@@ -169,6 +224,13 @@ def reopen_run(run_id: str) -> Iterator[TrackedRun]:
     with told_if_down():
         client = get_client()
         yield TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
+
+
+def has_artifact(run_id: str, artifact_file: str) -> bool:
+    """Whether a run holds an artifact, by its path."""
+    folder, _, _ = artifact_file.rpartition("/")
+    with told_if_down():
+        return artifact_file in [found.path for found in get_client().list_artifacts(run_id, folder or None)]
 
 
 def read_run_text(run_id: str, artifact_file: str) -> str:
@@ -229,6 +291,17 @@ def read_signature(model_uri: str) -> dict[str, str]:
     return {} if signature is None else {str(column.name): column.type.name for column in signature.inputs.inputs}
 
 
+def columns_of(frame: Any) -> dict[str, str]:
+    """Name -> type of a pandas frame, a Spark frame or a list of JSON objects, as MLflow reads them into a signature."""
+    import warnings
+
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that integers cannot be missing
+        return {str(column.name): column.type.name for column in infer_signature(frame).inputs.inputs}
+
+
 def download_native(model_uri: str, folder: Path) -> Path:
     """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
     import mlflow
@@ -243,14 +316,12 @@ def download_native(model_uri: str, folder: Path) -> Path:
 # the registry
 
 
-def find_version(use_case: str, run_id: str, model_uri: str, report_digest: str) -> int | None:
-    """The version that was registered for one judging of one logged model; None where there is none yet."""
+def find_version(use_case: str, run_id: str, judging: str) -> int | None:
+    """The first version that was registered for one judging of one run; None where there is none yet."""
     with told_if_down():
-        for existing in get_client().search_model_versions(f"name='{use_case}'"):
-            tags = existing.tags
-            if existing.run_id == run_id and tags.get("model_uri") == model_uri and tags.get("report_digest") == report_digest:
-                return int(existing.version)
-    return None
+        found = get_client().search_model_versions(f"name='{use_case}'")
+    mine = [int(one.version) for one in found if one.run_id == run_id and one.tags.get("judging") == judging]
+    return min(mine, default=None)
 
 
 def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str) -> int:
@@ -286,6 +357,20 @@ def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
         client = get_client()
         for key, value in tags.items():
             client.set_model_version_tag(use_case, str(version), key, value[:5000])
+
+
+def tag_model(use_case: str, tags: Mapping[str, str]) -> None:
+    """Tag the registered model as a whole, where there is one."""
+    from mlflow.exceptions import MlflowException
+
+    with told_if_down():
+        client = get_client()
+        try:
+            for key, value in tags.items():
+                client.set_registered_model_tag(use_case, key, value[:5000])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
 
 def versions(use_case: str) -> list[int]:

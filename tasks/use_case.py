@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tasks import metrics
 from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
 from tasks.errors import ConfigurationError
-from tasks.evaluation import check_gates
+from tasks.evaluation import baseline_of, check_gates
 from tasks.evaluation.gates import GATES, Gate
 from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
 from tasks.ingestion.sources import SOURCES, Source
@@ -22,8 +23,11 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
 from tasks.monitoring.decision import RetrainPolicy
+from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class _Section(BaseModel):
@@ -63,9 +67,40 @@ class GatesSpec(_Section):
 
 
 class ReviewSpec(_Section):
-    """Who says yes after the gates: the policy (`auto`), or a person."""
+    """Who says yes after the gates: the policy (`auto`), or a person, who has so long; silence is a no."""
 
     by: Literal["auto", "person"] = "person"
+    expires_after: timedelta = Field(timedelta(days=7), description="as 7d, 12h or 30m: so long a review is open")
+    reviewers: dict[Name, str] = Field({}, description="name -> public key: whose signed codes count")
+
+    @field_validator("expires_after", mode="before")
+    @classmethod
+    def _reads_as_written(cls, value: object) -> object:
+        found = re.fullmatch(r"([1-9]\d{0,4})([dhm])", value) if isinstance(value, str) else None
+        if found is None and not isinstance(value, timedelta):
+            raise ValueError("a number with d, h or m, such as 7d")
+        return value if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+    @field_validator("reviewers")
+    @classmethod
+    def _are_public_keys(cls, reviewers: dict[str, str]) -> dict[str, str]:
+        for name, line in reviewers.items():
+            try:
+                size = len(base64.b64decode(line, validate=True))
+            except ValueError:
+                size = 0
+            if size != 32:
+                raise ValueError(f"the line that `titleholder reviewer-key {name}` printed, 44 characters of base64")
+        return reviewers
+
+
+class RegistrySpec(_Section):
+    """What the reconciler may do by itself. It tells what it found in any case."""
+
+    restore_aliases: bool = Field(True, description="set aliases that somebody moved back to what the ledger says")
+    close_runs_after_hours: float = Field(
+        24.0, gt=3.0, description="an MLflow run that is still RUNNING then was interrupted; a task may take 3 hours"
+    )
 
 
 class DriftSpec(_Section):
@@ -97,6 +132,8 @@ class UseCase(_Section):
     metrics: MetricsSpec
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()
+    bake: BakePolicy = BakePolicy()
+    registry: RegistrySpec = RegistrySpec()
     drift: DriftSpec = DriftSpec()
 
     @field_validator("schedule")
@@ -128,6 +165,11 @@ class UseCase(_Section):
             check_gates(self.gates.checks, self.gates.mode, self.task, self.metrics.all, names)
         except ConfigurationError as error:
             raise ValueError(f"gates: {error}") from error
+        if self.gates.mode is GateMode.ENABLED and baseline_of(self.gates.checks) is None:
+            raise ValueError(
+                "gates: nothing stands below the first champion: add {kind: minimum_metric, metric: <primary>, over_baseline: "
+                "<the name of a trivial candidate>}, or say mode: disabled, which every report then shows"
+            )
         return self
 
     def candidate(self, name: str) -> ModelSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -49,6 +50,13 @@ class AirflowApi:
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """All runs of a DAG, oldest first."""
         return list(self.get(f"/dags/{dag_id}/dagRuns", limit=100, order_by="run_after")["dag_runs"])
+
+    def is_over(self, dag_id: str, run_id: str) -> bool:
+        """Whether a run has ended; False where Airflow does not answer or does not know it, which proves nothing."""
+        try:
+            return self.get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")["state"] in FINAL
+        except ServiceUnavailable:
+            return False
 
     def await_run(self, dag_id: str, run_id: str, timeout: float = 600) -> str:
         """Wait until a run ends; its state comes back."""

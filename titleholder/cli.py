@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.contracts import Approval, LedgerEntry, Trust
+from tasks.contracts import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.ledger import Ledger
 from tasks.settings import get_settings
@@ -133,16 +133,21 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def history(
     use_case: UseCaseName,
-    at: Annotated[str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone: who was champion then?")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone, a day is its first moment: who was champion then?")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who was champion, when, by whose word and why; with the retrain decisions."""
+    """Who was champion, when, by whose word and why; with the reviews and the retrain decisions."""
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
     if at is not None:
         entry = ledger.champion_at(use_case, _moment(at))
+        broken = ledger.broken_links(use_case)
+        if broken:
+            Console(stderr=True).print(f"[red]the chain is broken at entries {broken}: the answer may not be what was so[/]")
         _show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
         return
     entries, decisions = ledger.entries(use_case), ledger.decisions(use_case)
@@ -153,9 +158,12 @@ def history(
     ]
     if as_json:
         full = [entry.to_json() for entry in entries]
-        _print_json({"ledger": full, "broken_entries": broken, "decisions": [d.to_json() for d in decisions]})
+        reviews = [review.to_json() for review in ledger.reviews(use_case)]
+        decided = [decision.to_json() for decision in decisions]
+        _print_json({"ledger": full, "broken_entries": broken, "reviews": reviews, "decisions": decided})
         return
     _show(f"Ledger of {use_case}", [_line(entry) for entry in entries], as_json=False)
+    _show("Reviews", [_review_line(review) for review in ledger.reviews(use_case)], as_json=False)
     _show("Retrain decisions", asked, as_json=False)
     verdict = f"[red]the chain is broken at entries {broken}[/]" if broken else "[green]the chain of digests holds[/]"
     console.print(verdict)
@@ -223,6 +231,27 @@ def doctor(
 
 
 @app.command()
+def reconcile(
+    use_case: Annotated[str | None, typer.Argument(help="Name of the use case; default: all of them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the MLflow aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
+    from tasks.registry import close_interrupted_runs, reconcile_aliases
+    from tasks.use_case import list_use_cases, load_use_case
+    from titleholder.airflow_api import AirflowApi
+
+    settings = get_settings()
+    ledger, airflow, now = Ledger(settings.ledger_url), AirflowApi(settings), datetime.now(UTC)
+    found = []
+    for name in [use_case] if use_case else list_use_cases():
+        policy = load_use_case(name).registry
+        lines = reconcile_aliases(name, ledger, policy.restore_aliases, now)
+        lines += close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
+        found += [{"use_case": name, "found": line} for line in lines]
+    _show("Found", found, as_json)
+
+
+@app.command()
 def promote(
     use_case: UseCaseName,
     version: Annotated[int, typer.Argument(help="The version that passed its gates.", min=1)],
@@ -243,6 +272,39 @@ def promote(
     )  # fmt: skip
     entry = promote_version(approval, "titleholder promote", ledger)
     _show("Champion", [_line(entry)], as_json)
+
+
+@app.command()
+def approve(
+    use_case: UseCaseName,
+    version: Annotated[int, typer.Argument(help="The version that you looked at.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
+    override: Annotated[bool, typer.Option("--override", help="Say yes although a gate refused.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Your private key; default: the one in ~/.config/titleholder.")] = None,
+    send: Annotated[bool, typer.Option("--submit", help="Set the tag in MLflow, too.")] = False,
+) -> None:
+    """Sign your word on a version: a code to paste as the value of its tag `review` in MLflow."""
+    from titleholder.review import make_code, submit
+
+    decision = Decision.REJECTED if reject else Decision.APPROVED
+    typer.echo(code := make_code(use_case, version, decision, override, reason, key))
+    if send:
+        Console(stderr=True).print(f"set as the tag review: {submit(use_case, version, code)}", highlight=False)
+
+
+@app.command()
+def reviewer_key(
+    name: Annotated[str, typer.Argument(help="Your name in small letters, as the ledger will show it.")],
+    key: Annotated[Path | None, typer.Option(help="Where the private key goes; default: ~/.config/titleholder.")] = None,
+) -> None:
+    """Make a key that signs your reviews, and print the line for the use case's YAML."""
+    from titleholder.review import write_key
+
+    path, line = write_key(name, key)
+    console.print(f"private key, for you alone: {path}", highlight=False, soft_wrap=True)
+    console.print("for conf/use_cases/<name>.yaml, where somebody else reviews the change:", highlight=False)
+    typer.echo(f'review: {{by: person, reviewers: {{{name}: "{line}"}}}}')
 
 
 @app.command()
@@ -268,7 +330,7 @@ def rollback(
 def _line(entry: LedgerEntry) -> dict[str, Any]:
     return {
         "entry": entry.sequence,
-        "at": entry.at.isoformat(timespec="seconds"),
+        "at": entry.at.isoformat(),  # to the microsecond: `--at` with it finds this entry, not the one before
         "action": entry.action.value,
         "version": entry.version,
         "from": entry.previous_version,
@@ -276,6 +338,18 @@ def _line(entry: LedgerEntry) -> dict[str, Any]:
         "trust": entry.trust.value + (", override" if entry.is_override else ""),
         "why": entry.reason,
         "dag_run": entry.dag_run,
+    }
+
+
+def _review_line(review: ReviewRecord) -> dict[str, Any]:
+    return {
+        "at": review.at.isoformat(timespec="seconds"),
+        "version": review.version,
+        "said": review.said,
+        "by": review.actor,
+        "trust": review.trust.value if review.trust else "did not count",
+        "door": review.door.value,
+        "why": review.why_not or review.reason,
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tasks.contracts import Contract
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, ServiceUnavailable
 from tasks.ledger import Ledger
+from tasks.registry import compare_aliases
 from tasks.settings import Settings
 from tasks.use_case import list_use_cases, load_use_case
 from tasks.validation.suite import load_suite
@@ -31,10 +32,22 @@ def examine(settings: Settings, files_only: bool = False) -> list[Finding]:
         broken = ledger.broken_links(name)
         detail = f"entries {broken} were altered" if broken else f"{len(ledger.entries(name))} entries, the chain holds"
         findings.append(Finding(what=f"ledger of {name}", well=not broken, detail=detail))
+        findings.append(_look_at_aliases(name, ledger))
     for service in services.services(settings):
         well = service.answers()
         findings.append(Finding(what=service.name, well=well, detail=service.url if well else f"{service.url} does not answer"))
     return findings
+
+
+def _look_at_aliases(name: str, ledger: Ledger) -> Finding:
+    what = f"aliases of {name}"
+    try:
+        differences = compare_aliases(name, ledger)
+    except ServiceUnavailable as error:
+        return Finding(what=what, well=False, detail=f"not compared: {error}")
+    told = [f"{alias} names version {found}, the ledger says {wanted}" for alias, (found, wanted) in differences.items()]
+    remedy = f"; set them right with `titleholder reconcile {name}`"
+    return Finding(what=what, well=not told, detail="; ".join(told) + remedy if told else "as the ledger says")
 
 
 def _look_at_file(name: str, settings: Settings) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from tasks.contracts import (
     Verdict,
     Window,
 )  # fmt: skip
+from tasks.endpoint import serve_alone
 from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
 from tasks.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
-from tasks.evaluation.paired import Answers, Question
+from tasks.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
@@ -165,6 +166,30 @@ def _load(model_uri: str, digest: str) -> Export:
     return Export(model, terms, size / 1e6)
 
 
+def _read_columns(train: DatasetRef, storage: Storage) -> dict[str, dict[str, str]]:
+    """Name -> type of what was learned from, as pandas reads it and as Spark does."""
+    from tasks.spark import get_spark
+
+    table = c.ROWS if c.ROWS in train.rows else c.LABELS
+    as_pandas, as_spark = storage.read(train, table).head(1000), get_spark().read.parquet(str(storage.table(train, table)))
+    return {"the training frame": tracking.columns_of(as_pandas), "the Spark frame": tracking.columns_of(as_spark)}
+
+
+@contextmanager
+def _serve(use_case: str, candidate: Candidate, storage: Storage) -> Iterator[str]:
+    """The address of an endpoint that serves the candidate, from a private copy."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-alone-") as folder:
+        home, model = Path(folder) / "home", Path(folder) / "model"
+        home.mkdir()
+        model.mkdir()
+        native = tracking.download_native(candidate.model_uri, model)
+        as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
+        with serve_alone(
+            use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home
+        ) as address:  # fmt: skip
+            yield address
+
+
 def _lineage(split: Split, storage: Storage) -> Lineage:
     """Which windows the examples were made of, and where their labels begin."""
     inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
@@ -205,7 +230,9 @@ def judge(
         reigning=champion, lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
+        open_endpoint=partial(_serve, use_case, candidate, storage),
         read_signature=partial(tracking.read_signature, candidate.model_uri),
+        read_columns=partial(_read_columns, candidate.split.train, storage),
     )  # fmt: skip
     _draw_at_once(gates, mode, context)
     results = [_ask(gate, gate.mode or mode, context) for gate in gates]
@@ -245,12 +272,12 @@ def _questions_of_the_rest(context: Context, compared: Collection[str]) -> list[
 
 
 def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
-    """What the gates compared with the champion, then every other metric that can be, for the report."""
-    found = list(context.comparisons)
-    for question in _questions_of_the_rest(context, {one.metric for one in found}):
+    """What the gates compared with the champion, then every other metric that can be, for the report: many, so corrected."""
+    told: list[Comparison] = []
+    for question in _questions_of_the_rest(context, {one.metric for one in context.comparisons}):
         with suppress(NotEnoughData):  # no gate hangs on it
-            found += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
-    return tuple(found)
+            told += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
+    return (*context.comparisons, *correct_both_ways(told, TOLD_CONFIDENCE))
 
 
 def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:

@@ -98,15 +98,8 @@ def correct(comparisons: Sequence[Comparison], confidence: float) -> list[Compar
     """The same comparisons, their p-values corrected for being many (Holm 1979): the chance that even one of them is
     called worse by mistake is at most 1 - confidence. Who only seemed worse becomes inconclusive.
     """
-    many = len(comparisons)
-    if not many:
-        return []
-    raw = np.array([1.0 if one.p_worse is None else one.p_worse for one in comparisons])
-    order = np.argsort(raw, kind="stable")
-    corrected = np.empty(many)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * (many - np.arange(many))))
-    made = []
-    for one, p in zip(comparisons, corrected, strict=True):
+    made, many = [], len(comparisons)
+    for one, p in zip(comparisons, _holm([one.p_worse for one in comparisons]), strict=True):
         outcome = one.outcome
         if p <= 1 - confidence and one.units >= MIN_UNITS:
             outcome = Outcome.WORSE
@@ -114,6 +107,29 @@ def correct(comparisons: Sequence[Comparison], confidence: float) -> list[Compar
             outcome = Outcome.INCONCLUSIVE
         made.append(one.model_copy(update={"p_worse": float(p), "family": many, "outcome": outcome}))
     return made
+
+
+def correct_both_ways(comparisons: Sequence[Comparison], confidence: float) -> list[Comparison]:
+    """The same comparisons, corrected for being many: the chance that even one of equals is called better or worse is at
+    most 1 - confidence, half of it for either. Who only seemed so becomes inconclusive.
+    """
+    better, worse = (_holm([getattr(one, name) for one in comparisons]) for name in ("p_better", "p_worse"))
+    made = []
+    for one, gain, loss in zip(comparisons, better, worse, strict=True):
+        p = {Outcome.BETTER: gain, Outcome.WORSE: loss}.get(one.outcome, 0.0)
+        outcome = one.outcome if p <= (1 - confidence) / 2 else Outcome.INCONCLUSIVE
+        told = {"p_better": float(gain), "p_worse": float(loss), "family": len(comparisons), "outcome": outcome}
+        made.append(one.model_copy(update=told))
+    return made
+
+
+def _holm(found: Sequence[float | None]) -> Floats:
+    """p-values, corrected for being many (Holm 1979); what has none counts as 1."""
+    raw = np.array([1.0 if p is None else p for p in found])
+    order = np.argsort(raw, kind="stable")
+    corrected = np.empty(len(raw))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * (len(raw) - np.arange(len(raw)))))
+    return corrected
 
 
 def conclude(low: float, high: float, margin: float, units: int) -> Outcome:
@@ -154,8 +170,8 @@ def conclude_from(
 ) -> Comparison:
     """What the resamples of a question say. `drawn` is (2, resamples), the metric of challenger and other.
 
-    `p_worse` is the share of the resamples that lose no more than the margin; the smallest it can be is
-    1 / (resamples + 1).
+    `p_worse` is the share of the resamples that lose no more than the margin, `p_better` of those that gain nothing; the
+    smallest they can be is 1 / (resamples + 1).
     """
     units = _count_units(question, groups)
     metric, sides = question.metric, (question.challenger, question.other)
@@ -173,11 +189,12 @@ def conclude_from(
         difference, finite = difference - bias, finite - 2 * bias
     low, high = (float(bound) for bound in np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2]))
     error = float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
-    kept = int((finite >= -question.margin).sum())
+    kept, no_gain = int((finite >= -question.margin).sum()), int((finite <= 0).sum())
     return Comparison(
         metric=metric.name, challenger=mine, champion=theirs, difference=difference, low=low, high=high,
         confidence=confidence, units=units, resamples=len(differences), slice=question.slice,
         outcome=conclude(low, high, question.margin, units), p_worse=(1 + kept) / (len(finite) + 1),
+        p_better=(1 + no_gain) / (len(finite) + 1),
         detectable=detectable(error, confidence), effect=effect,
         power=None if effect is None else power_at(effect, error, confidence),
     )  # fmt: skip
@@ -211,6 +228,8 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
     ------
     SnapshotError : both were not scored on the same units of the same holdout.
     """
+    from threadpoolctl import threadpool_limits
+
     for question in questions:
         _demand_same_units(question.challenger, question.other)
     groups = _one_each(questions) if groups is None else groups
@@ -224,12 +243,13 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
         else:
             asks.append(_Whole(place, question, groups))
     asks += [_Sums(pairs, questions[pairs[0][0]].places, groups) for pairs in by_sides.values()]
-    drawn: list[list[Floats]] = [[] for _ in questions]
-    for weights in _draw(int(groups.max(initial=-1)) + 1, max((ask.width for ask in asks), default=1), seed, resamples):
-        for ask in asks:
-            for place, values in ask.measure(weights):
-                drawn[place].append(values)
-    return [np.concatenate(blocks, axis=1) for blocks in drawn]
+    width = max((ask.width for ask in asks), default=1)
+    with threadpool_limits(1):  # products this narrow are done before a second thread has woken up
+        for weights in _draw(int(groups.max(initial=-1)) + 1, width, seed, resamples):
+            for ask in asks:
+                ask.add(weights)
+    drawn = {place: values for ask in asks for place, values in ask.values()}
+    return [drawn[place] for place in range(len(questions))]
 
 
 def _draw(units: int, width: int, seed: int, resamples: int) -> Iterator[Floats]:
@@ -261,10 +281,14 @@ class _Sums:
         self.taken = None if len(taken) == int(groups.max(initial=-1)) + 1 else taken
         columns = [np.bincount(row[sums.unit], column, len(taken)) for _, sums in pairs for column in sums.columns.T]
         self.columns = np.stack(columns, axis=1)
+        self.totals: list[Floats] = []
 
-    def measure(self, weights: Floats) -> Iterator[tuple[int, Floats]]:
-        totals = (weights if self.taken is None else np.take(weights, self.taken, axis=1)) @ self.columns
-        at, values = 0, []
+    def add(self, weights: Floats) -> None:
+        self.totals.append((weights if self.taken is None else np.take(weights, self.taken, axis=1)) @ self.columns)
+
+    def values(self) -> Iterator[tuple[int, Floats]]:
+        """Of each question its place and (2, resamples), of all that was added."""
+        totals, at, values = np.concatenate(self.totals), 0, []
         for place, sums in self.pairs:
             wide = sums.columns.shape[1]
             values.append(sums.value(totals[:, at : at + wide]))
@@ -281,12 +305,16 @@ class _Whole:
         self.place, self.metric = place, question.metric
         unit_groups = groups if question.places is None else groups[question.places]
         self.sides = []
+        self.drawn: list[Floats] = []
         for side in (question.challenger, question.other):
             prediction, label, unit = question.metric.read_rows(side.units, side.predictions)
             order = np.argsort(prediction, kind="stable")
             self.sides.append((prediction[order], label[order], unit_groups[unit[order]]))
         self.width = max(len(prediction) for prediction, _, _ in self.sides)
 
-    def measure(self, weights: Floats) -> Iterator[tuple[int, Floats]]:
+    def add(self, weights: Floats) -> None:
         values = [self.metric.of_rows(p, label, np.take(weights, taken, axis=1)) for p, label, taken in self.sides]
-        yield self.place, np.stack(values)
+        self.drawn.append(np.stack(values))
+
+    def values(self) -> Iterator[tuple[int, Floats]]:
+        yield self.place, np.concatenate(self.drawn, axis=1)

@@ -163,10 +163,13 @@ class Metric:
 
     def read_rows(self, units: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Floats, Floats, NDArray[np.intp]]:
         """Of each prediction: itself, its label, and where its unit stands in `units`."""
+        import pandas as pd
+
         key = c.ROW_ID if c.ROW_ID in predictions else c.USER_ID
-        place = {unit: row for row, unit in enumerate(units[UNIT])}
         prediction, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
-        return prediction, label, predictions[key].map(place).to_numpy(np.intp)
+        if np.array_equal(units[UNIT].to_numpy(), predictions[key].to_numpy()):  # rows stand in the order of their units
+            return prediction, label, np.arange(len(units), dtype=np.intp)
+        return prediction, label, pd.Index(units[UNIT]).get_indexer(predictions[key])
 
     def of_rows(self, prediction: Floats, label: Floats, weights: Floats) -> Floats:
         """The value of a metric that is not per unit; weights (resamples, rows) give (resamples,)."""

@@ -19,12 +19,13 @@ from tasks.models.tabular import feature_columns
 from tasks.settings import get_code_version
 from tasks.storage import Storage
 from tasks.training.calibration import calibrate
+from tasks.training.learning import draw_learning_curve
 from tasks.training.plots import draw
 
 if TYPE_CHECKING:
     from tasks.metrics import Scored
 
-__all__ = ["calibrate", "train"]
+__all__ = ["calibrate", "draw_learning_curve", "train"]
 
 CANDIDATE = "candidate.json"
 _WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"

@@ -11,7 +11,7 @@ from tasks.settings import ROOT, Settings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "mlflow" / "README.md"])
 FILE = re.compile(r"`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+|[A-Za-z0-9_-]+\.(?:md|yaml|yml|toml|in|txt|conf))`")
-NOT_IN_THE_REPOSITORY = ("var/", "native/")  # where an installation and an exported model keep things
+NOT_IN_THE_REPOSITORY = ("var/", "native/", "build/")  # where an installation, an exported model and a benchmark keep things
 
 
 def faults(text: str, folder: Path) -> list[str]:
@@ -23,7 +23,8 @@ def faults(text: str, folder: Path) -> list[str]:
         if not name.startswith(NOT_IN_THE_REPOSITORY) and not any(place.exists() for place in places):
             found.append(f"names {name}")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    for named in re.findall(r"`make ([a-z ]+)[` ]", text) + re.findall(r"^make ([a-z]+)", text, flags=re.M):
+    targets |= {f"bench-{path.stem.replace('_', '-')}" for path in (ROOT / "benchmarks").glob("*.py")}
+    for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
     found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder ([\w-]+)", text) if name not in commands]
@@ -37,7 +38,8 @@ def faults(text: str, folder: Path) -> list[str]:
 def _commands() -> set[str]:
     from titleholder.cli import app
 
-    return {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    found = (command for command in app.registered_commands if command.callback)
+    return {command.name or command.callback.__name__.replace("_", "-") for command in found if command.callback}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -51,6 +53,7 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
         "see [there](nowhere.md)",
         "change `tasks/nowhere.py`",
         "run `make nothing`",
+        "run `make bench-nothing`",
         "```\nmake nothing\n```",
         "run `titleholder crown purchase_propensity`",
         "set TITLEHOLDER_THRONE",

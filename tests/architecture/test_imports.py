@@ -18,6 +18,7 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
     "prometheus-client": "prometheus_client",
+    "pyjwt": "jwt",
 }
 LOCKS = [
     "requirements.txt",

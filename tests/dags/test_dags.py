@@ -48,7 +48,8 @@ def test_every_dag_is_documented_tagged_and_tried_again(parsed: dict[str, Any], 
         dag = parsed["dags"][f"{name}.{step}"]
         assert {"titleholder", name, step} <= set(dag["tags"])
         assert len(dag["doc"]) > 200
-        assert dag["max_active_runs"] == 1
+        # a rollback by hand does not wait for a bake period, nor a promotion by hand for somebody else's review
+        assert dag["max_active_runs"] == {"rollback": 8, "promotion": 16}.get(step, 1)
         assert all(retries >= 2 for retries, _ in dag["tasks"].values())
 
 
@@ -63,7 +64,15 @@ def test_assets_tie_the_dags_into_a_loop(parsed: dict[str, Any]) -> None:
         assert dags["promotion"]["assets"] == [f"{name}.challenger"]
         assert dags["promotion"]["outlets"] == dags["rollback"]["outlets"] == [f"{name}.champion"]
         assert dags["batch_scoring"]["assets"] == [f"{name}.champion", f"{name}.features"]
-        assert dags["rollback"]["assets"] == []
+        assert dags["rollback"]["assets"] == [f"{name}.champion"]
+
+
+def test_a_rollback_by_hand_waits_for_no_bake_and_monitoring_for_no_reconciler(parsed: dict[str, Any]) -> None:
+    rollback = {task: after for task, (_, after) in parsed["dags"]["purchase_propensity.rollback"]["tasks"].items()}
+    assert rollback == {"roll_back": [], "expect": ["watch"], "watch": ["withdraw"], "withdraw": []}
+    monitoring = {task: after for task, (_, after) in parsed["dags"]["purchase_propensity.monitoring"]["tasks"].items()}
+    assert monitoring["reconcile"] == []
+    assert "reconcile" not in {task for after in monitoring.values() for task in after}
 
 
 def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
@@ -75,6 +84,11 @@ def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     assert form["candidates"]["items"]["enum"] == ["popularity", "als", "propensity_regression"]
     assert form["as_of"]["format"] == "date"
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["reason"]["minLength"] == 1
+    assert parsed["dags"]["purchase_propensity.rollback"]["params"]["actor"]["type"] == ["null", "string"]
+    promotion = parsed["dags"]["purchase_propensity.promotion"]["params"]
+    assert promotion["override"]["type"] == "boolean"
+    required = {name for name, schema in promotion.items() if "null" not in schema["type"]}
+    assert required == {"reason", "override"}, "Airflow's form demands a value for every field that may not be null"
 
 
 def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:

@@ -160,6 +160,37 @@ def test_drift_was_noticed_when_it_was_there_and_only_then(system: System) -> No
     assert len(trainings) == 2
 
 
+def test_promotions_were_watched_and_the_rollback_was_not(system: System) -> None:
+    """One watch for each promotion, both ended early because the title changed; nothing was withdrawn."""
+    dag = f"{CASE}.rollback"
+    watched = []
+    for run in system.airflow.runs(dag):
+        if run["run_type"] == "asset_triggered":
+            assert system.airflow.await_run(dag, run["dag_run_id"], timeout=180) == "success"
+            states = {task["task_id"]: task["state"] for task in system.airflow.tasks(dag, run["dag_run_id"])}
+            assert (states["roll_back"], states["withdraw"]) == ("skipped", "skipped")
+            watched.append(states["watch"])
+    assert watched.count("success") == 2, "the event of the rollback started a run that watched nothing"
+
+
+def test_an_alias_that_is_moved_by_hand_is_noticed_and_restored(system: System) -> None:
+    rows = ledger_rows(system)
+    body = {"name": CASE, "alias": "champion", "version": str(rows[-2]["version"])}
+    url = f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/registered-models/alias"
+    httpx.post(url, json=body, timeout=30).raise_for_status()
+    deadline = time.monotonic() + 15
+    while "disagrees" not in httpx.get(f"{system.settings.endpoint_url}/readyz", timeout=10).json()["use_cases"][CASE]["alias"]:
+        assert time.monotonic() < deadline, "the endpoint compares every ten seconds"
+        time.sleep(0.5)
+    assert system.titleholder("doctor").returncode == 1
+    (found,) = json.loads(system.titleholder("reconcile", CASE, "--json").stdout)
+    assert f"the ledger says version {rows[-1]['version']}: restored" in found["found"]
+    model = mlflow_get(system, "registered-models/get", name=CASE)["registered_model"]
+    named = {one["alias"]: int(one["version"]) for one in model["aliases"]}
+    assert named["champion"] == rows[-1]["version"]
+    assert "alias_differed" in {tag["key"] for tag in model["tags"]}
+
+
 def test_the_endpoint_serves_what_the_ledger_says(system: System) -> None:
     head = ledger_rows(system)[-1]
     served = httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/model", timeout=10).json()

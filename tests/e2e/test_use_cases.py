@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +28,22 @@ def first_version(system: System, case: str, start: str, end: str) -> dict[str, 
     return version
 
 
-def approve(system: System, case: str, version: int) -> None:
-    """A person says yes, through the form."""
-    automatic = system.airflow.await_new_run(f"{case}.promotion", set())
-    states = {task["task_id"]: task["state"] for task in system.airflow.tasks(f"{case}.promotion", automatic["dag_run_id"])}
-    assert states == {"review": "skipped", "promote": "skipped"}, "silence is no approval"
-    assert httpx.get(f"{system.settings.endpoint_url}/v1/{case}/model", timeout=10).status_code == 404
-    form = {"version": version, "reviewer": "ada", "reason": "looked at it"}
-    run = system.airflow.trigger(f"{case}.promotion", form)
-    assert system.airflow.await_run(f"{case}.promotion", run) == "success"
+def await_review(system: System, case: str) -> str:
+    """The run of the promotion DAG that waits for a person."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for run in system.airflow.runs(f"{case}.promotion"):
+            states = {task["task_id"]: task["state"] for task in system.airflow.tasks(f"{case}.promotion", run["dag_run_id"])}
+            if states.get("review") == "deferred":
+                return str(run["dag_run_id"])
+        time.sleep(0.5)
+    raise AssertionError(f"no review of {case} was opened: {system.airflow.runs(f'{case}.promotion')}")
 
 
-def test_breast_cancer_waits_for_a_person_and_then_answers(system: System) -> None:
-    from sklearn.datasets import load_breast_cancer
-
-    version = first_version(system, "breast_cancer", "2026-01-01", "2026-01-02")
-    assert version["passed"]
-    approve(system, "breast_cancer", version["version"])
-    data = load_breast_cancer()
-    rows = [dict(zip(data.feature_names.tolist(), map(float, row), strict=True)) for row in data.data]
-    url = f"{system.settings.endpoint_url}/v1/breast_cancer"
-    answer = httpx.post(f"{url}/predictions", json={"rows": rows}, timeout=30).json()
-    said = [one["probability"] > 0.5 for one in answer["predictions"]]
-    right = sum(told == (target == 0) for told, target in zip(said, data.target, strict=True)) / len(rows)
-    assert right > 0.95
-    assert httpx.get(f"{url}/model", timeout=10).json()["by"] == "ada"
-    refused = httpx.post(f"{url}/predictions", json={"rows": [{"mean radius": 1.0}]}, timeout=30)
-    assert refused.status_code == 422
-    assert "missing columns" in refused.text
+def answer_in_airflow(system: System, case: str, run: str, option: str, why: str, who: str) -> None:
+    """What the buttons of Airflow's Required Actions send."""
+    path = f"/dags/{case}.promotion/dagRuns/{run}/taskInstances/review/-1/hitlDetails"
+    system.airflow.patch(path, {"chosen_options": [option], "params_input": {"why": why, "who": who}})
 
 
 def test_movie_rating_on_the_real_files(system: System, real_data: Path, tmp_path: Path) -> None:
@@ -63,7 +53,13 @@ def test_movie_rating_on_the_real_files(system: System, real_data: Path, tmp_pat
     shutil.copytree(next(tmp_path.rglob("u.data")).parent, folder, dirs_exist_ok=True)
     version = first_version(system, "movie_rating", "1997-09-20", "1998-04-23")
     assert version["passed"]
-    approve(system, "movie_rating", version["version"])
+    run = await_review(system, "movie_rating")
+    assert httpx.get(f"{system.settings.endpoint_url}/v1/movie_rating/model", timeout=10).status_code == 404
+    answer_in_airflow(system, "movie_rating", run, "Approve", "beats the mean of each film", "grace")
+    assert system.airflow.await_run("movie_rating.promotion", run) == "success"
+    (entry,) = json.loads(system.titleholder("history", "movie_rating", "--json").stdout)["ledger"]
+    assert (entry["version"], entry["actor"], entry["trust"]) == (version["version"], "grace", "on_trust")
+    assert entry["reason"] == "beats the mean of each film"
     url = f"{system.settings.endpoint_url}/v1/movie_rating"
     answer = httpx.post(f"{url}/predictions", json={"pairs": [{"user_id": "196", "item_id": "242"}]}, timeout=30).json()
     assert 1 <= answer["predictions"][0]["rating"] <= 5

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,27 @@ def test_a_forged_digest_leaves_the_old_model(installation: Installation, serve:
         look(client)
         assert served_mark(client) == 2
         assert client.get("/readyz").json()["use_cases"]["shop"]["last_error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE ledger SET actor = 'eve' WHERE sequence = 3", "newest entry 3 was altered; restore the ledger"),
+        ("DELETE FROM ledger WHERE sequence > 1", "newest entry 1 is older than entry 2, which is in service"),
+    ],
+)
+def test_an_altered_ledger_leaves_the_old_model(installation: Installation, serve: Serve, change: str, told: str) -> None:
+    installation.publish_features("shop")
+    first = installation.crown("shop", TinyRanker(1.0))
+    installation.crown("shop", TinyRanker(2.0))
+    with serve() as client:
+        installation.promote("shop", first.version, first.manifest_digest)
+        with closing(sqlite3.connect(installation.settings.home / "titleholder.db")) as database:
+            database.execute(change)
+            database.commit()
+        look(client)
+        assert served_mark(client) == 2
+        assert told in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
 
 
 def test_altered_files_leave_the_old_model(installation: Installation, serve: Serve, tmp_path: Path) -> None:

@@ -66,7 +66,18 @@ class Mute(Marked):
         return np.full(len(features.item_ids), np.nan), "model"
 
 
-KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute)}
+class Moody(TinyRanker):
+    """Passes its first look, and fails at user u1."""
+
+    kind: ClassVar[str] = "moody"
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        if user_id == "u1":
+            raise ZeroDivisionError("not in the mood")
+        return super().score_items(user_id, features)
+
+
+KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute, Moody)}
 
 
 def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.DataFrame]:

@@ -14,7 +14,18 @@ import pytest
 
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import Candidate, DatasetRef, ModelVersion, ServingTerms, Split, TaskKind
+from tasks.contracts import (
+    Candidate,
+    DatasetRef,
+    Evaluation,
+    GateMode,
+    GateResult,
+    ModelVersion,
+    ServingTerms,
+    Split,
+    TaskKind,
+    Verdict,
+)
 from tasks.models.base import FeatureTables, ServedModel, save_model
 from tasks.settings import get_settings
 from tasks.storage import Storage, frame_writer
@@ -39,6 +50,8 @@ class Skilled(ServedModel):
         return cls(arrays["scores"], settings["slope"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, str]:
+        if not user_id[1:].isdigit():
+            return self.scores.mean(axis=0), "popular"
         return self.scores[int(user_id[1:])], "model"
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Any:
@@ -107,6 +120,26 @@ def log_candidate(
         use_case=use_case, name=name, kind=model.kind, run_id=run.run_id, model_uri=model_uri, manifest_digest=digest,
         split=split, code_version="test", metrics=validation or {"ndcg_at_3": 0.5, "roc_auc": 0.5}, fit_seconds=0.1,
     )  # fmt: skip
+
+
+def register_versions(storage: Storage, work: Path, use_case: str, *passed: bool) -> None:
+    """Registered versions, 1 and up, each judged as wanted when there was no champion."""
+    from tasks.registry import register
+
+    examples = interactions(storage, use_case)
+    for number, well in enumerate(passed):
+        candidate = log_candidate(use_case, f"model_{number}", skilled(0.5, number), examples, work)
+        scored = Evaluation(
+            subject="challenger", name=candidate.name, model_uri=candidate.model_uri, holdout=examples,
+            metrics={"ndcg_at_3": 0.5}, units=examples,
+        )  # fmt: skip
+        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=well, reason="as the test wants it")
+        register(
+            Verdict(
+                use_case=use_case, candidate=candidate, champion_version=None, evaluations=(scored,), comparisons=(),
+                gates=(gate,), passed=well, outcome=None,
+            ), storage,
+        )  # fmt: skip
 
 
 def as_version(candidate: Candidate, version: int = 1) -> ModelVersion:

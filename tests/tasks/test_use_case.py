@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,22 @@ def test_gates_and_review_are_on_unless_somebody_writes_otherwise() -> None:
     assert case.review.by == "person"
 
 
+def test_a_review_says_how_long_and_whose_codes_count() -> None:
+    line = "A" * 43 + "="
+    review = parse_use_case(changed(review={"by": "person", "expires_after": "12h", "reviewers": {"anna": line}}), "x").review
+    assert (review.expires_after, review.reviewers) == (timedelta(hours=12), {"anna": line})
+    assert parse_use_case(changed(review={"by": "person"}), "x").review.expires_after == timedelta(days=7)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (changed(review={"by": "anybody"}), ["review.by", "'auto' or 'person'", "got 'anybody'"]),
+        (changed(review={"expires_after": "a week"}), ["review.expires_after", "such as 7d", "got 'a week'"]),
+        (changed(review={"expires_after": "0d"}), ["review.expires_after", "such as 7d"]),
+        (changed(review={"expires_after": 7}), ["review.expires_after", "such as 7d", "got 7"]),
+        (changed(review={"reviewers": {"anna": "ssh-ed25519 AAAA"}}), ["review.reviewers", "titleholder reviewer-key anna"]),
+        (changed(review={"reviewers": {"Anna": "A" * 43 + "="}}), ["review.reviewers.Anna"]),
         (changed(surce={"kind": "invoice_files"}), ["x.yaml.surce: unknown key", "allowed here", "source"]),
         (changed(source__kind="invoices"), ["source.kind", "'invoices'", "invoice_files", "movielens"]),
         (changed(source__glob="*.csv"), ["source.glob: unknown key", "path"]),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +53,47 @@ def test_history_says_who_was_champion_when(own_home: Path, ledger: Ledger) -> N
     (then,) = json.loads(titleholder(own_home, "history", CASE, "--at", "2026-01-01T12:30", "--json").stdout)
     assert (then["version"], then["by"]) == (1, "ada")
     assert json.loads(titleholder(own_home, "history", CASE, "--at", "2025-01-01", "--json").stdout) == []
+
+
+def test_the_moment_that_history_shows_finds_its_own_entry(own_home: Path, ledger: Ledger) -> None:
+    ledger.append(
+        use_case=CASE, action=Action.ROLLBACK, version=1, expected_head=ledger.head(CASE), manifest_digest="a" * 64,
+        data_digest="b" * 64, report_digest="c" * 64, code_version="abc", actor="bob", trust=Trust.LOCAL, reason="worse",
+        dag_run="run",
+    )  # fmt: skip
+    shown = json.loads(titleholder(own_home, "history", CASE, "--json").stdout)["ledger"][-1]
+    (then,) = json.loads(titleholder(own_home, "history", CASE, "--at", shown["at"], "--json").stdout)
+    assert (then["entry"], then["version"], then["by"], then["at"][:26]) == (3, 1, "bob", shown["at"][:26])
+    (before,) = json.loads(titleholder(own_home, "history", CASE, "--at", "2026-01-01T14:30+01:00", "--json").stdout)
+    assert (before["entry"], before["version"]) == (2, 2), "half past one in UTC"
+    with closing(sqlite3.connect(own_home / "titleholder.db")) as database:
+        database.execute("UPDATE ledger SET actor = 'eve' WHERE sequence = 2")
+        database.commit()
+    told = titleholder(own_home, "history", CASE, "--at", shown["at"])
+    assert "the chain is broken at entries [2]" in told.stderr
+
+
+def test_a_moved_alias_is_found_and_reconciled(own_home: Path, ledger: Ledger, tmp_path: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.create_registered_model(CASE)
+    for _ in range(2):
+        client.create_model_version(CASE, source=str(tmp_path))
+    client.set_registered_model_alias(CASE, "champion", "1")
+    here = {"TITLEHOLDER_MLFLOW_TRACKING_URI": uri, "TITLEHOLDER_AIRFLOW_URL": "http://127.0.0.1:1"}
+    findings = {one["what"]: one for one in json.loads(titleholder(own_home, "doctor", "--json", **here).stdout)}
+    found = findings[f"aliases of {CASE}"]
+    assert not found["well"]
+    assert "champion names version 1, the ledger says 2" in found["detail"]
+    lines = [one["found"] for one in json.loads(titleholder(own_home, "reconcile", CASE, "--json", **here).stdout)]
+    assert lines[0] == f"alias champion of {CASE} named version 1, the ledger says version 2: restored"
+    assert {alias: str(version) for alias, version in client.get_registered_model(CASE).aliases.items()} == {
+        "champion": "2",
+        "previous_champion": "1",
+    }
+    assert json.loads(titleholder(own_home, "reconcile", "--json", **here).stdout) == []
 
 
 def test_explain_traces_a_prediction_to_its_approver(own_home: Path, ledger: Ledger) -> None:

@@ -19,10 +19,15 @@ CALIBRATION_ERROR, SQUARED_CALIBRATION_ERROR = "calibration_error", "squared_cal
 
 
 class PredictionSanity(Gate):
-    """The answers are usable: finite, probabilities where promised, not all the same, for nearly every user."""
+    """The answers are usable: finite, probabilities where promised, not all the same, for nearly every user.
+
+    `between` is the lowest and the highest prediction that can be meant, such as the scale of the ratings with room for what
+    a regression overshoots.
+    """
 
     kind: Literal["prediction_sanity"] = "prediction_sanity"
     user_coverage: float = Field(0.95, gt=0.0, le=1.0, description="share of the users who must get an answer")
+    between: tuple[float, float] | None = None
 
     def check(self, context: Context) -> GateResult:
         predictions = context.challenger.predictions
@@ -37,6 +42,11 @@ class PredictionSanity(Gate):
             outside = int(((predictions[c.PREDICTION] < 0) | (predictions[c.PREDICTION] > 1)).sum())
             if outside:
                 faults.append(f"{outside} of {len(predictions)} predictions are no probabilities (outside 0 to 1)")
+        if self.between is not None:
+            low, high = self.between
+            outside = int(((predictions[c.PREDICTION] < low) | (predictions[c.PREDICTION] > high)).sum())
+            if outside:
+                faults.append(f"{outside} of {len(predictions)} predictions are outside {low:g} to {high:g}")
         if len(predictions) > 1 and predictions[scores[0]].nunique(dropna=False) == 1:
             faults.append(f"all {len(predictions)} predictions are the same, {predictions[scores[0]].iloc[0]:.4g}")
         coverage = context.challenger.evaluation.metrics.get(USER_COVERAGE)
@@ -44,6 +54,12 @@ class PredictionSanity(Gate):
             faults.append(f"only {coverage:.1%} of the users got an answer; at least {self.user_coverage:.1%} must")
         reason = "; ".join(faults) or f"{len(predictions)} predictions are finite, in range and not all the same"
         return self.answer(not faults, reason, user_coverage=coverage, predictions=len(predictions))
+
+    @model_validator(mode="after")
+    def _has_a_width(self) -> PredictionSanity:
+        if self.between is not None and not self.between[0] < self.between[1]:
+            raise ValueError(f"between is the lowest and the highest, such as [0, 6]; got {list(self.between)}")
+        return self
 
 
 class Calibration(ComparingGate):

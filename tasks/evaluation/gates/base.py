@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -55,9 +56,11 @@ class Context:
     ----------
     comparisons : collects what was compared with the champion.
     reigning : the champion's version; its answers are `champion`.
-    read_holdout, read_export, read_signature : the features and labels of the holdout; the challenger's export; names and
-        types of the inputs that MLflow shows for it.
+    read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
+        names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
+    open_endpoint : serves the challenger's export by the real endpoint, at the address that comes, while the context lasts.
     clock : seconds, to measure answers with.
+    drawn : the resamples that were drawn; contexts of one seed may share them.
     """
 
     task: TaskKind
@@ -73,10 +76,12 @@ class Context:
     read_holdout: Callable[[], Examples] | None = None
     read_export: Callable[[], Export] | None = None
     read_signature: Callable[[], dict[str, str]] | None = None
+    read_columns: Callable[[], dict[str, dict[str, str]]] | None = None
+    open_endpoint: Callable[[], AbstractContextManager[str]] | None = None
     clock: Callable[[], float] = time.perf_counter
+    drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._drawn: dict[tuple[object, ...], tuple[Question, Floats]] = {}
         self._slices: dict[tuple[object, ...], list[Slice]] = {}
         self._groups: dict[str, Places] = {}
 
@@ -97,6 +102,18 @@ class Context:
         if self.read_signature is None:
             raise _nothing_to_read()
         return self.read_signature()
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        if self.read_columns is None:
+            raise _nothing_to_read()
+        return self.read_columns()
+
+    def serve(self) -> AbstractContextManager[str]:
+        """The address at which the challenger's export answers, while the context lasts."""
+        if self.open_endpoint is None:
+            raise _nothing_to_read()
+        return self.open_endpoint()
 
     def question(self, other: Answers, metric: str, margin: float = 0.0) -> Question:
         """The difference between challenger and other, over everybody.
@@ -124,10 +141,10 @@ class Context:
         def key_of(question: Question) -> tuple[object, ...]:
             return id(question.challenger), id(question.other), question.metric.name, resamples, group_by
 
-        fresh = list({key_of(one): one for one in questions if key_of(one) not in self._drawn}.values())
+        fresh = list({key_of(one): one for one in questions if key_of(one) not in self.drawn}.values())
         found = resample(fresh, seed=self.seed, resamples=resamples, groups=self.groups(group_by)) if fresh else []
-        self._drawn |= {key_of(one): (one, values) for one, values in zip(fresh, found, strict=True)}
-        return [self._drawn[key_of(one)][1] for one in questions]
+        self.drawn |= {key_of(one): (one, values) for one, values in zip(fresh, found, strict=True)}
+        return [self.drawn[key_of(one)][1] for one in questions]
 
     def compare(
         self, questions: Sequence[Question], *, confidence: float, resamples: int, effect: float | None = None,

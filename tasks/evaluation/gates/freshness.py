@@ -34,7 +34,8 @@ class Freshness(Gate):
         elif len(missing) > self.missing_days:
             shown = ", ".join(day.isoformat() for day in missing[-5:])
             faults.append(f"{len(missing)} days before {split.as_of} were never validated, the last: {shown}")
-        reason = "; ".join(faults) or f"as of {split.as_of}, later than the champion's data, {len(missing)} days missing"
+        later = f"later than the champion's data ({reigning.as_of})" if reigning else "there is no champion yet"
+        reason = "; ".join(faults) or f"as of {split.as_of}, {later}, {len(missing)} days missing"
         return self.answer(not faults, reason, missing_days=len(missing))
 
 

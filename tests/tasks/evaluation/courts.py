@@ -135,9 +135,13 @@ Change = Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class Ward:
-    """Judges a challenger of the ward against a champion that never learned what y is good for."""
+    """Judges a challenger of the ward against a champion that never learned what y is good for.
+
+    `asks_endpoint`: with the gate that starts an endpoint for each challenger, which takes seconds.
+    """
 
     storage: Storage
+    asks_endpoint: bool = False
 
     METRICS = ("log_loss", "roc_auc", "accuracy", "calibration_error")
     GATES = tuple(
@@ -158,22 +162,28 @@ class Ward:
     def judge(
         self, change: Change = lambda rows: rows, spec: ModelSpec | None = None, as_of: date = AS_OF,
         absent: date | None = None, champion_knows: bool = False, champion_digest: str = "", alone: bool = False,
+        is_first: bool = False, seed: int = 7,
     ) -> Verdict:  # fmt: skip
-        """The verdict on what is trained from changed rows; `alone` without the baseline to be chosen instead."""
+        """The verdict on what is trained from changed rows; `alone` without the baseline to be chosen instead.
+
+        The first one is judged without a champion.
+        """
         parts = {"train": ward_rows(0), "validation": ward_rows(1, 400), "holdout": ward_rows(2)}
         split = self._publish(change(parts), as_of, absent)
+        specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
+        candidates = [self._train(one, split, seed) for one in specs]
+        if is_first:
+            return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, None, 10)
         old = {"train": parts["train"] if champion_knows else _shuffled(parts["train"], "y"), "validation": parts["validation"]}
         champion = self._train(LogisticRegressionSpec(), self._publish(old | {"holdout": ward_rows(3)}, CHAMPION_AS_OF))
-        specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
-        candidates = [self._train(one, split) for one in specs]
         digest = {"same": split.digest}.get(champion_digest, champion_digest)
         return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, as_champion(champion, digest=digest), 10)
 
     def _publish(self, parts: dict[str, pd.DataFrame], as_of: date, absent: date | None = None) -> Split:
         return publish(self.storage, "ward", as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
 
-    def _train(self, spec: ModelSpec, split: Split) -> Candidate:
-        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, 7, self.storage, {})
+    def _train(self, spec: ModelSpec, split: Split, seed: int = 7) -> Candidate:
+        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
 
 
 def _shuffled(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -204,6 +214,7 @@ class Shop:
 
     storage: Storage
     folder: Path
+    asks_endpoint: bool = False
 
     METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
     GATES = tuple(
@@ -260,12 +271,13 @@ class Shop:
 
 
 def decide(
-    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion, k: int
+    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion | None, k: int
 ) -> Verdict:
     """As the training DAG does it."""
+    gates = [gate for gate in court.GATES if court.asks_endpoint or gate.kind != "serving_budget"]
     evaluations = evaluate(
-        use_case, task, candidates, champion, candidates[0].split, court.METRICS, baseline_of(court.GATES), k, False,
+        use_case, task, candidates, champion, candidates[0].split, court.METRICS, baseline_of(gates), k, False,
         court.storage,
     )  # fmt: skip
     chosen = choose(candidates, court.METRICS[0], task)
-    return judge(use_case, task, chosen, evaluations, court.GATES, GateMode.ENABLED, champion, 7, court.storage)
+    return judge(use_case, task, chosen, evaluations, gates, GateMode.ENABLED, champion, 7, court.storage)

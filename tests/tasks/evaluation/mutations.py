@@ -1,6 +1,6 @@
 """What the gates must stop, made from pipelines that pass: each mutation with the gate that is to stop it.
 
-Found automatically by test_mutations.py and by the benchmark; every kind of gate has at least one.
+Found automatically by tests/proof and by the benchmark; every kind of gate has at least one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.tasks.evaluation.courts import (
 Parts = dict[str, pd.DataFrame]
 
 
-def _shuffled_labels(parts: Parts) -> Parts:
+def shuffled_labels(parts: Parts) -> Parts:
     rows = parts["train"]
     return parts | {"train": rows.assign(**{c.TARGET: np.random.default_rng(3).permutation(rows[c.TARGET].to_numpy())})}
 
@@ -76,7 +76,7 @@ def _twisted(fault: str, alone: bool = False) -> Callable[[Ward], Verdict]:
 
 # name -> the gate that stops it, and how it comes about
 WARD: dict[str, tuple[str, Callable[[Ward], Verdict]]] = {
-    "shuffled_labels": ("minimum_metric", lambda ward: ward.judge(_shuffled_labels)),
+    "shuffled_labels": ("minimum_metric", lambda ward: ward.judge(shuffled_labels)),
     "leaked_label": ("suspicious_improvement", lambda ward: ward.judge(_leaked_label)),
     "swapped_columns": ("minimum_metric", lambda ward: ward.judge(_swapped_columns)),
     "a_column_more": ("signature_match", lambda ward: ward.judge(_column_more)),

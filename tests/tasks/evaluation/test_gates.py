@@ -73,6 +73,7 @@ def test_what_an_interval_says(low: float, high: float, margin: float, expected:
         ({"kind": "minimum_metric", "metric": "ndcg_at_10"}, "at_least, at_most or over_baseline"),
         ({"kind": "beats_all"}, "allowed: beats_champion, calibration, catalog_coverage, freshness"),
         ({"kind": "prediction_sanity", "speed": 1}, "unknown key; allowed here"),
+        ({"kind": "prediction_sanity", "between": [6, 0]}, "the lowest and the highest"),
     ],
 )
 def test_wrong_settings_are_refused_at_the_door(entry: dict[str, Any], said: str) -> None:

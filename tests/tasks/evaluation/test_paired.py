@@ -10,7 +10,7 @@ from tasks import columns as c
 from tasks.contracts import Comparison, Outcome, TaskKind
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.evaluation.gates import GATES, ComparingGate, Context
-from tasks.evaluation.paired import Answers, Question, compare, compare_many, correct, detectable, power_at
+from tasks.evaluation.paired import Answers, Question, compare, compare_many, correct, correct_both_ways, detectable, power_at
 from tasks.metrics import UNIT, WEIGHT, get_metric, names
 from tasks.models.base import Examples
 from tests.tasks.evaluation.twins import BETTER, CHAMPION, REF, WORSE, answers, context, rows
@@ -37,6 +37,23 @@ def test_holm_by_hand() -> None:
     assert correct([], 0.95) == []
     assert correct([told(0.9), told(0.8)], 0.95)[0].p_worse == 1.0
     assert correct([told(0.0005, units=19)], 0.95)[0].outcome is Outcome.INCONCLUSIVE, "too few units for anything"
+
+
+def test_what_is_only_told_is_corrected_both_ways() -> None:
+    told_ones = [
+        told(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.001}),
+        told(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.02}),
+        told(0.001, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
+        told(0.02, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
+    ]
+    corrected = correct_both_ways(told_ones, 0.95)
+    assert [one.outcome for one in corrected] == [
+        Outcome.BETTER, Outcome.INCONCLUSIVE, Outcome.WORSE, Outcome.INCONCLUSIVE,
+    ]  # fmt: skip
+    assert [one.p_better for one in corrected] == pytest.approx([0.004, 0.06, 1.0, 1.0])
+    assert {one.family for one in corrected} == {4}
+    assert correct_both_ways([], 0.95) == []
+    assert [one.outcome for one in correct_both_ways(told_ones[1:2], 0.95)] == [Outcome.BETTER], "one alone needs nothing"
 
 
 def test_innocent_slices_are_seldom_refused_and_uncorrected_ones_often() -> None:

@@ -5,7 +5,12 @@ Each entry: the gate's settings, then (good, broken) contexts.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -13,6 +18,7 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks.contracts import Candidate, DatasetRef, Evaluation, ModelVersion, ServingTerms, Split, TaskKind, Window
+from tasks.errors import ModelError
 from tasks.evaluation.gates import Context, Export, Lineage
 from tasks.evaluation.paired import Answers
 from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT
@@ -144,12 +150,46 @@ class Paced(ServedModel):
         return np.full(len(rows), 0.5)
 
 
+@contextmanager
+def answer_by(model: Paced, status: int) -> Iterator[str]:
+    """A server that asks the model about each request."""
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: two would wait for each other
+
+        def do_POST(self) -> None:
+            rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["rows"]
+            body = json.dumps(model.predict_rows(pd.DataFrame(rows)).tolist()).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@contextmanager
+def cannot_be_served() -> Iterator[str]:
+    raise ModelError("shop: it cannot be served: its first answer is nan")
+    yield ""
+
+
+LEARNED = {c.ROW_ID: "string", c.TARGET: "long", "x": "double", "y": "double"}
+FRAMES = {"the training frame": LEARNED, "the Spark frame": LEARNED}
 TABLE = pd.DataFrame({c.ROW_ID: ["r0", "r1"], c.TARGET: [0, 1], "x": [1.0, 2.0], "y": [3.0, 4.0]})
 
 
 def served(
     seconds: float = 0.001, megabytes: float = 1.0, columns: tuple[str, ...] = ("x", "y"), table: pd.DataFrame = TABLE,
-    signature: dict[str, str] | None = None,
+    signature: dict[str, str] | None = None, frames: dict[str, dict[str, str]] | None = None, status: int = 200,
+    opens: bool = True,
 ) -> Context:  # fmt: skip
     task, model = TaskKind.CLASSIFICATION, Paced(seconds)
     export = Export(model, ServingTerms(use_case="shop", task=task, row_columns=columns), megabytes)
@@ -157,6 +197,8 @@ def served(
     return context(
         rows("model", np.zeros(2), np.zeros(2)), task=task, clock=lambda: model.now, read_export=lambda: export,
         read_holdout=lambda: Examples(rows=table), read_signature=lambda: shown,
+        read_columns=lambda: FRAMES | (frames or {}),
+        open_endpoint=(lambda: answer_by(model, status)) if opens else cannot_be_served,
     )  # fmt: skip
 
 
@@ -211,6 +253,13 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
             {c.PREDICTION: [1.5] + [0.5] * (UNITS - 1)},
             {c.RAW_SCORE: 0.5},
             {USER_COVERAGE: 0.9},
+        )
+    ]
+    + [
+        (
+            {"between": [0, 6]},
+            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 4.5}), task=TaskKind.RATING),
+            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 90.0}), task=TaskKind.RATING),
         )
     ],
     "no_slice_regression": [
@@ -297,7 +346,13 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
     ],
     "serving_budget": [
         ({"p99_ms": 20, "megabytes": 5}, served(), broken)
-        for broken in (served(seconds=0.05), served(megabytes=6.0), served(columns=("x", "z")))
+        for broken in (
+            served(seconds=0.05),
+            served(megabytes=6.0),
+            served(columns=("x", "z")),
+            served(status=503),
+            served(opens=False),
+        )
     ],
     "signature_match": [
         ({}, served(), broken)
@@ -309,6 +364,9 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
             served(table=TABLE[[c.ROW_ID, c.TARGET, "y", "x"]]),
             served(table=TABLE.astype({"y": str})),
             served(columns=()),
+            served(frames={"the Spark frame": LEARNED | {"y": "float"}}),
+            served(frames={"the training frame": LEARNED | {"z": "double"}}),
+            served(table=TABLE.astype({"y": "int64"})),
         )
     ],
 }

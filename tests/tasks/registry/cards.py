@@ -11,12 +11,23 @@ import numpy as np
 import pandas as pd
 
 from tasks import columns as c
-from tasks.contracts import Candidate, DatasetRef, Evaluation, GateMode, ModelVersion, Split, TaskKind, Verdict
+from tasks.contracts import (
+    Candidate,
+    DatasetRef,
+    Evaluation,
+    GateMode,
+    LearningCurve,
+    LearningPoint,
+    ModelVersion,
+    Split,
+    TaskKind,
+    Verdict,
+)  # fmt: skip
 from tasks.evaluation import judge
 from tasks.evaluation.gates import GATES
 from tasks.metrics import score_model
 from tasks.models.base import ServedModel, read_examples
-from tasks.registry.card import Training, write_card
+from tasks.registry.card.evidence import Training, write_card
 from tasks.storage import Storage, frame_writer
 from tests.tasks import arena
 
@@ -27,8 +38,12 @@ METRICS = {
     TaskKind.RATING: ("rmse", "mae", "ndcg_at_3"),
     TaskKind.CLASSIFICATION: ("log_loss", "roc_auc", "accuracy"),
 }
+LEARNING = LearningCurve(
+    metric="ndcg_at_3", unit="users", greater_is_better=True, stopped="10% of the data: wants 20 users",
+    points=tuple(LearningPoint(share=share, units=int(60 * share), validation=0.4 + 0.1 * share) for share in (0.25, 0.5, 1.0)),
+)  # fmt: skip
 TRAINING = Training(
-    {"model.factors": "64", "seed": "7", "rows.train": "180"}, 12.5, 20_480, "http://mlflow/#/experiments/1/runs/r1"
+    {"model.factors": "64", "seed": "7", "rows.train": "180"}, 12.5, 20_480, "http://mlflow/#/experiments/1/runs/r1", LEARNING
 )
 
 

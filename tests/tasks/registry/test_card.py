@@ -12,8 +12,10 @@ import pytest
 
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import GateMode, GateResult, Outcome, TaskKind, Verdict
+from tasks.contracts import GateMode, GateResult, LearningCurve, LearningPoint, Outcome, TaskKind, Verdict
 from tasks.registry import register
+from tasks.registry.card.evidence import write_card
+from tasks.registry.card.sections import say_learning
 from tasks.storage import Storage
 from tests.tasks import arena
 from tests.tasks.registry import cards
@@ -63,7 +65,7 @@ def test_it_is_one_page_that_asks_for_nothing(storage: Storage, task: TaskKind) 
     policy = [attributes for tag, attributes in page.elements if attributes.get("http-equiv") == "Content-Security-Policy"]
     assert (policy[0]["content"] or "").startswith("default-src 'none';")
     pictures = [tag for tag, _ in page.elements if tag == "svg"]
-    assert len(pictures) == (3 if task is TaskKind.RECOMMENDATION else 4), "intervals, slices, calibration, gain"
+    assert len(pictures) == (4 if task is TaskKind.RECOMMENDATION else 5), "intervals, slices, calibration, gain, learning"
     styles = [attributes.get("style") or "" for tag, attributes in page.elements if tag in ("path", "text", "use")]
     assert not [style for style in styles if "#" in style], "every colour is one of the page's, by day and by night"
 
@@ -98,6 +100,24 @@ def test_what_is_said_of_data_features_and_training(storage: Storage) -> None:
     assert not [line for line in page.lines["training"] if line[0] == "rows.train"]
     assert page.line("further", "the holdout")[1] == holdout.key
     assert "titleholder history shop" in page.texts["further"]
+
+
+def test_the_learning_curve_and_what_it_means(storage: Storage) -> None:
+    verdict = decide(storage, TaskKind.PROPENSITY)
+    page = Read(card(verdict, storage))
+    assert page.line("training", "30") == ["30", "50%", "0.4500"]
+    assert "changed by +0.0500 (+10.0%, positive is better): more data is likely to help" in page.texts["training"]
+    assert "Left out: 10% of the data: wants 20 users." in page.texts["training"]
+
+    def say(fitted: float, half: float, whole: float) -> str:
+        both = [(0.5, half), (1.0, whole)]
+        points = [LearningPoint(share=share, units=9, fitted=fitted, validation=value) for share, value in both]
+        return say_learning(LearningCurve(metric="log_loss", unit="rows", greater_is_better=False, points=tuple(points)))
+
+    assert say(0.01, 0.70, 0.69).endswith("it learns by heart.") and "likely to help" in say(0.01, 0.70, 0.69)
+    assert "is unlikely to help much" in say(0.68, 0.69, 0.69) and "by heart" not in say(0.68, 0.69, 0.69)
+    without = write_card(verdict, replace(cards.TRAINING, learning=None), "verdict-x", storage)
+    assert "No learning curve was drawn." in Read(without).texts["training"]
 
 
 def test_slices_errors_and_limits_of_users(storage: Storage) -> None:

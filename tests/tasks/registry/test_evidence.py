@@ -11,8 +11,8 @@ import pytest
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.metrics import get_metric
-from tasks.registry import curves, mistakes, slices
-from tasks.registry.slices import Side
+from tasks.registry.card import curves, mistakes, slices
+from tasks.registry.card.slices import Side
 
 NDCG = get_metric("ndcg_at_3", TaskKind.PROPENSITY)
 RMSE = get_metric("rmse", TaskKind.RATING)

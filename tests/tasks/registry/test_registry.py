@@ -4,97 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Barrier
-from typing import Any
 
 import pytest
 
 from tasks import tracking
-from tasks.contracts import (
-    Action,
-    Approval,
-    Candidate,
-    DatasetRef,
-    Evaluation,
-    GateMode,
-    GateResult,
-    LedgerEntry,
-    Outcome,
-    Trust,
-    Verdict,
-)  # fmt: skip
+from tasks.contracts import Action, LedgerEntry, Outcome, Trust
 from tasks.errors import ModelError, PromotionRefused, SnapshotError
-from tasks.ledger import Ledger
-from tasks.registry import champion_of, follow_ledger, promote, read_verdict, register, rollback, version_of
-from tasks.settings import get_settings
-from tasks.storage import Storage
-from tests.tasks import arena
-
-SHOP = "shop"
-
-
-@dataclass
-class Court:
-    """Gives verdicts about freshly logged models, as wanted."""
-
-    storage: Storage
-    work: Path
-    ledger: Ledger
-    examples: DatasetRef
-    candidates: list[Candidate] = field(default_factory=list)
-
-    def log(self) -> Candidate:
-        name = f"model_{len(self.candidates)}"
-        model = arena.skilled(0.5, seed=len(self.candidates))
-        self.candidates.append(arena.log_candidate(SHOP, name, model, self.examples, self.work))
-        return self.candidates[-1]
-
-    def verdict(self, passed: bool = True, against: int | None = None, candidate: Candidate | None = None) -> Verdict:
-        candidate = candidate or self.log()
-        evaluation = Evaluation(
-            subject="challenger", name=candidate.name, model_uri=candidate.model_uri, holdout=self.examples,
-            metrics={"ndcg_at_3": 0.5}, units=self.examples,
-        )  # fmt: skip
-        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=passed, reason="as the test wants it")
-        return Verdict(
-            use_case=SHOP, candidate=candidate, champion_version=against, evaluations=(evaluation,), comparisons=(),
-            gates=(gate,), passed=passed, outcome=None if against is None else Outcome.BETTER if passed else Outcome.WORSE,
-        )  # fmt: skip
-
-    def register(self, **wanted: Any) -> int:
-        return register(self.verdict(**wanted), self.storage).version
-
-    def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
-        return promote(self.approval(version), dag_run, self.ledger)
-
-    def approval(self, version: int, **said: Any) -> Approval:
-        """Ada's yes to a version as it is registered, if it is."""
-        there = version in tracking.versions(SHOP)
-        fields = {
-            "use_case": SHOP, "version": version, "actor": "ada", "reason": "it is better", "trust": Trust.LOCAL,
-            "report_digest": version_of(SHOP, version).report_digest if there else "0" * 64,
-        }  # fmt: skip
-        return Approval.model_validate(fields | said)
-
-    def reign(self, length: int) -> list[int]:
-        """So many champions, one after another."""
-        versions: list[int] = []
-        for _ in range(length):
-            versions.append(self.register(against=versions[-1] if versions else None))
-            self.promote(versions[-1], f"promotion-{len(versions)}")
-        return versions
-
-    def rollback(self, dag_run: str = "undo", to: int | None = None) -> LedgerEntry:
-        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to)
-
-
-@pytest.fixture
-def court(storage: Storage, store: Path) -> Court:
-    return Court(storage, store, Ledger(get_settings().ledger_url), arena.interactions(storage, SHOP))
-
+from tasks.registry import champion_of, follow_ledger, promote, read_verdict, register, version_of
+from tests.tasks.registry.court import SHOP, Court, unrehearsed
 
 # register
 
@@ -212,27 +131,35 @@ def test_refusals_tell_why(court: Court) -> None:
         court.promote(99)
     for actor, reason in (("", "because"), ("ada", " "), ("a" * 201, "because")):
         with pytest.raises(PromotionRefused, match="wants a name"):
-            promote(court.approval(stale, actor=actor, reason=reason), "run", court.ledger)
+            promote(court.approval(stale, actor=actor, reason=reason), "run", court.ledger, rehearsal=unrehearsed)
     assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
 
 
 def test_an_approval_counts_for_its_report_and_its_time(court: Court) -> None:
     version = court.register()
     with pytest.raises(PromotionRefused, match="the approval is of report ffffffffffff"):
-        promote(court.approval(version, report_digest="f" * 64), "run", court.ledger)
+        promote(court.approval(version, report_digest="f" * 64), "run", court.ledger, rehearsal=unrehearsed)
     late = datetime(2026, 1, 8, tzinfo=UTC)
     with pytest.raises(PromotionRefused, match="the approval expired at 2026-01-08T00:00:00"):
-        promote(court.approval(version, expires_at=late), "run", court.ledger, now=late)
-    in_time = promote(court.approval(version, expires_at=late), "run", court.ledger, now=late - timedelta(seconds=1))
+        promote(court.approval(version, expires_at=late), "run", court.ledger, now=late, rehearsal=unrehearsed)
+    in_time = promote(
+        court.approval(version, expires_at=late),
+        "run",
+        court.ledger,
+        now=late - timedelta(seconds=1),
+        rehearsal=unrehearsed,
+    )
     assert (in_time.version, in_time.trust, in_time.is_override) == (version, Trust.LOCAL, False)
 
 
 def test_an_override_is_recorded_as_one(court: Court) -> None:
     refused = court.register(passed=False)
-    entry = promote(court.approval(refused, is_override=True, reason="the old one is on fire"), "run", court.ledger)
+    entry = promote(
+        court.approval(refused, is_override=True, reason="the old one is on fire"), "run", court.ledger, rehearsal=unrehearsed
+    )
     assert (entry.version, entry.is_override, entry.reason) == (refused, True, "the old one is on fire")
     needless = court.register(against=refused)
-    assert not promote(court.approval(needless, is_override=True), "later", court.ledger).is_override
+    assert not promote(court.approval(needless, is_override=True), "later", court.ledger, rehearsal=unrehearsed).is_override
 
 
 def test_a_tag_set_by_hand_is_no_approval(court: Court) -> None:
@@ -256,10 +183,7 @@ def test_a_champion_whose_digest_was_altered_is_noticed(court: Court) -> None:
 
 def test_of_twenty_racing_promotions_exactly_one_wins(court: Court) -> None:
     candidate = court.log()
-    versions = [
-        register(court.verdict(candidate=candidate.model_copy(update={"fit_seconds": float(n)})), court.storage).version
-        for n in range(20)
-    ]
+    versions = [register(court.verdict(candidate=candidate, ndcg=n / 20), court.storage).version for n in range(20)]
     assert versions == list(range(1, 21))
     barrier = Barrier(20)
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from tasks.registry.curves import Bin, Curve
-from tasks.registry.page import Html, plain, tag
+from tasks.registry.card.curves import Bin, Curve
+from tasks.registry.card.page import Html, plain, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from tasks.contracts import LearningCurve
 
 INK, MUTED, LINE, CARD = "#010101", "#020202", "#030303", "#040404"
 GOOD, BAD, OPEN = "#050505", "#060606", "#070707"
@@ -107,6 +109,33 @@ def draw_gain(curves: Mapping[str, Curve], title: str, x: str, y: str, is_ranked
         _legend(axes, "upper left" if is_ranked else "lower right")
 
     return _render(draw, title, x, y)
+
+
+def draw_learning(curve: LearningCurve, title: str) -> Html:
+    """The metric against how much was learned from, on validation and, where known, on what was learned from."""
+
+    import numpy as np
+
+    def draw(axes: Axes) -> None:
+        units = [point.units for point in curve.points]
+        axes.plot(
+            units, [point.validation for point in curve.points], "-", marker="o", color=SUBJECTS["challenger"], linewidth=2,
+            markersize=5, label="validation",
+        )  # fmt: skip
+        fitted = [(point.units, point.fitted) for point in curve.points if point.fitted is not None]
+        if fitted:
+            across, up = zip(*fitted, strict=True)
+            axes.plot(across, up, "--", marker="s", color=MUTED, linewidth=1.4, markersize=4, label="what it learned from")
+        axes.set_xlim(left=0)
+        axes.locator_params(axis="x", integer=True, nbins=6)
+        shown = [value for line in axes.lines for value in np.asarray(line.get_ydata(), dtype=float)]
+        middle = (min(shown) + max(shown)) / 2
+        half = max(0.6 * (max(shown) - min(shown)), 0.1 * abs(middle))  # a change of a percent is not to look like a cliff
+        axes.set_ylim(middle - half, middle + half)
+        axes.legend(loc="best", labelcolor=INK)
+
+    better = "higher" if curve.greater_is_better else "lower"
+    return _render(draw, title, f"{curve.unit} learned from", f"{curve.metric}, {better} is better", height=2.8)
 
 
 def _legend(axes: Axes, place: str) -> None:

@@ -6,16 +6,26 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
-from tasks.contracts import Comparison, Evaluation, GateMode, GateResult, Outcome, TaskKind, Verdict, Window
+from tasks.contracts import (
+    Comparison,
+    Evaluation,
+    GateMode,
+    GateResult,
+    LearningCurve,
+    Outcome,
+    TaskKind,
+    Verdict,
+    Window,
+)  # fmt: skip
 from tasks.metrics.names import FAMILIES
-from tasks.registry import findings, pictures
-from tasks.registry.findings import as_number
-from tasks.registry.page import Html, document, section, show, table, tag
-from tasks.registry.pictures import Interval
-from tasks.registry.slices import CHALLENGER, FEWEST
+from tasks.registry.card import findings, pictures
+from tasks.registry.card.findings import as_number
+from tasks.registry.card.page import Html, document, section, show, table, tag
+from tasks.registry.card.pictures import Interval
+from tasks.registry.card.slices import CHALLENGER, FEWEST
 
 if TYPE_CHECKING:
-    from tasks.registry.card import Evidence, Part, Training
+    from tasks.registry.card.evidence import Evidence, Part, Training
 
 _TONES = {Outcome.BETTER: "good", Outcome.NOT_WORSE: "good", Outcome.WORSE: "bad", Outcome.INCONCLUSIVE: "open"}
 _NAV = (
@@ -224,7 +234,50 @@ def _training(verdict: Verdict, training: Training) -> Html:
         ("size of the exported model", _bytes(training.model_bytes) if training.model_bytes else "unknown"),
     ]  # fmt: skip
     recorded: Html = table(("", ""), settings, left=2) if settings else tag("p", "The run recorded no settings.", class_="lead")
-    return section("training", "Training and its cost", tag("div", recorded, table(("", ""), facts, left=2), class_="columns"))
+    table_of_facts = table(("", ""), facts, left=2)
+    both = tag("div", recorded, table_of_facts, class_="columns")
+    return section("training", "Training and its cost", both, *_learning(training.learning))
+
+
+def _learning(curve: LearningCurve | None) -> Iterable[Html]:
+    if curve is None or not curve.points:
+        yield tag("p", "No learning curve was drawn.", class_="note")
+        return
+    head = [curve.unit, "share", "validation"]
+    has_fitted = any(point.fitted is not None for point in curve.points)
+    rows: list[list[object]] = [
+        [
+            f"{point.units:,}",
+            f"{point.share:.0%}",
+            as_number(point.validation),
+            *([as_number(point.fitted)] if has_fitted else []),
+        ]
+        for point in curve.points
+    ]
+    picture = pictures.draw_learning(curve, "Learning curve: would more data help?")
+    shown = table([*head, *(["learned from"] if has_fitted else [])], rows)
+    yield tag("div", picture, tag("div", tag("h3", f"{curve.metric} by the data learned from"), shown), class_="columns")
+    yield tag("p", " ".join((say_learning(curve), f"Left out: {curve.stopped}." if curve.stopped else "")), class_="note")
+
+
+def say_learning(curve: LearningCurve) -> str:
+    """What the curve means, in a sentence or two."""
+    sign = 1.0 if curve.greater_is_better else -1.0
+    last = curve.points[-1]
+    if len(curve.points) == 1:
+        return "There is one point only: nothing can be said."
+    before = curve.points[-2]
+    gain = sign * (last.validation - before.validation)
+    scale = max(abs(last.validation), 1e-12)
+    more = (
+        f"From {before.share:.0%} to {last.share:.0%} of the data it changed by {gain:+.4f} ({gain / scale:+.1%}, positive is "
+        f"better): more data {'is likely to help' if gain > 0.01 * scale else 'of the same sort is unlikely to help much'}."
+    )
+    if last.fitted is None:
+        return more
+    gap = sign * (last.fitted - last.validation)
+    by_heart = f" What it learned from it does better by {gap:.4f} ({gap / scale:.0%})"
+    return more + by_heart + (": it learns by heart." if gap > 0.1 * scale else ".")
 
 
 def _limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> Iterable[str]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import DatasetRef, TaskKind, Verdict
+from tasks.contracts import DatasetRef, LearningCurve, TaskKind, Verdict
 from tasks.errors import SnapshotError
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
 from tasks.metrics.names import FAMILIES
-from tasks.registry import curves, mistakes, slices
-from tasks.registry.curves import Bin, Curve
-from tasks.registry.mistakes import Case, Mistakes
-from tasks.registry.slices import CHALLENGER, Side, Slice
+from tasks.registry.card import curves, mistakes, slices
+from tasks.registry.card.curves import Bin, Curve
+from tasks.registry.card.mistakes import Case, Mistakes
+from tasks.registry.card.slices import CHALLENGER, Side, Slice
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Training:
     seconds: float | None
     model_bytes: int
     page: str
+    learning: LearningCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def read_training(verdict: Verdict) -> Training:
     candidate = verdict.candidate
     params, seconds = tracking.run_record(candidate.run_id)
     page = tracking.run_page(candidate.run_id, verdict.use_case)
-    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page)
+    learning = None
+    if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
+        learning = LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
+    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page, learning)
 
 
 def write_card(verdict: Verdict, training: Training, folder: str, storage: Storage) -> str:
@@ -90,7 +94,7 @@ def write_card(verdict: Verdict, training: Training, folder: str, storage: Stora
     ------
     SnapshotError : a snapshot that the verdict names is gone.
     """
-    from tasks.registry.sections import lay_out
+    from tasks.registry.card.sections import lay_out
 
     split = verdict.candidate.split
     named = {"train": split.train, "validation": split.validation, "holdout": split.holdout}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.metrics.scoring import RELEVANT_RATING
-from tasks.registry.slices import NORMAL
+from tasks.registry.card.slices import NORMAL
 
 if TYPE_CHECKING:
     import pandas as pd

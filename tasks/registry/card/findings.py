@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.contracts import TaskKind
-from tasks.registry import pictures
-from tasks.registry.curves import Curve
-from tasks.registry.mistakes import Entry
-from tasks.registry.page import Html, section, show, table, tag, together
-from tasks.registry.pictures import Interval
-from tasks.registry.slices import BASELINE, CHALLENGER, CHAMPION, FEWEST, Slice
+from tasks.registry.card import pictures
+from tasks.registry.card.curves import Curve
+from tasks.registry.card.mistakes import Entry
+from tasks.registry.card.page import Html, section, show, table, tag, together
+from tasks.registry.card.pictures import Interval
+from tasks.registry.card.slices import BASELINE, CHALLENGER, CHAMPION, FEWEST, Slice
 
 if TYPE_CHECKING:
-    from tasks.registry.card import Evidence
+    from tasks.registry.card.evidence import Evidence
 
 
 def show_slices(evidence: Evidence) -> Html:

@@ -12,7 +12,7 @@ from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.metrics.names import FAMILIES
-from tasks.registry.slices import CHAMPION, Floats, Side
+from tasks.registry.card.slices import CHAMPION, Floats, Side
 
 if TYPE_CHECKING:
     import pandas as pd

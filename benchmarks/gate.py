@@ -1,0 +1,56 @@
+"""That the gate gates: what it stops, how often it errs, what it can see, what it costs. See docs/gates.md."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from rich.progress import Progress
+
+from benchmarks.large_holdout import ROWS, SLICES, measure_judging
+from benchmarks.rates import SHARED, USERS, power_table, rate_of_equal_models
+
+EQUAL_MODELS, EACH_POWER, RACERS = 1_000, 400, 20
+MEANING = {
+    "mutations": "spoilt pipelines; each guard that there is has at least one",
+    "mutations_stopped": "of these, stopped at the step and by the guard that is named for it, while the honest twin passes",
+    "aa_promotion_rate": f"share of {EQUAL_MODELS} equal challengers that the shipped gate promotes; at most 0.05 is promised",
+    "aa_promotion_rate_by_row": "the same comparisons with single ratings resampled instead of users: what not to do",
+    "power": f"share of {EACH_POWER} challengers that are promoted: users down, true gain of ndcg_at_10 across",
+    "judge_seconds": f"one judging: 3 metrics, {SLICES} slices, {ROWS} holdout rows, 2000 resamples",
+    "kill_points": "steps of a promotion at which it was killed",
+    "kill_survived": "of these, after which a retry left one entry, and alias and endpoint agree",
+    "race_winners": f"of {RACERS} promotions started at once, those that got the title",
+    "race_refused": "of these, those that were refused with the reason",
+}
+
+
+def measure() -> dict[str, Any]:
+    """All figures; some minutes."""
+    from tests.proof.proof import prove
+
+    figures: dict[str, Any] = {"judge_seconds": measure_judging()}
+    with Progress() as progress:
+        guarded = progress.add_task("mutations", total=None)
+        proofs = prove(lambda done, total: progress.update(guarded, completed=done, total=total))
+        figures["mutations"], figures["mutations_stopped"] = len(proofs), sum(proof.is_stopped for proof in proofs)
+        equal = progress.add_task("equal models", total=EQUAL_MODELS // SHARED)
+        rates = rate_of_equal_models(EQUAL_MODELS, lambda: progress.advance(equal))
+        figures["aa_promotion_rate"], figures["aa_promotion_rate_by_row"] = rates
+        power = progress.add_task("power", total=len(USERS) * EACH_POWER // SHARED)
+        figures["power"] = power_table(EACH_POWER, lambda: progress.advance(power))
+    for proof in proofs:
+        if not proof.is_stopped:
+            print(f"not stopped: {proof}")
+    figures |= _faults()
+    return {name: figures[name] for name in MEANING if name in figures}
+
+
+def _faults() -> dict[str, int]:
+    """Kills and races of promotions, where this installation has them."""
+    if importlib.util.find_spec("tests.tasks.registry.faults") is None:
+        return {}
+    faults = importlib.import_module("tests.tasks.registry.faults")
+    points, survived = faults.survive_kills()
+    winners, refused = faults.race(RACERS)
+    return {"kill_points": points, "kill_survived": survived, "race_winners": winners, "race_refused": refused}

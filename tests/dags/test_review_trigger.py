@@ -1,0 +1,136 @@
+"""The trigger as the triggerer runs it: restored from its own description, in an event loop, beside a real MLflow store."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import shutil
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tasks import tracking
+from tasks.contracts import ModelVersion
+from tasks.ledger import Ledger
+from tasks.registry.review import ANSWER, open_review
+from tasks.settings import ROOT, get_settings
+
+CASE = "breast_cancer"
+
+
+class Page:
+    """Airflow's side of a trigger: what stands in its database about the request."""
+
+    def __init__(self) -> None:
+        self.answer: dict[str, Any] = {}
+
+    def send(self, msg: Any) -> Any:
+        blank = {"chosen_options": None, "params_input": {}, "responded_at": None, "responded_by_user": None}
+        return SimpleNamespace(response_received=bool(self.answer), **(blank | self.answer))
+
+
+@pytest.fixture
+def version(store: Path) -> ModelVersion:
+    told = {
+        "use_case": CASE, "run_id": "r", "model_uri": "models:/m-1", "kind": "logistic_regression", "manifest_digest": "f" * 64,
+        "data_digest": "d" * 64, "report_digest": "e" * 64, "code_version": "abc", "as_of": "2026-03-01",
+    }  # fmt: skip
+    client = tracking.get_client()
+    client.create_registered_model(CASE)
+    client.create_model_version(CASE, source=str(store), tags=told | {"passed": "true"})
+    tracking.set_alias(CASE, tracking.CHALLENGER, 1)
+    return ModelVersion.model_validate({**told, "version": 1, "passed": True})
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Page:
+    from airflow.sdk.execution_time import task_runner
+
+    page = Page()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", page, raising=False)
+    return page
+
+
+def wait(version: ModelVersion, *meanwhile: Callable[[], object], open_for: timedelta = timedelta(days=7)) -> Any:
+    """Run the trigger to its end, in a triggerer that was restarted; after each of `meanwhile` it looks a few times."""
+    from dags.review_trigger import ReviewTrigger
+
+    review = open_review(version, Ledger(get_settings().ledger_url), "run", open_for, datetime.now(UTC))
+    first = ReviewTrigger(
+        review=review.to_json(), ti_id=uuid.uuid4(), options=["Approve", "Reject"], params={}, timeout_datetime=None,
+        poke_interval=0.05,
+    )  # fmt: skip
+    path, settings = first.serialize()
+    module, _, name = path.rpartition(".")
+    restored = getattr(importlib.import_module(module), name)(**settings)
+    assert restored.serialize() == first.serialize()
+
+    async def drive() -> Any:
+        running = asyncio.ensure_future(anext(restored.run()))
+        for act in meanwhile:
+            await asyncio.sleep(0.5)
+            assert not running.done(), "it ended before anybody said what counts"
+            act()
+        return (await asyncio.wait_for(running, 30)).payload
+
+    return asyncio.run(drive())
+
+
+def tag(**tags: str) -> Callable[[], object]:
+    return lambda: tracking.tag_version(CASE, 1, tags)
+
+
+def test_it_answers_what_does_not_count_and_waits_for_what_does(version: ModelVersion, page: Page) -> None:
+    seen: list[str] = []
+    event = wait(
+        version,
+        tag(review="eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."),
+        lambda: seen.append(tracking.version_tags(CASE, 1)[ANSWER]),
+        tag(review="approved"),
+        lambda: seen.append(tracking.version_tags(CASE, 1)[ANSWER]),
+        tag(reviewer="ada"),
+    )
+    assert [text.split(",")[0] for text in seen] == ["forged", "nameless"]
+    assert (event["approval"]["actor"], event["approval"]["trust"]) == ("ada", "on_trust")
+    assert len(Ledger(get_settings().ledger_url).reviews(CASE)) == 2
+
+
+def test_an_answer_on_airflows_page_ends_it(version: ModelVersion, page: Page) -> None:
+    user = SimpleNamespace(id="7", name="grace")
+    said = {"chosen_options": ["Reject"], "responded_at": datetime.now(UTC), "responded_by_user": user}
+    event = wait(version, lambda: page.answer.update(said))
+    assert (event["chosen_options"], event["responded_by_user"]["name"]) == (["Reject"], "grace")
+
+
+def test_a_newer_challenger_ends_it(version: ModelVersion, page: Page) -> None:
+    assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, tracking.CHALLENGER, None))["over"]
+
+
+@pytest.fixture
+def use_case_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    shutil.copy(ROOT / "conf" / "use_cases" / f"{CASE}.yaml", folder)
+    monkeypatch.setenv("TITLEHOLDER_USE_CASES", str(folder))
+    get_settings.cache_clear()
+    return folder / f"{CASE}.yaml"
+
+
+def test_what_is_broken_for_a_while_ends_nothing(version: ModelVersion, page: Page, use_case_file: Path) -> None:
+    away = use_case_file.with_suffix(".away")
+    event = wait(
+        version, lambda: use_case_file.rename(away), tag(review="approved", reviewer="ada"), lambda: away.rename(use_case_file)
+    )
+    assert event["approval"]["actor"] == "ada"
+
+
+def test_what_stays_broken_ends_with_its_time(version: ModelVersion, page: Page, use_case_file: Path) -> None:
+    use_case_file.unlink()
+    over = wait(version, open_for=timedelta(seconds=1))["over"]
+    assert over.startswith("silence is a no; and lately nobody could look")
+    assert "no file" in over

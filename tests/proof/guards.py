@@ -1,0 +1,59 @@
+"""All guards on the way from a raw file to the title, found where they are declared. None is listed by hand.
+
+A name is `<step>` or `<step>/<guard>`: `ingest/invoice_files`, `validate/ratings.viewer_known`, `judge/freshness`, `promote`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from types import FunctionType
+
+from tasks.evaluation.gates import GATES
+from tasks.ingestion.sources import SOURCES
+from tasks.settings import ROOT
+from tasks.validation.suite import load_suite
+
+WAY_TO_THE_TITLE = ("features", "training", "promotion", "review")  # in dags/
+PASSES_BY_ITSELF = "ServiceUnavailable"  # a server that is down guards nothing
+
+
+def find_steps() -> dict[str, FunctionType]:
+    """What the DAGs call of the rooms and what says under which conditions it refuses."""
+    found = {}
+    for name in WAY_TO_THE_TITLE:
+        for node in ast.walk(ast.parse((ROOT / "dags" / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and _is_room(node.module or ""):
+                module = importlib.import_module(str(node.module))
+                found |= {alias.name: getattr(module, alias.name) for alias in node.names}
+    return {name: verb for name, verb in found.items() if refusals(verb) - {PASSES_BY_ITSELF}}
+
+
+def refusals(verb: FunctionType) -> set[str]:
+    """The errors that a verb's docstring names."""
+    _, _, raises = (inspect.getdoc(verb) or "").partition("Raises\n------\n")
+    return {line.split(" :")[0].strip() for line in raises.splitlines() if " : " in line and not line.startswith(" ")}
+
+
+def _is_room(module: str) -> bool:
+    parts = module.split(".")
+    return len(parts) == 2 and parts[0] == "tasks" and (ROOT / "tasks" / parts[1]).is_dir()
+
+
+def find_guards() -> list[str]:
+    """The names of all guards."""
+    suites = sorted(path.stem for path in (ROOT / "expectations").glob("*.yaml"))
+    rules = [f"{suite}.{rule.rule}" for suite in suites for rule in load_suite(suite, ROOT / "expectations").rules]
+    doors = [kind for kind, source in SOURCES.kinds.items() if _can_refuse(source)]
+    return [
+        *find_steps(),
+        *(f"ingest/{kind}" for kind in doors),
+        *(f"validate/{name}" for name in (*suites, *rules)),
+        *(f"judge/{kind}" for kind in GATES.kinds),
+    ]
+
+
+def _can_refuse(source: type) -> bool:
+    """Whether a source has a door: one that ships inside a library reads no file that could be wrong."""
+    return "check_folder" in inspect.getsource(inspect.getmodule(source) or source)

@@ -1,0 +1,131 @@
+"""One mechanism for all mutations: spoil a pipeline whose honest twin passes, and see where it stops."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts import GateMode, Verdict
+from tasks.errors import TitleholderError, ValidationFailed
+from tasks.storage import Storage
+from tests.proof.guards import find_steps
+from tests.tasks import arena
+from tests.tasks.evaluation.courts import Shop, Ward, open_courts
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Where pipelines run: a store, an MLflow, a folder. `honest` remembers which twins passed."""
+
+    storage: Storage
+    folder: Path
+    honest: dict[Callable[[Arena], object], tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def ward(self) -> Ward:
+        return Ward(self.storage)
+
+    @property
+    def shop(self) -> Shop:
+        return Shop(self.storage, self.folder)
+
+
+Act = Callable[[Arena], object]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A spoilt pipeline, the one guard that is to stop it, and its honest twin.
+
+    What an act gives: a verdict, the names of the guards that refused, or anything else if nothing did; or it raises.
+    """
+
+    name: str
+    guard: str
+    spoilt: Act
+    honest: Act
+    alone: bool = False  # no other guard of the step may refuse
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Where a mutation was stopped, and where its honest twin was."""
+
+    mutation: str
+    guard: str
+    stopped_by: tuple[str, ...]
+    honest_stopped_by: tuple[str, ...]
+    is_stopped: bool
+
+
+def prove_one(mutation: Mutation, place: Arena) -> Proof:
+    """Stopped means: the honest twin passes everything, and the mutation stops at the step and by the guard named for it."""
+    if mutation.honest not in place.honest:
+        place.honest[mutation.honest] = stopped_by(mutation.honest, place)
+    honest, spoilt = place.honest[mutation.honest], stopped_by(mutation.spoilt, place)
+    at_the_step = {name.partition("/")[0] for name in spoilt} == {mutation.guard.partition("/")[0]}
+    named = mutation.guard in spoilt and (len(spoilt) == 1 or not mutation.alone)
+    return Proof(mutation.name, mutation.guard, spoilt, honest, not honest and at_the_step and named)
+
+
+def stopped_by(act: Act, place: Arena) -> tuple[str, ...]:
+    """The guards that refused; empty where nothing did."""
+    try:
+        outcome = act(place)
+    except TitleholderError as error:
+        return _named(error)
+    if isinstance(outcome, Verdict):
+        refused = [one.gate for one in outcome.gates if not one.passed and one.mode is GateMode.ENABLED]
+        return tuple(f"judge/{gate}" for gate in refused)
+    told = outcome if isinstance(outcome, tuple) else ()
+    return tuple(name for name in told if isinstance(name, str))
+
+
+def _named(error: TitleholderError) -> tuple[str, ...]:
+    """The step that raised, by the traceback: the first one on the way down."""
+    verbs = {verb.__code__: name for name, verb in find_steps().items()}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in verbs:
+        trace = trace.tb_next
+    if trace is None:
+        raise error
+    step, inside = verbs[trace.tb_frame.f_code], trace.tb_frame.f_locals
+    if step == "ingest":
+        return (f"ingest/{inside['source'].kind}",)
+    if isinstance(error, ValidationFailed):
+        rules = re.findall(r"^  (\w+) \(", str(error), flags=re.M)
+        return tuple(f"validate/{name}" for name in (inside["suite"], *(f"{inside['suite']}.{rule}" for rule in rules)))
+    return (step,)
+
+
+def unguarded(guards: Iterable[str], mutations: Sequence[Mutation]) -> list[str]:
+    """The guards that no mutation is to be stopped by; a step has one where any of its guards has."""
+    proved = {mutation.guard for mutation in mutations}
+    steps = {name.partition("/")[0] for name in proved}
+    return [name for name in guards if name not in proved and name not in steps]
+
+
+def open_arena(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+    """The pipelines of a folder, for as long as the patch lasts; the first time it is made."""
+    if not (folder / "mlflow.db").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        arena.make_empty_store(folder)
+    return Arena(open_courts(folder, monkeypatch), folder)
+
+
+def prove(tell: Callable[[int, int], None] = lambda done, total: None) -> list[Proof]:
+    """Every mutation that there is, in an arena of its own."""
+    from tests.proof.mutations import MUTATIONS
+
+    proofs = []
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        place = open_arena(Path(folder) / "arena", patch)
+        for mutation in MUTATIONS:
+            proofs.append(prove_one(mutation, place))
+            tell(len(proofs), len(MUTATIONS))
+    return proofs

@@ -1,0 +1,97 @@
+"""Every guard stops a mutation by name, the honest twins pass, and a guard without a mutation fails here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pyspark.sql import SparkSession
+
+from tasks.contracts import GateResult
+from tasks.evaluation.gates import GATES, Context, Gate
+from tests.proof.guards import find_guards, find_steps
+from tests.proof.mutations import MUTATIONS
+from tests.proof.proof import Act, Arena, Mutation, open_arena, prove_one, unguarded
+from tests.tasks.evaluation.courts import Shop, Ward, knows
+
+DEMANDED = {
+    "nulls_in_invoice_lines", "shuffled_labels", "leaked_label", "train_test_bleed", "a_day_missing", "stale_as_of",
+    "swapped_columns", "worse_model", "better_on_average_worse_on_a_site", "constant_predictions", "a_nan_prediction",
+    "slow_model", "another_unit_of_the_target",
+}  # fmt: skip
+
+
+Passed = dict[Act, tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the module: what was trained before is found again."""
+    return tmp_path_factory.mktemp("proof") / "arena"
+
+
+@pytest.fixture(scope="module")
+def passed_before() -> Passed:
+    return {}
+
+
+@pytest.fixture
+def place(folder: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, passed_before: Passed) -> Arena:
+    opened = open_arena(folder, monkeypatch)
+    return Arena(opened.storage, opened.folder, passed_before)
+
+
+def test_every_guard_has_a_mutation() -> None:
+    assert unguarded(find_guards(), MUTATIONS) == [], "give it a mutation: see CONTRIBUTING.md, Add a gate"
+
+
+def test_every_mutation_names_a_guard_that_there_is() -> None:
+    assert {mutation.guard for mutation in MUTATIONS} <= set(find_guards())
+    names = [(mutation.guard, mutation.name) for mutation in MUTATIONS]
+    assert len(set(names)) == len(names)
+
+
+def test_all_mutations_that_a_gate_is_known_by_are_there() -> None:
+    assert {mutation.name for mutation in MUTATIONS} >= DEMANDED
+
+
+def test_the_steps_are_those_of_the_way_to_the_title() -> None:
+    assert {"ingest", "validate", "build_features", "split", "train", "evaluate", "judge", "register", "promote"} <= set(
+        find_steps()
+    )
+
+
+def test_a_guard_without_a_mutation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shiny(Gate):
+        kind: Literal["shiny"] = "shiny"
+
+        def check(self, context: Context) -> GateResult:
+            return self.answer(True, "it shines")
+
+    monkeypatch.setitem(GATES.kinds, "shiny", Shiny)
+    assert unguarded(find_guards(), MUTATIONS) == ["judge/shiny"]
+    without = [mutation for mutation in MUTATIONS if not mutation.guard.startswith(("promote", "validate/ratings.viewer"))]
+    assert unguarded(find_guards(), without) == ["promote", "validate/ratings.viewer_known", "judge/shiny"]
+
+
+def test_every_gate_judges_in_a_court() -> None:
+    assert set(GATES.kinds) == {gate.kind for gate in (*Ward.GATES, *Shop.GATES)}
+
+
+def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Arena) -> None:
+    def honest(place: Arena) -> object:
+        return place.shop.judge(knows(0.8), "honest")
+
+    slipped = prove_one(Mutation("nothing_spoilt", "judge/freshness", honest, honest), place)
+    assert (slipped.is_stopped, slipped.stopped_by) == (False, ())
+    elsewhere = prove_one(Mutation("elsewhere", "judge/freshness", lambda _: ("judge/calibration",), honest), place)
+    other_step = prove_one(Mutation("other_step", "judge/freshness", lambda _: ("promote", "judge/freshness"), honest), place)
+    guilty_twin = prove_one(Mutation("guilty", "judge/freshness", lambda _: ("judge/freshness",), lambda _: ("split",)), place)
+    assert not (elsewhere.is_stopped or other_step.is_stopped or guilty_twin.is_stopped)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.guard}-{mutation.name}")
+def test_a_mutation_is_stopped_at_its_guard(mutation: Mutation, place: Arena) -> None:
+    proof = prove_one(mutation, place)
+    assert proof.is_stopped, proof

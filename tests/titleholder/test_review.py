@@ -1,0 +1,128 @@
+"""A reviewer's key and the codes that it signs, from the command to the word that a review reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import tracking
+from tasks.contracts import Approval, Decision, Rejection, Trust
+from tasks.errors import ConfigurationError, ModelError, PromotionRefused
+from tasks.ledger import Ledger
+from tasks.registry import promote, version_of
+from tasks.registry.review import Refused, judge_code
+from tasks.settings import ROOT, get_settings
+from tasks.storage import Storage
+from tests.tasks import arena
+from tests.titleholder.test_cli import titleholder
+from titleholder.review import make_code, submit, write_key
+
+CASE, NOW = "breast_cancer", datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def key(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Anna's private key; her public line stands in the use case."""
+    path, line = write_key("anna", tmp_path / "keys" / "anna.pem")
+    document = yaml.safe_load((ROOT / "conf" / "use_cases" / f"{CASE}.yaml").read_text())
+    document["review"] = {"by": "person", "expires_after": "2d", "reviewers": {"anna": line}}
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    (cases / f"{CASE}.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("TITLEHOLDER_USE_CASES", str(cases))
+    get_settings.cache_clear()
+    return path
+
+
+@pytest.fixture
+def two(key: Path, empty_store: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 passed, version 2 did not."""
+    arena.open_store(empty_store, tmp_path, monkeypatch)
+    arena.register_versions(storage, tmp_path, CASE, True, False)
+
+
+def judge(version: int, code: str, after: timedelta = timedelta()) -> object:
+    from tasks.use_case import load_use_case
+
+    return judge_code(version_of(CASE, version), code, load_use_case(CASE).review.reviewers, NOW + after)
+
+
+def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path) -> None:
+    code = make_code(CASE, 1, Decision.APPROVED, False, "better", key, NOW)
+    assert submit(CASE, 1, code).endswith(f"/#/models/{CASE}/versions/1")
+    word = judge(1, tracking.version_tags(CASE, 1)["review"])
+    assert isinstance(word, Approval)
+    entry = promote(word, "run", Ledger(get_settings().ledger_url), NOW)
+    assert (entry.actor, entry.trust, entry.reason) == ("anna", Trust.SIGNED, "better")
+    expired = judge(1, code, timedelta(days=2))
+    assert isinstance(expired, Refused)
+    assert expired.fault == "stale"
+    other = judge(2, code)
+    assert isinstance(other, Refused)
+    assert other.fault == "mismatched"
+
+
+def test_a_no_and_an_override_are_signed_as_what_they_are(two: None, key: Path) -> None:
+    assert isinstance(judge(1, make_code(CASE, 1, Decision.REJECTED, False, "unfair", key, NOW)), Rejection)
+    with pytest.raises(PromotionRefused, match="did not pass; to approve it all the same say --override"):
+        make_code(CASE, 2, Decision.APPROVED, False, "needed", key, NOW)
+    word = judge(2, make_code(CASE, 2, Decision.APPROVED, True, "needed", key, NOW))
+    assert isinstance(word, Approval)
+    assert promote(word, "run", Ledger(get_settings().ledger_url), NOW).is_override
+    with pytest.raises(PromotionRefused, match="wants a reason"):
+        make_code(CASE, 2, Decision.APPROVED, True, " ", key, NOW)
+
+
+def test_nothing_is_signed_that_is_not_what_its_digests_say(two: None, key: Path) -> None:
+    tracking.tag_version(CASE, 2, {"passed": "true"})
+    with pytest.raises(ModelError, match="altered by hand"):
+        make_code(CASE, 2, Decision.APPROVED, False, "it says that it passed", key, NOW)
+
+
+def test_a_key_that_proves_nothing_is_told(key: Path, tmp_path: Path) -> None:
+    other, _ = write_key("mallory", tmp_path / "keys" / "mallory.pem")
+    with pytest.raises(ConfigurationError, match=r"does not name this key.*it names: anna. Add there: mallory"):
+        make_code(CASE, 1, Decision.APPROVED, False, "x", other)
+    key.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="can be read by others"):
+        make_code(CASE, 1, Decision.APPROVED, False, "x", key)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        make_code(CASE, 1, Decision.APPROVED, False, "x", tmp_path / "no.pem")
+    (tmp_path / "not-a-key.pem").write_text("hello")
+    (tmp_path / "not-a-key.pem").chmod(0o600)
+    with pytest.raises(ConfigurationError, match="no private key"):
+        make_code(CASE, 1, Decision.APPROVED, False, "x", tmp_path / "not-a-key.pem")
+
+
+def test_the_command_makes_a_key_once(own_home: Path, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    done = titleholder(own_home, "reviewer-key", "anna", **home)
+    path = tmp_path / ".config" / "titleholder" / "anna.pem"
+    assert done.returncode == 0, done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    said = yaml.safe_load(done.stdout.splitlines()[-1])["review"]
+    assert (said["by"], len(said["reviewers"]["anna"])) == ("person", 44)
+    assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert "PRIVATE" not in done.stdout
+    before = path.read_bytes()
+    again = titleholder(own_home, "reviewer-key", "anna", **home)
+    assert (again.returncode, path.read_bytes()) == (1, before)
+    assert "is there already" in again.stderr
+    assert "small letters" in titleholder(own_home, "reviewer-key", "../anna", **home).stderr
+
+
+def test_the_command_prints_a_code_and_nothing_else(two: None, key: Path, own_home: Path) -> None:
+    words = ("approve", CASE, "1", "--reason", "better", "--key", str(key), "--submit")
+    done = titleholder(own_home, *words)
+    assert done.returncode == 0, done.stderr
+    (code,) = done.stdout.splitlines()
+    assert tracking.version_tags(CASE, 1)["review"] == code
+    assert "set as the tag review" in done.stderr
