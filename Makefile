@@ -41,7 +41,7 @@ check: setup  ## linter, types, import contracts, use-case files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/titleholder doctor --files
 
 test: setup preflight  ## all tests, the end-to-end one on the real engines included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 demo: setup preflight  ## the whole loop on generated data, or on real daily files with DATA=<folder>; KEEP=1 leaves it up
 	@$(BIN)/titleholder demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)

@@ -1,7 +1,7 @@
 """`make bench`: each benchmark beside its peer, in turn, in the same run; `make bench-<name>` runs one.
 
 A benchmark is a module of this folder with `measure()`, figures by name, and `MEANING`, what each figure says. A figure is a
-number, or a table: row -> column -> number.
+number, or a table: row -> column -> number or text; a row may lack a column.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(wanted: list[str]) -> None:
         console.print(f"measuring {name} ...")
         figures = there[name].measure()
         document = {"machine": platform.machine(), "python": platform.python_version(), **figures}
-        (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1))
+        (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1, default=float))
         _show(console, name, figures, there[name].MEANING)
     console.print(f"written to {FOLDER}/")
 
@@ -54,15 +54,16 @@ def _show(console: Console, name: str, figures: dict[str, object], meaning: dict
     for figure, rows in figures.items():
         if isinstance(rows, dict):
             below = Table(title=f"{figure}: {meaning[figure]}", title_justify="left")
-            for column in ("", *next(iter(rows.values()), {})):
+            columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+            for column in ("", *columns):
                 below.add_column(column, justify="right")
             for row, cells in rows.items():
-                below.add_row(row, *(_text(cell) for cell in cells.values()))
+                below.add_row(row, *(_text(cells.get(column, "")) for column in columns))
             console.print(below)
 
 
-def _text(value: float) -> str:
-    return f"{value:.4g}"
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
+from rich.status import Status
 
 from benchmarks.large_holdout import ROWS, SLICES, measure_judging
 from benchmarks.rates import SHARED, USERS, power_table, rate_of_equal_models
+from tests.tasks.registry.faults import race, survive_kills
 
 EQUAL_MODELS, EACH_POWER, RACERS = 1_000, 400, 20
 MEANING = {
@@ -42,15 +45,7 @@ def measure() -> dict[str, Any]:
     for proof in proofs:
         if not proof.is_stopped:
             print(f"not stopped: {proof}")
-    figures |= _faults()
-    return {name: figures[name] for name in MEANING if name in figures}
-
-
-def _faults() -> dict[str, int]:
-    """Kills and races of promotions, where this installation has them."""
-    if importlib.util.find_spec("tests.tasks.registry.faults") is None:
-        return {}
-    faults = importlib.import_module("tests.tasks.registry.faults")
-    points, survived = faults.survive_kills()
-    winners, refused = faults.race(RACERS)
-    return {"kill_points": points, "kill_survived": survived, "race_winners": winners, "race_refused": refused}
+    with Status("killing promotions at each of their steps, then racing them"), tempfile.TemporaryDirectory() as folder:
+        figures["kill_points"], figures["kill_survived"] = survive_kills(Path(folder) / "kills")
+        figures["race_winners"], figures["race_refused"] = race(RACERS, Path(folder) / "race")
+    return {name: figures[name] for name in MEANING}

@@ -20,13 +20,21 @@ _log = logging.getLogger(__name__)
 
 
 def tell_failure(context: Any) -> None:
-    """The last line of a failed task's log: where it stands, and where it says what to do."""
+    """The last line of a failed task's log, and a message to people: where it stands, and where it says what to do."""
+    from tasks.notifications import Tone, tell
+
     task = context["task_instance"]
     runbooks = "docs/runbooks (quarantine-above-tolerance, mlflow-is-down, endpoint-not-ready, ...)"
     _log.error(
         "%s.%s failed after %s tries: %s. The champion stays as it is. What to do: %s; then clear this task.",
         task.dag_id, task.task_id, task.try_number, context.get("exception"), runbooks,
     )  # fmt: skip
+    tell(
+        f"{task.dag_id}.{task.task_id} failed",
+        f"After {task.try_number} tries: {context.get('exception')}. The champion stays as it is. What to do: {runbooks}.\n"
+        f"{getattr(task, 'log_url', '')}",
+        Tone.FAILURE,
+    )
 
 
 # Only what can pass by itself is tried again: a server that is restarting, a killed process.

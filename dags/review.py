@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
@@ -49,7 +49,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         from tasks.contracts import Approval, Trust
         from tasks.ledger import Ledger
         from tasks.registry import version_of
-        from tasks.registry.review import open_review, word_of_run
+        from tasks.registry.review import opened_before, prepare_review, word_of_run
         from tasks.settings import get_settings
         from tasks.use_case import load_use_case
 
@@ -74,18 +74,33 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
             heard = word_of_run(known, context["run_id"], case.review.expires_after, ledger)
             if heard is not None:
                 return self._end(context, *heard)
-            review = open_review(known, ledger, context["run_id"], case.review.expires_after, now)
-            self.subject = f"{case.title}: shall version {version} take the title?"
-            self.body = write_request(review)
+            before = opened_before(known, context["run_id"], case.review.expires_after, ledger)
+            if before is not None:
+                self._wait(context, before)
+            self._ask(context, prepare_review(known, ledger, context["run_id"], case.review.expires_after, now))
+
+    def _ask(self, context: Any, review: OpenReview) -> NoReturn:
+        """Write the request, then wait. Airflow empties an answer that is there when a request is written again."""
+        from tasks.ledger import Ledger
+        from tasks.registry.review import open_review
+        from tasks.settings import get_settings
+        from tasks.use_case import load_use_case
+
+        self.subject = f"{load_use_case(self.use_case).title}: shall version {review.version.version} take the title?"
+        self.body = write_request(review)
         try:
             super().execute(context)
         except TaskAwaitingInput:
-            trigger = ReviewTrigger(
-                review=review.to_json(), ti_id=context["task_instance"].id, options=self.options, params=self.serialized_params,
-                timeout_datetime=None, poke_interval=LOOK_EVERY_SECONDS,
-            )  # fmt: skip
-            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"review": review.to_json()})
-        raise AssertionError("unreachable: the provider's operator waits, and so does this one")
+            open_review(review, Ledger(get_settings().ledger_url))
+        self._wait(context, review)
+
+    def _wait(self, context: Any, review: OpenReview) -> NoReturn:
+        trigger = ReviewTrigger(
+            review=review.to_json(), ti_id=context["task_instance"].id, options=self.options, params=self.serialized_params,
+            timeout_datetime=None, poke_interval=LOOK_EVERY_SECONDS,
+        )  # fmt: skip
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"review": review.to_json()})
+        raise AssertionError("unreachable: defer raises")
 
     def execute_complete(self, context: Any, event: dict[str, Any], review: dict[str, Any]) -> dict[str, Any]:
         """Somebody answered at one of the doors, or nobody will."""
@@ -94,6 +109,8 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
 
         open_review = OpenReview.from_json(review)
         with told_plainly():
+            if "unasked" in event:
+                self._ask(context, open_review)
             if "over" in event:
                 close(open_review, Over(why=event["over"]))
                 skip(event["over"])

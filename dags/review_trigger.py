@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from airflow.providers.standard.triggers.hitl import HITLTrigger
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import TriggerEvent  # triggers run in the core: the SDK has no door for them
 
 
 class ReviewTrigger(HITLTrigger):  # type: ignore[misc]  # Airflow carries no types
     """Looks every few seconds at both doors: Airflow's own page, and the tags of the version in MLflow.
 
-    Ends with Airflow's event where somebody answered there, else with one of `approval`, `rejection` and `over`. While MLflow
-    or the ledger does not answer, it goes on waiting.
+    Ends with Airflow's event where somebody answered there, else with one of `approval`, `rejection`, `over` and `unasked`.
+    While MLflow or the ledger does not answer, it goes on waiting.
     """
 
     def __init__(self, *, review: dict[str, Any], **request: Any) -> None:
@@ -29,11 +31,20 @@ class ReviewTrigger(HITLTrigger):  # type: ignore[misc]  # Airflow carries no ty
     async def run(self) -> AsyncIterator[TriggerEvent]:
         while True:
             # Airflow resumes the task itself when somebody answers on its page, but not one who answers before it waits.
-            event = await self._handle_response() or await self._look()
+            event = await self._answer() or await self._look()
             if event is not None:
                 yield event
                 return
             await asyncio.sleep(self.poke_interval)
+
+    async def _answer(self) -> TriggerEvent | None:
+        """What was said on Airflow's page; `unasked` where a new try has no request there."""
+        try:
+            return await self._handle_response()
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") != HTTPStatus.NOT_FOUND:
+                raise
+            return TriggerEvent({"unasked": True})
 
     async def _look(self) -> TriggerEvent | None:
         from tasks.registry.review import OpenReview

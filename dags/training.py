@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import day_of_run, day_param, describe, for_each_use_case, skip, told_plainly
+from dags.defaults import day_of_run, day_param, describe, for_each_use_case, skip, tell_failure, told_plainly
 from tasks.use_case import UseCase
 
 TEXT = """
@@ -19,6 +19,15 @@ and lets the gates judge. Runs on a retrain request; by hand with the form.
   the reasons stand on the model version in MLflow.
 * **Running it again** finds its finished MLflow runs and its registered version: no second one is made.
 """
+
+
+def give_up(context: Any) -> None:
+    """A training that failed holds back no other: its requests count as answered, until it is cleared and ends well."""
+    from tasks.ledger import Ledger
+    from tasks.settings import get_settings
+
+    name = context["dag"].dag_id.removesuffix(".training")
+    Ledger(get_settings().ledger_url).settle_requests(name, context["run_id"], version=None, passed=False)
 
 
 def build(use_case: UseCase) -> object:
@@ -35,7 +44,10 @@ def build(use_case: UseCase) -> object:
         ),
     }  # fmt: skip
 
-    @dag(**describe(use_case, "training", TEXT), schedule=[request], params=params)
+    described = describe(use_case, "training", TEXT)
+    described["default_args"] |= {"on_failure_callback": [tell_failure, give_up]}
+
+    @dag(**described, schedule=[request], params=params)
     def training() -> None:
         @task
         def split() -> dict[str, Any]:
@@ -43,21 +55,28 @@ def build(use_case: UseCase) -> object:
             from tasks.columns import VALIDATED
             from tasks.contracts import Window
             from tasks.features import split
+            from tasks.ledger import Ledger
             from tasks.settings import get_settings
             from tasks.storage import Storage
             from tasks.use_case import load_use_case
 
             context = get_current_context()
             storage = Storage(get_settings().data_root)
-            requested = [date.fromisoformat(event["as_of"]) for event in assets.events_of(context, request)]
-            as_of = day_param(context, "as_of") or (requested[-1] if requested else None)
+            asked = assets.events_of(context, request)
+            as_of = day_param(context, "as_of") or (date.fromisoformat(asked[-1]["as_of"]) if asked else None)
             history = storage.history(name, VALIDATED, as_of or day_of_run(context))
             if not history:
                 skip(f"nothing validated up to {as_of or day_of_run(context)}: run {name}.features first")
             with told_plainly():
                 case = load_use_case(name)
                 as_of = as_of or Window.from_label(history[-1].partition).end
-                made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage)
+                ledger, run = Ledger(get_settings().ledger_url), context["run_id"]
+                keys = [event["idempotency_key"] for event in asked] or [f"by hand: {run}"]
+                taken = [ledger.take_request(name, key, as_of, run) for key in keys]
+                if not any(taken):
+                    skip(f"another training answers this request already: {', '.join(keys)}")
+                earlier = case.tuning.earlier_windows(case.task)
+                made = split(name, case.task, case.features, case.split, history, as_of, case.seed, storage, earlier)
             return made.to_json()
 
         @task
@@ -67,22 +86,32 @@ def build(use_case: UseCase) -> object:
 
         @task(map_index_template="{{ candidate }}")
         def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:
-            """Fit, calibrate, export and log one candidate."""
+            """Tune where the use case says so, then fit, calibrate, export and log one candidate."""
             from tasks.contracts import Split
+            from tasks.ledger import Ledger
+            from tasks.registry import champion_of
             from tasks.settings import get_settings
             from tasks.storage import Storage
-            from tasks.training import train
+            from tasks.training import begin, train, tune, with_settings
             from tasks.use_case import load_use_case
 
             context = get_current_context()
             context["candidate"] = candidate
+            tags = {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
             with told_plainly():
-                case = load_use_case(name)
-                made = train(
-                    name, case.task, case.candidate(candidate), Split.from_json(split), case.metrics.all,
-                    case.recommend.k, case.recommend.exclude_seen, case.seed, Storage(get_settings().data_root),
-                    {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
-                )  # fmt: skip
+                case, settings = load_use_case(name), get_settings()
+                spec, parts, storage = case.candidate(candidate), Split.from_json(split), Storage(settings.data_root)
+                asked = case.recommend.k, case.recommend.exclude_seen, case.seed, storage
+                asks_champion = candidate in (*case.tuning.candidates, *case.incremental.candidates)
+                champion = champion_of(name, Ledger(settings.ledger_url)) if asks_champion else None
+                if candidate in case.tuning.candidates:
+                    tuned = tune(
+                        name, case.task, spec, case.tuning, parts.before_holdout, case.metrics.primary, *asked, tags,
+                        champion.run_id if champion else None,
+                    )  # fmt: skip
+                    spec, tags = with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
+                start = begin(spec, case.incremental, parts.as_of, champion)
+                made = train(name, case.task, spec, parts, case.metrics.all, *asked, tags, *start)
             print(f"{candidate}: " + ", ".join(f"{key} {value:.4f}" for key, value in made.metrics.items()))  # noqa: T201
             return made.to_json()
 
@@ -136,6 +165,7 @@ def build(use_case: UseCase) -> object:
         def register(verdict: dict[str, Any]) -> dict[str, Any]:
             """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
             from tasks.contracts import Verdict
+            from tasks.ledger import Ledger
             from tasks.registry import register
             from tasks.settings import get_settings
             from tasks.storage import Storage
@@ -143,6 +173,8 @@ def build(use_case: UseCase) -> object:
             with told_plainly():
                 judged = Verdict.from_json(verdict)
                 version = register(judged, Storage(get_settings().data_root))
+                ledger = Ledger(get_settings().ledger_url)
+                ledger.settle_requests(name, get_current_context()["run_id"], version.version, version.passed)
             said = "passed every enabled gate" if judged.passed else "refused: " + "; ".join(judged.reasons)
             print(f"version {version.version} ({judged.candidate.name}) {said}")  # noqa: T201
             return version.to_json()

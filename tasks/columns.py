@@ -21,13 +21,16 @@ QUANTITY = "quantity"  # double, pieces; negative for a return
 UNIT_PRICE = "unit_price"  # double, the source's currency
 VALUE = "value"  # double, amount of money for purchases and returns, the rating for ratings
 SEGMENT = "segment"  # string or null, e.g. the customer's country
+# string or null: what is told of the two besides, a JSON object of numbers, of which one that is not named is 0; as text, for
+# Spark can order texts and no maps, and one column serves sources that tell other things
+USER_ATTRIBUTES, ITEM_ATTRIBUTES = "user_attributes", "item_attributes"
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"
 EVENT_TYPES = (PURCHASE, RETURN, RATING)
 
 INTERACTION_COLUMNS = (
     ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, EVENT_ID, EVENT_TYPE, USER_ID, ITEM_ID, ITEM_TEXT, QUANTITY,
-    UNIT_PRICE, VALUE, SEGMENT,
+    UNIT_PRICE, VALUE, SEGMENT, USER_ATTRIBUTES, ITEM_ATTRIBUTES,
 )  # fmt: skip
 
 # tabular
@@ -36,6 +39,9 @@ TABULAR_COLUMNS = (ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, TARGE
 
 # quarantine
 BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "
+
+# feature tables: a column for each attribute that was told, by these prefixes; doubles, null for whom nothing was told
+USER_ATTRIBUTE, ITEM_ATTRIBUTE = "user_attribute_", "item_attribute_"
 
 # examples and predictions
 LABEL = "label"  # double: 1.0 where the user bought the item in the label window; the rating; or the class

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -147,6 +147,14 @@ class Split(Contract):
     train: DatasetRef
     validation: DatasetRef
     holdout: DatasetRef
+    earlier: tuple[DatasetRef, ...] = Field(
+        (), description="the windows before train's, newest first, where tuning asks for them"
+    )
+
+    @property
+    def before_holdout(self) -> tuple[DatasetRef, ...]:
+        """All windows but the holdout, in the order of time: what tuning is given."""
+        return (*reversed(self.earlier), self.train, self.validation)
 
     @property
     def digest(self) -> str:
@@ -165,6 +173,17 @@ class ServingTerms(Contract):
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
 
 
+class Start(Contract):
+    """What a candidate began from: the champion of its kind (warm), or nothing (full)."""
+
+    is_warm: bool
+    reason: str = Field(description="why warm, or why not")
+    champion_version: int | None = Field(None, description="whose arrays it began from")
+    champion_digest: str = Field("", description="sha256 of that model's manifest")
+    warm_runs: int = Field(0, ge=0, description="warm ones in a row since the last full one, this one included")
+    full_as_of: date = Field(description="the day of the last full one in its line")
+
+
 class Candidate(Contract):
     """A trained model, logged and exported, not yet judged."""
 
@@ -178,6 +197,40 @@ class Candidate(Contract):
     code_version: str
     metrics: dict[str, float] = Field(description="measured on the validation window")
     fit_seconds: float
+    settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
+    start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")
+
+
+class TrialState(StrEnum):
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # given up after a round in which it stood behind three of four before it
+    FAILED = "failed"  # its settings cannot be fitted to these data
+
+
+class Trial(Contract):
+    """One setting that tuning tried."""
+
+    number: int
+    origin: str = Field(description="yaml, champion, or search: who proposed it")
+    state: TrialState
+    settings: dict[str, Any]
+    figures: tuple[float, ...] = Field(description="the metric of each round that it went through")
+    seconds: float
+    note: str = Field("", description="why it failed")
+
+    @property
+    def value(self) -> float:
+        """The mean of its rounds."""
+        return sum(self.figures) / len(self.figures) if self.figures else float("nan")
+
+
+class Tuned(Contract):
+    """What tuning chose for a candidate, and how it came to it. Settings are those that were looked for, no others."""
+
+    run_id: str = Field(description="the MLflow run whose children are the trials")
+    metric: str
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...]
 
 
 class LearningPoint(Contract):
@@ -197,6 +250,19 @@ class LearningCurve(Contract):
     greater_is_better: bool
     points: tuple[LearningPoint, ...]
     stopped: str = Field("", description="why a point is missing; empty when none is")
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the last point does better on what it learned from; None where that was not measured."""
+        last = self.points[-1] if self.points else None
+        if last is None or last.fitted is None:
+            return None
+        return (last.fitted - last.validation) * (1.0 if self.greater_is_better else -1.0)
+
+    @property
+    def learns_by_heart(self) -> bool:
+        """The flag of overfitting: the gap is more than a tenth of what it reaches on the validation window."""
+        return self.gap is not None and self.gap > 0.1 * abs(self.points[-1].validation)
 
 
 class Evaluation(Contract):
@@ -385,8 +451,17 @@ class LedgerEntry(Contract):
     previous_digest: str
 
 
+class Signal(StrEnum):
+    """What a violated check says about the window, and therefore what is to be done."""
+
+    FAULT = "fault"  # the data are broken: stop, tell a person, never train on them
+    DRIFT = "drift"  # inputs or predictions moved: retrain
+    LABEL_SHIFT = "label_shift"  # what is to be predicted moved: retrain, and tell a person
+    QUALITY = "quality"  # matured labels say that the champion got worse: retrain
+
+
 class CheckResult(Contract):
-    """One drift check on one column or metric."""
+    """One check on one column or figure."""
 
     check: Name
     column: str
@@ -394,6 +469,7 @@ class CheckResult(Contract):
     value: float
     threshold: float
     violated: bool
+    signal: Signal = Signal.DRIFT
     note: str = Field("", description="why it was not judged (too few rows); empty when it was")
 
 
@@ -409,6 +485,39 @@ class DriftReport(Contract):
     violated: bool
     report_uri: str = Field(description="address of the HTML report, empty if none was made")
     run_id: str
+    evidence: str = Field("", description="digest of all that was looked at; another one means that the data were repaired")
+    new_labels: int | None = Field(None, description="labels that came after what the champion has learned; None: not counted")
+    figures: dict[str, float] = Field({}, description="what was measured and is not judged by a threshold")
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What the violated checks say, each once."""
+        said = {check.signal for check in self.checks if check.violated}
+        return tuple(signal for signal in Signal if signal in said)
+
+
+class Cause(StrEnum):
+    """Why a retraining was asked for."""
+
+    NO_CHAMPION = "no_champion"
+    DRIFT = "drift"
+    LABEL_SHIFT = "label_shift"
+    QUALITY = "quality"
+    SCHEDULE = "schedule"
+    NEW_LABELS = "new_labels"
+    BY_HAND = "by_hand"  # a person asked
+    ALERT = "alert"  # an alert that is labelled to retrain
+    FAULT = "fault"  # nothing was asked for: the window's data are broken
+    NONE = "none"
+
+
+class Ask(Contract):
+    """A word from outside: a person or an alert asks for a retraining. The same `key` is the same word."""
+
+    cause: Literal[Cause.BY_HAND, Cause.ALERT]
+    by: str = Field(min_length=1, max_length=200)
+    reason: str = Field(max_length=1000)
+    key: str = Field(min_length=1, max_length=100)
 
 
 class RetrainDecision(Contract):
@@ -417,12 +526,25 @@ class RetrainDecision(Contract):
     use_case: Name
     window: Window
     retrain: bool
-    cause: str = Field(description="no_champion, drift, quality, schedule, by_hand, or none")
+    cause: Cause
     reason: str
-    violated: bool = Field(False, description="whether this window itself was violated; later decisions count it")
+    violated: bool = Field(False, description="whether this window itself was violated")
+    signals: tuple[Signal, ...] = Field((), description="what this window's violated checks say; later decisions count them")
+    alert: bool = Field(False, description="whether a person is to be told")
     violations: int
     considered_windows: int
     idempotency_key: str
+    report_uri: str = ""
+
+
+class RetrainRequest(Contract):
+    """What became of a yes: who took it, and what came of it."""
+
+    idempotency_key: str
+    as_of: date = Field(description="the end of the window that asked")
+    taken_by: str = Field("", description="the training run that answers it; empty: nobody yet")
+    version: int | None = Field(None, description="the version that was registered; None: none yet")
+    passed: bool | None = Field(None, description="whether the version passed its gates")
 
 
 class Prediction(Contract):

@@ -7,9 +7,10 @@ alias is a cache of its head. Times never run backwards along the chain, whateve
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -32,10 +33,11 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    update,
 )  # fmt: skip
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from tasks.contracts import Action, LedgerEntry, RetrainDecision, ReviewRecord, Trust
+from tasks.contracts import Action, DriftReport, LedgerEntry, RetrainDecision, RetrainRequest, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
 
 GENESIS = "0" * 64
@@ -75,6 +77,25 @@ _decisions = Table(
     Column("decision", Text, nullable=False),
     UniqueConstraint("use_case", "idempotency_key"),
 )
+_requests = Table(
+    "retrain_requests",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("idempotency_key", String(200), primary_key=True),
+    Column("as_of", String(10), nullable=False),
+    Column("taken_by", String(250), nullable=False),
+    Column("version", Integer),
+    Column("passed", Boolean),
+)
+_reports = Table(
+    "drift_reports",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("evidence", String(64), primary_key=True),
+    Column("window_end", String(10), nullable=False),
+    Column("report", Text, nullable=False),
+)
+_alerts = Table("alerts", _metadata, Column("key", String(64), primary_key=True))
 _reviews = Table(
     "reviews",
     _metadata,
@@ -293,6 +314,63 @@ class Ledger:
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [ReviewRecord.model_validate({**row, "at": _utc(row["at"])}) for row in rows]
+
+    # what monitoring saw
+
+    def record_report(self, report: DriftReport) -> None:
+        """Keep what was seen of a window; the same evidence is kept once."""
+        values = {
+            "use_case": report.use_case,
+            "evidence": report.evidence,
+            "window_end": report.window.end.isoformat(),
+            "report": json.dumps(report.to_json(), sort_keys=True),
+        }
+        with contextlib.suppress(IntegrityError), self._db.begin() as connection:
+            connection.execute(insert(_reports).values(values))
+
+    def reports(self, use_case: str) -> list[DriftReport]:
+        """All that monitoring saw, oldest window first."""
+        query = select(_reports.c.report).where(_reports.c.use_case == use_case).order_by(_reports.c.window_end)
+        with self._db.connect() as connection:
+            return [DriftReport.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # alerts
+
+    def take_alert(self, key: str) -> bool:
+        """Whether an alert is new: False from the second time on."""
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_alerts).values({"key": key}))
+        except IntegrityError:
+            return False
+        return True
+
+    # what becomes of a yes
+
+    def take_request(self, use_case: str, key: str, as_of: date, run: str) -> bool:
+        """Whether `run` is the training that answers a request: the first that asks is, also when it asks again."""
+        values = {"use_case": use_case, "idempotency_key": key, "as_of": as_of.isoformat(), "taken_by": run}
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_requests).values(values))
+        except IntegrityError:
+            return any(one.taken_by == run for one in self.requests(use_case) if one.idempotency_key == key)
+        return True
+
+    def settle_requests(self, use_case: str, run: str, version: int | None, passed: bool) -> None:
+        """Note what came of the requests that a training took; no version and not passed where it failed."""
+        taken = (_requests.c.use_case == use_case) & (_requests.c.taken_by == run)
+        with self._db.begin() as connection:
+            connection.execute(update(_requests).where(taken).values(version=version, passed=passed))
+
+    def requests(self, use_case: str) -> list[RetrainRequest]:
+        """Every request that a training took, oldest first."""
+        query = (
+            select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of, _requests.c.idempotency_key)
+        )
+        with self._db.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [RetrainRequest.model_validate({k: v for k, v in row.items() if k != "use_case"}) for row in rows]
 
 
 def _utc(moment: datetime) -> datetime:

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     spark_remote: str = Field("", description="sc://host:port of a Spark Connect server; empty: a session of its own")
     spark_master: str = Field("local[2]", description="master of a session of its own")
     spark_driver_memory: str = Field("1g", description="memory of a session of its own")
+    notify_urls: tuple[str, ...] = Field((), description="JSON list of apprise addresses: who is told of failures and alerts")
+    watch_url: str = Field("http://127.0.0.1:8100", description="the program with the figures and the door for alerts")
+    webhook_token: str = Field("", description="what Alertmanager must bring to be heard; empty: nobody is")
     schedules: Literal["on", "off"] = Field("on", description="off: no DAG runs by the clock, only by hand and by assets")
     code_version: str = Field("", description="set in images; empty: asked of git")
 

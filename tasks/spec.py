@@ -62,7 +62,10 @@ def explain(error: Any, model: type[BaseModel], where: str) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{field}: missing")
         else:
-            lines.append(f"{field}: {fault['msg']}; got {fault['input']!r}")
+            came = (
+                f"; got {fault['input']!r}" if fault["loc"] else ""
+            )  # not the whole document, where parts do not fit together
+            lines.append(f"{field}: {fault['msg']}{came}")
     return "\n".join(lines)
 
 
@@ -70,7 +73,9 @@ def _owner(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel]:
     """The nested model that a path of field names leads to."""
     for part in path:
         field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
+        if field is None:  # a key of a mapping, or a place in a list
+            continue
+        annotation = field.annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         nested = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
         if nested is None:

@@ -23,9 +23,11 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.monitoring.checks import CHECKS, DriftCheck
 from tasks.monitoring.decision import RetrainPolicy
+from tasks.monitoring.labels import LabelPolicy
 from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
 from tasks.spec import Room, explain
+from tasks.training.spec import IncrementalSpec, TuningSpec
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -108,6 +110,10 @@ class DriftSpec(_Section):
     reference_days: int = Field(
         56, ge=1, description="the newest days of the champion's own data that windows are compared with"
     )
+    current_days: int | None = Field(
+        None, ge=1, description="days that are compared with them; null: those of the run's window"
+    )
+    labels: LabelPolicy = LabelPolicy()
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 
@@ -128,6 +134,8 @@ class UseCase(_Section):
     features: FeatureSpec
     split: SplitSpec
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
+    tuning: TuningSpec = TuningSpec()
+    incremental: IncrementalSpec = IncrementalSpec()
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec
@@ -154,6 +162,11 @@ class UseCase(_Section):
         names = [candidate.candidate_name for candidate in self.candidates]
         if len(set(names)) != len(names):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
+        try:
+            self.tuning.check(self.candidates, self.task, self.metrics.primary)
+            self.incremental.check(self.candidates)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from error
         if self.task not in self.split.tasks:
             raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:

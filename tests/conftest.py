@@ -5,15 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
-from tasks.settings import get_settings
+from tasks.settings import get_code_version, get_settings
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests last: their servers stay up until the end, want both cores, and what is small fails first."""
+    items.sort(key=lambda item: item.path.parent.name == "e2e")
+
+
+class ByFile(LoadFileScheduling):
+    """A worker gets whole files, whose tests share what they made; and all end-to-end tests, with their one system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -22,14 +39,33 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for variable in [name for name in os.environ if name.startswith("TITLEHOLDER_") and name != "TITLEHOLDER_DATA"]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITLEHOLDER_HOME", str(tmp_path / "home"))
-    get_settings.cache_clear()
+    for remembered in (get_settings, get_code_version):
+        remembered.cache_clear()
     yield tmp_path / "home"
-    get_settings.cache_clear()
+    for remembered in (get_settings, get_code_version):
+        remembered.cache_clear()
 
 
 @pytest.fixture
 def storage(own_home: Path) -> Storage:
     return Storage(own_home / "data")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs, made once: its tables take seconds."""
+    from tests.tasks import arena
+
+    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A real MLflow store, a copy for each test; the folder that exports may be staged in."""
+    from tests.tasks import arena
+
+    arena.open_store(empty_store, tmp_path, monkeypatch)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,10 @@ from tasks.settings import Settings
 FINAL = {"success", "failed"}
 
 
+class AlreadyThere(ServiceUnavailable):
+    """Airflow has a run of this name."""
+
+
 class AirflowApi:
     """A client that signs in once. All answers are Airflow's own JSON.
 
@@ -46,6 +50,19 @@ class AirflowApi:
         """Start a run by hand; its run id comes back."""
         body = {"logical_date": datetime.now(UTC).isoformat(), "conf": conf or {}}
         return str(self.post(f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def trigger_once(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
+        """Start a run of a name, unless there is one already: then False."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        try:
+            self.post(f"/dags/{dag_id}/dagRuns", body)
+        except AlreadyThere:
+            return False
+        return True
+
+    def newest_runs(self) -> list[dict[str, Any]]:
+        """The newest runs of all DAGs, newest first."""
+        return list(self.get("/dags/~/dagRuns", limit=100, order_by="-run_after")["dag_runs"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """All runs of a DAG, oldest first."""
@@ -108,6 +125,8 @@ class AirflowApi:
             response = self._client.request(method, f"/api/v2{path}", headers=headers, **request)
         except httpx.HTTPError as error:
             raise ServiceUnavailable(f"Airflow at {self.url} does not answer: start it with `make up`. ({error})") from error
+        if response.status_code == httpx.codes.CONFLICT:
+            raise AlreadyThere(f"Airflow refused {method} {path}: {response.text[:500]}")
         if response.is_error:
             raise ServiceUnavailable(f"Airflow refused {method} {path}: {response.status_code} {response.text[:500]}")
         answer: dict[str, Any] = response.json()

@@ -79,6 +79,21 @@ def demo(
 
 
 @app.command()
+def watch(host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1") -> None:
+    """Serve the figures for Prometheus, a page of them for people, and the door for alerts."""
+    from urllib.parse import urlsplit
+
+    import uvicorn
+
+    from titleholder.watch import create_app
+
+    settings = get_settings()
+    if not settings.webhook_token:
+        console.print("TITLEHOLDER_WEBHOOK_TOKEN is not set: every alert will be turned away", style="yellow")
+    uvicorn.run(create_app(settings), host=host, port=urlsplit(settings.watch_url).port or 8100, access_log=False)
+
+
+@app.command()
 def generate(
     folder: Annotated[Path, typer.Argument(help="Where the daily files go.")],
     start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")],

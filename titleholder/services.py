@@ -1,4 +1,4 @@
-"""Starts and ends everything on one machine: supervisord, and under it MLflow, Spark, Airflow and the endpoint."""
+"""Starts and ends everything on one machine: supervisord, and under it MLflow, Spark, Airflow, the endpoint and the watch."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def services(settings: Settings) -> list[Service]:
         Service("Airflow", settings.airflow_url, "/api/v2/monitor/health"),
         Service("MLflow", settings.mlflow_tracking_uri, "/health"),
         Service("endpoint", settings.endpoint_url, "/healthz"),
+        Service("watch", settings.watch_url, "/healthz"),
     ]
 
 
@@ -80,7 +81,7 @@ def environment(settings: Settings) -> dict[str, str]:
     import pyspark
 
     home = settings.home.resolve()
-    airflow, mlflow, endpoint = (service.port for service in services(settings))
+    airflow, mlflow, endpoint, _ = (service.port for service in services(settings))
     shared = {
         **os.environ,
         **variables(settings),
@@ -89,6 +90,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TITLEHOLDER_ROOT": str(ROOT),
         "TITLEHOLDER_BIN": str(Path(sys.executable).parent),
         "TITLEHOLDER_SOCKET": str(_socket(home)),
+        "TITLEHOLDER_WEBHOOK_TOKEN": settings.webhook_token or webhook_token(home),
         "AIRFLOW_PORT": str(airflow),
         "MLFLOW_PORT": str(mlflow),
         "ENDPOINT_PORT": str(endpoint),
@@ -123,6 +125,11 @@ def environment(settings: Settings) -> dict[str, str]:
     return shared
 
 
+def webhook_token(home: Path) -> str:
+    """What Alertmanager must bring to the watch of an installation, unless TITLEHOLDER_WEBHOOK_TOKEN says otherwise."""
+    return _secret(home, "webhook")
+
+
 def start(settings: Settings, say: Say) -> None:
     """Start everything and wait until each part answers.
 
@@ -153,7 +160,7 @@ def start(settings: Settings, say: Say) -> None:
                 done = subprocess.run([_bin("airflow"), "db", "migrate"], env=env, stdout=stream, stderr=stream, check=False)
             if done.returncode:
                 raise ServiceUnavailable(f"Airflow's database could not be prepared: see {log}")
-            say("starting Airflow, MLflow, Spark and the endpoint")
+            say("starting Airflow, MLflow, Spark, the endpoint and the watch")
             _ctl(settings, "start", "airflow:*")
             _await_all(settings, say)
         except BaseException:

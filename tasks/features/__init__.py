@@ -15,6 +15,7 @@ from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.features import interactions, tabular
 from tasks.features.history import INTERACTION_SCHEMA, known_at, read_history
 from tasks.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
+from tasks.features.told import AttributeNames
 from tasks.storage import Storage, Writer
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def build_features(
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
+    from pyspark.sql import functions as F
+
     with _rows(history, storage, task) as (rows, keep):
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
@@ -55,7 +58,8 @@ def build_features(
         if task.is_tabular:
             tables = {c.ROWS: tabular.make_rows(known)}
         else:
-            tables = interactions.make_features(known, as_of, spec.lookback_days, task, keep)
+            names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
+            tables = interactions.make_features(known, as_of, spec.lookback_days, task, names, keep)
         return place.publish(tables, history, facts)
 
 
@@ -68,11 +72,13 @@ def split(
     as_of: date,
     seed: int,
     storage: Storage,
+    earlier: int = 0,
 ) -> Split:
     """Examples to learn from, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
 
     By time, each holds the features as of its label window's first day and the `labels` of that window (see
-    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target.
+    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target. By time, so many
+    `earlier` windows before them come along, as far back as the history goes.
 
     Raises
     ------
@@ -85,8 +91,9 @@ def split(
     if task not in split_spec.tasks:
         allowed = ", ".join(sorted(split_spec.tasks))
         raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
-    windows = _windows(split_spec, as_of)
-    places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in tabular.PARTS}
+    windows = _windows(split_spec, as_of, earlier)
+    names = tuple(windows) or tabular.PARTS
+    places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in names}
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
@@ -96,8 +103,10 @@ def split(
                 tables = _split_rows(use_case, split_spec, known, seed)
             else:
                 tables = _split_interactions(use_case, task, spec, windows, known, keep)
-            parts |= {part: places[part].publish(tables[part], history, facts_of[part]) for part in missing}
-    return Split(as_of=as_of, **{part: ref for part, ref in parts.items() if ref is not None})
+            parts |= {part: places[part].publish(tables[part], history, facts_of[part]) for part in missing if part in tables}
+    found = {part: ref for part, ref in parts.items() if ref is not None}
+    before = tuple(found.pop(part) for part in names if part in found and part not in tabular.PARTS)
+    return Split(as_of=as_of, earlier=before, **found)
 
 
 Keep = Callable[["DataFrame"], "DataFrame"]
@@ -146,11 +155,13 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> It
             frame.unpersist()
 
 
-def _windows(spec: SplitSpec, as_of: date) -> dict[str, Window]:
+def _windows(spec: SplitSpec, as_of: date, earlier: int = 0) -> dict[str, Window]:
+    """Part -> its days: the three parts, then `earlier_1` (just before train) and so on."""
     if not isinstance(spec, ByTime):
         return {}
-    ends = [as_of - timedelta(days=spec.holdout_days * back) for back in (2, 1, 0)]
-    return {part: Window.before(end, spec.holdout_days) for part, end in zip(tabular.PARTS, ends, strict=True)}
+    back = dict(zip(tabular.PARTS, (2, 1, 0), strict=True)) | {f"earlier_{n}": 2 + n for n in range(1, earlier + 1)}
+    ends = {part: as_of - timedelta(days=spec.holdout_days * windows) for part, windows in back.items()}
+    return {part: Window.before(end, spec.holdout_days) for part, end in ends.items()}
 
 
 def _split_interactions(
@@ -162,8 +173,11 @@ def _split_interactions(
     counts = known.agg(
         *(F.count_if(is_past).alias(f"{part}_known") for part, is_past in past.items()),
         *(F.count_if(interactions.is_label(window, task)).alias(f"{part}_labels") for part, window in windows.items()),
+        *(column for part, is_past in past.items() for column in AttributeNames.aggregates(is_past, f"{part}_")),
     ).first()
     found = counts.asDict() if counts else {}
+    has_all = {part for part in windows if found.get(f"{part}_known") and found.get(f"{part}_labels")}
+    windows = {part: window for part, window in windows.items() if part in has_all or part in tabular.PARTS}
     for part, window in windows.items():
         if not found.get(f"{part}_known"):
             raise NotEnoughData(_nothing_known(use_case, window.start, spec) + f" It is where the {part} window begins.")
@@ -175,7 +189,9 @@ def _split_interactions(
             )
     return {
         part: {
-            **interactions.make_features(known.where(past[part]), window.start, spec.lookback_days, task, keep),
+            **interactions.make_features(
+                known.where(past[part]), window.start, spec.lookback_days, task, AttributeNames.of(found, f"{part}_"), keep
+            ),
             c.LABELS: interactions.make_labels(known, window, task),
         }
         for part, window in windows.items()

@@ -14,11 +14,12 @@ from tasks.storage import Storage
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-# Only what features and labels need, with the types of `columns.py`: stated, so that no job is spent on looking for them.
+# Only what features and labels need, with the types of `columns.py`: stated, so that no job is spent on looking for them, and
+# snapshots from before a column was there read as if it had been empty.
 INTERACTION_SCHEMA = (
     f"{c.ROW_ID} string, {c.SOURCE_FILE} string, {c.EVENT_AT} timestamp, {c.INGESTED_AT} timestamp, {c.EVENT_ID} string, "
     f"{c.EVENT_TYPE} string, {c.USER_ID} string, {c.ITEM_ID} string, {c.QUANTITY} double, {c.UNIT_PRICE} double, "
-    f"{c.VALUE} double, {c.SEGMENT} string"
+    f"{c.VALUE} double, {c.SEGMENT} string, {c.ITEM_TEXT} string, {c.USER_ATTRIBUTES} string, {c.ITEM_ATTRIBUTES} string"
 )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tasks import columns as c
 from tasks.contracts import TaskKind, Window
 from tasks.features.history import midnight
+from tasks.features.told import AttributeNames, add_told
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -21,21 +22,23 @@ _AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
 
 
 def make_features(
-    rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind, keep: Callable[[DataFrame], DataFrame]
-) -> dict[str, DataFrame]:
+    rows: DataFrame, as_of: date, lookback_days: Sequence[int], task: TaskKind, names: AttributeNames,
+    keep: Callable[[DataFrame], DataFrame],
+) -> dict[str, DataFrame]:  # fmt: skip
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
     Parameters
     ----------
     rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
+    names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
 
     Returns
     -------
     users : user_id, segment (the last one told), user_orders_{w}d, user_spend_{w}d (net of returns), user_recency_days,
-        user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating.
+        user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating, user_attribute_{name}.
     items : item_id, item_buyers_{w}d, item_orders_{w}d, item_recency_days, item_age_days, item_mean_price,
-        item_rating_count, item_mean_rating.
+        item_rating_count, item_mean_rating, item_attribute_{name}, item_text (text).
     pairs : user_id, item_id, pair_orders, pair_orders_{w}d, pair_recency_days, pair_quantity (net of returns),
         pair_rating (the last one given; null unless the task is about ratings).
 
@@ -57,11 +60,10 @@ def make_features(
         )
         .where("pair_orders > 0")
     )
-    return {
-        c.USERS: _sorted(_users(known, pairs, _segments(rows), lookback_days), c.USER_ID),
-        c.ITEMS: _sorted(_items(visits, pairs, lookback_days), c.ITEM_ID),
-        c.PAIRS: _sorted(pairs, c.USER_ID, c.ITEM_ID),
-    }
+    users, items = _users(known, pairs, _segments(rows), lookback_days), _items(visits, pairs, lookback_days)
+    tables = add_told({c.USERS: users, c.ITEMS: items, c.PAIRS: pairs}, rows, names)
+    keys = {c.USERS: (c.USER_ID,), c.ITEMS: (c.ITEM_ID,), c.PAIRS: (c.USER_ID, c.ITEM_ID)}
+    return {name: _sorted(table, *keys[name]) for name, table in tables.items()}
 
 
 def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:

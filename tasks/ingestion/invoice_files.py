@@ -71,6 +71,8 @@ class InvoiceFiles(Source):
             number("UnitPrice").alias(c.UNIT_PRICE),
             (number("Quantity") * number("UnitPrice")).alias(c.VALUE),
             text("Country").alias(c.SEGMENT),
+            F.lit(None).cast("string").alias(c.USER_ATTRIBUTES),
+            F.lit(None).cast("string").alias(c.ITEM_ATTRIBUTES),
         )
 
 

@@ -30,6 +30,7 @@ from tasks.ingestion.base import (
     read_bytes,
     text,
 )
+from tasks.ingestion.movielens_about import read_films, read_people
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,16 +44,24 @@ class Layout:
     cells: tuple[str, str, str, str]
     delimiter: str
     has_header: bool
-    titles: str
-    titles_delimiter: str
-    titles_encoding: str
+    films: str
+    films_delimiter: str
+    films_encoding: str
+    people: str = ""
+    person: tuple[str, ...] = ()
 
 
 LAYOUTS = {
-    "ml-100k": Layout("u.data", ("user id", "item id", "rating", "timestamp"), "\t", False, "u.item", "|", "ISO-8859-1"),
-    "ml-1m": Layout("ratings.dat", ("UserID", "MovieID", "Rating", "Timestamp"), "::", False, "movies.dat", "::", "ISO-8859-1"),
+    "ml-100k": Layout(
+        "u.data", ("user id", "item id", "rating", "timestamp"), "\t", False, "u.item", "|", "ISO-8859-1",
+        "u.user", ("id", "age", "sex", "work", "zip"),
+    ),
+    "ml-1m": Layout(
+        "ratings.dat", ("UserID", "MovieID", "Rating", "Timestamp"), "::", False, "movies.dat", "::", "ISO-8859-1",
+        "users.dat", ("id", "sex", "age", "work", "zip"),
+    ),
     "ml-latest": Layout("ratings.csv", ("userId", "movieId", "rating", "timestamp"), ",", True, "movies.csv", ",", "UTF-8"),
-}
+}  # fmt: skip
 PUBLISHER = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 DIGEST = "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"  # of u.data
 LARGEST_DOWNLOAD = 64 * 2**20
@@ -62,9 +71,11 @@ class MovieLens(Source):
     """Ratings; the rows of a window are those that were given in it. A rating is known from midnight after its day.
 
     `variant` says which files to look for: ml-100k (u.data), ml-1m (ratings.dat; ml-10m writes the same), ml-latest
-    (ratings.csv; ml-20m, ml-25m and ml-32m write the same).
+    (ratings.csv; ml-20m, ml-25m and ml-32m write the same). Titles and attributes of films (u.item, movies.dat, movies.csv) and
+    of who rated them (u.user, users.dat) are read where their files are there.
     """
 
+    reader_version = 2
     kind: Literal["movielens"] = "movielens"
     variant: Literal["ml-100k", "ml-1m", "ml-latest"] = "ml-100k"
     download: bool = Field(False, description="fetch ml-100k from its publisher when the folder is missing")
@@ -79,7 +90,7 @@ class MovieLens(Source):
         if self.download and folder is not None and not folder.exists():
             download(folder)
         folder, layout = check_folder(folder, self.kind), LAYOUTS[self.variant]
-        path, titles = folder / layout.ratings, folder / layout.titles
+        path = folder / layout.ratings
         if not path.is_file():
             came = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
             allowed = ", ".join(f"{name}: {known.ratings}" for name, known in LAYOUTS.items())
@@ -90,10 +101,10 @@ class MovieLens(Source):
         rows = _count_rows(decode(content, path), layout, path, window)
         if not rows:
             return []
-        found = [SourceFile(path.name, path, sha256, window.start, rows)]
-        if titles.is_file():
-            found.append(SourceFile(titles.name, titles, read_bytes(titles)[1], window.start, 0))
-        return found
+        told = [folder / name for name in (layout.films, layout.people) if name and (folder / name).is_file()]
+        about = [SourceFile(one.name, one, read_bytes(one)[1], window.start, 0) for one in told]
+        _read_about(about, layout)  # refuses at the door
+        return [SourceFile(path.name, path, sha256, window.start, rows), *about]
 
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         from pyspark.sql import functions as F
@@ -124,25 +135,21 @@ class MovieLens(Source):
             value.alias(c.VALUE),
             nothing.cast("string").alias(c.SEGMENT),
         )  # fmt: skip
-        return rows.join(_read_titles(spark, files[1:], layout), c.ITEM_ID, "left").select(*c.INTERACTION_COLUMNS)
+        films, people = _read_about(files, layout)
+        texts = f"{c.ITEM_ID} string, {c.ITEM_TEXT} string, {c.ITEM_ATTRIBUTES} string"
+        of_films = spark.createDataFrame([(film, *told) for film, told in films.items()], texts)
+        of_people = spark.createDataFrame(list(people.items()), f"{c.USER_ID} string, {c.USER_ATTRIBUTES} string")
+        return rows.join(of_films, c.ITEM_ID, "left").join(of_people, c.USER_ID, "left").select(*c.INTERACTION_COLUMNS)
 
 
-def _read_titles(spark: SparkSession, files: list[SourceFile], layout: Layout) -> DataFrame:
-    """One row a film: `item_id`, `item_text`; none where the set came without its titles."""
-    from pyspark.sql import functions as F
-
-    schema = f"{c.ITEM_ID} string, {c.ITEM_TEXT} string"
-    if not files:
-        return spark.createDataFrame([], schema)
-    quote = '"' if layout.titles_delimiter == "," else ""
-    titles = spark.read.csv(
-        plain_paths(files), sep=layout.titles_delimiter, encoding=layout.titles_encoding, header=layout.has_header,
-        quote=quote, escape=quote or "\\", inferSchema=False,
-    )  # fmt: skip
-    named = titles.select(
-        F.trim(F.col(titles.columns[0])).alias(c.ITEM_ID), F.trim(F.col(titles.columns[1])).alias(c.ITEM_TEXT)
+def _read_about(files: list[SourceFile], layout: Layout) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """Titles and attributes of films, attributes of people; empty where the set came without them."""
+    came = {file.name: file.path for file in files}
+    films, people = came.get(layout.films), came.get(layout.people)
+    return (
+        read_films(films, layout.films_delimiter, layout.films_encoding, layout.has_header) if films else {},
+        read_people(people, layout.films_delimiter, layout.person) if people else {},
     )
-    return named.groupBy(c.ITEM_ID).agg(F.min(c.ITEM_TEXT).alias(c.ITEM_TEXT))
 
 
 def _bounds(window: Window) -> tuple[int, int]:
@@ -194,7 +201,7 @@ def download(folder: Path, url: str = PUBLISHER) -> None:
         with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the address is the publisher's
             content = answer.read(LARGEST_DOWNLOAD)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            wanted = {name: archive.read(f"ml-100k/{name}") for name in ("u.data", "u.item", "README")}
+            wanted = {name: archive.read(f"ml-100k/{name}") for name in ("u.data", "u.item", "u.user", "README")}
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise SourceError(f"source movielens: {url} gave no ml-100k: {error}; {remedy}") from error
     came = hashlib.sha256(wanted["u.data"]).hexdigest()

@@ -1,6 +1,6 @@
 """The shelf of metrics: what a name means, which tasks it fits, and how a model is scored by it.
 
-To add one: one function in `ranking`, `rating` or `classification`, and its line in `names.FAMILIES`.
+To add one: one function in `ranking`, `lists`, `rating` or `classification`, and its line in `names.FAMILIES`.
 """
 
 from tasks.metrics.names import UNIT, WEIGHT, Metric, Sums, allowed_metrics, get_metric

@@ -90,6 +90,30 @@ def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio((found * at_threshold).sum(axis=1), found.sum(axis=1))
 
 
+def confusion_matrix(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """(resamples, 2, 2): rows by their class, columns by the predicted one, as scikit-learn's: [[TN, FP], [FN, TP]]."""
+    cells = np.stack([(label > 0.5) == actual for actual in (False, True)])[:, None, :]
+    told = np.stack([(prediction >= 0.5) == said for said in (False, True)])[None, :, :]
+    counts: Floats = np.einsum("rn,abn->rab", weights, (cells & told).astype(np.float64))
+    return counts
+
+
+def gain_at_top_decile(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """Of all positives the share among the tenth of the rows with the highest scores: 0.1 by chance, at most 1.
+
+    Rows with equal scores at the border count in part, as if drawn among each other. NaN as `roc_auc`.
+    """
+    order, starts = _tie_groups(-prediction)
+    if order is None:
+        return np.full(len(weights), np.nan)
+    mass = np.add.reduceat(weights[:, order], starts, axis=1)
+    found = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
+    wanted = 0.1 * mass.sum(axis=1, keepdims=True)
+    taken = np.clip(wanted - (np.cumsum(mass, axis=1) - mass), 0.0, mass)
+    share = np.divide(taken, mass, out=np.zeros_like(mass), where=mass > 0)
+    return _ratio((share * found).sum(axis=1), found.sum(axis=1))
+
+
 def calibration_error(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """Expected calibration error: sum over ten bins of equal mass of |mean prediction - mean label| x share of the mass.
 

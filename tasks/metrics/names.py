@@ -3,7 +3,7 @@
 Most metrics are a ratio of two sums over units (users, or rows for tabular): each unit has a part and a weight, and the
 paired bootstrap resamples units. The others (`per_unit` is False) need all predictions at once.
 
-To add one: one function in `ranking`, `rating` or `classification`, and its line in `FAMILIES`.
+To add one: one function in `ranking`, `lists`, `rating` or `classification`, and its line in `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import ConfigurationError
-from tasks.metrics import classification, ranking, rating
+from tasks.metrics import classification, lists, ranking, rating
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ UNIT = "unit"
 WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
 
 _LISTS = (TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING)
+_SHOPS = (TaskKind.RECOMMENDATION, TaskKind.PROPENSITY)
 _RATINGS = (TaskKind.RATING,)
 _ROWS = (TaskKind.CLASSIFICATION,)
 _PROBABILITIES = (TaskKind.PROPENSITY, *_ROWS)
@@ -37,12 +38,13 @@ MANY = 1_000  # rows of each class from which placements stand in for the exact 
 
 @dataclass(frozen=True)
 class Family:
-    """One metric without its k. `parts` gives each unit's share; `whole` needs all predictions; `placements` stands in for
-    it where there are many."""
+    """One metric without its k. `parts` gives each unit's share, `of_lists` that of each list; `whole` needs all predictions;
+    `placements` stands in for it where there are many."""
 
     tasks: tuple[TaskKind, ...]
     greater_is_better: bool
     parts: Callable[..., Any] | None = None
+    of_lists: lists.Measure | None = None
     whole: Callable[[Floats, Floats, Floats], Floats] | None = None
     placements: Callable[[Floats, Floats], Floats] | None = None
     root: bool = False
@@ -57,8 +59,13 @@ FAMILIES = {
     "mrr_at": Family(_LISTS, True, ranking.reciprocal_rank),
     "hit_rate_at": Family(_LISTS, True, ranking.hit_rate),
     "catalog_coverage_at": Family(_LISTS, True),
+    "novelty_at": Family(_LISTS, True, of_lists=lists.novelty),
+    "diversity_at": Family(_LISTS, True, of_lists=lists.diversity),
+    "popularity_bias_at": Family(_LISTS, False, of_lists=lists.popularity_bias),
+    "revenue_at": Family(_SHOPS, True, of_lists=lists.revenue),
     "rmse": Family(_RATINGS, False, rating.squared_error, root=True),
     "mae": Family(_RATINGS, False, rating.absolute_error),
+    "r2": Family(_RATINGS, True, whole=rating.r2),
     "roc_auc": Family(_ROWS, True, whole=classification.roc_auc, placements=classification.placements),
     "pr_auc": Family(_ROWS, True, whole=classification.pr_auc),
     "log_loss": Family(_ROWS, False, classification.log_loss),
@@ -67,6 +74,7 @@ FAMILIES = {
     "precision": Family(_ROWS, True, classification.precision),
     "recall": Family(_ROWS, True, classification.recall),
     "f1": Family(_ROWS, True, classification.f1),
+    "gain_at_top_decile": Family(_ROWS, True, whole=classification.gain_at_top_decile),
     "calibration_error": Family(_PROBABILITIES, False, whole=classification.calibration_error, biased=True),
     "squared_calibration_error": Family(_PROBABILITIES, False, whole=classification.squared_calibration_error, biased=True),
 }
@@ -209,4 +217,5 @@ def get_metric(name: str, task: TaskKind) -> Metric:
     if family is None or task not in family.tasks or key.endswith("_at") != (k is not None):
         allowed = ", ".join(allowed_metrics(task))
         raise ConfigurationError(f"no metric '{name}' for the task '{task}'; allowed: {allowed}")
-    return Metric(name, family.greater_is_better, family.parts is not None, k, key)
+    is_per_unit = family.parts is not None or family.of_lists is not None
+    return Metric(name, family.greater_is_better, is_per_unit, k, key)

@@ -1,4 +1,5 @@
-"""Metrics of predicted ratings, one function each: the loss of every pair. A user's part is the sum of its pairs'."""
+"""Metrics of predicted ratings, one function each: the loss of every pair, where a user's part is the sum of its pairs', or
+all pairs together, one value for each row of weights (resamples, pairs)."""
 
 from __future__ import annotations
 
@@ -16,3 +17,30 @@ def squared_error(prediction: Floats, label: Floats) -> Floats:
 def absolute_error(prediction: Floats, label: Floats) -> Floats:
     """|prediction - label|; its mean over all pairs is `mae`. NaN where there is no prediction."""
     return np.abs(prediction - label)
+
+
+def r2(prediction: Floats, label: Floats, weights: Floats) -> Floats:
+    """1 - sum of (label - prediction)^2 / sum of (label - mean label)^2: the share of the variance that is explained.
+
+    At most 1, 0 for the mean everywhere, without bound below. NaN where all labels are equal.
+    """
+    mass = weights.sum(axis=1)
+    mean = np.divide(weights @ label, mass, out=np.full(len(weights), np.nan), where=mass > 0)
+    total = np.maximum(weights @ (label**2) - mass * mean**2, 0.0)
+    spread = np.ptp(label) if len(label) else 0.0
+    is_flat = ~(total > 1e-12 * mass * spread**2)
+    left = weights @ ((label - prediction) ** 2)
+    explained: Floats = 1.0 - np.divide(left, total, out=np.full(len(weights), np.nan), where=~is_flat)
+    return explained
+
+
+def adjusted_r2(prediction: Floats, label: Floats, weights: Floats, parameters: int) -> Floats:
+    """1 - (1 - R2) (n - 1) / (n - parameters - 1), for linear models whose `parameters` are counted without the intercept.
+
+    NaN where n <= parameters + 1. No use case can name it: how many parameters a model has, its answers do not tell.
+    """
+    rows = weights.sum(axis=1)
+    free = rows - parameters - 1.0
+    factor = np.divide(rows - 1.0, free, out=np.full(len(rows), np.nan), where=free > 0)
+    adjusted: Floats = 1.0 - (1.0 - r2(prediction, label, weights)) * factor
+    return adjusted

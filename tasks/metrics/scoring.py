@@ -12,6 +12,7 @@ from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.metrics import ranking
+from tasks.metrics.lists import Catalogue
 from tasks.metrics.names import FAMILIES, UNIT, WEIGHT, Metric, get_metric
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
@@ -125,15 +126,21 @@ def _score_lists(
     place, rank = users.get_indexer(lists[c.USER_ID]), lists[c.RANK].to_numpy(np.int64)
     hits = np.zeros((len(users), depth))
     hits[place, rank - 1] = lists[c.LABEL]
+    items = np.full((len(users), depth), -1, dtype=np.int64)
+    items[place, rank - 1] = lists[c.ITEM_ID].map(features.item_position)
+    catalogue = Catalogue.of(features)
     units: dict[str, Any] = {UNIT: users, **_coverage(np.bincount(place, minlength=len(users)) > 0)}
     values: dict[str, float] = {}
     for metric in metrics:
-        parts = FAMILIES[metric.family].parts
+        parts, of_list = FAMILIES[metric.family].parts, FAMILIES[metric.family].of_lists
         if metric.k is None:
             continue
-        if parts is None:
-            positions = lists[c.ITEM_ID].map(features.item_position).to_numpy(np.int64)[rank <= metric.k]
-            values[metric.name] = ranking.catalog_coverage(positions, len(features.item_ids))
+        listed = items[:, : metric.k]
+        if of_list is not None:
+            units[metric.name] = of_list(listed, hits[:, : metric.k], catalogue)
+            units[metric.name + WEIGHT] = np.ones(len(users))
+        elif parts is None:
+            values[metric.name] = ranking.catalog_coverage(listed[listed >= 0], len(features.item_ids))
         else:
             units[metric.name] = parts(hits[:, : metric.k], relevant)
             units[metric.name + WEIGHT] = (relevant > 0).astype(np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
+from tasks.models.histories import Weighing
 from tasks.models.popularity import POPULAR, recent_buyers
 from tasks.models.prepared import PerFeatures
 
@@ -33,6 +34,9 @@ class Als(ModelSpec):
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
     kind: Literal["als"] = "als"
+    cold_because = "Spark's ALS takes no factors to begin from"
+    spark_tasks = frozenset({TaskKind.RATING})
+    spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
     factors: int = Field(32, ge=1, le=512)
     iterations: int = Field(10, ge=1, le=100)
     regularization: float = Field(0.1, gt=0.0, le=1e3)
@@ -42,6 +46,22 @@ class Als(ModelSpec):
     half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        draft, pairs, weights = self._prepare(history)
+        implicit = draft.scale is None
+        items, factors = self.factorise(pairs, weights, implicit=implicit, seed=seed)
+        model = AlsModel(items, factors, draft.penalties, draft.scale, 0.0)
+        if not implicit or history.features is None:
+            return model
+        return AlsModel(items, factors, draft.penalties, None, model.typical_best(history.features))
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        """Ratings only: what the effects leave of each is what Spark's tuners hold out and predict."""
+        draft, pairs, weights = self._prepare(history)
+        als = self._estimator(implicit=draft.scale is None, seed=seed).setColdStartStrategy("drop")
+        return SparkProblem(als, _frame(pairs, weights)[1], als.getRatingCol())
+
+    def _prepare(self, history: Examples) -> tuple[AlsModel, pd.DataFrame, Floats]:
+        """A model without factors, and the pairs that teach with what each of them does."""
         features = history.features
         if features is None or features.pairs.empty:
             raise NotEnoughData("als needs pairs of a user and an item; got none")
@@ -49,32 +69,37 @@ class Als(ModelSpec):
         penalties = Penalties(self.regularization, self.alpha, self.item_damping, self.user_damping, self.half_life_days)
         scale = measure_scale(history) if explicit else None
         draft = AlsModel(np.empty(0, object), np.empty((0, self.factors)), penalties, scale, 0.0)
-        pairs = features.sorted_pairs
         weights = draft.weights(features)
         kept = np.isfinite(weights) if explicit else weights > 0
-        items, factors = self._factorise(pairs[kept], weights[kept], implicit=not explicit, seed=seed)
-        model = AlsModel(items, factors, penalties, scale, 0.0)
-        return model if explicit else AlsModel(items, factors, penalties, scale, model.typical_best(features))
+        return draft, features.sorted_pairs[kept], weights[kept]
 
-    def _factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
-        import pandas as pd
+    def factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
+        names, ratings = _frame(pairs, weights)
+        learned = self._estimator(implicit=implicit, seed=seed).fit(ratings).itemFactors.toPandas().sort_values("id")
+        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
+        return names[learned["id"].to_numpy()], factors
+
+    def _estimator(self, *, implicit: bool, seed: int) -> Any:
         from pyspark.ml.recommendation import ALS
 
-        from tasks.spark import get_spark
-
-        users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
-        names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
-        if not len(names):
-            raise NotEnoughData("als needs pairs with an order or a rating; got none")
-        frame = pd.DataFrame({"user": users.astype("int32"), "item": items.astype("int32"), "rating": weights})
-        ratings = get_spark().createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
-        als = ALS(
+        return ALS(
             rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha, implicitPrefs=implicit,
             numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed, userCol="user", itemCol="item", ratingCol="rating",
         )  # fmt: skip
-        learned = als.fit(ratings).itemFactors.toPandas().sort_values("id")
-        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
-        return names[learned["id"].to_numpy()], factors
+
+
+def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
+    """The items, and the frame of user, item (its place among them) and rating."""
+    import pandas as pd
+
+    from tasks.spark import get_spark
+
+    users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
+    names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
+    if not len(names):
+        raise NotEnoughData("als needs pairs with an order or a rating; got none")
+    frame = pd.DataFrame({"user": users.astype("int32"), "item": items.astype("int32"), "rating": weights})
+    return names, get_spark().createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
 
 
 @dataclass(frozen=True)
@@ -86,15 +111,22 @@ class Penalties:
     item_damping: float
     user_damping: float
     half_life_days: float
+    is_per_pair: bool = True  # whether a vector's penalty grows with the number of pairs that it is solved from
+    fade_days: float | None = None  # the days after which an order counts half; None: never
+
+    def ridge(self, pairs: int, factors: int) -> Floats:
+        return np.asarray(self.regularization * (pairs if self.is_per_pair else 1.0) * np.eye(factors))
 
 
 @dataclass(frozen=True)
-class _Ready:
+class Ready:
     """What one set of features gives, once."""
 
     factors: Floats  # (item_ids, factors), zeros where the model does not know the item
     is_known: NDArray[np.bool_]
-    weights: Floats  # of sorted_pairs; NaN where the pair teaches nothing
+    place: NDArray[np.int64]  # of the items of sorted_pairs
+    weights: Floats  # of sorted_pairs
+    is_taught: NDArray[np.bool_]  # whether the pair teaches anything
     popular: Floats
     effects: Effects | None
 
@@ -108,13 +140,13 @@ class AlsModel(ServedModel):
         self, items: NDArray[Any], factors: Floats, penalties: Penalties, scale: Scale | None, typical_best: float
     ) -> None:
         self.items, self.factors, self.penalties, self.scale = items, factors, penalties, scale
-        self._typical_best = typical_best
+        self.best_score = typical_best
         self._gram = factors.T @ factors
         self._ready = PerFeatures(self._prepare)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         scale = vars(self.scale) if self.scale else None
-        settings = {"penalties": vars(self.penalties), "scale": scale, "typical_best": self._typical_best}
+        settings = {"penalties": vars(self.penalties), "scale": scale, "typical_best": self.best_score}
         return settings, {"items": self.items.astype(np.str_), "factors": self.factors}
 
     @classmethod
@@ -147,6 +179,33 @@ class AlsModel(ServedModel):
                 rating[known] += ready.factors[places[known].astype(np.intp)] @ vector
         return np.clip(rating, self.scale.low, self.scale.high)
 
+    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[str]]:
+        """All vectors in one call of LAPACK, and all scores in one product."""
+        if self.scale is not None:
+            return super().score_users(user_ids, features)
+        ready = self._ready(features)
+        systems = [self._system(user_id, features) for user_id in user_ids]
+        paths = [POPULAR if system is None else "model" for system in systems]
+        found = [system for system in systems if system is not None]
+        if not found:
+            return np.tile(ready.popular, (len(user_ids), 1)), paths
+        left, right = np.stack([system[0] for system in found]), np.stack([system[1] for system in found])
+        vectors: Floats = np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0], dtype=np.float64)
+        told = self.score_vectors(vectors, features)
+        if len(found) == len(systems):
+            return told, paths
+        scores = np.tile(ready.popular, (len(user_ids), 1))
+        scores[[system is not None for system in systems]] = told
+        return scores, paths
+
+    def score_vectors(self, vectors: Floats, features: FeatureTables) -> Floats:
+        """Scores of all items for each of several vectors; -inf where the model does not know the item."""
+        ready = self._ready(features)
+        scores = vectors @ ready.factors.T
+        if not ready.is_known.all():
+            scores[:, ~ready.is_known] = -np.inf
+        return np.asarray(scores)
+
     def item_vectors(self, features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]]:
         """Vectors of all `item_ids`, whose products with a `user_vector` are the scores, and which of them have a score."""
         ready = self._ready(features)
@@ -167,35 +226,39 @@ class AlsModel(ServedModel):
     def fold_in(self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None) -> Floats | None:
         """The vector of a user from their pairs as they are now; None if the model knows none of their items.
 
-        Purchases: (Y'Y + Y'(C - I)Y + n * regularization * I)^-1 Y'C p; ratings: (Y'Y + n * regularization * I)^-1 Y'r with
-        Y the factors of the rated items.
+        Purchases: (Y'Y + Y'(C - I)Y + ridge)^-1 Y'C p; ratings: (Y'Y + ridge)^-1 Y'r with Y the factors of the rated items.
 
         Parameters
         ----------
         recent : place of an item -> its orders, or its rating, since the features were made. Orders add to those of the
             features; a rating takes the place of an older one.
         """
+        system = self._system(user_id, features, recent)
+        return None if system is None else np.asarray(np.linalg.solve(*system))
+
+    def _system(
+        self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
+    ) -> tuple[Floats, Floats] | None:
+        """The left and the right side of the equations of a user's vector."""
         ready = self._ready(features)
         rows = features.pairs_of(user_id)
-        place = features.sorted_pairs["item_position"].to_numpy()[rows]
-        weights = ready.weights[rows]
+        place, weights, taught = ready.place[rows], ready.weights[rows], ready.is_taught[rows]
         if recent:
             place, weights = self._add_recent(user_id, place, weights, recent, ready)
-        taught = ready.is_known[place] & np.isfinite(weights)
-        if self.scale is None:
-            taught &= weights > 0
+            taught = ready.is_known[place] & np.isfinite(weights)
+            if self.scale is None:
+                taught &= weights > 0
         if not taught.any():
             return None
         mine, weights = ready.factors[place[taught]], weights[taught]
-        ridge = self.penalties.regularization * len(weights) * np.eye(mine.shape[1])
+        ridge = self.penalties.ridge(len(weights), mine.shape[1])
         if self.scale is None:
             confidence = self.penalties.alpha * weights
-            gram = self._gram + (mine.T * confidence) @ mine
-            return np.asarray(np.linalg.solve(gram + ridge, mine.T @ (1.0 + confidence)))
-        return np.asarray(np.linalg.solve(mine.T @ mine + ridge, mine.T @ weights))
+            return self._gram + (mine.T * confidence) @ mine + ridge, mine.T @ (1.0 + confidence)
+        return mine.T @ mine + ridge, mine.T @ weights
 
     def _add_recent(
-        self, user_id: str, place: NDArray[np.int64], weights: Floats, recent: Mapping[int, float], ready: _Ready
+        self, user_id: str, place: NDArray[np.int64], weights: Floats, recent: Mapping[int, float], ready: Ready
     ) -> tuple[NDArray[np.int64], Floats]:
         new = np.fromiter(recent.keys(), np.int64, len(recent))
         said = np.fromiter(recent.values(), np.float64, len(recent))
@@ -210,8 +273,7 @@ class AlsModel(ServedModel):
     def weights(self, features: FeatureTables) -> Floats:
         """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""
         if self.scale is None:
-            orders = features.sorted_pairs["pair_orders"].to_numpy(dtype=np.float64, na_value=0.0)
-            return np.asarray(np.nan_to_num(orders))
+            return Weighing(count_orders=True, fade_days=self.penalties.fade_days).of(features)
         residual: Floats = self._measure(features).residual
         return residual
 
@@ -228,16 +290,19 @@ class AlsModel(ServedModel):
         mean = self.scale.mean if self.scale else 0.0
         return measure_effects(features, mean, self.penalties.item_damping, self.penalties.user_damping)
 
-    def _prepare(self, features: FeatureTables) -> _Ready:
+    def _prepare(self, features: FeatureTables) -> Ready:
         place = np.array([features.item_position.get(str(item), -1) for item in self.items], dtype=np.intp)
         known = place >= 0
         factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
         factors[place[known]] = self.factors[known]
         is_known = np.zeros(len(factors), dtype=np.bool_)
         is_known[place[known]] = True
+        pairs = features.sorted_pairs["item_position"].to_numpy()
         if self.scale is not None:
             effects = self._measure(features)
-            return _Ready(factors, is_known, effects.residual, effects.item, effects)
+            is_taught = is_known[pairs] & np.isfinite(effects.residual)
+            return Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
         popular = recent_buyers(features.sorted_items, self.penalties.half_life_days)
-        peak = popular.max(initial=0.0)
-        return _Ready(factors, is_known, self.weights(features), popular * (self._typical_best / peak if peak else 1.0), None)
+        peak, weights = popular.max(initial=0.0), self.weights(features)
+        scaled = popular * (self.best_score / peak if peak else 1.0)
+        return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)

@@ -21,19 +21,24 @@ POPULAR = "popular"
 
 
 class Popularity(ModelSpec):
-    """Buyers a day in each lookback window, the shorter windows weighing more.
+    """Decayed: buyers a day in each lookback window, the shorter windows weighing more.
 
     score = sum over windows w of 0.5 ** (w / half_life_days) * item_buyers_{w}d / w
+
+    Recent, with `recent_days`: the buyers of that one window.
     """
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
     kind: Literal["popularity"] = "popularity"
     half_life_days: float = Field(28.0, gt=0.0, le=3650.0)
+    recent_days: int | None = Field(
+        None, ge=1, le=3650, description="one of features.lookback_days, whose buyers alone count; null: all of them, decayed"
+    )
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         if history.features is None or history.features.items.empty:
             raise NotEnoughData("popularity needs at least one item with a buyer; got none")
-        model = PopularityModel(self.half_life_days)
+        model = PopularityModel(self.half_life_days, self.recent_days)
         model.scores_of(history.features)  # an unfit table is told now, not when it is served
         return model
 
@@ -43,26 +48,32 @@ class PopularityModel(ServedModel):
 
     kind = "popularity"
 
-    def __init__(self, half_life_days: float) -> None:
-        self.half_life_days = half_life_days
-        self.scores_of = PerFeatures(lambda features: recent_buyers(features.sorted_items, half_life_days))
+    def __init__(self, half_life_days: float, recent_days: int | None = None) -> None:
+        self.half_life_days, self.recent_days = half_life_days, recent_days
+        self.scores_of = PerFeatures(lambda features: recent_buyers(features.sorted_items, half_life_days, recent_days))
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return {"half_life_days": self.half_life_days}, {}
+        return {"half_life_days": self.half_life_days, "recent_days": self.recent_days}, {}
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        return cls(float(settings["half_life_days"]))
+        return cls(float(settings["half_life_days"]), settings["recent_days"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
         return self.scores_of(features), POPULAR
 
 
-def recent_buyers(items: pd.DataFrame, half_life_days: float) -> Floats:
-    """The decayed buyers a day of each row of an items table."""
+def recent_buyers(items: pd.DataFrame, half_life_days: float, recent_days: int | None = None) -> Floats:
+    """The decayed buyers a day of each row of an items table, or those of one window alone."""
     found = (re.fullmatch(r"item_buyers_(\d+)d", str(name)) for name in items.columns)
-    windows = {match[0]: int(match[1]) for match in found if match}
+    windows = {int(match[1]): match[0] for match in found if match}
     if not windows:
         raise ModelError(f"popularity needs columns item_buyers_<days>d; the items have: {', '.join(items.columns)}")
-    weights = np.array([0.5 ** (days / half_life_days) / days for days in windows.values()])
-    return np.asarray(np.nan_to_num(read_numbers(items, list(windows), "popularity")) @ weights, dtype=np.float64)
+    if recent_days is not None and recent_days not in windows:
+        raise ModelError(
+            f"popularity needs the column item_buyers_{recent_days}d; the features have windows of "
+            f"{', '.join(map(str, sorted(windows)))} days: take one of them as recent_days, or add it to features.lookback_days"
+        )
+    asked = {days: name for days, name in windows.items() if recent_days in (None, days)}
+    weights = np.array([0.5 ** (days / half_life_days) / days for days in asked])
+    return np.asarray(np.nan_to_num(read_numbers(items, list(asked.values()), "popularity")) @ weights, dtype=np.float64)

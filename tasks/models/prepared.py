@@ -53,3 +53,10 @@ def read_numbers(table: pd.DataFrame, names: Sequence[str], whose: str) -> Float
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-x)), without overflow."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))), dtype=np.float64)
+
+
+def half_of_memory_mb() -> float:
+    """What training may take of this machine's memory, where its settings do not say."""
+    import psutil
+
+    return float(psutil.virtual_memory().total) / 2**21

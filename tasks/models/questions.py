@@ -42,13 +42,13 @@ def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, feature
     return pd.DataFrame(rows, columns=[c.USER_ID, c.RANK, c.ITEM_ID, c.PREDICTION]).astype({c.RANK: "int64"})
 
 
-def example_question(terms: ServingTerms, examples: Examples) -> pd.DataFrame:
-    """The first few questions that the examples suggest; integers as doubles, because they may be missing later."""
+def example_question(terms: ServingTerms, examples: Examples, count: int = 5) -> pd.DataFrame:
+    """The first `count` questions that the examples suggest; integers as doubles, because they may be missing later."""
     import pandas as pd
 
     if examples.rows is not None:
-        return examples.rows[list(terms.row_columns)].head(5).astype("float64")
+        return examples.rows[list(terms.row_columns)].head(count).astype("float64")
     if examples.labels is None:
         raise ModelError(f"{terms.use_case}: examples without labels and rows suggest no question")
     columns = [c.USER_ID, c.ITEM_ID] if terms.task is TaskKind.RATING else [c.USER_ID]
-    return pd.DataFrame(examples.labels[columns].drop_duplicates().head(5).reset_index(drop=True))
+    return pd.DataFrame(examples.labels[columns].drop_duplicates().head(count).reset_index(drop=True))

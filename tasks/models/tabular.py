@@ -1,16 +1,23 @@
-"""What the models of rows share: their columns by name, gaps filled with the training means."""
+"""What the models of rows share: columns by name, gaps filled, balanced classes, and probabilities that hold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from tasks import columns as c
-from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, Floats
-from tasks.models.prepared import read_numbers
+from tasks.contracts import TaskKind
+from tasks.errors import ModelError, NotEnoughData
+from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.platt import fit_curve
+from tasks.models.prepared import read_numbers, sigmoid
+from tasks.models.steps import SteppedSpec, Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,3 +56,122 @@ def column_means(values: Floats) -> Floats:
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=0)
     return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float64)
+
+
+AGREEMENT = 1e-5  # what the exported arrays may answer otherwise than the library that trained them
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a library learned: as arrays, and its own answers, which the arrays must give too."""
+
+    arrays: dict[str, NDArray[Any]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    own_margins: Callable[[Floats], Floats] | None = None
+
+
+class TabularSpec(SteppedSpec):
+    """A learner of rows. Columns are standardised; both classes weigh alike while it learns, if asked for.
+
+    Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other, so that
+    neither balanced classes nor a margin that is no probability makes it promise what does not come true.
+    """
+
+    tasks = frozenset({TaskKind.CLASSIFICATION})
+    is_balanced: bool = Field(True, description="both classes weigh alike; the calibration undoes it in the probabilities")
+    calibration_folds: int = Field(5, ge=2, le=20)
+    served: ClassVar[type[TabularModel]]
+
+    def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
+        """Learn from standardised values (rows, columns), or what the steps made of them."""
+        raise NotImplementedError(f"{type(self).__name__} must define learn")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from sklearn.model_selection import StratifiedKFold
+        from threadpoolctl import threadpool_limits
+
+        scaler, values, target = self.scale(train)
+        with threadpool_limits(1):  # sums in one order: the same bits every time
+            model = self._learn(scaler, values, target, seed)
+            margins = model.answer(values)
+            folds = min(self.calibration_folds, int(np.bincount(target).min()))
+            if folds >= 2:
+                for rest, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(values, target):
+                    margins[part] = self._learn(scaler, values[rest], target[rest], seed).answer(values[part])
+        model.curve = fit_curve(margins, target.astype(np.float64))
+        return model
+
+    def scale(self, train: Examples) -> tuple[Scaler, Floats, NDArray[np.int64]]:
+        """How rows are standardised, the standardised values and the targets."""
+        names, raw, target = read_training_rows(train)
+        means = column_means(raw)
+        filled = fill(raw, means)
+        spread = filled.std(axis=0)
+        scaler = Scaler(names, means, filled.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
+        return scaler, (filled - scaler.centre) / scaler.spread, target
+
+    def weigh(self, target: NDArray[np.int64]) -> Floats:
+        """The weight of each row."""
+        counts = np.bincount(target, minlength=2)
+        return np.asarray((len(target) / (2.0 * counts))[target] if self.is_balanced else np.ones(len(target)))
+
+    def _learn(self, scaler: Scaler, values: Floats, target: NDArray[np.int64], seed: int) -> TabularModel:
+        steps = self.learn_steps(values, target)
+        prepared = values if steps is None else steps.apply(values)
+        learned = self.learn(prepared, target, self.weigh(target), seed)
+        model = self.served(scaler, learned.arrays, learned.settings, (1.0, 0.0), steps)
+        if learned.own_margins is not None:
+            apart = float(np.abs(model.margins(prepared) - learned.own_margins(prepared)).max())
+            if not apart <= AGREEMENT:
+                raise ModelError(
+                    f"{self.kind}: the exported arrays and the library answer up to {apart:.2g} apart, and {AGREEMENT} is "
+                    "allowed; the library writes its models in another form than the one that was tested"
+                )
+        return model
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """How rows become standardised values."""
+
+    names: tuple[str, ...]
+    means: Floats
+    centre: Floats
+    spread: Floats
+
+    def read(self, rows: pd.DataFrame, whose: str) -> Floats:
+        return (fill(read_numbers(rows, self.names, whose), self.means) - self.centre) / self.spread
+
+
+class TabularModel(ServedModel):
+    """probability = sigmoid(slope * margin + intercept). To add one: `kind` and `margins`, from `arrays` and `settings`."""
+
+    def __init__(
+        self, scaler: Scaler, arrays: dict[str, NDArray[Any]], settings: dict[str, Any], curve: tuple[float, float],
+        steps: Steps | None = None,
+    ) -> None:  # fmt: skip
+        self.scaler, self.arrays, self.settings, self.curve, self.steps = scaler, arrays, settings, curve, steps
+
+    @abstractmethod
+    def margins(self, values: Floats) -> Floats:
+        """The larger, the likelier class 1; of what it learned from (rows, columns)."""
+
+    def answer(self, values: Floats) -> Floats:
+        """The margins of standardised values."""
+        return self.margins(values if self.steps is None else self.steps.apply(values))
+
+    def predict_rows(self, rows: pd.DataFrame) -> Floats:
+        values = self.scaler.read(rows, self.kind)
+        return sigmoid(self.curve[0] * self.answer(values) + self.curve[1]) if len(values) else np.empty(0)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        own = {"means": self.scaler.means, "centre": self.scaler.centre, "spread": self.scaler.spread}
+        own |= {} if self.steps is None else self.steps.state()
+        settings = {"names": list(self.scaler.names), "curve": list(self.curve), "own": self.settings}
+        return settings, {**own, **{f"own_{name}": array for name, array in self.arrays.items()}}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        scaler = Scaler(tuple(settings["names"]), arrays["means"], arrays["centre"], arrays["spread"])
+        own = {name.removeprefix("own_"): array for name, array in arrays.items() if name.startswith("own_")}
+        return cls(scaler, own, settings["own"], tuple(settings["curve"]), Steps.from_state(arrays))

@@ -1,6 +1,11 @@
 """The room that watches: how far is this window from what the champion learned, and is it time to train again?"""
 
-from tasks.monitoring.decision import RetrainPolicy, decide_retrain
-from tasks.monitoring.report import monitor, recent
+from tasks.monitoring.decision import RetrainPolicy, decide_retrain, find_lost, find_undecided
+from tasks.monitoring.labels import LabelPolicy, publish_exposures
+from tasks.monitoring.looking import look
+from tasks.monitoring.report import Cohort, Side, monitor, recent
 
-__all__ = ["RetrainPolicy", "decide_retrain", "monitor", "recent"]
+__all__ = [
+    "Cohort", "LabelPolicy", "RetrainPolicy", "Side", "decide_retrain", "find_lost", "find_undecided", "look", "monitor",
+    "publish_exposures", "recent",
+]  # fmt: skip

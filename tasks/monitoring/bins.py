@@ -28,29 +28,48 @@ def cut_into_bins(reference: pd.Series, current: pd.Series) -> tuple[pd.Series, 
     below, and Jensen-Shannon near its square root over 2.8, 0.11, or below. A category is expected 5 times at least in the
     smaller sample, because one that is missing by chance counts far more than that.
     """
-    import pandas as pd
-
     smaller = min(len(reference), len(current))
-    is_number = pd.api.types.is_numeric_dtype(reference) and not pd.api.types.is_bool_dtype(reference)
-    if is_number and reference.nunique() > min(MAX_QUANTILES, smaller // ROWS_PER_BIN):
-        return _cut_numbers(reference, current, min(MAX_QUANTILES, max(2, smaller // ROWS_PER_BIN)))
-    times = max(2, ROWS_PER_CATEGORY * len(reference) / max(1, smaller))
-    return _cut_categories(reference, current, min(MAX_CATEGORIES, max(1, smaller // ROWS_PER_BIN)), times)
+    if is_cut_at_quantiles(reference, smaller):
+        return _cut_numbers(reference, current, *find_edges(reference, smaller))
+    most, times = category_limits(len(reference), smaller)
+    return _cut_categories(reference, current, most, times)
 
 
-def _cut_numbers(reference: pd.Series, current: pd.Series, most: int) -> tuple[pd.Series, pd.Series]:
-    """A value that takes up a whole quantile is a bin of its own, with bins below and above it even if those are empty."""
-    import numpy as np
+def is_cut_at_quantiles(reference: pd.Series, smaller: int) -> bool:
+    """Whether these are numbers with more different values than there would be bins."""
     import pandas as pd
 
+    is_number = pd.api.types.is_numeric_dtype(reference) and not pd.api.types.is_bool_dtype(reference)
+    return bool(is_number and reference.nunique() > min(MAX_QUANTILES, smaller // ROWS_PER_BIN))
+
+
+def category_limits(reference_rows: int, smaller: int) -> tuple[int, float]:
+    """How many categories stand for themselves at most, and how often the reference must have one."""
+    times = max(2, ROWS_PER_CATEGORY * reference_rows / max(1, smaller))
+    return min(MAX_CATEGORIES, max(1, smaller // ROWS_PER_BIN)), times
+
+
+def find_edges(reference: pd.Series, smaller: int) -> tuple[list[float], list[str]]:
+    """Edges, of bins (edge, next edge], and the bins' names, one more than edges.
+
+    A value that takes up a whole quantile is a bin of its own, with bins below and above it even if those are empty.
+    """
+    import numpy as np
+
+    most = min(MAX_QUANTILES, max(2, smaller // ROWS_PER_BIN))
     known = reference.dropna().to_numpy(dtype=float)
     quantiles, times = np.unique(np.quantile(known, np.arange(1, most) / most, method="inverted_cdf"), return_counts=True)
     heavy = quantiles[times > 1]
-    edges = np.unique(np.concatenate([quantiles, np.nextafter(heavy, -np.inf)]))  # bins are (edge, next edge]
+    edges = np.unique(np.concatenate([quantiles, np.nextafter(heavy, -np.inf)]))
     names = [f"to {edges[0]:.4g}"]
     for low, high in pairwise(edges):
         names.append(f"{high:.4g}" if high in heavy and np.nextafter(high, -np.inf) == low else f"over {low:.4g} to {high:.4g}")
-    names = [f"{place}: {name}" for place, name in enumerate([*names, f"over {edges[-1]:.4g}"], start=1)]
+    return edges.tolist(), [f"{place}: {name}" for place, name in enumerate([*names, f"over {edges[-1]:.4g}"], start=1)]
+
+
+def _cut_numbers(reference: pd.Series, current: pd.Series, edges: list[float], names: list[str]) -> tuple[pd.Series, pd.Series]:
+    import numpy as np
+    import pandas as pd
 
     def cut(values: pd.Series) -> pd.Series:
         numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)

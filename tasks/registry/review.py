@@ -21,6 +21,7 @@ from tasks.registry.codes import Code, ForgedCode, MalformedCode, is_code, read_
 from tasks.tracking import CHALLENGER
 
 WORD, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_answer"
+OPENED = "opened"
 CLOCKS_DIFFER = timedelta(minutes=1)  # so far may the clock of a reviewer's machine be ahead
 _PLAIN = re.compile(r"(approved|rejected)(?::([0-9a-f]{12,64}))?")
 
@@ -197,16 +198,39 @@ def is_loopback(address: str) -> bool:
 # the edge: MLflow's tags and the record
 
 
-def open_review(version: ModelVersion, ledger: Ledger, dag_run: str, open_for: timedelta, now: datetime) -> OpenReview:
-    """Begin to wait, and say so on the version's page."""
+def prepare_review(version: ModelVersion, ledger: Ledger, dag_run: str, open_for: timedelta, now: datetime) -> OpenReview:
+    """What is to be waited for, as things are now. Nothing is written yet."""
     head = ledger.head(version.use_case)
     tags = tracking.version_tags(version.use_case, version.version)
-    review = OpenReview(
+    return OpenReview(
         version=version, champion_version=head.version if head else None, dag_run=dag_run, opened_at=now,
         expires_at=now + open_for, early=tags.get(WORD, "").strip(),
     )  # fmt: skip
+
+
+def open_review(review: OpenReview, ledger: Ledger) -> None:
+    """Begin to wait: keep since when, and invite on the version's page."""
+    version = review.version
+    opening = ReviewRecord(
+        use_case=version.use_case, version=version.version, report_digest=version.report_digest, said=OPENED, actor="",
+        trust=None, reason=review.early[:1000], door=Door.PAGE, dag_run=review.dag_run, at=review.opened_at,
+        why_not=f"nobody's word: open until {_written(review.expires_at)}",
+    )  # fmt: skip
+    ledger.record_review(opening)
     tracking.tag_version(version.use_case, version.version, {ANSWER: review.invitation})
-    return review
+
+
+def opened_before(version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger) -> OpenReview | None:
+    """The review that an earlier try of this run opened: what was said since then counts, and its time goes on."""
+    head = ledger.head(version.use_case)
+    for record in ledger.reviews(version.use_case):
+        names = (record.dag_run, record.version, record.report_digest)
+        if record.said == OPENED and names == (dag_run, version.version, version.report_digest):
+            return OpenReview(
+                version=version, champion_version=head.version if head else None, dag_run=dag_run, opened_at=record.at,
+                expires_at=record.at + open_for, early=record.reason,
+            )  # fmt: skip
+    return None
 
 
 def look(

@@ -19,6 +19,7 @@ from tasks.metrics import get_metric, score_model
 from tasks.models.base import Examples, ModelSpec, read_examples
 from tasks.storage import Storage
 from tasks.training.calibration import calibrate
+from tasks.training.spec import with_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ BUCKETS = 10_000
 def draw_learning_curve(
     candidate: Candidate, task: TaskKind, spec: ModelSpec, metric: str, k: int, exclude_seen: bool, seed: int, storage: Storage
 ) -> LearningCurve:
-    """Fit the candidate's settings on shares of its data, smallest first, and log the curve into its run.
+    """Fit the candidate's settings (those that tuning chose, too) on shares of its data, smallest first, and log the curve.
 
     What the run has already is read, not computed. The budget is twice the time that the candidate took to fit, or a
     minute: a share that would go beyond is left out, and `stopped` says so.
@@ -42,6 +43,7 @@ def draw_learning_curve(
     """
     if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
         return LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
+    spec = with_settings(spec, candidate.settings)
     train, validation = read_examples(storage, candidate.split.train), read_examples(storage, candidate.split.validation)
     curve = measure(
         spec, task, train, validation, metric, k, exclude_seen, seed,

@@ -229,13 +229,13 @@ def test_the_endpoint_answers_where_it_is_asked() -> None:
 
     routes = set(create_app().openapi()["paths"])
     [asked] = re.findall(r"127\.0\.0\.1:8000(/[^']*)'", " ".join(load()["services"]["serving"]["healthcheck"]["test"]))
-    jobs = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text())["scrape_configs"]
+    jobs = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     scraped = {job["metrics_path"] for job in jobs if job["job_name"] == "endpoint"}
     assert {asked, *scraped} <= routes
 
 
 def test_prometheus_asks_services_that_exist() -> None:
-    config = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text())
+    config = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())
     targets = [t for job in config["scrape_configs"] for block in job["static_configs"] for t in block["targets"]]
     services = {"localhost", *load()["services"]}
     assert targets

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,17 +16,48 @@ from tasks.contracts import ServingTerms, TaskKind
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, load_model, save_model
+from tasks.settings import ROOT
 from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, user
 
-SMALL = {"als": {"factors": 4, "iterations": 8}}  # settings for speed; every other kind is tried as it comes
+SMALL = {
+    "als": {"factors": 4, "iterations": 8},
+    "factorization_machine": {"iterations": 60},
+    "spark_fm": {"factors": 2, "iterations": 5, "use_histories": True},
+    "random_forest": {"trees": 8},
+    "gradient_boosting": {"trees": 20},
+    "spark_gradient_boosting": {"trees": 3, "depth": 2},
+    "content": {"dimensions": 8},
+    "hybrid": {"dimensions": 8},
+}  # settings for speed; every other kind is tried as it comes
+QUICK = {
+    "als": {"factors": 2, "iterations": 1},
+    "ials": {"factors": 4, "iterations": 2},
+    "bpr": {"factors": 4, "iterations": 2},
+    "factorization_machine": {"factors": 2, "iterations": 4, "served_samples": 2, "local_memory_mb": 200},
+    "spark_fm": {"factors": 2, "iterations": 1, "max_cells": 500_000},
+    "item_knn": {"max_products": 10**9},
+    "content": {"dimensions": 4, "max_items": 200_000, "max_words": 1000},
+    "hybrid": {"factors": 4, "iterations": 2, "dimensions": 4, "max_items": 200_000, "max_words": 1000},
+}  # for large data; the limits are those of a machine that has less than this one
 
 ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]  # type: ignore[attr-defined]
 RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
 RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
 CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
 NOBODY = "nobody"
+REFUSE = {"ease", "item_knn", "content", "hybrid", "factorization_machine", "spark_fm"}
 
-pytestmark = pytest.mark.usefixtures("spark")
+LARGE = [(kind, task) for wanted in (TaskKind.PROPENSITY, TaskKind.RATING) for kind, task in RECOMMENDERS if task is wanted]
+
+ON_SPARK = {"als", "spark_fm", "spark_gradient_boosting"}
+
+
+@pytest.fixture(autouse=True)
+def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
+    """A session costs more than all the models that do without it."""
+    case = getattr(request.node, "callspec", None)
+    if case is not None and case.params.get("kind") in ON_SPARK:
+        request.getfixturevalue("spark")
 
 
 def make_spec(kind: str) -> ModelSpec:
@@ -171,6 +204,73 @@ def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) ->
     gaps = rows[:3].assign(**{"mean radius": [None, np.inf, np.nan]})
     assert np.isfinite(model.predict_rows(gaps)).all()
     assert model.predict_rows(rows[:0]).shape == (0,)
+
+
+@lru_cache(maxsize=1)
+def a_million_items(is_rated: bool) -> FeatureTables:
+    """Three users who met a third of them each."""
+    return large_tables(np.arange(1_000_000) % 3, np.arange(1_000_000), is_rated)
+
+
+@lru_cache(maxsize=1)
+def a_hoarder(is_rated: bool) -> FeatureTables:
+    """One user with 100,000 events, each of another item, among six with one."""
+    return large_tables(np.r_[np.full(100_000, 7), np.arange(6)], np.r_[np.arange(100_000), np.arange(6)], is_rated)
+
+
+def large_tables(users: np.ndarray, items: np.ndarray, is_rated: bool) -> FeatureTables:
+    """As `tables` makes them, by sorting numbers instead of names."""
+    count = np.bincount(items).astype(float)
+    names = np.array([f"i{place:07d}" for place in range(len(count))], dtype=object)
+    people, user_count = np.unique(users, return_counts=True)
+    rating = 1.0 + items % 5 if is_rated else np.full(len(items), np.nan)
+    side = {"rating_count": 1.0 * is_rated, "mean_rating": 3.0 if is_rated else np.nan, "recency_days": 10.0}
+    pairs = pd.DataFrame({c.USER_ID: np.char.add("u", users.astype(str)).astype(object), c.ITEM_ID: names[items]})
+    return FeatureTables(
+        pd.DataFrame({c.USER_ID: [f"u{one}" for one in people], "user_items": user_count.astype(float)}).assign(
+            **{f"user_{name}": value for name, value in side.items()}
+        ),
+        pd.DataFrame({c.ITEM_ID: names, "item_buyers_28d": count, c.ITEM_TEXT: "thing " + pd.Series(names).str[-3:]}).assign(
+            **{f"item_{name}": value for name, value in side.items()}
+        ),
+        pairs.assign(pair_orders=1.0, pair_recency_days=10.0, pair_rating=rating),
+    )
+
+
+@pytest.mark.parametrize("shape", [a_million_items, a_hoarder])
+@pytest.mark.parametrize(("kind", "task"), LARGE)
+def test_large_data_of_another_shape(shape: Callable[[bool], FeatureTables], kind: str, task: TaskKind) -> None:
+    """It trains and answers, or says in figures what it cannot, which setting allows it and what to take instead."""
+    known = shape(task is TaskKind.RATING)
+    met = known.pairs[-50:]
+    labels = met[[c.USER_ID, c.ITEM_ID]].assign(label=met["pair_rating"] if task is TaskKind.RATING else 1.0)
+    spec = MODELS.parse({"kind": kind, **QUICK.get(kind, {})}, "test")
+    try:
+        model = spec.fit(Examples(known, labels), Examples(known), seed=7)
+    except NotEnoughData as refusal:
+        size = rf"{len(known.items)} items.* allows (\d[\d,.e+]*)\..* (take|or) "
+        assert re.search(size, str(refusal), re.DOTALL), refusal
+        assert kind in REFUSE
+    else:
+        for answer in model.recommend([str(known.users[c.USER_ID].iloc[-1]), NOBODY], known, k=10):
+            assert len(answer.items) == 10
+            assert np.isfinite(answer.raw_scores).all()
+
+
+def test_what_each_kind_refuses_is_written_down() -> None:
+    told = (ROOT / "docs" / "models.md").read_text()
+    assert [kind for kind in sorted(REFUSE) if f"`{kind}` above `" not in told] == []
+
+
+@pytest.mark.parametrize(("kind", "task"), RATERS)
+def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
+    given = checkerboard(task)
+    assert given.features is not None
+    assert given.labels is not None
+    met = given.features.pairs[[c.USER_ID, c.ITEM_ID]].assign(label=4.0)
+    known = tables(met, task)
+    model = make_spec(kind).fit(Examples(known, met), Examples(known), seed=7)
+    np.testing.assert_allclose(model.predict_ratings(given.labels, known), 4.0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("kind", "task"), ALL)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tasks.settings import ROOT
-from tests.tasks import arena
 
 PROBE = """
 import json, sys, time
@@ -62,15 +61,3 @@ def parse_dags(home: Path, **environment: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return parse_dags(tmp_path_factory.mktemp("airflow"))
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
-
-
-@pytest.fixture
-def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A real MLflow store; the folder that exports may be staged in."""
-    arena.open_store(empty_store, tmp_path, monkeypatch)
-    return tmp_path

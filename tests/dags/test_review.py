@@ -84,6 +84,10 @@ def pressed(option: str, **filled: str) -> dict[str, Any]:
     }
 
 
+def word_said(option: str) -> str:
+    return {"Approve": "approved", "Reject": "rejected"}[option]
+
+
 def open_review(airflow: Airflow) -> TaskDeferred:
     with pytest.raises(TaskDeferred) as deferred:
         airflow.review().execute(airflow.context(CASE, event=1))
@@ -104,6 +108,17 @@ def test_a_person_is_shown_the_verdict_and_waited_for(airflow: Airflow, one: Non
     assert "open until" in tracking.version_tags(CASE, 1)["review_answer"]
 
 
+def test_a_second_try_asks_nobody_again_and_hears_what_was_said_meanwhile(airflow: Airflow, one: None) -> None:
+    first = open_review(airflow)
+    tracking.tag_version(CASE, 1, {"review": "approved", "reviewer": "ada"})
+    again = open_review(airflow)
+    assert len(airflow.requests) == 1, "writing the request again would empty Airflow's answer"
+    assert again.kwargs["review"]["early"] == "" and again.kwargs["review"] == first.kwargs["review"]
+    with pytest.raises(TaskDeferred):
+        airflow.review().execute_complete(airflow.context(CASE), {"unasked": True}, again.kwargs["review"])
+    assert len(airflow.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("option", "answer"),
     [("Approve", "approved by grace (airflow): looked at it"), ("Reject", "rejected by grace (airflow): looked at it")],
@@ -120,7 +135,7 @@ def test_who_signed_in_to_airflow_is_believed(airflow: Airflow, one: None, signe
     assert {name: again[name] for name in again if name != "expires_at"} == {
         name: word[name] for name in word if name != "expires_at"
     }
-    assert len(Ledger(get_settings().ledger_url).reviews(CASE)) == 1
+    assert [record.said for record in Ledger(get_settings().ledger_url).reviews(CASE)] == ["opened", word_said(option)]
 
 
 def test_where_airflow_lets_everybody_in_it_is_trust(airflow: Airflow, one: None) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tasks import tracking
 from tasks.contracts import ModelVersion
 from tasks.ledger import Ledger
-from tasks.registry.review import ANSWER, open_review
+from tasks.registry.review import ANSWER, OPENED, open_review, prepare_review
 from tasks.settings import ROOT, get_settings
 
 CASE = "breast_cancer"
@@ -28,8 +28,14 @@ class Page:
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] = {}
+        self.fault = 0
 
     def send(self, msg: Any) -> Any:
+        if self.fault:
+            from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+            from airflow.sdk.execution_time.comms import ErrorResponse
+
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": self.fault}))
         blank = {"chosen_options": None, "params_input": {}, "responded_at": None, "responded_by_user": None}
         return SimpleNamespace(response_received=bool(self.answer), **(blank | self.answer))
 
@@ -60,7 +66,9 @@ def wait(version: ModelVersion, *meanwhile: Callable[[], object], open_for: time
     """Run the trigger to its end, in a triggerer that was restarted; after each of `meanwhile` it looks a few times."""
     from dags.review_trigger import ReviewTrigger
 
-    review = open_review(version, Ledger(get_settings().ledger_url), "run", open_for, datetime.now(UTC))
+    ledger = Ledger(get_settings().ledger_url)
+    review = prepare_review(version, ledger, "run", open_for, datetime.now(UTC))
+    open_review(review, ledger)
     first = ReviewTrigger(
         review=review.to_json(), ti_id=uuid.uuid4(), options=["Approve", "Reject"], params={}, timeout_datetime=None,
         poke_interval=0.05,
@@ -97,7 +105,8 @@ def test_it_answers_what_does_not_count_and_waits_for_what_does(version: ModelVe
     )
     assert [text.split(",")[0] for text in seen] == ["forged", "nameless"]
     assert (event["approval"]["actor"], event["approval"]["trust"]) == ("ada", "on_trust")
-    assert len(Ledger(get_settings().ledger_url).reviews(CASE)) == 2
+    kept = [record.said for record in Ledger(get_settings().ledger_url).reviews(CASE)]
+    assert kept == [OPENED, "a code", "approved"]
 
 
 def test_an_answer_on_airflows_page_ends_it(version: ModelVersion, page: Page) -> None:
@@ -105,6 +114,11 @@ def test_an_answer_on_airflows_page_ends_it(version: ModelVersion, page: Page) -
     said = {"chosen_options": ["Reject"], "responded_at": datetime.now(UTC), "responded_by_user": user}
     event = wait(version, lambda: page.answer.update(said))
     assert (event["chosen_options"], event["responded_by_user"]["name"]) == (["Reject"], "grace")
+
+
+def test_a_try_that_has_no_request_asks_for_one(version: ModelVersion, page: Page) -> None:
+    page.fault = 404
+    assert wait(version) == {"unasked": True}
 
 
 def test_a_newer_challenger_ends_it(version: ModelVersion, page: Page) -> None:

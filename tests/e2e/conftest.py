@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks.settings import ROOT, Settings
+from tests.ports import free_ports
 from titleholder import services
 from titleholder.airflow_api import AirflowApi
 
 CASE = "purchase_propensity"
+ALERTED = "alerted_shop"
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,20 @@ class System:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+def _use_cases(folder: Path) -> Path:
+    """The shipped files, and a shop that looks at nothing by itself: there only an alert asks for a retraining."""
+    shutil.copytree(ROOT / "conf" / "use_cases", folder)
+    shop = yaml.safe_load((folder / f"{CASE}.yaml").read_text())
+    shop |= {"name": ALERTED, "schedule": None, "candidates": [{"kind": "popularity"}, {"kind": "propensity_regression"}]}
+    shop["drift"]["checks"] = [{"kind": "missing_days"}]
+    (folder / f"{ALERTED}.yaml").write_text(yaml.safe_dump(shop))
+    return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("e2e")
-    airflow, mlflow, endpoint, spark = _free_ports(4)
+    airflow, mlflow, endpoint, spark, watch = free_ports(5)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("TITLEHOLDER_", "AIRFLOW"))},
         "TITLEHOLDER_HOME": str(home),
@@ -59,6 +62,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         "TITLEHOLDER_MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
         "TITLEHOLDER_ENDPOINT_URL": f"http://127.0.0.1:{endpoint}",
         "TITLEHOLDER_SPARK_REMOTE": f"sc://127.0.0.1:{spark}",
+        "TITLEHOLDER_WATCH_URL": f"http://127.0.0.1:{watch}",
+        "TITLEHOLDER_USE_CASES": str(_use_cases(home / "use_cases")),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     settings = Settings(
@@ -67,6 +72,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         mlflow_tracking_uri=environment["TITLEHOLDER_MLFLOW_TRACKING_URI"],
         endpoint_url=environment["TITLEHOLDER_ENDPOINT_URL"],
         spark_remote=environment["TITLEHOLDER_SPARK_REMOTE"],
+        watch_url=environment["TITLEHOLDER_WATCH_URL"],
+        use_cases=Path(environment["TITLEHOLDER_USE_CASES"]),
         schedules="off",
     )
     command = [str(Path(sys.executable).parent / "titleholder"), "demo", "--keep"]

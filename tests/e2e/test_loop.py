@@ -158,6 +158,9 @@ def test_drift_was_noticed_when_it_was_there_and_only_then(system: System) -> No
     assert [one["retrain"] for one in decisions] == [True, False, False, True]
     trainings = [run for run in system.airflow.runs(f"{CASE}.training") if run["run_type"] == "asset_triggered"]
     assert len(trainings) == 2
+    last = system.airflow.runs(f"{CASE}.monitoring")[-1]["dag_run_id"]
+    links = system.airflow.get(f"/dags/{CASE}.monitoring/dagRuns/{last}/taskInstances/monitor/links")["extra_links"]
+    assert links == {"Drift report": decisions[-1]["report_uri"]}
 
 
 def test_promotions_were_watched_and_the_rollback_was_not(system: System) -> None:

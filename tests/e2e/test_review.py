@@ -98,7 +98,7 @@ def test_only_a_word_that_counts_promotes(system: System, browser: Browser, tmp_
     assert httpx.get(model, timeout=10).json()["by"] == "ada"
     assert took < 2 * NOTICED_WITHIN, f"from the click to the serving endpoint it took {took:.0f} s"
 
-    reviews = history(system)["reviews"]
+    reviews = [one for one in history(system)["reviews"] if one["said"] != "opened"]
     assert [(one["said"], one["door"], one["trust"]) for one in reviews] == [
         ("rejected", "airflow_page", "on_trust"),
         ("a code", "mlflow", None),

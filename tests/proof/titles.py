@@ -19,7 +19,7 @@ from tasks.ledger import Ledger
 from tasks.registry import champion_of, promote, read_verdict, register, version_of
 from tasks.registry.versions import verdict_folder
 from tests.proof.proof import Arena, Mutation
-from tests.tasks.evaluation.courts import Ward
+from tests.tasks.evaluation.courts import TwistedSpec, Ward
 from tests.tasks.evaluation.mutations import shuffled_labels
 
 WARD = ("ward", TaskKind.CLASSIFICATION)
@@ -127,6 +127,10 @@ OTHER = {"manifest_digest": "f" * 64}
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 MUTATIONS = (
     Mutation("one_class_only", "train", lambda place: place.ward.judge(_one_class, is_first=True), _first),
+    Mutation(
+        "an_export_that_answers_otherwise", "train",
+        lambda place: place.ward.judge(spec=TwistedSpec(fault="forgetful"), is_first=True), _first,
+    ),
     Mutation("another_model_than_was_trained", "evaluate", partial(_evaluate, OTHER), partial(_evaluate, {})),
     Mutation("no_figure_to_choose_by", "choose", partial(_choose, {}), partial(_choose, {"log_loss": 0.5})),
     Mutation("two_baselines", "baseline_of", partial(_baseline, ["prior", "bias"]), partial(_baseline, ["prior"])),

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ import pytest
 
 from serving.recorder import WINDOW_SECONDS
 from tasks.models.smoke import count_scores
+from tests.ports import free_port
 from tests.serving.installation import Installation
 from tests.serving.tiny import Moody, TinyRanker
 
@@ -53,9 +53,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, document
 @contextmanager
 def started(installation: Installation, log: Path) -> Iterator[Process]:
     """uvicorn in a process of its own, until it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
     command = [
         sys.executable, "-m", "uvicorn", "--factory", "tests.serving.tiny:create_tiny_app", "--host", "127.0.0.1",

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from tasks.contracts import Action, LedgerEntry, RetrainDecision, Trust, Window
 from tasks.errors import PromotionRefused, ServiceUnavailable
 from tasks.ledger import GENESIS, Ledger
 from tasks.settings import ROOT
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -234,9 +234,7 @@ def postgres() -> Iterator[str]:
     owner = "postgres" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
     if owner:
         shutil.chown(folder, owner)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     data = folder / "data"
 
     def run(program: str, *words: object) -> None:

@@ -75,7 +75,7 @@ def test_a_review_says_how_long_and_whose_codes_count() -> None:
         (changed(gates__mode="off"), ["gates.mode", "enabled", "'off'"]),
         (changed(drift__checks__0__threshold="high"), ["drift.checks[0].threshold", "'high'"]),
         (changed(drift__retrain_when={"violations": 4, "of_last": 3}), ["violations (4)", "of_last (3)"]),
-        (changed(metrics__primary="ndcg"), ["ndcg", "ndcg_at_10"]),
+        (changed(metrics__primary="ndcg"), ["ndcg", "ndcg_at_<k>"]),
         (changed(metrics__primary="rmse"), ["rmse", "propensity"]),
         (changed(validation__tolerance=1.5), ["validation.tolerance", "1.5"]),
         (changed(name="shop/../../etc"), ["name", "shop/../../etc"]),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import ROOT
+from tests.ports import free_port
 from titleholder import preflight
 
 SCRIPT = ROOT / "titleholder" / "preflight.py"
@@ -52,12 +53,6 @@ def taken_port() -> Iterator[int]:
         server.bind(("127.0.0.1", 0))
         server.listen()
         yield server.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_fit_machine_is_told_nothing(tmp_path: Path, path_without_java: str) -> None:

@@ -23,11 +23,6 @@ from titleholder.review import make_code, submit, write_key
 CASE, NOW = "breast_cancer", datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
-
-
 @pytest.fixture
 def key(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Anna's private key; her public line stands in the use case."""

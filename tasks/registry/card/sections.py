@@ -273,11 +273,10 @@ def say_learning(curve: LearningCurve) -> str:
         f"From {before.share:.0%} to {last.share:.0%} of the data it changed by {gain:+.4f} ({gain / scale:+.1%}, positive is "
         f"better): more data {'is likely to help' if gain > 0.01 * scale else 'of the same sort is unlikely to help much'}."
     )
-    if last.fitted is None:
+    if curve.gap is None:
         return more
-    gap = sign * (last.fitted - last.validation)
-    by_heart = f" What it learned from it does better by {gap:.4f} ({gap / scale:.0%})"
-    return more + by_heart + (": it learns by heart." if gap > 0.1 * scale else ".")
+    by_heart = f" What it learned from it does better by {curve.gap:.4f} ({curve.gap / scale:.0%})"
+    return more + by_heart + (": it learns by heart." if curve.learns_by_heart else ".")
 
 
 def _limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> Iterable[str]:

@@ -98,6 +98,8 @@ class Twisted(ServedModel):
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         settings, arrays = self.regression.state()
         ballast = {"ballast": np.zeros(500_000)} if self.fault == "heavy" else {}
+        if self.fault == "forgetful":
+            arrays = {name: 1.001 * array for name, array in arrays.items()}
         return settings | {"fault": self.fault}, arrays | ballast
 
     @classmethod

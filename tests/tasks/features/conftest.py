@@ -22,6 +22,7 @@ _SCHEMA = pa.schema(
         (c.ROW_ID, _TEXT), (c.SOURCE_FILE, _TEXT), (c.EVENT_AT, _TIME), (c.INGESTED_AT, _TIME), (c.AS_IT_CAME, _TEXT),
         (c.EVENT_ID, _TEXT), (c.EVENT_TYPE, _TEXT), (c.USER_ID, _TEXT), (c.ITEM_ID, _TEXT), (c.ITEM_TEXT, _TEXT),
         (c.QUANTITY, _NUMBER), (c.UNIT_PRICE, _NUMBER), (c.VALUE, _NUMBER), (c.SEGMENT, _TEXT),
+        (c.USER_ATTRIBUTES, _TEXT), (c.ITEM_ATTRIBUTES, _TEXT),
     ]
 )  # fmt: skip
 

@@ -77,6 +77,54 @@ def test_features_of_ratings(publish: Publish, storage: Storage) -> None:
     assert tables.users.set_index(c.USER_ID)["user_mean_rating"].to_dict() == {"ann": 3.5, "bob": 3.0}
 
 
+def test_what_is_told_becomes_texts_and_columns(publish: Publish, storage: Storage) -> None:
+    rows = [
+        row("ann", "mug", "2011-02-01T10:00", "e0", **told("TIN MUG", '{"age_20": 1}', '{"tin": 1, "height": 9.5}')),
+        row("ann", "mug", "2011-02-02T10:00", "e1", **told("TIN MUG", '{"age_30": 1}', '{"tin": 0.5}')),
+        row("bob", "mug", "2011-02-03T10:00", "e2", **told("damaged?", None, None)),
+        row(None, "tea", "2011-02-03T10:00", "e3", **told("B", None, None)),
+        row(None, "tea", "2011-02-02T10:00", "e4", **told("A", None, None)),
+        row("bob", "pen", "2011-02-03T10:00", "e5"),
+    ]
+    tables = build([publish(rows)], storage)
+    items, users = tables.items.set_index(c.ITEM_ID), tables.users.set_index(c.USER_ID)
+    assert items[c.ITEM_TEXT].to_dict() == {"mug": "TIN MUG", "pen": None, "tea": "A"}, "the one told most often"
+    assert items.filter(like=c.ITEM_ATTRIBUTE).loc["mug"].to_dict() == {
+        "item_attribute_height": 0.0, "item_attribute_tin": 0.5,
+    }, "told last"  # fmt: skip
+    assert items.filter(like=c.ITEM_ATTRIBUTE).loc[["pen", "tea"]].isna().all(axis=None)
+    assert users.filter(like=c.USER_ATTRIBUTE).loc["ann"].to_dict() == {
+        "user_attribute_age_20": 0.0,
+        "user_attribute_age_30": 1.0,
+    }
+    assert users.filter(like=c.USER_ATTRIBUTE).loc["bob"].isna().all()
+    assert {str(t) for t in items.filter(like=c.ITEM_ATTRIBUTE).dtypes} == {"float64"}
+
+
+@pytest.mark.parametrize(
+    "when",
+    [{}, {c.EVENT_AT: moment("2011-02-28T10:00"), c.INGESTED_AT: moment("2011-03-02T00:00")}],
+    ids=["told after as_of", "told before as_of, known after it"],
+)
+def test_nothing_that_is_told_later_counts(publish: Publish, storage: Storage, when: dict[str, object]) -> None:
+    """An attribute that nobody had named yet is not even a column."""
+    rows = [
+        row("ann", "mug", "2011-02-01T10:00", "e0", **told("TIN MUG", '{"age_20": 1}', '{"tin": 1}')),
+        *(
+            row("ann", "mug", "2011-03-02T10:00", f"e{n}", **told("A", '{"age_30": 1}', '{"gold": 1}'), **when)
+            for n in (1, 2, 3)
+        ),
+    ]
+    tables = build([publish(rows)], storage)
+    assert tables.items[c.ITEM_TEXT].tolist() == ["TIN MUG"]
+    assert tables.items.filter(like=c.ITEM_ATTRIBUTE).to_dict("list") == {"item_attribute_tin": [1.0]}
+    assert tables.users.filter(like=c.USER_ATTRIBUTE).to_dict("list") == {"user_attribute_age_20": [1.0]}
+
+
+def told(text: str, user: str | None, item: str | None) -> dict[str, str | None]:
+    return {c.ITEM_TEXT: text, c.USER_ATTRIBUTES: user, c.ITEM_ATTRIBUTES: item}
+
+
 PAST = row("ann", "mug", "2011-02-20T10:00", "e1")
 
 

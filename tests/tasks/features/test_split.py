@@ -25,11 +25,11 @@ BY_WEEK = ByTime(holdout_days=7)  # train from 8 February, validation from 15 Fe
 @pytest.fixture
 def weekly_shop() -> list[Row]:
     return [
-        row("ann", "mug", "2011-02-01T10:00", "e1"),
-        row("ann", "tea", "2011-02-08T00:00", "e2"),
+        row("ann", "mug", "2011-02-01T10:00", "e1", **{c.ITEM_ATTRIBUTES: '{"tin": 1}', c.USER_ATTRIBUTES: '{"young": 1}'}),
+        row("ann", "tea", "2011-02-08T00:00", "e2", **{c.ITEM_ATTRIBUTES: '{"paper": 1}'}),
         row("ann", "tea", "2011-02-14T23:59", "e3"),
         row("ann", "mug", "2011-02-15T00:00", "e4"),
-        row("bob", "pen", "2011-02-27T10:00", "e5"),
+        row("bob", "pen", "2011-02-27T10:00", "e5", **{c.ITEM_ATTRIBUTES: '{"steel": 1}', c.ITEM_TEXT: "PEN"}),
         row(None, "mug", "2011-02-26T10:00", "e6"),
         row("ann", "tea", "2011-03-01T00:00", "e7", **{c.INGESTED_AT: moment("2011-02-01T00:00")}),
         row("ann", "mug", "2011-02-28T10:00", "e8", **{c.INGESTED_AT: moment("2011-03-02T00:00")}),
@@ -53,6 +53,32 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
         vars(read_features(storage, parts.holdout)).values(), vars(read_features(storage, alone)).values(), strict=True
     ):
         pd.testing.assert_frame_equal(mine, theirs)
+    attributes = [
+        [
+            name.removeprefix(c.ITEM_ATTRIBUTE)
+            for name in read_features(storage, part).items
+            if name.startswith(c.ITEM_ATTRIBUTE)
+        ]
+        for part in (parts.train, parts.validation, parts.holdout)
+    ]
+    assert attributes == [["tin"], ["paper", "tin"], ["paper", "tin"]], "each part has the columns that were known in it"
+
+
+def test_earlier_windows_come_along_as_far_as_the_history_goes(
+    spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]
+) -> None:
+    older = [row("ann", "tea", "2011-01-24T10:00", "e0"), row("bob", "tea", "2011-01-17T10:00", "e9")]
+    history = [publish([*weekly_shop, *older])]
+    given = (USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage)
+    parts = split(*given, earlier=5)
+    windows = [storage.manifest(ref)["facts"]["window"] for ref in parts.before_holdout]
+    starts = [window[:10] for window in windows]
+    assert starts == ["2011-01-18", "2011-02-01", "2011-02-08", "2011-02-15"], "nobody bought in the week from 25 January"
+    assert split(*given, earlier=5) == parts
+    plain = split(*given)
+    assert plain == parts.model_copy(update={"earlier": ()}) and plain.digest == parts.digest
+    labels = read_examples(storage, parts.earlier[0]).labels
+    assert labels is not None and labels[c.ITEM_ID].tolist() == ["mug"]
 
 
 def test_ratings_keep_the_last_one(spark: object, publish: Publish, storage: Storage) -> None:

@@ -9,6 +9,8 @@ import pytest
 from sklearn import metrics as sklearn
 
 from tasks.metrics import classification, ranking, rating
+from tasks.metrics.names import FAMILIES
+from tasks.settings import ROOT
 
 RANKING = [
     ranking.precision, ranking.recall, ranking.ndcg, ranking.average_precision, ranking.reciprocal_rank, ranking.hit_rate,
@@ -48,6 +50,28 @@ def test_ndcg_agrees_with_scikit_learn() -> None:
     top = np.argsort(-scores, axis=1)[:, :10]
     ours = ranking.ndcg(np.take_along_axis(labels, top, axis=1), labels.sum(axis=1)).mean()
     assert ours == pytest.approx(sklearn.ndcg_score(labels, scores, k=10))
+
+
+def test_lists_agree_with_scikit_learn() -> None:
+    """Of one relevant item each: the share that has it on top, and the inverse of its rank. Of several: average precision."""
+    generator = np.random.default_rng(0)
+    scores, wanted = generator.random((50, 20)), generator.integers(0, 20, 50)
+    order, one = np.argsort(-scores, axis=1), np.ones(50)
+    labels = np.eye(20)[wanted]
+    hits = np.take_along_axis(labels, order, axis=1)
+    expected = sklearn.top_k_accuracy_score(wanted, scores, k=5, labels=np.arange(20))
+    assert ranking.hit_rate(hits[:, :5], one).mean() == pytest.approx(expected)
+    assert ranking.recall(hits[:, :5], one).mean() == pytest.approx(expected)
+    assert ranking.reciprocal_rank(hits, one).mean() == pytest.approx(
+        sklearn.label_ranking_average_precision_score(labels, scores)
+    )
+    labels = (generator.random((50, 20)) < 0.3).astype(float)
+    labels[:, 3] = 1.0
+    hits = np.take_along_axis(labels, order, axis=1)
+    theirs = [sklearn.average_precision_score(row, score) for row, score in zip(labels, scores, strict=True)]
+    assert ranking.average_precision(hits, labels.sum(axis=1)) == pytest.approx(theirs)
+    theirs = [sklearn.precision_score(row, score >= np.sort(score)[-5]) for row, score in zip(labels, scores, strict=True)]
+    assert ranking.precision(hits[:, :5], labels.sum(axis=1)) == pytest.approx(theirs)
 
 
 def _sample(ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,3 +130,69 @@ def test_calibration_error() -> None:
     truth = (generator.random(20_000) < honest).astype(float)
     assert classification.calibration_error(honest, truth, np.ones((1, 20_000)))[0] < 0.02
     assert classification.calibration_error(honest**3, truth, np.ones((1, 20_000)))[0] > 0.2
+
+
+def test_calibration_error_agrees_with_scikit_learn() -> None:
+    from sklearn.calibration import calibration_curve
+
+    generator = np.random.default_rng(8)
+    prediction = generator.random(1000)
+    label = (generator.random(1000) < prediction**2).astype(float)
+    true, predicted = calibration_curve(label, prediction, n_bins=10, strategy="quantile")
+    gaps, once = np.abs(true - predicted), np.ones((1, 1000))
+    assert classification.calibration_error(prediction, label, once) == pytest.approx(gaps.mean(), abs=2e-3)
+    assert classification.squared_calibration_error(prediction, label, once) == pytest.approx((gaps**2).mean(), abs=1e-3)
+
+
+def test_r2_agrees_with_scikit_learn_under_every_weighting() -> None:
+    generator = np.random.default_rng(4)
+    label = generator.integers(1, 6, 200).astype(float)
+    prediction, weights = label + generator.normal(0, 1, 200), generator.integers(0, 4, (3, 200)).astype(float)
+    expected = [sklearn.r2_score(label, prediction, sample_weight=row) for row in weights]
+    assert rating.r2(prediction, label, weights) == pytest.approx(expected)
+    once = np.ones((1, 200))
+    assert rating.r2(label, label, once) == pytest.approx(1.0)
+    assert rating.r2(np.full(200, label.mean()), label, once) == pytest.approx(0.0)
+    assert np.isnan(rating.r2(prediction, np.full(200, 3.0), once)), "nothing to explain"
+    adjusted = 1 - (1 - sklearn.r2_score(label, prediction)) * 199 / (200 - 5 - 1)
+    assert rating.adjusted_r2(prediction, label, once, 5) == pytest.approx(adjusted)
+    assert rating.adjusted_r2(prediction, label, once, 0) == pytest.approx(rating.r2(prediction, label, once))
+    assert np.isnan(rating.adjusted_r2(prediction[:6], label[:6], once[:, :6], 5))
+
+
+def test_confusion_matrix_agrees_with_scikit_learn_under_every_weighting() -> None:
+    prediction, label, weights = _sample(ties=True)
+    expected = [sklearn.confusion_matrix(label, prediction >= 0.5, sample_weight=row) for row in weights]
+    np.testing.assert_allclose(classification.confusion_matrix(prediction, label, weights), expected)
+    assert classification.confusion_matrix(np.empty(0), np.empty(0), np.ones((1, 0))).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_gain_at_top_decile() -> None:
+    label, once = np.r_[np.ones(10), np.zeros(90)], np.ones((1, 100))
+    assert classification.gain_at_top_decile(label, label, once) == pytest.approx(1.0)
+    assert classification.gain_at_top_decile(1 - label, label, once) == pytest.approx(0.0)
+    assert classification.gain_at_top_decile(np.full(100, 0.3), label, once) == pytest.approx(0.1), "ties: as by chance"
+    half = np.r_[np.ones(5), np.full(5, 0.1), np.full(90, 0.5)]
+    assert classification.gain_at_top_decile(half, label, once) == pytest.approx(0.5)
+    prediction, label, weights = _sample(ties=False)
+    repeated = [np.repeat(np.arange(300), row.astype(int)) for row in weights]
+    plain = [classification.gain_at_top_decile(prediction[r], label[r], np.ones((1, len(r))))[0] for r in repeated]
+    assert classification.gain_at_top_decile(prediction, label, weights) == pytest.approx(plain), "a weight is so many rows"
+    assert np.isnan(classification.gain_at_top_decile(prediction, np.zeros(300), weights)).all()
+
+
+ASKED_FOR = {
+    "rmse", "mae", "r2", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "log_loss", "brier", "calibration_error",
+    "precision_at", "recall_at", "map_at", "ndcg_at", "mrr_at", "hit_rate_at", "catalog_coverage_at", "novelty_at",
+    "diversity_at", "popularity_bias_at", "gain_at_top_decile", "revenue_at",
+}  # fmt: skip
+
+
+def test_what_a_use_case_can_name_has_a_formula_and_stands_in_the_documents() -> None:
+    """Not the confusion matrix, which is no number, and not adjusted R2, which needs to know a model's parameters."""
+    assert set(FAMILIES) >= ASKED_FOR
+    told = (ROOT / "docs" / "models.md").read_text()
+    for name, family in FAMILIES.items():
+        function = family.parts or family.of_lists or family.whole or ranking.catalog_coverage
+        assert len(function.__doc__ or "") > 40, name
+        assert f"`{name}{'_<k>' * name.endswith('_at')}`" in told, name

@@ -70,11 +70,18 @@ def tables(met: pd.DataFrame, task: TaskKind) -> FeatureTables:
         if side == "item":
             side_table["item_buyers_7d"], side_table["item_buyers_28d"] = 0.0 * count, count
             side_table["item_age_days"], side_table["item_mean_price"] = 10.0, 2.5
+            side_table[c.ITEM_TEXT] = [_text(str(name)) for name in side_table.index]
         else:
             side_table[c.SEGMENT], side_table["user_spend_28d"] = "Norway", 2.5 * count
             side_table["user_tenure_days"], side_table["user_items"] = 10.0, count
         sides.append(side_table.reset_index())
     return FeatureTables(sides[0], sides[1], pairs)
+
+
+def _text(name: str) -> str:
+    """Even items and odd ones have words of their own; what is no number has others still."""
+    colour = {"0": "white porcelain", "1": "black iron"}.get(str(int(name[1:]) % 2) if name[1:].isdigit() else "", "plain tin")
+    return f"{colour} piece {name}"
 
 
 def rows(size: int = 200) -> pd.DataFrame:

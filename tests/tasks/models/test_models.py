@@ -46,6 +46,18 @@ def test_popularity_by_hand() -> None:
     assert PopularityModel(half_life_days=3000.0).score_items("ann", features)[0][1] == pytest.approx(1.0, rel=0.01)
 
 
+def test_popularity_of_one_window() -> None:
+    items = pd.DataFrame({c.ITEM_ID: ["mug", "tea"], "item_buyers_7d": [9.0, 1.0], "item_buyers_28d": [10.0, 20.0]})
+    features = FeatureTables(pd.DataFrame({c.USER_ID: []}), items, pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}))
+    best = {
+        days: Popularity(recent_days=days).fit(Examples(), Examples(features), 7).recommend(["ann"], features, k=1)[0].items[0]
+        for days in (7, 28)
+    }
+    assert best == {7: "mug", 28: "tea"}
+    with pytest.raises(ModelError, match=r"item_buyers_14d; the features have windows of 7, 28 days: .*lookback_days"):
+        Popularity(recent_days=14).fit(Examples(), Examples(features), 7)
+
+
 def test_features_of_another_shape_are_told() -> None:
     nobody = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
     features = FeatureTables(nobody, pd.DataFrame({c.ITEM_ID: ["a"], "price": [1.0]}), nobody)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ import pandas as pd
 import pytest
 
 from tasks import tracking
-from tasks.columns import ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE, VALIDATED
-from tasks.contracts import DatasetRef, DriftReport, Prediction, Window
+from tasks.columns import ITEM_ID, PREDICTION, PREDICTIONS, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE, USER_ID, VALIDATED
+from tasks.contracts import DatasetRef, DriftReport, Window
 from tasks.errors import ConfigurationError
-from tasks.monitoring import monitor, recent
-from tasks.monitoring.checks import ColumnDrift, DriftCheck, PredictionDrift
-from tasks.monitoring.report import read_sample, sample_scores
-from tasks.settings import ROOT, get_settings
+from tasks.monitoring import Side, monitor, recent
+from tasks.monitoring import report as report_module
+from tasks.monitoring.checks import ColumnDrift, DoubledRows, DriftCheck, PredictionDrift
+from tasks.settings import ROOT
 from tasks.storage import Storage, frame_writer
 from tests.tasks.monitoring.samples import make_rows, make_scores
 
@@ -33,45 +32,34 @@ CHECKS: tuple[DriftCheck, ...] = (
 )
 
 
-@pytest.fixture
-def mlflow_store(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    own_home.mkdir()
-    monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{own_home}/mlflow.db")
-    monkeypatch.setenv("MLFLOW_ARTIFACT_ROOT", str(own_home / "artifacts"))
-    monkeypatch.chdir(own_home)
-    get_settings.cache_clear()
-    yield
-
-
 def publish(storage: Storage, window: Window, rows: pd.DataFrame) -> DatasetRef:
     return storage.publish(
         use_case="shop", layer=VALIDATED, partition=window.label, tables={"rows": frame_writer(rows)}, facts={}
     )
 
 
-def make_predictions(scores: pd.DataFrame, k: int = 5) -> list[Prediction]:
-    parts = [scores[PREDICTION].to_numpy()[start : start + k] for start in range(0, len(scores), k)]
-    return [
-        Prediction(
-            prediction_id=f"p{place}-{part[0]:.9f}", made_at=datetime(2011, 3, 2, tzinfo=UTC), use_case="shop", channel="batch",
-            subject=str(place), model_version=1, manifest_digest="a" * 64, features_version="f", path="model",
-            items=tuple(map(str, range(len(part)))), scores=tuple(part), latency_ms=0.0,
-        )
-        for place, part in enumerate(parts)
-    ]  # fmt: skip
+def publish_answers(storage: Storage, day: date, scores: pd.DataFrame, version: int = 1) -> DatasetRef:
+    """A batch: two items for each user, every tenth of whom nobody knew."""
+    users = [f"u{place // 2}" for place in range(len(scores))]
+    paths = ["popular" if place // 2 % 10 == 0 else "model" for place in range(len(scores))]
+    rows = pd.DataFrame({USER_ID: users, ITEM_ID: scores[ROW_ID], PREDICTION: scores[PREDICTION], "path": paths})
+    return storage.publish(
+        use_case="shop", layer=PREDICTIONS, partition=f"v{version}.{day}", tables={"rows": frame_writer(rows)}, facts={}
+    )
 
 
 def call(storage: Storage, current: pd.DataFrame, reference: list[pd.DataFrame], **changed: Any) -> DriftReport:
     days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 1 + len(reference))]
+    scores = changed.pop("scores", make_scores(1_000, 2, shift=1))
+    answers = [publish_answers(storage, date(2011, 3, 1), scores)] if len(scores) else []
+    before = [publish_answers(storage, date(2011, 2, 1), make_scores(1_000, 1))] if reference else []
     arguments: dict[str, Any] = {
         "use_case": "shop",
         "checks": CHECKS,
         "window": WINDOW,
-        "current": publish(storage, WINDOW, current),
-        "reference": [publish(storage, day, rows) for day, rows in zip(days, reference, strict=True)],
+        "current": Side([publish(storage, WINDOW, current)], answers),
+        "reference": Side([publish(storage, day, rows) for day, rows in zip(days, reference, strict=True)], before),
         "reference_label": "version 1, data before 2011-03-01",
-        "predictions": make_predictions(make_scores(1_000, 2, shift=1)),
-        "reference_predictions": make_predictions(make_scores(1_000, 1)),
         "storage": storage,
         "seed": 7,
         "run_tags": {"dag_run": "by hand"},
@@ -110,7 +98,12 @@ def test_a_report_is_one_run_with_page_plot_and_figures(storage: Storage, mlflow
     assert run.data.metrics["drift_unit_price"] == report.checks[0].value
     assert run.data.metrics["drift_unit_price_psi"] == report.checks[4].value
     assert run.data.metrics["violations"] == 3
-    assert {a.path for a in tracking.get_client().list_artifacts(run.info.run_id)} == {"drift.html", "drift.json", "drift.png"}
+    assert {a.path for a in tracking.get_client().list_artifacts(run.info.run_id)} == {
+        "drift.html",
+        "drift.json",
+        "drift.png",
+        "history.png",
+    }
     assert report.report_uri.endswith(f"/runs/{run.info.run_id}/artifacts/drift.html")
     assert DriftReport.from_json(tracking.read_run_dict(run.info.run_id, "drift.json")["report"]) == report
 
@@ -132,7 +125,7 @@ def test_the_same_comparison_is_made_once(storage: Storage, mlflow_store: None) 
     others = [
         call(storage, make_rows(400, 3), frames[1]),
         call(storage, *frames, checks=CHECKS[:1]),
-        call(storage, *frames, predictions=make_predictions(make_scores(500, 4))),
+        call(storage, *frames, scores=make_scores(500, 4)),
         call(storage, *frames, seed=8),
     ]
     assert len({first.run_id, *(report.run_id for report in others)}) == len(runs()) == 5
@@ -150,7 +143,7 @@ def test_a_run_that_died_is_made_again(storage: Storage, mlflow_store: None, mon
 
 
 def test_nothing_to_compare_is_told(storage: Storage, mlflow_store: None) -> None:
-    report = call(storage, make_rows(400, 2), [], predictions=[], reference_predictions=[])
+    report = call(storage, make_rows(400, 2), [], scores=make_scores(0, 2))
     assert not report.violated and report.report_uri == "" and report.reference_rows == 0
     assert {result.note for result in report.checks} == {
         "not judged: 0 values in the reference, 100 needed", "not judged: 0 values in the window, 100 needed",
@@ -165,18 +158,20 @@ def test_a_missing_column_is_named(storage: Storage, mlflow_store: None) -> None
     assert runs() == []
 
 
-def test_samples_of_many_snapshots_are_bounded_and_the_same_in_any_order(storage: Storage) -> None:
-    days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 5)]
-    refs = [publish(storage, day, make_rows(500, seed)) for seed, day in enumerate(days)]
-    sample = read_sample(storage, refs, [UNIT_PRICE], seed=7, most=800)
-    pd.testing.assert_frame_equal(sample, read_sample(storage, refs[::-1], [UNIT_PRICE], seed=7, most=800))
-    assert len(sample) == sample[ROW_ID].nunique() == 800
-    assert sample[ROW_ID].str.partition(".")[0].value_counts().min() > 150
-
-    predictions = make_predictions(make_scores(1_000, 1))
-    scores = sample_scores(predictions, seed=7, most=150)
-    pd.testing.assert_frame_equal(scores, sample_scores(predictions[::-1], seed=7, most=150))
-    assert len(scores) == 150
+def test_many_rows_are_counted_by_spark_with_the_same_verdict(
+    storage: Storage, mlflow_store: None, spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = (*CHECKS, DoubledRows())
+    frames = make_rows(900, 3, prices=2.0), [make_rows(800, seed) for seed in (1, 2)]
+    few = call(storage, *frames, checks=checks, seed=1)
+    monkeypatch.setattr(report_module, "SMALL_ROWS", 100)
+    many = call(storage, *frames, checks=checks, seed=2)
+    assert [(r.column, r.violated, r.value) for r in few.checks] == [
+        (r.column, r.violated, pytest.approx(r.value)) for r in many.checks
+    ]
+    assert many.figures == pytest.approx(few.figures) and few.figures["cold_share"] == 0.1
+    nothing = call(storage, frames[0], [], checks=checks, seed=3)
+    assert {check.value for check in nothing.checks if check.check == "column_drift"} == {0}
 
 
 def test_the_room_is_light_to_import() -> None:

@@ -1,4 +1,4 @@
-"""A real MLflow store, made once and copied for each test."""
+"""A court, over a real MLflow store."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ from tasks.settings import get_settings
 from tasks.storage import Storage
 from tests.tasks import arena
 from tests.tasks.registry.court import SHOP, Court
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
-
-
-@pytest.fixture
-def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that exports may be staged in."""
-    arena.open_store(empty_store, tmp_path, monkeypatch)
-    return tmp_path
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import ROOT
+from tests.ports import free_port
 from tests.tasks.registry import promoting
 
 SHOP = promoting.SHOP
@@ -130,9 +130,7 @@ class Client(threading.Thread):
 @contextmanager
 def installation(folder: Path) -> Iterator[tuple[Scene, Client]]:
     """An installation with a champion, its endpoint, and a client that asks it all the time."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     scene = Scene(folder.resolve(), port)
     scene.prepare()

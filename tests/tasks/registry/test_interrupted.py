@@ -45,7 +45,8 @@ def test_the_run_of_a_killed_process_is_closed_and_a_living_one_is_not(store: Pa
     try:
         assert close_interrupted_runs("shop", now, 24.0, never) == []
         assert status(run_id) == "RUNNING"
-        process.kill()  # it is a zombie now: nobody has waited for it
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now: nobody has reaped it
         (line,) = close_interrupted_runs("shop", now, 24.0, never)
     finally:
         process.kill()

@@ -8,11 +8,23 @@ from pathlib import Path
 import pytest
 
 from tasks import tracking
-from tasks.contracts import Action, Approval, Decision, Door, ModelVersion, Rejection, Trust
+from tasks.contracts import Action, Approval, Decision, Door, ModelVersion, Rejection, ReviewRecord, Trust
 from tasks.ledger import Ledger
 from tasks.registry import version_of
 from tasks.registry.codes import Code, make_key, public_line, sign
-from tasks.registry.review import ANSWER, Over, close, look, open_review, record_word, word_of_run
+from tasks.registry.review import (
+    ANSWER,
+    OPENED,
+    OpenReview,
+    Over,
+    close,
+    look,
+    open_review,
+    opened_before,
+    prepare_review,
+    record_word,
+    word_of_run,
+)  # fmt: skip
 from tasks.settings import get_settings
 
 SHOP, NOW, WEEK = "shop", datetime(2026, 3, 2, 12, tzinfo=UTC), timedelta(days=7)
@@ -40,13 +52,24 @@ def ledger(store: Path) -> Ledger:
     return Ledger(get_settings().ledger_url)
 
 
+def begin(version: ModelVersion, ledger: Ledger) -> OpenReview:
+    review = prepare_review(version, ledger, "run", WEEK, NOW)
+    open_review(review, ledger)
+    return review
+
+
+def words(ledger: Ledger) -> list[ReviewRecord]:
+    """What was said, without the openings."""
+    return [record for record in ledger.reviews(SHOP) if record.said != OPENED]
+
+
 def answer(version: ModelVersion) -> str:
     return tracking.version_tags(SHOP, version.version)[ANSWER]
 
 
 def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
-    review = open_review(version, ledger, "run", WEEK, NOW)
+    review = begin(version, ledger)
     assert "set the tag review to approved or rejected" in answer(version)
     assert look(review, KEYS, True, ledger, NOW) is None
     said = {"use_case": SHOP, "version": 9, "manifest_digest": "f" * 64, "report_digest": version.report_digest}
@@ -55,7 +78,7 @@ def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Pa
     for minute in range(3):
         assert look(review, KEYS, True, ledger, NOW + timedelta(minutes=minute)) is None
     assert answer(version).startswith("mismatched, so it does not count: the code is of shop version 9, this is shop version 1")
-    (refused,) = ledger.reviews(SHOP)
+    (refused,) = words(ledger)
     assert (refused.said, refused.counted, refused.trust, refused.door) == ("a code", False, None, Door.MLFLOW)
     assert refused.why_not == answer(version)
 
@@ -68,16 +91,26 @@ def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Pa
     assert isinstance(word, Approval)
     record_word(word, Door.MLFLOW, "run", ledger, NOW)
     record_word(word, Door.MLFLOW, "run", ledger, NOW + timedelta(minutes=1))
-    assert [one.counted for one in ledger.reviews(SHOP)] == [False, True], "a task that is tried again says nothing twice"
+    assert [one.counted for one in words(ledger)] == [False, True], "a task that is tried again says nothing twice"
     assert answer(version) == "approved by anna (signed): x"
     assert tracking.aliases(SHOP) == {"challenger": 1}, "only promotion takes the alias of an approved version"
     assert word_of_run(version, "run", WEEK, ledger) == (word, Door.MLFLOW)
     assert word_of_run(version, "another run", WEEK, ledger) is None
 
 
+def test_a_review_goes_on_in_a_second_try_as_it_was_opened(store: Path, ledger: Ledger) -> None:
+    version = challenger(store)
+    review = begin(version, ledger)
+    tracking.tag_version(SHOP, 1, {"review": "approved", "reviewer": "ada"})
+    assert opened_before(version, "run", WEEK, ledger) == review, "what was said meanwhile is not early"
+    assert opened_before(version, "another run", WEEK, ledger) is None
+    open_review(review, ledger)
+    assert len(ledger.reviews(SHOP)) == 1
+
+
 def test_a_rejection_takes_the_challenger_out_of_the_running(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
-    review = open_review(version, ledger, "run", WEEK, NOW)
+    review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "rejected", "reviewer": "ada", "review_reason": "unfair to new users"})
     word = look(review, {}, True, ledger, NOW)
     assert isinstance(word, Rejection)
@@ -85,7 +118,7 @@ def test_a_rejection_takes_the_challenger_out_of_the_running(store: Path, ledger
     assert tracking.aliases(SHOP) == {}
     assert answer(version) == "rejected by ada (on trust): unfair to new users"
     assert word_of_run(version, "run", WEEK, ledger) == (word, Door.MLFLOW)
-    (kept,) = ledger.reviews(SHOP)
+    (kept,) = words(ledger)
     assert (kept.said, kept.actor, kept.trust, kept.reason) == ("rejected", "ada", Trust.ON_TRUST, "unfair to new users")
 
 
@@ -99,7 +132,7 @@ def test_a_rejection_of_an_older_challenger_leaves_the_newer_one_alone(store: Pa
 
 def test_a_tag_from_before_the_review_is_early(store: Path, ledger: Ledger) -> None:
     version = challenger(store, review="approved", reviewer="ada")
-    review = open_review(version, ledger, "run", WEEK, NOW)
+    review = begin(version, ledger)
     assert look(review, {}, True, ledger, NOW) is None
     assert answer(version).startswith("early")
     remedy = f"approved:{version.report_digest[:12]}"
@@ -110,7 +143,7 @@ def test_a_tag_from_before_the_review_is_early(store: Path, ledger: Ledger) -> N
 
 def test_a_newer_challenger_a_new_champion_and_time_end_a_review(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
-    review = open_review(version, ledger, "run", WEEK, NOW)
+    review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "approved", "reviewer": "ada"})
     late = look(review, {}, True, ledger, NOW + WEEK)
     assert isinstance(late, Over), "an approval that nobody saw in time does not count"

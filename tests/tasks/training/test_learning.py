@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.model_scores import breast_cancer, by_heart
 from tasks import columns as c
 from tasks import tracking
 from tasks.contracts import Split, TaskKind
@@ -90,8 +91,19 @@ def test_what_learns_by_heart_fits_what_it_saw_and_nothing_else() -> None:
 
 
 def test_an_honest_model_has_no_such_gap() -> None:
-    last = curve(LogisticRegressionSpec()).points[-1]
+    found = curve(LogisticRegressionSpec())
+    last = found.points[-1]
     assert abs(last.fitted - last.validation) < 0.1 < last.validation
+    assert not found.learns_by_heart and curve(ByHeartSpec()).learns_by_heart
+
+
+def test_a_machine_that_overfits_is_flagged_and_the_shelf_s_is_not() -> None:
+    """Breast cancer: a Gaussian kernel on columns as they are knows each row that it saw, and no other."""
+    rows, target = breast_cancer()
+    found = by_heart(rows, target)
+    raw, ours = found["raw_svm"], found["kernel_svm"]
+    assert raw["accuracy_fitted"] > 0.99 and raw["accuracy"] < 0.7 and raw["flagged"] == 1.0
+    assert ours["accuracy"] > 0.94 and ours["flagged"] == 0.0
 
 
 def test_the_budget_stops_and_says_so() -> None:

@@ -35,8 +35,10 @@ PLOTS = {
     TaskKind.PROPENSITY: {"plots/precision_by_rank.png", "plots/calibration.png"},
     TaskKind.RECOMMENDATION: {"plots/precision_by_rank.png"},
     TaskKind.RATING: {"plots/predicted_and_given.png"},
-    TaskKind.CLASSIFICATION: {"plots/roc.png", "plots/calibration.png"},
-}
+    TaskKind.CLASSIFICATION: {
+        "plots/roc.png", "plots/calibration.png", "plots/importance.png", "plots/regularization_path.png",
+    },
+}  # fmt: skip
 Train = Callable[..., Candidate]
 
 

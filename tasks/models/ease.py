@@ -1,0 +1,76 @@
+"""EASE: a linear model from what a user met to what they will meet, in closed form (Steck 2019)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.errors import NotEnoughData
+from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
+
+
+class Ease(HistorySpec):
+    """scores = x B with B = I - P diag(1 / diag(P)), P = (X'X + regularization * I)^-1: the least squares of X B = X, zeros in
+    B's diagonal. Steck (2019), Embarrassingly shallow autoencoders for sparse data.
+
+    Takes items^2 * 12 bytes and items^3 steps, so that `max_items` says what it refuses.
+    """
+
+    kind: Literal["ease"] = "ease"
+    regularization: float = Field(300.0, gt=0.0, le=1e7)
+    max_items: int = Field(20_000, ge=1, le=100_000, description="refuse more: 20,000 take 5 GB")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from scipy.linalg import lapack
+
+        known = read_histories(history, self.weighing, "ease")
+        size = len(known.items)
+        if size > self.max_items:
+            raise NotEnoughData(
+                f"ease learns a number for each two items: {size} items need {size**2 * 12 / 2**30:.0f} GB, and max_items "
+                f"allows {self.max_items}. Raise max_items where there is memory, or take ials or item_knn."
+            )
+        matrix = known.matrix
+        gram = (matrix.T @ matrix).toarray(order="F")
+        gram[np.diag_indices(size)] += self.regularization
+        factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1)
+        inverse, wrong = lapack.dpotri(factor, lower=1, overwrite_c=1)  # half the steps of inverting without the symmetry
+        if failed or wrong:
+            raise NotEnoughData(f"ease: the items' products cannot be inverted ({failed}, {wrong}); raise regularization")
+        weights = inverse.astype(np.float32)
+        del gram, factor
+        diagonal = inverse.diagonal().copy()
+        for start in range(0, size, 512):  # the lower half mirrored, by blocks that stay in the cache
+            end = start + 512
+            lower = np.tril(weights[start:end, start:end])
+            weights[start:end, start:end] = lower + np.tril(lower, -1).T
+            weights[start:end, end:] = weights[end:, start:end].T
+        weights /= -diagonal.astype(np.float32)[None, :]
+        weights[np.diag_indices(size)] = 0.0
+        return EaseModel(known.items, self.weighing, np.ascontiguousarray(weights)).measure_scale(known)
+
+
+class EaseModel(HistoryModel):
+    """The sum of the rows of B that belong to what the user met."""
+
+    kind = "ease"
+
+    def __init__(self, items: NDArray[Any], weighing: Weighing, weights: NDArray[np.float32]) -> None:
+        super().__init__(items, weighing)
+        self.weights = weights
+
+    def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
+        return np.asarray(weights.astype(np.float32) @ self.weights[places], dtype=np.float64)
+
+    def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {}, {"weights": self.weights}
+
+    @classmethod
+    def from_own_state(
+        cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> Self:
+        return cls(items, weighing, arrays["weights"])

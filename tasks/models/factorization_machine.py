@@ -1,0 +1,215 @@
+"""Factorization machines of ratings, with side information and time: Bayesian by myFM, or by Spark's gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.errors import NotEnoughData
+from tasks.models.base import Examples, Floats, ModelSpec, ServedModel, SparkProblem
+from tasks.models.bias import Scale, measure_scale
+from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
+from tasks.models.prepared import half_of_memory_mb, read_numbers
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class _FmSpec(ModelSpec):
+    """What a rating is explained by: user and item, and if asked for who rated what, attributes, and the day."""
+
+    tasks = frozenset({TaskKind.RATING})
+    use_histories: bool = Field(True, description="what the user rated and who rated the item: SVD++, also turned round")
+    use_attributes: bool = Field(True, description="the columns user_attribute_* and item_attribute_* of the features")
+    use_days: bool = Field(False, description="the day of the rating; a question without one is of the newest day")
+
+
+class FactorizationMachine(_FmSpec):
+    """Bayesian factorization machine by Gibbs sampling (Rendle 2012; Rendle, Zhang, Koren 2019), by the myFM library.
+
+    The mean of the samples' answers is the answer of one machine whose vectors are all samples' side by side. Served are
+    `served_samples` of them, evenly chosen, in single precision: neighbours in the chain are much alike.
+    """
+
+    kind: Literal["factorization_machine"] = "factorization_machine"
+    cold_because = "the chain of myFM begins with a draw of its own, and older samples are of older data"
+    factors: int = Field(10, ge=1, le=128)
+    iterations: int = Field(300, ge=2, le=5000)
+    warm_up: int = Field(20, ge=1, description="the first samples, which are thrown away")
+    served_samples: int = Field(100, ge=1, le=5000)
+    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from myfm import MyFMRegressor, RelationBlock
+
+        design = _Design.of(history, self)
+        self._refuse_what_does_not_fit(design.layout)
+        warm_up = min(self.warm_up, self.iterations - 1)
+        learner = MyFMRegressor(rank=self.factors, random_seed=seed)
+        users = RelationBlock(design.user.tolist(), design.users)
+        items = RelationBlock(design.item.tolist(), design.items)
+        learner.fit(
+            design.days, design.ratings, X_rel=[users, items], n_iter=self.iterations,
+            n_kept_samples=self.iterations - warm_up, group_shapes=[size for size in design.layout.groups if size],
+            callback=lambda *_: (False, None),
+        )  # fmt: skip
+        samples = learner.predictor_.samples
+        chosen = np.unique(np.linspace(0, len(samples) - 1, min(self.served_samples, len(samples))).round().astype(np.intp))
+        kept = [samples[place] for place in chosen]
+        vectors = np.hstack([sample.V for sample in kept]) / np.sqrt(len(kept))
+        linear = np.mean([sample.w for sample in kept], axis=0)
+        return FactorizationMachineModel(
+            *design.known, float(np.mean([s.w0 for s in kept])), linear, vectors.astype(np.float32)
+        )
+
+    def _refuse_what_does_not_fit(self, layout: Layout) -> None:
+        """All samples are kept until the served ones are chosen, and users and items are served in double precision."""
+        columns, entities = sum(layout.groups), layout.users + layout.items
+        samples = max(self.iterations - self.warm_up, 1)
+        numbers = columns * (samples + self.served_samples) + entities * self.served_samples
+        needed, allowed = numbers * self.factors * 8 / 2**20, self.local_memory_mb or half_of_memory_mb()
+        if needed > allowed:
+            raise NotEnoughData(
+                f"factorization_machine keeps {samples} samples of {self.factors} factors for {layout.users} users and "
+                f"{layout.items} items: that needs {needed:.0f} MB, and local_memory_mb allows {allowed:.0f}. Take fewer "
+                "iterations, served_samples or factors, or take als."
+            )
+
+
+class SparkFm(_FmSpec):
+    """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
+
+    kind: Literal["spark_fm"] = "spark_fm"
+    cold_because = "Spark's FMRegressor takes no weights to begin from"
+    spark_tasks = frozenset({TaskKind.RATING})
+    spark_params: ClassVar[Mapping[str, str]] = {
+        "factors": "factorSize", "iterations": "maxIter", "regularization": "regParam", "step_size": "stepSize",
+    }  # fmt: skip
+    factors: int = Field(8, ge=1, le=128)
+    iterations: int = Field(100, ge=1, le=10_000)
+    regularization: float = Field(0.01, ge=0.0, le=1e3)
+    step_size: float = Field(0.05, gt=0.0, le=10.0)
+    use_histories: bool = Field(
+        False, description="as in factorization_machine; Spark is told the whole of both for each rating"
+    )
+    max_cells: int = Field(20_000_000, ge=1, description="refuse more numbers that are not 0: the default takes about 3 GB")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        design = _Design.of(history, self)
+        mean, table = self._frame(design)
+        learned = self._estimator(seed).fit(table)
+        linear, vectors = learned.linear.toArray(), learned.factors.toArray().astype(np.float32)
+        return SparkFmModel(*design.known, mean + float(learned.intercept), linear, vectors)
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        return SparkProblem(self._estimator(seed), self._frame(_Design.of(history, self))[1], "label")
+
+    def _estimator(self, seed: int) -> Any:
+        from pyspark.ml.regression import FMRegressor
+
+        return FMRegressor(
+            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
+            seed=seed, initStd=0.05,
+        )  # fmt: skip
+
+    def _frame(self, design: _Design) -> tuple[float, Any]:
+        """The mean rating, and the frame of label (less the mean) and features."""
+        from pyspark.ml.linalg import Vectors
+        from scipy.sparse import hstack
+
+        from tasks.spark import get_spark
+
+        cells = int(sum(np.diff(block.indptr)[place].sum() for block, place in design.sides)) + len(design.ratings)
+        if cells > self.max_cells:
+            raise NotEnoughData(
+                f"spark_fm is told each rating with all that is known of its user and item: {len(design.ratings)} ratings of "
+                f"{design.layout.users} users and {design.layout.items} items make {cells} numbers, and max_cells allows "
+                f"{self.max_cells}. Set use_histories: false, or take factorization_machine or als."
+            )
+        rows = hstack([design.days, design.users[design.user], design.items[design.item]], format="csr")
+        rows.sort_indices()
+        mean = float(design.ratings.mean())
+        examples = [
+            (float(rating - mean), Vectors.sparse(rows.shape[1], rows.indices[a:b].tolist(), rows.data[a:b].tolist()))
+            for rating, a, b in zip(design.ratings, rows.indptr[:-1], rows.indptr[1:], strict=True)
+        ]
+        return mean, get_spark().createDataFrame(examples, ["label", "features"]).repartition(1)
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Rated pairs as sparse matrices: `days` has a row for each; row `user[p]` of `users` is pair p's, and so for items."""
+
+    scale: Scale
+    layout: Layout
+    names: tuple[NDArray[Any], NDArray[Any]]
+    ratings: Floats
+    user: NDArray[np.int64]
+    item: NDArray[np.int64]
+    days: csr_matrix
+    users: csr_matrix
+    items: csr_matrix
+
+    @property
+    def sides(self) -> tuple[tuple[csr_matrix, NDArray[np.int64]], tuple[csr_matrix, NDArray[np.int64]]]:
+        """Each block, and which of its rows belongs to each pair."""
+        return (self.users, self.user), (self.items, self.item)
+
+    @property
+    def known(self) -> tuple[Scale, Layout, NDArray[Any], NDArray[Any]]:
+        return self.scale, self.layout, *self.names
+
+    @classmethod
+    def of(cls, history: Examples, spec: _FmSpec) -> _Design:
+        from scipy.sparse import csr_matrix
+
+        scale, features = measure_scale(history), history.features
+        if features is None:
+            raise NotEnoughData("a factorization machine needs features; got none")
+        pairs = features.sorted_pairs
+        pairs = pairs[pairs["pair_rating"].notna().to_numpy()]
+        names, codes = zip(
+            *(np.unique(pairs[key].to_numpy(dtype=object).astype(str), return_inverse=True) for key in (c.USER_ID, c.ITEM_ID)),
+            strict=True,
+        )
+        user, item = codes
+        asked = spec.use_attributes
+        of_users = _attributes(features.users, c.USER_ATTRIBUTE) if asked else ()
+        of_items = _attributes(features.items, c.ITEM_ATTRIBUTE) if asked else ()
+        recency = pairs["pair_recency_days"].to_numpy(np.float64, na_value=0.0)
+        newest, days = int(recency.min()), int(recency.max() - recency.min()) + 1 if spec.use_days else 0
+        layout = Layout(len(names[0]), len(names[1]), of_users, of_items, spec.use_histories, newest, days)
+        rows = np.arange(len(pairs))
+        ones = np.ones(len(pairs))
+        day = csr_matrix((ones, (rows, layout.day_of(recency))) if days else (len(pairs), 0), shape=(len(pairs), days))
+        met = csr_matrix((ones, (user, item)), shape=(len(names[0]), len(names[1])))
+        users = _block(met, features.users, c.USER_ID, names[0], layout.user_attributes, spec.use_histories)
+        items = _block(met.T.tocsr(), features.items, c.ITEM_ID, names[1], layout.item_attributes, spec.use_histories)
+        ratings = pairs["pair_rating"].to_numpy(np.float64)
+        return cls(scale, layout, (names[0], names[1]), ratings, user, item, day, users, items)
+
+
+def _attributes(table: Any, prefix: str) -> tuple[str, ...]:
+    return tuple(str(name) for name in table.columns if str(name).startswith(prefix))
+
+
+def _block(
+    met: csr_matrix, table: Any, key: str, names: NDArray[Any], attributes: tuple[str, ...], has_histories: bool
+) -> csr_matrix:
+    """One row for each name: its id, what it met (each / the root of how many), its attributes."""
+    from scipy.sparse import csr_matrix, diags, hstack, identity
+
+    parts = [identity(len(names), format="csr")]
+    if has_histories:
+        parts.append(diags(1.0 / np.sqrt(np.maximum(np.diff(met.indptr), 1))) @ met)
+    if attributes:
+        known = table.set_index(key)[list(attributes)].reindex(names)
+        parts.append(csr_matrix(np.nan_to_num(read_numbers(known, attributes, "a factorization machine"))))
+    return hstack(parts, format="csr")

@@ -1,0 +1,181 @@
+"""What the models of a user's own history share: who met what, with which weight, and an answer where nobody met anything."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.contracts import TaskKind
+from tasks.errors import NotEnoughData
+from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.popularity import POPULAR, recent_buyers
+from tasks.models.prepared import PerFeatures, read_numbers
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+SAMPLE = 200  # users whose scores tell the model's scale
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What a pair weighs: 1 (or its orders), halved every `fade_days` days since the two last met. 0 without an order."""
+
+    count_orders: bool = False
+    fade_days: float | None = None
+    popular_half_life_days: float = 28.0  # of the popularity that users without a history get
+
+    def of(self, features: FeatureTables) -> Floats:
+        """The weight of each of `sorted_pairs`."""
+        names = ["pair_orders", "pair_recency_days"][: 1 if self.fade_days is None else 2]
+        values = np.nan_to_num(read_numbers(features.sorted_pairs, names, "a model of histories"))
+        weight = np.maximum(values[:, 0], 0.0) if self.count_orders else (values[:, 0] > 0).astype(np.float64)
+        return weight if self.fade_days is None else weight * 0.5 ** (np.maximum(values[:, 1], 0.0) / self.fade_days)
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Who met what, in compressed rows: of user `users[u]` the places `places[starts[u]:starts[u + 1]]` in `items`."""
+
+    features: FeatureTables  # that they were read from
+    users: NDArray[np.object_]
+    items: NDArray[np.object_]
+    starts: NDArray[np.int64]
+    places: NDArray[np.int32]
+    weights: Floats
+
+    @property
+    def matrix(self) -> csr_matrix:
+        """(users, items), for the libraries that train."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.weights, self.places, self.starts), shape=(len(self.users), len(self.items)))
+
+
+def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histories:
+    """The pairs that weigh anything, of users and items that have one.
+
+    Raises
+    ------
+    NotEnoughData : there is no such pair.
+    """
+    features = history.features
+    if features is None or features.pairs.empty:
+        raise NotEnoughData(f"{whose} needs pairs of a user and an item; got none")
+    weights, place = weighing.of(features), features.sorted_pairs["item_position"].to_numpy()
+    users, starts = features.bounds
+    kept = weights > 0
+    if not kept.any():
+        raise NotEnoughData(f"{whose} needs pairs with an order; of {len(kept)} pairs not one has any")
+    has_pair = np.bincount(place[kept], minlength=len(features.item_ids)) > 0
+    number = np.cumsum(has_pair) - 1
+    ends = np.r_[0, np.cumsum(kept)][starts]
+    has_history = np.diff(ends) > 0
+    return Histories(
+        features, users[has_history], features.item_ids[has_pair], np.r_[0, ends[1:][has_history]].astype(np.int64),
+        number[place[kept]].astype(np.int32), weights[kept],
+    )  # fmt: skip
+
+
+class HistorySpec(ModelSpec):
+    """What the models of histories have in their YAML alike."""
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    count_orders: bool = Field(False, description="an order more weighs one more; else having met counts, not how often")
+    fade_days: float | None = Field(
+        None, gt=0.0, le=3650.0, description="the days after which a pair weighs half; null: ever 1"
+    )
+    popular_half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the list for users without a history")
+
+    @property
+    def weighing(self) -> Weighing:
+        return Weighing(self.count_orders, self.fade_days, self.popular_half_life_days)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What one set of features gives, once. `number` of each pair is its item's in the model, -1 where it has none."""
+
+    weights: Floats
+    number: NDArray[np.int64]
+    place: NDArray[np.int64]  # of each item of the model in features.item_ids, -1 where the features lack it
+    popular: Floats
+
+
+class HistoryModel(ServedModel):
+    """Scores its items from the items that a user met, as the features know them now.
+
+    To add one: `score_history`, and the arrays that it needs (`own_state`, `from_own_state`).
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, items: NDArray[Any], weighing: Weighing) -> None:
+        self.items, self.weighing, self.typical_best = items, weighing, 0.0
+        self._ready = PerFeatures(self._prepare)
+
+    @abstractmethod
+    def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
+        """The score of each of `items` for a user who met those at `places`; at least one."""
+
+    @abstractmethod
+    def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Settings and arrays beyond the items and the weighing."""
+
+    @classmethod
+    @abstractmethod
+    def from_own_state(
+        cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> Self:
+        """The inverse of `own_state`."""
+
+    def measure_scale(self, histories: Histories) -> Self:
+        """Learn the best score of the average user: what the most popular item's is scaled to, so that one calibration
+        fits those who are known and those who are not. The model comes back."""
+        chosen = np.unique(np.linspace(0, len(histories.users) - 1, SAMPLE).astype(np.intp))
+        total = np.zeros(len(self.items))
+        for user in chosen:
+            rows = slice(histories.starts[user], histories.starts[user + 1])
+            places = histories.places[rows].astype(np.int64)
+            total += self.score_history(str(histories.users[user]), places, histories.weights[rows])
+        self.typical_best = max(float(total.max() / len(chosen)), 1e-9)  # positive, or it would turn the popular list round
+        return self
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        settings, arrays = self.own_state()
+        shared = {"weighing": vars(self.weighing), "typical_best": self.typical_best}
+        return {**settings, **shared}, {**arrays, "items": self.items.astype(np.str_)}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        model = cls.from_own_state(arrays["items"].astype(object), Weighing(**settings["weighing"]), settings, arrays)
+        model.typical_best = settings["typical_best"]
+        return model
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        ready, rows = self._ready(features), features.pairs_of(user_id)
+        taught = (ready.number[rows] >= 0) & (ready.weights[rows] > 0)
+        if not taught.any():
+            return ready.popular, POPULAR
+        found = self.score_history(user_id, ready.number[rows][taught], ready.weights[rows][taught])
+        scores = np.full(len(features.item_ids), -np.inf)
+        known = ready.place >= 0
+        scores[ready.place[known]] = found[known]
+        return scores, "model"
+
+    def _prepare(self, features: FeatureTables) -> _Ready:
+        import pandas as pd
+
+        place = pd.Index(features.item_ids).get_indexer(pd.Index(self.items)).astype(np.int64)
+        number = np.full(len(features.item_ids) + 1, -1, dtype=np.int64)
+        number[place[place >= 0]] = np.flatnonzero(place >= 0)
+        popular = recent_buyers(features.sorted_items, self.weighing.popular_half_life_days)
+        peak = popular.max(initial=0.0)
+        pairs = features.sorted_pairs["item_position"].to_numpy()
+        scaled = popular * (self.typical_best / peak if peak > 0 else 1.0)
+        return _Ready(self.weighing.of(features), number[pairs], place, scaled)

@@ -1,0 +1,83 @@
+"""Hybrid: iALS whose new items get the vector that their text and attributes suggest, so that they are recommended at once."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.models.als import Penalties, Ready
+from tasks.models.base import Examples, FeatureTables, Floats, ServedModel
+from tasks.models.ials import Ials, IalsModel
+from tasks.models.text import ItemVectors
+
+
+class Hybrid(Ials):
+    """iALS, and a ridge regression from the content of the known items to their vectors.
+
+    Gantner and others (2010), Learning attribute-to-feature mappings for cold-start recommendations. Users without a history
+    get the popular list, as in `ials`.
+    """
+
+    kind: Literal["hybrid"] = "hybrid"  # type: ignore[assignment]
+    dimensions: int = Field(100, ge=1, le=2000)
+    max_words: int = Field(20_000, ge=1, le=1_000_000)
+    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
+    content_regularization: float = Field(1.0, gt=0.0, le=1e6)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return self._with_content(super().fit(train, history, seed), history, seed)
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """As `ials`; the way from content to vectors is learned anew, in one go."""
+        return self._with_content(super().fit_from(champion, train, history, seed), history, seed)
+
+    def _with_content(self, learned: ServedModel, history: Examples, seed: int) -> ServedModel:
+        features = history.features
+        if not isinstance(learned, IalsModel) or features is None:
+            raise TypeError("ials learns an IalsModel from features")
+        content = ItemVectors.learn(features, self.dimensions, self.max_words, self.max_items, seed)
+        place = [features.item_position[str(item)] for item in learned.items]
+        known = _with_constant(content.of(features.sorted_items))[place]
+        gram = known.T @ known + self.content_regularization * np.eye(known.shape[1])
+        mapping = np.asarray(np.linalg.solve(gram, known.T @ learned.factors), dtype=np.float64)
+        return HybridModel(learned.items, learned.factors, learned.penalties, learned.best_score, content, mapping)
+
+
+class HybridModel(IalsModel):
+    """As `ials`; an item that it does not know is scored by the vector that its content maps to."""
+
+    kind = "hybrid"
+
+    def __init__(
+        self, items: NDArray[Any], factors: Floats, penalties: Penalties, best_score: float, content: ItemVectors,
+        mapping: Floats,
+    ) -> None:  # fmt: skip
+        super().__init__(items, factors, penalties, None, best_score)
+        self.content, self.mapping = content, mapping
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        settings, arrays = super().state()
+        own_settings, own_arrays = self.content.state()
+        return {**settings, "content": own_settings}, {**arrays, **own_arrays, "mapping": self.mapping}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        content = ItemVectors.from_state(settings["content"], arrays)
+        penalties = Penalties(**settings["penalties"])
+        items = arrays["items"].astype(object)
+        return cls(items, arrays["factors"], penalties, settings["typical_best"], content, arrays["mapping"])
+
+    def _prepare(self, features: FeatureTables) -> Ready:
+        ready = super()._prepare(features)
+        unknown = ~ready.is_known
+        ready.factors[unknown] = _with_constant(self.content.of(features.sorted_items[unknown])) @ self.mapping
+        everything = np.ones(len(unknown), dtype=np.bool_)
+        # What a user met of the new items teaches as well, by the same vectors.
+        return Ready(ready.factors, everything, ready.place, ready.weights, ready.weights > 0, ready.popular, None)
+
+
+def _with_constant(vectors: Floats) -> Floats:
+    return np.column_stack([vectors, np.ones(len(vectors))])

@@ -1,0 +1,123 @@
+"""iALS: matrix factorisation of purchases, on one machine by the implicit library, on a cluster by Spark."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.contracts import TaskKind
+from tasks.models.als import Als, AlsModel, Penalties
+from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.histories import Histories, Weighing, read_histories
+from tasks.models.prepared import half_of_memory_mb
+
+log = logging.getLogger(__name__)
+
+
+class Ials(ModelSpec):
+    """Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
+
+    `engine: auto` takes the implicit library while training needs at most `local_memory_mb` (by default half of this
+    machine's memory), else Spark; both figures are logged. Spark's penalty grows with the number of pairs of each user and
+    item: there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty where
+    all have equally many.
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    kind: Literal["ials"] = "ials"
+    factors: int = Field(64, ge=1, le=1024)
+    iterations: int = Field(15, ge=1, le=200)
+    regularization: float = Field(1.0, gt=0.0, le=1e5)
+    alpha: float = Field(10.0, gt=0.0, le=1e4, description="confidence of one order")
+    fade_days: float | None = Field(
+        None, gt=0.0, le=3650.0, description="the days after which an order counts half; null: never"
+    )
+    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+    warm_iterations: int = Field(3, ge=1, le=200, description="where it begins from the champion's vectors")
+    engine: Literal["auto", "implicit", "spark"] = "auto"
+    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        known = self._read(history)
+        if self.choose_engine(known) == "spark":
+            items, vectors, penalties = self._fit_on_spark(known, seed)
+            draft = IalsModel(items, vectors, penalties, None, 0.0)
+            return IalsModel(items, vectors, penalties, None, draft.typical_best(known.features))
+        return self._fit_here(known, seed, None)
+
+    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+        if not isinstance(champion, AlsModel) or champion.factors.shape[1] != self.factors:
+            return f"the champion's vectors are not {self.factors} long"
+        return "Spark's ALS takes no factors to begin from" if self.choose_engine(self._read(history)) == "spark" else ""
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """A few iterations from the champion's items. New items begin where their buyers' vectors, solved from old items,
+        put them."""
+        if not isinstance(champion, AlsModel):
+            raise TypeError(f"ials begins from an AlsModel; got {type(champion).__name__}")
+        return self._fit_here(self._read(history), seed, champion)
+
+    def _read(self, history: Examples) -> Histories:
+        return read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
+
+    def choose_engine(self, known: Histories) -> Literal["implicit", "spark"]:
+        """The engine for data of this size."""
+        needed, allowed = self.needed_mb(known), self.local_memory_mb or half_of_memory_mb()
+        chosen: Literal["implicit", "spark"] = "implicit" if needed <= allowed else "spark"
+        if self.engine != "auto":
+            chosen = self.engine
+        log.info(
+            "ials trains by %s (engine: %s): %d pairs of %d users and %d items need %.0f MB here, and %.0f MB are allowed",
+            chosen, self.engine, len(known.places), len(known.users), len(known.items), needed, allowed,
+        )  # fmt: skip
+        return chosen
+
+    def needed_mb(self, known: Histories) -> float:
+        """Confidences by user and by item (12 bytes a pair each, and as much while they are made), vectors twice."""
+        vectors = (len(known.users) + len(known.items)) * self.factors * 4
+        return (len(known.places) * 48 + vectors * 2) / 2**20
+
+    def _fit_here(self, known: Histories, seed: int, champion: AlsModel | None) -> IalsModel:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from threadpoolctl import threadpool_limits
+
+        matrix = known.matrix.astype(np.float32)
+        matrix.data = 1.0 + np.float32(self.alpha) * matrix.data
+        iterations = self.iterations if champion is None else self.warm_iterations
+        with threadpool_limits(1, "blas"):  # the library has threads of its own; a row is solved by one, whichever it is
+            learner = AlternatingLeastSquares(
+                factors=self.factors, regularization=self.regularization, iterations=iterations, random_state=seed
+            )
+            if champion is not None:
+                place = {str(item): number for number, item in enumerate(champion.items)}
+                old = np.array([place.get(str(item), -1) for item in known.items], dtype=np.intp)
+                learner.item_factors = np.where((old >= 0)[:, None], champion.factors[old], 0.0).astype(np.float32)
+                learner.user_factors = learner.recalculate_user(np.arange(len(known.users)), matrix)
+                if (new := np.flatnonzero(old < 0)).size:
+                    learner.item_factors[new] = learner.recalculate_item(new, matrix.T.tocsr()[new])
+            learner.fit(matrix, show_progress=False)
+        best = float((learner.item_factors @ learner.user_factors.mean(axis=0)).max())
+        factors = learner.item_factors.astype(np.float64)
+        return IalsModel(known.items, factors, self._penalties(self.regularization, False), None, best)
+
+    def _fit_on_spark(self, known: Histories, seed: int) -> tuple[NDArray[Any], Floats, Penalties]:
+        pairs_each = len(known.places) / np.sqrt(len(known.users) * len(known.items))
+        penalties = self._penalties(self.regularization / pairs_each, True)
+        als = Als(factors=self.factors, iterations=self.iterations, regularization=penalties.regularization, alpha=self.alpha)
+        features = known.features
+        weights = Weighing(count_orders=True, fade_days=self.fade_days).of(features)
+        items, factors = als.factorise(features.sorted_pairs[weights > 0], weights[weights > 0], implicit=True, seed=seed)
+        return items, factors, penalties
+
+    def _penalties(self, regularization: float, is_per_pair: bool) -> Penalties:
+        return Penalties(regularization, self.alpha, 0.0, 0.0, self.half_life_days, is_per_pair, self.fade_days)
+
+
+class IalsModel(AlsModel):
+    """Served as `als` is: a user's vector is solved from their pairs."""
+
+    kind = "ials"

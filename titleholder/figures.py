@@ -1,0 +1,100 @@
+"""What Prometheus and the page are told: the pipeline's and the models' figures, out of the ledger's database and Airflow."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from tasks.contracts import Cause
+from tasks.errors import ServiceUnavailable
+from tasks.ledger import Ledger
+from tasks.use_case import list_use_cases
+from titleholder.airflow_api import AirflowApi
+
+
+def collect(ledger: Ledger, airflow: AirflowApi, now: datetime | None = None) -> bytes:
+    """All figures in Prometheus' text format."""
+    moment, registry = now or datetime.now(UTC), CollectorRegistry()
+    _tell_models(ledger, moment, registry)
+    _tell_pipeline(airflow, registry)
+    return generate_latest(registry)
+
+
+def _tell_models(ledger: Ledger, now: datetime, registry: CollectorRegistry) -> None:
+    def gauge(name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"titleholder_{name}", text, ["use_case", *labels], registry=registry)
+
+    columns = ("check", "column", "method", "signal")
+    value = gauge("check_value", "Distance or figure of a check in the newest window", *columns)
+    threshold = gauge("check_threshold", "From where on the check is violated", *columns)
+    violated = gauge("check_violated", "1: violated in the newest window", *columns)
+    figure = gauge("figure", "What was measured in the newest window", "name")
+    age = gauge("newest_window_age_days", "Days since the end of the newest window that was looked at")
+    champion = gauge("champion_age_days", "Days since the champion was crowned")
+    fault = gauge("data_fault", "1: the newest decision found broken data")
+    shift = gauge("label_shift", "1: the newest window's labels have shifted")
+    decisions = gauge("decisions", "Retrain decisions by cause", "cause")
+    waiting = gauge("requests_untaken", "Retrain requests that no training took")
+    for name in list_use_cases():
+        reports, past, head = ledger.reports(name), ledger.decisions(name), ledger.head(name)
+        if head is not None:
+            champion.labels(name).set((now - head.at).total_seconds() / 86_400)
+        for cause in Cause:
+            decisions.labels(name, cause.value).set(sum(one.cause is cause for one in past))
+        taken = {one.idempotency_key for one in ledger.requests(name)}
+        waiting.labels(name).set(sum(one.retrain and one.idempotency_key not in taken for one in past))
+        if past:
+            fault.labels(name).set(past[-1].cause is Cause.FAULT)
+            shift.labels(name).set("label_shift" in past[-1].signals)
+            end = datetime.combine(past[-1].window.end, datetime.min.time(), UTC)
+            age.labels(name).set((now - end).total_seconds() / 86_400)
+        for result in reports[-1].checks if reports else ():
+            labels = (name, result.check, result.column.partition(" (")[0], result.method, result.signal.value)
+            value.labels(*labels).set(result.value)
+            threshold.labels(*labels).set(result.threshold)
+            violated.labels(*labels).set(result.violated)
+        for told, number in (reports[-1].figures if reports else {}).items():
+            figure.labels(name, told).set(number)
+
+
+def _tell_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
+    up = Gauge("titleholder_airflow_up", "1: Airflow answers", registry=registry)
+    failed = Gauge("titleholder_dag_failed", "1: the newest ended run failed", ["dag_id"], registry=registry)
+    ended = Gauge("titleholder_dag_success_timestamp_seconds", "End of the newest good run", ["dag_id"], registry=registry)
+    running = Gauge(
+        "titleholder_dag_running_since_timestamp_seconds", "Start of a run that runs", ["dag_id"], registry=registry
+    )
+    try:
+        runs: list[dict[str, Any]] = airflow.newest_runs()
+    except ServiceUnavailable:
+        up.set(0)
+        return
+    up.set(1)
+    seen: set[str] = set()
+    good: set[str] = set()
+    for run in runs:  # newest first
+        dag, state = run["dag_id"], run["state"]
+        if state == "running" and run.get("start_date"):
+            running.labels(dag).set(_seconds(run["start_date"]))
+        if state in {"success", "failed"} and dag not in seen:
+            seen.add(dag)
+            failed.labels(dag).set(state == "failed")
+        if state == "success" and run.get("end_date") and dag not in good:
+            good.add(dag)
+            ended.labels(dag).set(_seconds(run["end_date"]))
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def render_history(ledger: Ledger, use_case: str) -> bytes:
+    """Every figure of every window, as one SVG."""
+    from tasks.monitoring.pictures import plot_history
+
+    stream = io.BytesIO()
+    plot_history(ledger.reports(use_case), ledger.decisions(use_case)).savefig(stream, format="svg")
+    return stream.getvalue()

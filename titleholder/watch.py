@@ -1,0 +1,153 @@
+"""The program beside the pipeline: its figures for Prometheus, a page of them for people, and the door for alerts.
+
+Alertmanager posts to `/alerts` with a token. An alert with the label `action: retrain` becomes a word to the retrain controller
+of its use case, by way of the monitoring DAG; every other one is told to people. The same alert, said again, is the same
+word: its labels and start give the run's id in Airflow, which has one run of a name, and the key of the decision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from tasks.errors import ServiceUnavailable
+from tasks.ledger import Ledger
+from tasks.notifications import Tone, tell
+from tasks.settings import Settings, get_settings
+from tasks.use_case import list_use_cases
+from titleholder.airflow_api import AirflowApi
+from titleholder.figures import collect, render_history
+from titleholder.watch_page import render_page
+
+_log = logging.getLogger(__name__)
+MOST_BYTES = 1_000_000  # of one webhook; Alertmanager's are a few thousand
+
+
+class Alert(BaseModel):
+    """One alert, as Alertmanager sends it; what is not used here is passed over."""
+
+    status: str = Field(pattern="^(firing|resolved)$")
+    labels: dict[str, str]
+    annotations: dict[str, str] = Field({})
+    startsAt: datetime
+    fingerprint: str = Field("", max_length=100)
+
+    @property
+    def key(self) -> str:
+        """The same for the same alert, however often and in whatever company it is sent."""
+        said = json.dumps([sorted(self.labels.items()), self.startsAt.astimezone(UTC).isoformat()])
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+    @property
+    def name(self) -> str:
+        return self.labels.get("alertname", "alert")
+
+    @property
+    def text(self) -> str:
+        return self.annotations.get("summary") or self.annotations.get("description") or self.name
+
+
+class Webhook(BaseModel):
+    """Alertmanager's message, version 4."""
+
+    alerts: tuple[Alert, ...] = Field(max_length=1000)
+
+
+Ask = Callable[[str, str, dict[str, Any]], bool]
+
+
+def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Starlette:
+    """The application.
+
+    Parameters
+    ----------
+    ask : (use case, run id, form) -> whether a run of the monitoring DAG was started; default: by Airflow's REST API.
+    """
+    settings = settings or get_settings()
+    ledger = Ledger(settings.ledger_url)
+    airflow = AirflowApi(settings)
+    start = ask or (lambda name, run, form: airflow.trigger_once(f"{name}.monitoring", run, form))
+
+    async def metrics(_request: Request) -> Response:
+        return Response(
+            await run_in_threadpool(collect, ledger, airflow), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(await run_in_threadpool(render_page, ledger))
+
+    async def history(request: Request) -> Response:
+        name = request.path_params["use_case"]
+        if name not in list_use_cases():
+            return JSONResponse({"title": "there is no such use case"}, status_code=404)
+        return Response(await run_in_threadpool(render_history, ledger, name), media_type="image/svg+xml")
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def alerts(request: Request) -> Response:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not settings.webhook_token or not hmac.compare_digest(given.encode(), settings.webhook_token.encode()):
+            return JSONResponse({"title": "a bearer token that this installation knows is wanted"}, status_code=401)
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                return JSONResponse({"title": f"a webhook has at most {MOST_BYTES} bytes"}, status_code=413)
+        try:
+            webhook = Webhook.model_validate_json(body)
+        except ValidationError as error:
+            return JSONResponse({"title": "not a webhook of Alertmanager", "faults": error.error_count()}, status_code=422)
+        try:
+            done = await run_in_threadpool(_answer_all, webhook, ledger, start)
+        except ServiceUnavailable as error:  # Alertmanager tries again
+            return JSONResponse({"title": str(error)}, status_code=503)
+        return JSONResponse(done)
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/metrics", metrics),
+            Route("/healthz", health),
+            Route("/history/{use_case}.svg", history),
+            Route("/alerts", alerts, methods=["POST"]),
+        ]
+    )
+
+
+def _answer_all(webhook: Webhook, ledger: Ledger, ask: Ask) -> dict[str, int]:
+    done = {"asked": 0, "told": 0, "known": 0, "resolved": 0}
+    for alert in webhook.alerts:
+        if alert.status == "resolved":
+            done["resolved"] += 1
+            continue
+        name = alert.labels.get("use_case", "")
+        if alert.labels.get("action") == "retrain" and name in list_use_cases():
+            done["asked" if _ask_controller(alert, name, ask) else "known"] += 1
+        elif ledger.take_alert(alert.key):
+            tone = Tone.FAILURE if alert.labels.get("severity") == "page" else Tone.WARNING
+            tell(f"{alert.name} {name}".strip(), alert.text, tone)
+            done["told"] += 1
+        else:
+            done["known"] += 1
+    return done
+
+
+def _ask_controller(alert: Alert, name: str, ask: Ask) -> bool:
+    form = {"asked_by": f"alert {alert.name}"[:200], "cause": "alert", "reason": alert.text[:1000], "key": alert.key}
+    started = ask(name, f"alert__{alert.key}", form)
+    if started:
+        tell(f"{alert.name} {name}", f"the retrain controller was asked: {alert.text}", Tone.WARNING)
+    return started
