@@ -20,8 +20,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ import numpy as np
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 SWAPS = int(os.environ.get("BENCH_SWAPS", "200"))
+SWAP_PAUSE = 0.1  # seconds from one swap to the next
 KILLS = int(os.environ.get("BENCH_KILLS", "10"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "500000"))
 COLUMNS = [f"column {n}" for n in range(30)]
@@ -37,10 +39,16 @@ ROW = {name: 0.1 * place for place, name in enumerate(COLUMNS)}
 MEANING = {
     "rps_c8": "requests a second, logistic regression on 30 features, one row, 8 connections",
     "rps_c64": "the same, 64 connections",
-    "rps_ratio_mlflow_c8": "requests a second over `mlflow models serve` of the same model (at least 40)",
+    "p99_ms_c8": "its p99",
+    "p99_ms_c64": "the same at 64 connections",
+    "rps_ratio_mlflow_c8": "requests a second over `mlflow models serve` of the same model with its signature (at least 40)",
     "rps_ratio_mlflow_c64": "the same at 64 connections (at least 40)",
     "p99_ratio_mlflow_c8": "p99 over that of `mlflow models serve` (at most 0.1)",
     "p99_ratio_mlflow_c64": "the same at 64 connections (at most 0.1)",
+    "rps_ratio_mlflow_unchecked_c8": "requests a second over `mlflow models serve` without a signature: it checks nothing",
+    "rps_ratio_mlflow_unchecked_c64": "the same at 64 connections",
+    "p99_ratio_mlflow_unchecked_c8": "p99 over that of `mlflow models serve` without a signature",
+    "p99_ratio_mlflow_unchecked_c64": "the same at 64 connections",
     "bare_ratio": "requests a second of a bare Starlette route with bodies of the same size, over ours (at most 3)",
     "topk_100k_rps": "top 10 of 100,000 items of 64 factors, folded in, 8 connections: requests a second",
     "topk_100k_p99_ms": "its p99 (at most 10)",
@@ -66,9 +74,9 @@ class Load:
     errors: int
 
 
-def load(url: str, connections: int, body: dict[str, Any] | None = None, paths: list[str] | None = None) -> Load:
+def load(url: str, connections: int, body: dict[str, Any] | None = None, paths: list[str] | None = None, key: str = "") -> Load:
     """One run of wrk with one thread: it shares the machine with what it measures."""
-    script = ["wrk.headers['Content-Type'] = 'application/json'"]
+    script = ["wrk.headers['Content-Type'] = 'application/json'", f"wrk.headers['Authorization'] = 'Bearer {key}'"]
     if body is not None:
         script += ["wrk.method = 'POST'", f"wrk.body = [==[{json.dumps(body)}]==]"]
     if paths:
@@ -97,12 +105,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(words: list[str], port: int, path: str, home: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A server as a process group of its own, until it answers 200 at `path`."""
+def server(
+    words: list[str], port: int, path: str, home: Path | None = None, poll_seconds: float = 1.0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server as a process group of its own, until it answers 200 at `path`. All is on, also the limit, but out of reach."""
     environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TITLEHOLDER_ENDPOINT_KEYS": "off",
-        "TITLEHOLDER_ENDPOINT_RATE": "0", "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.02", "PYTHONPATH": str(Path.cwd()),
-        "TITLEHOLDER_MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **({"TITLEHOLDER_HOME": str(home)} if home else {}),
+        **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TITLEHOLDER_ENDPOINT_KEYS": "required",
+        "TITLEHOLDER_ENDPOINT_RATE": "1e9", "TITLEHOLDER_ENDPOINT_POLL_SECONDS": str(poll_seconds),
+        "PYTHONPATH": str(Path.cwd()), "TITLEHOLDER_MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **({"TITLEHOLDER_HOME": str(home)} if home else {}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     with tempfile.TemporaryFile() as output:
@@ -150,12 +160,16 @@ class House:
     """A home whose models are in the endpoint's cache; titles change hands through the ledger."""
 
     def __init__(self, home: Path) -> None:
+        from tasks.api_keys import ApiKeys, Scope
         from tasks.ledger import Ledger
         from tasks.storage import Storage
 
         self.home, self.storage = home, Storage(home / "data")
         home.mkdir(parents=True, exist_ok=True)
-        self.ledger = Ledger(f"sqlite:///{home / 'titleholder.db'}")
+        database = f"sqlite:///{home / 'titleholder.db'}"
+        self.ledger = Ledger(database)
+        self.key, _ = ApiKeys(database).create("the benchmark", frozenset({Scope.ADMIN}), datetime.now(UTC))
+        self.headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
 
     def keep(self, use_case: str, model: Any, terms: dict[str, Any]) -> str:
         """Put a model into the cache; its digest."""
@@ -258,48 +272,60 @@ def speed(work: Path) -> dict[str, float]:
     """Ours, the peers, in turn."""
     house = House(work / "speed")
     pipeline = tumours(house)
-    ours, plain, peer = free_port(), free_port(), free_port()
+    ours, plain = free_port(), free_port()
     split = {"dataframe_split": {"columns": COLUMNS, "data": [list(ROW.values())]}}
     found: dict[str, list[Load]] = {}
     with (
         server(endpoint_words(ours), ours, "/readyz", house.home),
         server(bare(plain), plain, "/"),
-        mlflow_peer(work, pipeline, peer) as has_peer,
+        mlflow_peers(work, pipeline) as peers,
     ):
         asked = {
             "ours": (f"http://127.0.0.1:{ours}/v1/tumours/predictions", {"rows": [ROW]}),
             "bare": (f"http://127.0.0.1:{plain}/", {"rows": [ROW]}),
-            **({"mlflow": (f"http://127.0.0.1:{peer}/invocations", split)} if has_peer else {}),
+            **{name: (f"http://127.0.0.1:{port}/invocations", split) for name, port in peers.items()},
         }
         for _ in range(ROUNDS):
             for connections in (8, 64):
                 for name, (url, body) in asked.items():
-                    found.setdefault(f"{name}_c{connections}", []).append(load(url, connections, body))
+                    found.setdefault(f"{name}_c{connections}", []).append(load(url, connections, body, key=house.key))
+    if errors := {name: run.errors for name, runs in found.items() for run in runs if run.errors and "ours" in name}:
+        raise RuntimeError(f"not all was answered: {errors}")
     rps = {name: statistics.median(run.rps for run in runs) for name, runs in found.items()}
     p99 = {name: statistics.median(run.p99_ms for run in runs) for name, runs in found.items()}
-    figures = {f"rps_c{n}": rps[f"ours_c{n}"] for n in (8, 64)} | {"bare_ratio": rps["bare_c8"] / rps["ours_c8"]}
-    for n in (8, 64) if "mlflow_c8" in rps else ():
-        figures[f"rps_ratio_mlflow_c{n}"] = rps[f"ours_c{n}"] / rps[f"mlflow_c{n}"]
-        figures[f"p99_ratio_mlflow_c{n}"] = p99[f"ours_c{n}"] / p99[f"mlflow_c{n}"]
+    figures = {"bare_ratio": rps["bare_c8"] / rps["ours_c8"]}
+    for n in (8, 64):
+        figures |= {f"rps_c{n}": rps[f"ours_c{n}"], f"p99_ms_c{n}": p99[f"ours_c{n}"]}
+        for name in peers:
+            figures[f"rps_ratio_{name}_c{n}"] = rps[f"ours_c{n}"] / rps[f"{name}_c{n}"]
+            figures[f"p99_ratio_{name}_c{n}"] = p99[f"ours_c{n}"] / p99[f"{name}_c{n}"]
     return figures
 
 
 @contextmanager
-def mlflow_peer(work: Path, pipeline: Any, port: int) -> Iterator[bool]:
-    """`mlflow models serve` of scikit-learn's model, one worker; False where MLflow is not installed."""
+def mlflow_peers(work: Path, pipeline: Any) -> Iterator[dict[str, int]]:
+    """Ports of `mlflow models serve`, one worker, of scikit-learn's model with a signature, by which it checks what it is
+    asked as ours does, and without one. None where MLflow is not installed.
+    """
     try:
         import mlflow.sklearn
     except ImportError:
-        yield False
+        yield {}
         return
-    path = work / "mlflow-model"
+    import pandas as pd
+
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow.sklearn.save_model(pipeline, str(path), input_example=None, pip_requirements=["scikit-learn"])
-    words = [
-        "mlflow", "models", "serve", "-m", str(path), "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port), "-w", "1",
-    ]  # fmt: skip
-    with server(words, port, "/health"):
-        yield True
+    asked = pd.DataFrame([ROW])
+    signature = mlflow.models.infer_signature(asked, pipeline.predict(asked))
+    peers: dict[str, int] = {}
+    with ExitStack() as running:
+        for name, known in (("mlflow", signature), ("mlflow_unchecked", None)):
+            path, port = work / name, free_port()
+            mlflow.sklearn.save_model(pipeline, str(path), signature=known, pip_requirements=["scikit-learn"])
+            words = ["mlflow", "models", "serve", "-m", str(path), "--env-manager", "local", "-h", "127.0.0.1", "-w", "1"]
+            running.enter_context(server([*words, "-p", str(port)], port, "/health"))
+            peers[name] = port
+        yield peers
 
 
 def top_k(work: Path) -> dict[str, float]:
@@ -315,12 +341,12 @@ def top_k(work: Path) -> dict[str, float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         hits = 0
         for user in users[::20]:
-            connection.request("GET", f"/v1/shop/recommendations/{user}?k=10")
+            connection.request("GET", f"/v1/shop/recommendations/{user}?k=10", headers=house.headers)
             given = {item["item_id"] for item in json.loads(connection.getresponse().read())["items"]}
             scores, _ = model.score_items(user, features)
             hits += len(given & set(features.item_ids[top_places(scores, 10)]))
         paths = [f"/v1/shop/recommendations/{user}?k=10" for user in users]
-        runs = [load(f"http://127.0.0.1:{port}", 8, paths=paths) for _ in range(ROUNDS)]
+        runs = [load(f"http://127.0.0.1:{port}", 8, paths=paths, key=house.key) for _ in range(ROUNDS)]
     return {
         "topk_100k_rps": statistics.median(run.rps for run in runs),
         "topk_100k_p99_ms": statistics.median(run.p99_ms for run in runs),
@@ -348,7 +374,7 @@ def swaps(work: Path) -> dict[str, float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         while not stop.is_set():
             try:
-                connection.request("POST", "/v1/tumours/predictions", json.dumps(body), {"content-type": "application/json"})
+                connection.request("POST", "/v1/tumours/predictions", json.dumps(body), house.headers)
                 answer = json.loads(connection.getresponse().read())
                 version = answer["model_version"]
                 asked[0] += 1
@@ -358,29 +384,31 @@ def swaps(work: Path) -> dict[str, float]:
                 failed[0] += 1
                 return
 
-    with server(endpoint_words(port), port, "/readyz", house.home):
-        without = load(url, 64, body)
+    with server(endpoint_words(port), port, "/readyz", house.home, poll_seconds=0.02):
+        calm = [load(url, 64, body, key=house.key) for _ in range(ROUNDS)]
         threading.Thread(target=watch, daemon=True).start()
         runs: list[Load] = []
-        loading = threading.Thread(target=lambda: _load_until(stop, runs, url, body))
+        loading = threading.Thread(target=lambda: _load_until(stop, runs, url, body, house.key))
         loading.start()
         for version in range(2, SWAPS + 2):
             house.promote("tumours", version, digests[version])
             while _version(port) != version:
                 time.sleep(0.01)
+            time.sleep(SWAP_PAUSE)
         stop.set()
         loading.join()
+        calm += [load(url, 64, body, key=house.key) for _ in range(ROUNDS)]  # the machine may have become busier
     return {
         "swaps": float(SWAPS),
         "swap_failed": float(sum(run.errors for run in runs) + failed[0]),
         "swap_mixed": float(mixed[0]),
-        "swap_p99_ratio": statistics.median(run.p99_ms for run in runs) / without.p99_ms,
+        "swap_p99_ratio": statistics.median(run.p99_ms for run in runs) / statistics.median(run.p99_ms for run in calm),
     }
 
 
-def _load_until(stop: threading.Event, runs: list[Load], url: str, body: dict[str, Any]) -> None:
+def _load_until(stop: threading.Event, runs: list[Load], url: str, body: dict[str, Any], key: str) -> None:
     while not stop.is_set():
-        runs.append(load(url, 64, body))
+        runs.append(load(url, 64, body, key=key))
 
 
 def _version(port: int) -> int:
@@ -401,10 +429,10 @@ def kills(work: Path) -> dict[str, float]:
 
     def ask(port: int, mine: dict[str, float]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        body, headers = json.dumps({"rows": [ROW]}), {"content-type": "application/json"}
+        body = json.dumps({"rows": [ROW]})
         with suppress(OSError, ValueError, http.client.HTTPException):
             while True:
-                connection.request("POST", "/v1/tumours/predictions", body, headers)
+                connection.request("POST", "/v1/tumours/predictions", body, house.headers)
                 answer = json.loads(connection.getresponse().read())
                 mine[answer["predictions"][0]["prediction_id"]] = time.monotonic()
 
@@ -457,12 +485,12 @@ def memory(work: Path) -> dict[str, float]:
         good, bad = {"rows": [ROW]}, {"rows": [{"x" * 5000: 1}]}
         done = 0.0
         for body in (good, bad, good):
-            done += load(url, 8, body).rps * SECONDS
+            done += load(url, 8, body, key=house.key).rps * SECONDS
         before = psutil.Process(process.pid).memory_info().rss
         done = 0.0
         while done < REQUESTS:
             for body in (good, bad):
-                done += load(url, 8, body).rps * SECONDS
+                done += load(url, 8, body, key=house.key).rps * SECONDS
         after = psutil.Process(process.pid).memory_info().rss
     return {"rss_growth_mb": (after - before) / 2**20}
 

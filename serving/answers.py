@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -32,8 +32,8 @@ class Answered:
     rows: list[Row]
 
     @property
-    def paths(self) -> Counter[str]:
-        return Counter(row.path for row in self.rows)
+    def paths(self) -> Mapping[str, int]:
+        return {self.rows[0].path: 1} if len(self.rows) == 1 else Counter(row.path for row in self.rows)
 
     @property
     def best_scores(self) -> list[float]:
@@ -189,8 +189,8 @@ def predict_pairs(served: Served, pairs: Sequence[wire.Pair], ids: Sequence[str]
 
 
 def _finite(what: str, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
-    if np.isfinite(values).all():
-        found: list[float] = values.tolist()
+    found: list[float] = values.tolist()
+    if all(map(math.isfinite, found)):
         return found
     bad = np.flatnonzero(~np.isfinite(values))
     faults = [(f"body.{what}.{place}", "the model has no finite answer: its values are too large") for place in bad]

@@ -6,7 +6,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +13,8 @@ from serving.hot import HotRoutes, Route
 from serving.keys import Keyring
 from serving.metrics import ServingMetrics
 from serving.problems import Refusal, problem
+from serving.protocol import WHOLE
+from serving.tallies import Spread, Tally
 from tasks.api_keys import Scope as KeyScope
 
 LARGEST_BODY = 1024 * 1024
@@ -28,6 +29,8 @@ _PLAIN = (
     (b"cache-control", b"no-store"),
 )
 _NOTHING = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_JSON = ((b"content-type", b"application/json"), _NOTHING, *_PLAIN)
+_WRITTEN = b"".join(b"%s: %s\r\n" % header for header in _JSON)
 _POLICIES = {  # pages for people need a little more
     "/": (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     "/docs": (
@@ -66,8 +69,7 @@ class Door:
     ) -> None:  # fmt: skip
         self._app, self._hot, self._keys, self._metrics, self._clock = app, hot, keys, metrics, clock
         self._buckets = Buckets(rate) if rate else None
-        self._requests: dict[tuple[str, int], Any] = {}
-        self._seconds: dict[str, Any] = {}
+        self._counted: dict[tuple[str, int], tuple[Tally, Spread]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,7 +85,7 @@ class Door:
                 body = await _read_body(headers, receive) if route.body is not None else b""
                 answer = await self._hot.answer(route, words, scope["query_string"], body)
                 status = 200
-                await _send(send, answer)
+                await _send(scope, send, answer)
             else:
                 status = await self._pass(scope, headers, receive, send, path)
         except Refusal as refusal:
@@ -131,7 +133,8 @@ class Door:
         """Without keys only this machine may ask, and no web page that has talked its browser into it."""
         host = headers.get(b"host", b"").decode("latin-1").rsplit(":", 1)[0].strip("[]")
         reached = str((scope.get("server") or ("unknown",))[0])
-        if {client, reached, host} <= LOOPBACK and b"x-forwarded-for" not in headers and b"forwarded" not in headers:
+        is_near = client in LOOPBACK and reached in LOOPBACK and host in LOOPBACK
+        if is_near and b"x-forwarded-for" not in headers and b"forwarded" not in headers:
             return
         self._metrics.refused.labels("not loopback").inc()
         raise Refusal(
@@ -141,13 +144,12 @@ class Door:
         )
 
     def _count(self, template: str, status: int, seconds: float) -> None:
-        key = (template, status)
-        if key not in self._requests:
-            self._requests[key] = self._metrics.requests.labels(template, str(status))
-        if template not in self._seconds:
-            self._seconds[template] = self._metrics.seconds.labels(template)
-        self._requests[key].inc()
-        self._seconds[template].observe(seconds)
+        counted = self._counted.get((template, status))
+        if counted is None:
+            counted = self._metrics.requests.of(template, str(status)), self._metrics.seconds.of(template)
+            self._counted[template, status] = counted
+        counted[0].add()
+        counted[1].observe(seconds)
 
 
 def _scope_of(path: str) -> KeyScope:
@@ -177,7 +179,8 @@ async def _read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         body = b"".join(parts)
     if len(body) > LARGEST_BODY:
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
-    if body and headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+    said = headers.get(b"content-type", b"")
+    if body and said != b"application/json" and said.split(b";")[0].strip().lower() != b"application/json":
         raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body is JSON: send it with Content-Type: application/json")
     return body
 
@@ -196,11 +199,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _send(send: Send, body: bytes) -> None:
-    length = b"%d" % len(body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", length), _NOTHING, *_PLAIN]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _send(scope: Scope, send: Send, body: bytes) -> None:
+    whole = scope.get("extensions", {}).get(WHOLE)
+    if whole is None or not whole(_WRITTEN, body):
+        headers = [*_JSON, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _with_headers(send: Send, path: str) -> Send:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from serving.answers import Answered
 from serving.metrics import ServingMetrics
 from serving.problems import Refusal, cut
 from serving.recent import RecentEvents
-from serving.recorder import Record, Recorder
+from serving.recorder import Recorder, write_lines
 from serving.store import ModelStore, Served
 from tasks.api_keys import Scope
 from tasks.contracts import TaskKind
@@ -91,7 +91,6 @@ class HotRoutes:
         self._decoders = {
             route.template + route.method: msgspec.json.Decoder(route.body) for route in self.routes if route.body
         }
-        self._counters: dict[tuple[str, str], Any] = {}
 
     # finding and answering
 
@@ -136,10 +135,8 @@ class HotRoutes:
             return seat.served
         raise self._store.refusal(use_case)
 
-    async def _work(self, subjects: int, make: Callable[[], T]) -> T:
-        """Do it here if it is small, else in a thread; refuse where too much waits already."""
-        if subjects <= MANY:
-            return make()
+    async def _work(self, make: Callable[[], T]) -> T:
+        """Do it in a thread; refuse where too much waits already."""
         if self._heavy >= MOST_WAITING:
             self._metrics.refused.labels("overload").inc()
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests wait already", (), {"Retry-After": "2"})
@@ -157,33 +154,28 @@ class HotRoutes:
     async def _answer(self, served: Served, subjects: int, make: Callable[[Sequence[str]], Answered]) -> Answered:
         """Make the answers, queue their log rows, count their paths."""
         started, at = time.perf_counter(), datetime.now(UTC)
-        ids = [str(uuid.uuid4()) for _ in range(subjects)]
-        entry = served.entry
+        ids, entry = new_ids(subjects), served.entry
         of_version = self._metrics.of_version(entry.use_case, entry.version)
+
+        def work() -> tuple[Answered, float, list[bytes]]:
+            made = make(ids)
+            seconds = time.perf_counter() - started
+            return made, seconds, write_lines(made.rows, served.provenance, served.features_as_of, at, round(seconds * 1000, 3))
+
         try:
-            made = await self._work(subjects, lambda: make(ids))
+            made, seconds, lines = work() if subjects <= MANY else await self._work(work)
         except Refusal:
             raise  # the request's fault, not the version's
         except Exception:
-            of_version.failed.inc()
+            of_version.failed.add()
             raise
-        latency = round((time.perf_counter() - started) * 1000, 3)
-        self._recorder.put(
-            Record(
-                entry.use_case, entry.version, entry.manifest_digest, served.features_version, served.features_as_of, at,
-                latency, made.rows,
-            )
-        )  # fmt: skip
-        of_version.answered.inc()
-        of_version.seconds.observe(time.perf_counter() - started)
+        self._recorder.put(entry.use_case, at.date(), lines)
+        of_version.answered.add()
+        of_version.seconds.observe(seconds)
         for score in made.best_scores:
             of_version.scores.observe(score)
         for path, count in made.paths.items():
-            counter = self._counters.get((entry.use_case, path))
-            if counter is None:
-                counter = self._metrics.predictions.labels(entry.use_case, path)
-                self._counters[entry.use_case, path] = counter
-            counter.inc(count)
+            self._metrics.predictions.of(entry.use_case, path).add(count)
         return made
 
     # recommendations
@@ -192,7 +184,7 @@ class HotRoutes:
         served = self._served(use_case)
         _refuse_tabular(served)
         made = await self._recommend(served, [user_id], k, segment)
-        return _encode(wire.OneUser(**_provenance(served), **msgspec.structs.asdict(made.given[0])))
+        return _encode(wire.OneUser(**served.provenance, **msgspec.structs.asdict(made.given[0])))
 
     async def _recommend_to_many(self, use_case: str, body: bytes) -> bytes:
         served = self._served(use_case)
@@ -205,7 +197,7 @@ class HotRoutes:
                 f"users times k may be {wire.MOST_ANSWERS}; got {len(asked.users)} x {wanted}. Send fewer users at a time",
             )
         made = await self._recommend(served, asked.users, wanted, asked.segment)
-        return _encode(wire.ManyUsers(**_provenance(served), recommendations=made.given))
+        return _encode(wire.ManyUsers(**served.provenance, recommendations=made.given))
 
     async def _recommend(self, served: Served, users: Sequence[str], k: int | None, segment: str | None) -> Answered:
         wanted, name, since = k or served.terms.k, served.entry.use_case, served.features_as_of
@@ -225,14 +217,14 @@ class HotRoutes:
         made = await self._answer(
             served, 1, lambda ids: answers.recommend_to_session(served, asked.items, wanted, asked.segment, ids)
         )
-        return _encode(wire.OneUser(**_provenance(served), **msgspec.structs.asdict(made.given[0])))
+        return _encode(wire.OneUser(**served.provenance, **msgspec.structs.asdict(made.given[0])))
 
     async def _find_similar(self, use_case: str, item_id: str, k: int | None, _segment: str | None) -> bytes:
         served = self._served(use_case)
         _refuse_tabular(served)
         wanted = k or served.terms.k
         made = await self._answer(served, 1, lambda ids: answers.find_similar(served, item_id, wanted, ids))
-        return _encode(wire.SimilarItems(**_provenance(served), item_id=item_id, **made.given[0]))
+        return _encode(wire.SimilarItems(**served.provenance, item_id=item_id, **made.given[0]))
 
     # predictions
 
@@ -242,13 +234,13 @@ class HotRoutes:
         if task is TaskKind.CLASSIFICATION:
             rows, row_ids = self._read_rows(served, body)
             made = await self._answer(served, len(rows), lambda ids: answers.predict_rows(served, rows, row_ids, ids))
-            return _encode(wire.RowPredictions(**_provenance(served), predictions=made.given))
+            return _encode(wire.RowPredictions(**served.provenance, predictions=made.given))
         if task is TaskKind.RATING:
             pairs = self._decode("/v1/{use_case}/predictions", body).pairs
             if pairs is None:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} rates pairs: send 'pairs', not 'rows'")
             made = await self._answer(served, len(pairs), lambda ids: answers.predict_pairs(served, pairs, ids))
-            return _encode(wire.PairPredictions(**_provenance(served), predictions=made.given))
+            return _encode(wire.PairPredictions(**served.provenance, predictions=made.given))
         raise Refusal(HTTPStatus.CONFLICT, f"{name} recommends ({task.value}): ask /v1/{name}/recommendations")
 
     def _read_rows(self, served: Served, body: bytes) -> tuple[list[tuple[float, ...]], Sequence[str] | None]:
@@ -300,7 +292,7 @@ class HotRoutes:
     async def _keep(self, work: Callable[[], int]) -> int:
         """Something for the database, in a thread. What is answered with 200 is kept."""
         try:
-            return await self._work(MANY + 1, work)
+            return await self._work(work)
         except SQLAlchemyError as error:
             told = f"nothing was kept, because the database does not answer ({type(error).__name__}): send it again"
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, told, (), {"Retry-After": "2"}) from error
@@ -337,10 +329,7 @@ def _refuse_tabular(served: Served) -> None:
         raise Refusal(HTTPStatus.CONFLICT, f"{name} classifies rows and has no items to recommend: ask /v1/{name}/predictions")
 
 
-def _provenance(served: Served) -> dict[str, Any]:
-    return {
-        "use_case": served.entry.use_case,
-        "model_version": served.entry.version,
-        "manifest_digest": served.entry.manifest_digest,
-        "features_version": served.features_version,
-    }
+def new_ids(count: int) -> list[str]:
+    """Ids of predictions: 128 random bits each, in hexadecimal."""
+    drawn = os.urandom(16 * count).hex()
+    return [drawn] if count == 1 else [drawn[start : start + 32] for start in range(0, len(drawn), 32)]

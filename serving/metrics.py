@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from serving.tallies import Spread, Spreads, Tallies, Tally
 from tasks.models.smoke import SCORE_EDGES
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -18,19 +19,15 @@ class ServingMetrics:
         self.registry = CollectorRegistry()
         self._versions: dict[tuple[str, int], OfVersion] = {}
         r = self.registry
-        self.requests = Counter("titleholder_requests", "Requests answered", ["route", "status"], registry=r)
-        self.seconds = Histogram("titleholder_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=r)
-        self.predictions = Counter("titleholder_predictions", "Subjects answered", ["use_case", "path"], registry=r)
+        self.requests = Tallies("titleholder_requests", "Requests answered", ["route", "status"], r)
+        self.seconds = Spreads("titleholder_request_seconds", "Time to answer", ["route"], BUCKETS, r)
+        self.predictions = Tallies("titleholder_predictions", "Subjects answered", ["use_case", "path"], r)
         by_version = ["use_case", "version"]  # what a bake period judges a promotion by
-        self.answers = Counter(
-            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], registry=r
+        self.answers = Tallies(
+            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], r
         )
-        self.answer_seconds = Histogram(
-            "titleholder_answer_seconds", "Time that a version took", by_version, buckets=BUCKETS, registry=r
-        )
-        self.scores = Histogram(
-            "titleholder_score", "Best score of each known subject", by_version, buckets=SCORE_EDGES, registry=r
-        )
+        self.answer_seconds = Spreads("titleholder_answer_seconds", "Time that a version took", by_version, BUCKETS, r)
+        self.scores = Spreads("titleholder_score", "Best score of each known subject", by_version, SCORE_EDGES, r)
         self.model_version = Gauge("titleholder_model_version", "Version in service", ["use_case"], registry=r)
         self.champion_version = Gauge("titleholder_champion_version", "Version the ledger names", ["use_case"], registry=r)
         self.swaps = Counter("titleholder_swaps", "Bundles taken into service", ["use_case"], registry=r)
@@ -56,8 +53,7 @@ class ServingMetrics:
         if found is None:
             by = (use_case, str(version))
             found = self._versions[use_case, version] = OfVersion(
-                self.answers.labels(*by, "answered"), self.answers.labels(*by, "failed"), self.answer_seconds.labels(*by),
-                self.scores.labels(*by),
+                self.answers.of(*by, "answered"), self.answers.of(*by, "failed"), self.answer_seconds.of(*by), self.scores.of(*by),
             )  # fmt: skip
         return found
 
@@ -65,7 +61,7 @@ class ServingMetrics:
 class OfVersion(NamedTuple):
     """The counters of one version of a use case."""
 
-    answered: Counter
-    failed: Counter
-    seconds: Histogram
-    scores: Histogram
+    answered: Tally
+    failed: Tally
+    seconds: Spread
+    scores: Spread

@@ -1,6 +1,7 @@
 """The prediction log's way off the request path: a bounded queue, and one thread that writes.
 
-An answer's rows are queued before it is given and written within `WINDOW_SECONDS`: a killed process loses no more than that.
+An answer's rows are queued as JSON before it is given and written within `WINDOW_SECONDS`: a killed process loses no more than
+that. They are encoded by whoever answers, not by the thread: it would hold Python's lock for milliseconds in front of requests.
 Where they cannot be written (a full disk), answers go on and their rows wait; when the queue is full, rows are dropped, each
 one counted in `titleholder_prediction_log_dropped_total` and told in readiness.
 """
@@ -9,11 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -40,30 +39,37 @@ class Row(NamedTuple):
     explored_probability: float = 0.0
 
 
-@dataclass(frozen=True)
-class Record:
-    """One answer to be logged."""
+class _Line(msgspec.Struct):
+    """A row of the log; the fields of `Row` first."""
 
+    prediction_id: str
+    subject: str
+    path: str
+    items: Sequence[str]
+    scores: Sequence[float]
+    explored: Sequence[str]
+    explored_probability: float
+    made_at: datetime
+    features_as_of: date | None
+    latency_ms: float
     use_case: str
     model_version: int
     manifest_digest: str
     features_version: str
-    features_as_of: date | None
-    at: datetime
-    latency_ms: float
-    rows: Sequence[Row]
-
-    def lines(self) -> list[bytes]:
-        """Its rows as `tasks.contracts.Prediction` in JSON."""
-        shared = {
-            "made_at": self.at, "use_case": self.use_case, "channel": "online", "model_version": self.model_version,
-            "manifest_digest": self.manifest_digest, "features_version": self.features_version,
-            "features_as_of": self.features_as_of, "latency_ms": self.latency_ms, "arm": "champion", "arm_probability": 1.0,
-        }  # fmt: skip
-        return [_encoder.encode(row._asdict() | shared) for row in self.rows]
+    channel: str = "online"
+    arm: str = "champion"
+    arm_probability: float = 1.0
 
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+
+
+def write_lines(
+    rows: Sequence[Row], provenance: Mapping[str, Any], features_as_of: date | None, at: datetime, latency_ms: float
+) -> list[bytes]:
+    """The rows of one answer as `tasks.contracts.Prediction` in JSON."""
+    shared = {"made_at": at, "features_as_of": features_as_of, "latency_ms": latency_ms, **provenance}
+    return [_encode(_Line(*row, **shared)) for row in rows]
 
 
 class Recorder:
@@ -71,53 +77,46 @@ class Recorder:
 
     def __init__(self, predictions: PredictionLog, metrics: ServingMetrics, keep_days: int) -> None:
         self._log, self._metrics, self._keep_days = predictions, metrics, keep_days
-        self._queue: deque[Record] = deque()
-        self._waiting = 0  # rows in the queue and in hand
+        self._queue: dict[tuple[str, date], list[bytes]] = {}
+        self._waiting = 0  # lines in the queue and in hand
         self._flushing = threading.Lock()
         self._counting = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self.trouble = ""
 
-    def put(self, record: Record) -> None:
-        """Queue the rows of an answer that is about to be given; never waits."""
-        count = len(record.rows)
+    def put(self, use_case: str, day: date, lines: list[bytes]) -> None:
+        """Queue the lines of an answer that is about to be given; never waits for the disk."""
         with self._counting:
-            if self._waiting + count > QUEUE_ROWS:
-                self._metrics.log_dropped.inc(count)
+            if self._waiting + len(lines) > QUEUE_ROWS:
+                self._metrics.log_dropped.inc(len(lines))
                 return
-            self._waiting += count
-        self._queue.append(record)
+            self._waiting += len(lines)
+            kept = self._queue.get((use_case, day))
+            if kept is None:
+                self._queue[use_case, day] = lines
+            else:
+                kept += lines
 
     def flush(self) -> None:
         """Write what is queued. What cannot be written stays, and is tried again."""
         with self._flushing:
-            failed = False
-            while self._queue and not failed:
-                taken = [self._queue.popleft() for _ in range(min(len(self._queue), 2000))]
-                failed = not self._write(taken)
+            with self._counting:
+                taken, self._queue = self._queue, {}
+            trouble = ""
+            for (use_case, day), lines in taken.items():
+                try:
+                    self._log.append_lines(use_case, day, lines)
+                except OSError as error:
+                    self._metrics.log_failures.inc()
+                    trouble = f"the prediction log cannot be written ({error.strerror}): free the disk or correct its rights"
+                    with self._counting:
+                        self._queue[use_case, day] = lines + self._queue.get((use_case, day), [])
+                else:
+                    with self._counting:
+                        self._waiting -= len(lines)
+            self.trouble = trouble
             self._metrics.log_waiting.set(self._waiting)
-
-    def _write(self, taken: list[Record]) -> bool:
-        by_journal: dict[tuple[str, date], list[Record]] = {}
-        for record in taken:
-            by_journal.setdefault((record.use_case, record.at.date()), []).append(record)
-        unwritten: list[Record] = []
-        for (use_case, day), records in by_journal.items():
-            lines = [line for record in records for line in record.lines()]
-            try:
-                self._log.append_lines(use_case, day, lines)
-            except OSError as error:
-                self._metrics.log_failures.inc()
-                self.trouble = f"the prediction log cannot be written ({error.strerror}): free the disk or correct its rights"
-                unwritten += records
-            else:
-                with self._counting:
-                    self._waiting -= len(lines)
-        self._queue.extendleft(reversed(unwritten))
-        if not unwritten:
-            self.trouble = ""
-        return not unwritten
 
     # the threads
 

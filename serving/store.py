@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -69,11 +70,21 @@ class Served:
             raise ModelError(f"{self.entry.use_case} is tabular: it has no feature tables")
         return self.tables
 
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Who answers, as every answer and every row of the log says it."""
+        return {
+            "use_case": self.entry.use_case,
+            "model_version": self.entry.version,
+            "manifest_digest": self.entry.manifest_digest,
+            "features_version": self.features_version,
+        }
+
     @property
     def features_version(self) -> str:
         return self.features_ref.version if self.features_ref else FROM_REQUEST
 
-    @property
+    @cached_property
     def features_as_of(self) -> date | None:
         return date.fromisoformat(self.features_ref.partition) if self.features_ref else None
 
@@ -118,6 +129,7 @@ class ModelStore:
         self._ledger: Ledger | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._is_frozen = False
         self.seats: Mapping[str, Seat] = {}  # replaced as a whole, so that a reader may walk over it
         self.ledger_error = "the ledger was not read yet"
 
@@ -211,6 +223,10 @@ class ModelStore:
         if before is not None and before.entry.manifest_digest != head.manifest_digest:
             seat.previous = before
         seat.served = served  # the swap: one reference, taken once by each request
+        if not self._is_frozen:
+            self._is_frozen = True
+            gc.freeze()  # what was imported and loaded so far stays: the collector need not walk over it in front of requests,
+            gc.set_threshold(20_000, 20, 20)  # nor after each handful of them: they leave no cycles behind
         self._remember(head)
         seat.last_error, seat.failures, seat.failed = "", 0, ("", "")
         self._metrics.model_version.labels(seat.use_case).set(head.version)
@@ -318,7 +334,7 @@ def warmed(served: Served) -> Served:
         rows = pd.DataFrame(np.zeros((1, len(terms.row_columns))), columns=list(terms.row_columns))
         probabilities = served.model.predict_rows(rows)
         bare = served.model.predict_values(rows.to_numpy(), terms.row_columns)
-        if not np.array_equal(bare, probabilities, equal_nan=True):
+        if not np.allclose(bare, probabilities, rtol=1e-12, atol=0.0, equal_nan=True):
             raise ModelError(
                 f"{entry.use_case} version {entry.version}: a table and a matrix of the same row differ in their answers"
             )

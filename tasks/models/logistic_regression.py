@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -91,7 +92,13 @@ class LogisticRegressionModel(ServedModel):
         return self._predict(read_numbers(rows, self.names, "logistic_regression"))
 
     def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
-        return self._predict(values) if names == self.names else super().predict_values(values, names)
+        if names != self.names:
+            return super().predict_values(values, names)
+        if len(values) == 1 and self.steps is None:  # asked most often: NumPy's calls cost more than the arithmetic
+            logit = float(values[0] @ self.weights) + self.intercept
+            if math.isfinite(logit):  # then so are all values
+                return np.array([1.0 / (1.0 + math.exp(-min(max(logit, -500.0), 500.0)))])
+        return self._predict(values)
 
     def _predict(self, values: Floats) -> Floats:
         values = fill(values, self.means)
