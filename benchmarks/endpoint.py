@@ -112,7 +112,8 @@ def server(
     environment = {
         **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TITLEHOLDER_ENDPOINT_KEYS": "required",
         "TITLEHOLDER_ENDPOINT_RATE": "1e9", "TITLEHOLDER_ENDPOINT_POLL_SECONDS": str(poll_seconds),
-        "PYTHONPATH": str(Path.cwd()), "TITLEHOLDER_MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **({"TITLEHOLDER_HOME": str(home)} if home else {}),
+        "PYTHONPATH": str(Path.cwd()),
+        "TITLEHOLDER_MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **({"TITLEHOLDER_HOME": str(home)} if home else {}),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     with tempfile.TemporaryFile() as output:

@@ -53,7 +53,8 @@ class ServingMetrics:
         if found is None:
             by = (use_case, str(version))
             found = self._versions[use_case, version] = OfVersion(
-                self.answers.of(*by, "answered"), self.answers.of(*by, "failed"), self.answer_seconds.of(*by), self.scores.of(*by),
+                self.answers.of(*by, "answered"), self.answers.of(*by, "failed"), self.answer_seconds.of(*by),
+                self.scores.of(*by),
             )  # fmt: skip
         return found
 
