@@ -21,7 +21,8 @@ import uvicorn
 from serving.app import create_app
 from serving.keys import Keyring
 from serving.metrics import ServingMetrics
-from serving.store import ModelStore, Seat, Served, warmed, with_ranking
+from serving.store import ModelStore, Seat, Served, with_ranking
+from serving.warming import warmed
 from tasks.contracts import Action, DatasetRef, LedgerEntry, Trust
 from tasks.errors import TitleholderError
 from tasks.models.base import ServedModel, load_model, read_features

@@ -96,7 +96,7 @@ class Factors:
         nothing = np.empty(0, np.int64)
         exact = [set(self._exact(probe, k, nothing)[0].tolist()) for probe in probes]
         self._index = index
-        for self._widening in (20, 80):
+        for self._widening in (8, 20, 80):
             hits = sum(
                 len(best & set(self.top(probe, k, nothing)[0].tolist())) for best, probe in zip(exact, probes, strict=True)
             )

@@ -15,17 +15,17 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from serving.factors import Factors, HasVectors
 from serving.keys import Keyring
 from serving.metrics import ServingMetrics
 from serving.problems import Refusal, cut
 from serving.ranking import Published, Ranking
+from serving.warming import smoke_rows, warmed
 from serving.wire import row_decoder
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import DatasetRef, LedgerEntry, ServingTerms, TaskKind
+from tasks.contracts import DatasetRef, LedgerEntry, ServingTerms
 from tasks.errors import ModelError
 from tasks.ledger import Ledger
 from tasks.models import SERVED
@@ -39,7 +39,6 @@ log = logging.getLogger("uvicorn.error.titleholder")
 FROM_REQUEST = "request"  # the features version of a tabular answer: its features came with the request
 ALIAS_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 30.0
-STRANGER = "nobody has this id \N{SNOWMAN}"
 
 
 @dataclass(frozen=True)
@@ -280,7 +279,7 @@ class ModelStore:
         same = next((b for b in kept if b.entry.manifest_digest == head.manifest_digest), None)
         model, terms = (renewed(same.model), same.terms) if same else fetch_champion(head, self._kinds, self._cache / "models")
         if terms.task.is_tabular:
-            return warmed(Served(head, model, terms, None, None))
+            return warmed(Served(head, model, terms, None, None), smoke_rows(self._storage, newest, terms))
         if newest is None:
             raise ModelError(f"there is no features snapshot to answer from: run the DAG {seat.use_case}.features")
         tables = next((b.tables for b in kept if b.features_ref == newest), None) or read_features(self._storage, newest)
@@ -317,48 +316,6 @@ def with_ranking(served: Served, published: Published | None) -> Served:
     model, tables, terms = served.model, served.features, served.terms
     factors = Factors(model, tables, terms.k) if isinstance(model, HasVectors) else None
     return replace(served, ranking=Ranking(model, terms, tables, published, factors))
-
-
-def warmed(served: Served) -> Served:
-    """The bundle, after one answer was asked of it and everything lazy in it was made.
-
-    Raises
-    ------
-    ModelError : the answer is not one that could be given to anybody.
-    """
-    entry, terms = served.entry, served.terms
-    if terms.task.is_tabular:
-        import pandas as pd
-
-        _ = served.row_decoder
-        rows = pd.DataFrame(np.zeros((1, len(terms.row_columns))), columns=list(terms.row_columns))
-        probabilities = served.model.predict_rows(rows)
-        bare = served.model.predict_values(rows.to_numpy(), terms.row_columns)
-        if not np.allclose(bare, probabilities, rtol=1e-12, atol=0.0, equal_nan=True):
-            raise ModelError(
-                f"{entry.use_case} version {entry.version}: a table and a matrix of the same row differ in their answers"
-            )
-        if probabilities.shape != (1,) or not 0.0 <= float(probabilities[0]) <= 1.0:
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {probabilities!r}, no probability")
-        return served
-    tables = served.features
-    _ = tables.item_ids, tables.sorted_items, tables.item_position, tables.sorted_pairs, tables.pairs_of(""), tables.user_row
-    served.ranks.warm()
-    users = [*tables.users[c.USER_ID].head(1), STRANGER]
-    answers = served.model.recommend(users, tables, terms.k, terms.exclude_seen)
-    for answer in answers:
-        empty = not answer.items and answer.user_id == STRANGER
-        twice = len(set(answer.items)) != len(answer.items) or len(answer.items) > terms.k
-        if empty or twice or not np.isfinite([*answer.scores, *answer.raw_scores]).all():
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {answer!r:.300}")
-    if terms.task is TaskKind.RATING:
-        import pandas as pd
-
-        pairs = pd.DataFrame({c.USER_ID: users, c.ITEM_ID: [tables.item_ids[0]] * len(users)})
-        ratings = served.model.predict_ratings(pairs, tables)
-        if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first ratings are {ratings!r}")
-    return served
 
 
 def _is_in_service(served: Served | None, head: LedgerEntry, newest: DatasetRef | None) -> bool:

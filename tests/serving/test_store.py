@@ -9,18 +9,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from serving.app import create_app
+from tasks import columns as c
 from tasks import tracking
 from tasks.contracts import TaskKind
 from tasks.models import champion
 from tasks.models.popularity import PopularityModel
 from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
+from tasks.storage import frame_writer
 from tests.serving.conftest import Serve, client_of, look, store_of
 from tests.serving.installation import Installation
-from tests.serving.tiny import Mute, TinyClassifier, TinyRanker
+from tests.serving.tiny import Mute, Sulky, TinyClassifier, TinyRanker
 
 
 def served_mark(client: Any) -> float:
@@ -160,13 +163,27 @@ def test_a_model_without_finite_answers_does_not_come_into_service(installation:
     installation.publish_features("shop")
     installation.crown("shop", TinyRanker(1.0))
     with serve() as client:
-        installation.crown("shop", Mute(2.0))
-        look(client)
-        assert served_mark(client) == 1
-        assert "first answer" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
+        for bad in (Mute(2.0), Sulky(3.0)):
+            installation.crown("shop", bad)
+            look(client)
+            assert served_mark(client) == 1
+            assert "first answer" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
     installation.crown("tumours", TinyClassifier(float("nan")), TaskKind.CLASSIFICATION)
     with serve() as client:
         assert "no probability" in client.get("/readyz").json()["use_cases"]["tumours"]["last_error"]
+
+
+def test_rows_of_the_newest_snapshot_are_the_smoke_set(installation: Installation, serve: Serve) -> None:
+    honest = TinyClassifier(1.0)  # its answer is none where a sum is infinite
+    for day, value, told in (("2011-01-01", 0.5, ""), ("2011-01-02", float("inf"), "no probability")):
+        rows = pd.DataFrame({c.ROW_ID: ["a", "b"], "x": [0.0, value], "y": 0.0})
+        installation.storage.publish(
+            use_case="tumours", layer=c.FEATURES, partition=day, tables={c.ROWS: frame_writer(rows)}
+        )  # fmt: skip
+        installation.crown("tumours", honest, TaskKind.CLASSIFICATION)
+        with serve() as client:
+            assert told in client.get("/readyz").json()["use_cases"]["tumours"]["last_error"]
+            assert client.get("/readyz").json()["ready"] is not bool(told)
 
 
 def test_broken_features_leave_the_old_ones(installation: Installation, serve: Serve) -> None:
