@@ -82,7 +82,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + BODY_SECONDS
         self._in_head, self._head = False, 0
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE: partial(_write_whole, self.cycle)}  # its task has not begun yet
+        whole: Any = partial(_write_whole, self.cycle)
+        self.scope["extensions"] = {WHOLE: whole}  # its task has not begun yet
 
     def on_message_complete(self) -> None:
         self._deadline = None

@@ -12,7 +12,6 @@ from itertools import accumulate
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 
 class Tally:
@@ -79,7 +78,7 @@ class Spreads(Collector):
     def collect(self) -> Iterator[Metric]:
         """What Prometheus is told."""
         family = HistogramMetricFamily(self._name, self._told, labels=self._labels)
-        names = [floatToGoString(edge) for edge in (*self._edges, float("inf"))]
+        names = [str(float(edge)) for edge in self._edges] + ["+Inf"]
         for labels, spread in list(self._of.items()):
             family.add_metric(labels, list(zip(names, accumulate(spread.counts), strict=True)), spread.total)
         yield family

@@ -176,7 +176,7 @@ def test_a_model_without_finite_answers_does_not_come_into_service(installation:
 def test_rows_of_the_newest_snapshot_are_the_smoke_set(installation: Installation, serve: Serve) -> None:
     honest = TinyClassifier(1.0)  # its answer is none where a sum is infinite
     for day, value, told in (("2011-01-01", 0.5, ""), ("2011-01-02", float("inf"), "no probability")):
-        rows = pd.DataFrame({c.ROW_ID: ["a", "b"], "x": [0.0, value], "y": 0.0})
+        rows = pd.DataFrame({c.ROW_ID: ["a", "b"], "mean radius": [0.0, value], "mean texture": 0.0})
         installation.storage.publish(
             use_case="tumours", layer=c.FEATURES, partition=day, tables={c.ROWS: frame_writer(rows)}
         )  # fmt: skip

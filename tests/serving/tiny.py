@@ -67,13 +67,13 @@ class Mute(Marked):
 
 
 class Sulky(TinyRanker):
-    """Gives a finite score to everybody but user u4: must never come into service."""
+    """Gives a finite score to everybody but user u2: must never come into service."""
 
     kind: ClassVar[str] = "sulky"
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
         scores, path = super().score_items(user_id, features)
-        return (np.full(len(scores), np.nan) if user_id == "u4" else scores), path
+        return (np.full(len(scores), np.nan) if user_id == "u2" else scores), path
 
 
 class Moody(TinyRanker):
