@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from serving.bell import Bell
 from serving.factors import Factors, HasVectors
 from serving.keys import Keyring
 from serving.metrics import ServingMetrics
@@ -136,11 +137,11 @@ class ModelStore:
 
     def start(self) -> None:
         """Follow the ledger and compare the alias, each in a thread of its own: a dead MLflow must not hide the ledger."""
-        for name, work, pause in (
-            ("follow-ledger", self.look, self._settings.endpoint_poll_seconds),
-            ("compare-alias", self.compare_aliases, ALIAS_SECONDS),
+        for name, work, pause, bell in (
+            ("follow-ledger", self.look, self._settings.endpoint_poll_seconds, Bell(self._settings.ledger_url)),
+            ("compare-alias", self.compare_aliases, ALIAS_SECONDS, Bell()),
         ):
-            thread = threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True)
+            thread = threading.Thread(target=self._repeat, args=(work, pause, bell), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -150,13 +151,14 @@ class ModelStore:
         for thread in self._threads:
             thread.join(timeout=1.0)
 
-    def _repeat(self, work: Callable[[], None], pause: float) -> None:
+    def _repeat(self, work: Callable[[], None], pause: float, bell: Bell) -> None:
         while not self._stop.is_set():
+            mark = bell.mark()
             try:
                 work()
             except Exception:  # the thread outlives whatever happens: it is the only way back
                 log.exception("%s failed; going on", threading.current_thread().name)
-            self._stop.wait(pause)
+            bell.wait(mark, self._stop, pause)
 
     # the ledger
 

@@ -15,17 +15,23 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
 from serving.recorder import WINDOW_SECONDS
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.models.prior import PriorModel
 from tasks.models.smoke import count_scores
+from tasks.storage import frame_writer
 from tests.ports import free_port
-from tests.serving.installation import Installation
+from tests.serving import market, watched
+from tests.serving.installation import ROW_COLUMNS, Installation
 from tests.serving.tiny import Moody, TinyRanker
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +47,9 @@ class Process:
     def get(self, path: str) -> tuple[int, Any]:
         return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path)
 
+    def post(self, path: str, document: object) -> tuple[int, Any]:
+        return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "POST", path, document)
+
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, document: object = None) -> tuple[int, Any]:
     """Status and JSON of one request."""
@@ -51,12 +60,12 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, document
 
 
 @contextmanager
-def started(installation: Installation, log: Path) -> Iterator[Process]:
+def started(installation: Installation, log: Path, app: str = "tests.serving.tiny:create_tiny_app") -> Iterator[Process]:
     """uvicorn in a process of its own, until it is ready."""
     port = free_port()
     environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
     command = [
-        sys.executable, "-m", "uvicorn", "--factory", "tests.serving.tiny:create_tiny_app", "--host", "127.0.0.1",
+        sys.executable, "-m", "uvicorn", "--factory", app, "--host", "127.0.0.1",
         "--port", str(port), "--no-access-log", "--http", "serving.protocol:PatientProtocol", "--no-server-header",
     ]  # fmt: skip
     with log.open("wb") as stream:
@@ -211,6 +220,53 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(cached: Installation, 
     assert len(set(acknowledged) - lost) > 100, "most of them were not of the last moment"
     in_flight = sum(30 if client.many else 1 for client in clients)
     assert len(set(logged) - set(acknowledged)) <= in_flight, "logged, but the answer was cut off by the kill"
+
+
+def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(
+    cached: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its start to its end: all ways to an answer, a promotion, a model that is refused, newer features, a rollback."""
+    seen = tmp_path / "unpickled"
+    monkeypatch.setenv(watched.SEEN, str(seen))
+    tables = {name: frame_writer(frame) for name, frame in market.tables().items()}
+    cached.storage.publish(use_case="shop", layer=c.FEATURES, partition="2026-01-01", tables=tables)
+    first = cached.crown("shop", market.model())
+    cached.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
+    with started(cached, tmp_path / "endpoint.log", "tests.serving.watched:create_watched_app") as process:
+
+        def ask_everything() -> None:
+            sold = {
+                "event_id": uuid4().hex, "user_id": "new", "item_id": "a0", "event_type": "purchase",
+                "event_at": datetime.now(UTC).isoformat(),
+            }  # fmt: skip
+            assert process.post("/v1/shop/events", {"events": [sold]})[0] == 200
+            status, given = process.post("/v1/shop/recommendations", {"users": ["a0", "new", *map(str, range(20))]})
+            assert status == 200
+            assert {one["path"] for one in given["recommendations"]} == {"model", "fold_in", "popular"}
+            outcome = {"prediction_id": given["recommendations"][0]["prediction_id"], "item_id": "a0", "label": 1}
+            outcomes = [{**outcome, "happened_at": datetime.now(UTC).isoformat()}]
+            assert process.post("/v1/shop/outcomes", {"outcomes": outcomes})[0] == 200
+            assert process.post("/v1/shop/session-recommendations", {"items": ["a0"]})[0] == 200
+            assert process.get("/v1/shop/similar-items/a0")[0] == 200
+            assert process.post("/v1/tumours/predictions", {"rows": [dict.fromkeys(ROW_COLUMNS, 1.0)]})[0] == 200
+            assert process.get("/readyz")[0] == 200
+
+        ask_everything()
+        second = market.model()
+        second.calibration = (1.0, 0.0)
+        await_service(process, "sequence", cached.crown("shop", second).sequence)
+        ask_everything()
+        cached.promote("shop", 9, "f" * 64)  # which is nowhere
+        newer = cached.storage.publish(use_case="shop", layer=c.FEATURES, partition="2026-01-02", tables=tables)
+        back = cached.promote("shop", first.version, first.manifest_digest)
+        await_service(process, "sequence", back.sequence)
+        await_service(process, "features_version", newer.version)
+        ask_everything()
+        process.popen.send_signal(signal.SIGTERM)
+        process.popen.wait(10)
+    lines = seen.read_text().splitlines()
+    assert lines[0] == watched.TWIN, "the hook sees an unpickling where there is one"
+    assert lines[1:] == []
 
 
 def test_a_champion_that_fails_in_its_bake_period_loses_the_title_again(

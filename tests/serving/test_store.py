@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tasks.settings import get_settings
 from tasks.storage import frame_writer
 from tests.serving.conftest import Serve, client_of, look, store_of
 from tests.serving.installation import Installation
-from tests.serving.tiny import Mute, Sulky, TinyClassifier, TinyRanker
+from tests.serving.tiny import KINDS, Mute, Sulky, TinyClassifier, TinyRanker
 
 
 def served_mark(client: Any) -> float:
@@ -72,6 +73,20 @@ def test_follows_promotions_and_features(installation: Installation, serve: Serv
         assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
         look(client)  # nothing new: nothing happens
         assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
+
+
+def test_a_promotion_rings_and_need_not_wait_for_the_poll(installation: Installation) -> None:
+    """The poll comes once an hour here."""
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with client_of(create_app(installation.settings, KINDS)) as client:
+        for mark in (1.0, 2.0):
+            if mark > 1.0:
+                installation.crown("shop", TinyRanker(mark))
+            deadline = time.monotonic() + 20
+            while client.get("/v1/shop/recommendations/u1").status_code != 200 or served_mark(client) != mark:
+                assert time.monotonic() < deadline, client.get("/readyz").json()
+                time.sleep(0.05)
 
 
 def test_a_rollback_needs_no_download(installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
