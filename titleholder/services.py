@@ -96,6 +96,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "ENDPOINT_PORT": str(endpoint),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves seven worker processes that nothing here uses
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "TITLEHOLDER_ENDPOINT_KEYS": os.environ.get("TITLEHOLDER_ENDPOINT_KEYS", "off"),  # loopback only; production has keys
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "PYSPARK_PYTHON": sys.executable,
         "SPT_NOENV": "1",  # Airflow renames its processes; their environment must stay readable, it tells whose they are

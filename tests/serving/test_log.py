@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -38,3 +38,66 @@ def test_a_write_in_part_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     log.append([prediction("second")])
     assert [p.prediction_id for p in log.read("shop")] == ["second"]
+
+
+def names(log: PredictionLog) -> list[str]:
+    return sorted(one.prediction_id for one in log.read("shop"))
+
+
+def test_a_journal_becomes_a_segment_and_nothing_is_doubled(tmp_path: Path) -> None:
+    writer, keeper = PredictionLog(tmp_path), PredictionLog(tmp_path)
+    writer.append([prediction("a"), prediction("b")])
+    before = list(writer.read("shop"))
+    assert keeper.seal() == 0, "somebody writes it"
+    writer.append([prediction("c")])
+    [journal] = tmp_path.rglob("*.jsonl")
+    kept = journal.read_bytes()
+    writer.rotate()
+    assert keeper.seal() == 1
+    assert not journal.exists()
+    assert list(keeper.read("shop"))[:2] == before, "a row is the same before and after"
+    journal.write_bytes(kept)  # killed after the segment was published, before the journal was removed
+    assert names(keeper) == ["a", "b", "c"]
+    assert keeper.seal() == 0
+    assert not journal.exists()
+    assert keeper.find("shop", "c") is not None
+    writer.append([prediction("d")])  # begins a new one
+    assert names(keeper) == ["a", "b", "c", "d"]
+    writer.rotate()
+
+
+def test_a_torn_journal_is_sealed_without_its_torn_lines(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    log.append([prediction("a")])
+    [path] = tmp_path.rglob("*.jsonl")
+    with path.open("a") as stream:
+        stream.write(prediction("torn").model_dump_json()[:40])
+    log.append([prediction("b")])
+    with path.open("a") as stream:
+        stream.write(prediction("last").model_dump_json()[:60])
+    log.rotate()
+    assert log.seal() == 1
+    assert names(log) == ["a", "b"]
+
+
+def test_old_segments_are_removed_and_young_ones_are_not(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    log.append([prediction("old"), prediction("young").model_copy(update={"made_at": datetime(2011, 3, 1, tzinfo=UTC)})])
+    log.write_batch("shop", "v1.f", [prediction("batch")])
+    log.rotate()
+    log.seal()
+    assert log.prune(date(2011, 2, 1)) == 1
+    assert names(log) == ["batch", "young"]
+
+
+def test_a_journal_is_as_large_as_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = PredictionLog(tmp_path)
+    log.append([prediction("a")])
+    log.rotate(older_than=3600.0)
+    log.append([prediction("b")])
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 1
+    monkeypatch.setattr("tasks.prediction_log.ROTATE_BYTES", 100)
+    log.rotate(older_than=3600.0)
+    log.append([prediction("c")])
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 2
+    assert names(log) == ["a", "b", "c"]
