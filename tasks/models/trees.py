@@ -129,7 +129,8 @@ class SparkGradientBoosting(TabularSpec):
 
         return make_estimator(
             GBTClassifier, featuresCol="features", labelCol="target", weightCol="weight", maxIter=self.trees,
-            stepSize=self.learning_rate, maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins, seed=seed,
+            stepSize=self.learning_rate, maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins,
+            seed=seed,
         )  # fmt: skip
 
 
