@@ -83,7 +83,13 @@ def ratings() -> Outcome:
         errors, costs = rate(chosen[figure], base, test)
         told = ", ".join(f"{name} {value}" for name, value in chosen[figure].items() if name != "kind")
         low, high = np.sqrt(interval(errors**2))
-        row = {"validation_rmse": min(scores), "rmse": rmse(errors), "low": low, "high": high, "mae": np.abs(errors).mean()}
+        row = {
+            "validation_rmse": min(scores),
+            "rmse": rmse(errors),
+            "low": low,
+            "high": high,
+            "mae": float(np.abs(errors).mean()),
+        }
         table[figure] = row | costs | {"settings": told or "as it comes"}
         print(figure, json.dumps(table[figure]), flush=True)
     order = np.arange(len(whole))
@@ -93,7 +99,7 @@ def ratings() -> Outcome:
         part = order[fold * 20_000 : (fold + 1) * 20_000]
         rest = np.setdiff1d(order, part)
         errors, costs = rate(chosen["u1_rmse_attributes"], whole.iloc[rest], whole.iloc[part])
-        folds.append((rmse(errors), np.abs(errors).mean(), costs["fit_seconds"]))
+        folds.append((rmse(errors), float(np.abs(errors).mean()), costs["fit_seconds"]))
         print(fold, folds[-1], flush=True)
     told = table["u1_rmse_attributes"]["settings"]
     means = dict(zip(("rmse", "mae", "fit_seconds"), np.mean(folds, axis=0).tolist(), strict=True))

@@ -93,9 +93,12 @@ class Als(ModelSpec):
     def _estimator(self, *, implicit: bool, seed: int) -> Any:
         from pyspark.ml.recommendation import ALS
 
-        return ALS(
-            rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha, implicitPrefs=implicit,
-            numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed, userCol="user", itemCol="item", ratingCol="rating",
+        from tasks.spark import make_estimator
+
+        return make_estimator(
+            ALS, rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha,
+            implicitPrefs=implicit, numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed,
+            userCol="user", itemCol="item", ratingCol="rating",
         )  # fmt: skip
 
 
