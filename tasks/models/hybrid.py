@@ -73,7 +73,8 @@ class HybridModel(IalsModel):
     def _prepare(self, features: FeatureTables) -> Ready:
         ready = super()._prepare(features)
         unknown = ~ready.is_known
-        ready.factors[unknown] = _with_constant(self.content.of(features.sorted_items[unknown])) @ self.mapping
+        if unknown.any():  # else the factors are the model's own
+            ready.factors[unknown] = _with_constant(self.content.of(features.sorted_items[unknown])) @ self.mapping
         everything = np.ones(len(unknown), dtype=np.bool_)
         # What a user met of the new items teaches as well, by the same vectors.
         return Ready(ready.factors, everything, ready.place, ready.weights, ready.weights > 0, ready.popular, None)
