@@ -57,6 +57,7 @@ MEANING = {
     "kill_rows": "rows that were acknowledged in all lives",
     "kill_lost_rows": "acknowledged rows that are lost beyond the stated window (0)",
     "kill_lost_within_window": "rows that are lost within it",
+    "kill_oldest_lost_ms": "how long before the kill the oldest lost row was acknowledged",
     "kill_doubled_rows": "rows that are in the log twice (0)",
     "rss_growth_mb": "growth of memory over the requests, good and bad (at most 20)",
 }

@@ -88,7 +88,7 @@ def _version(port: int) -> int:
 
 def kills(work: Path) -> dict[str, float]:
     """kill -9 under load; what was acknowledged is looked for by a reader of our own."""
-    from serving.recorder import WINDOW_SECONDS
+    from serving.recorder import LOST_SECONDS
 
     house = House(work / "kills")
     tumours(house)
@@ -132,11 +132,12 @@ def kills(work: Path) -> dict[str, float]:
         for name in names:
             logged[name] = logged.get(name, 0) + 1
     lost = [name for name in acknowledged if name not in logged]
-    window = [name for name in lost if latest[name] - acknowledged[name] <= 2 * WINDOW_SECONDS + 0.1]  # it waits, then writes
+    window = [name for name in lost if latest[name] - acknowledged[name] <= LOST_SECONDS]
     return {
         "kill_rows": float(len(acknowledged)),
         "kill_lost_rows": float(len(lost) - len(window)),
         "kill_lost_within_window": float(len(window)),
+        "kill_oldest_lost_ms": 1000 * max((latest[name] - acknowledged[name] for name in lost), default=0.0),
         "kill_doubled_rows": float(sum(count > 1 for count in logged.values())),
     }
 
