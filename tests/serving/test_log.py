@@ -107,7 +107,7 @@ def test_a_journal_is_as_large_as_it_may_be(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_endpoint_has_its_journals_sealed_beside_itself(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
-    recorder = Recorder(log, ServingMetrics(), keep_days=365)
+    recorder = Recorder(log, ServingMetrics(), keep_days=100_000)
     given = [prediction(str(n)) for n in range(3)]
     recorder.put("shop", given[0].made_at.date(), [one.model_dump_json().encode() for one in given])
     recorder.flush()
