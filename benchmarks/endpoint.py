@@ -1,7 +1,7 @@
 """The endpoint under load, beside its peers: in turn, in the same run, one worker each. Load is made by wrk (Debian: wrk).
 
-BENCH_ONLY names some of its parts (speed, top_k, swaps, kills, memory), BENCH_SECONDS and BENCH_ROUNDS the length and number
-of runs. Without MLflow the figures that need it are left out.
+BENCH_ONLY names some of its parts (speed, top_k, swaps, kills, memory, schema), BENCH_SECONDS and BENCH_ROUNDS the length and
+number of runs. Without MLflow the figures that need it are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endpoint_faults import kills, memory, swaps
+from benchmarks.endpoint_faults import kills, memory, schema, swaps
 from benchmarks.endpoint_load import (
     COLUMNS,
     ROUNDS,
@@ -59,6 +59,9 @@ MEANING = {
     "kill_lost_within_window": "rows that are lost within it",
     "kill_oldest_lost_ms": "how long before the kill the oldest lost row was acknowledged",
     "kill_doubled_rows": "rows that are in the log twice (0)",
+    "schemathesis_requests": "requests that schemathesis made of the OpenAPI document",
+    "schemathesis_5xx": "answers of 500 and more among them, without those of training runs: there is no Airflow (0)",
+    "schemathesis_undocumented": "kinds of answers that the document does not describe (0)",
     "rss_growth_mb": "growth of memory over the requests, good and bad (at most 20)",
 }
 
@@ -154,7 +157,7 @@ def measure() -> dict[str, float]:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk makes the load: apt-get install wrk")
     parts: dict[str, Callable[[Path], dict[str, float]]] = {
-        "speed": speed, "top_k": top_k, "swaps": swaps, "kills": kills, "memory": memory,
+        "speed": speed, "top_k": top_k, "swaps": swaps, "kills": kills, "memory": memory, "schema": schema,
     }  # fmt: skip
     wanted = [name for name in os.environ.get("BENCH_ONLY", ",".join(parts)).split(",") if name]
     figures: dict[str, float] = {}

@@ -8,17 +8,33 @@ import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endpoint_load import ROUNDS, ROW, SECONDS, House, Load, endpoint_words, free_port, load, server, tumours
+from benchmarks.endpoint_load import (
+    ROUNDS,
+    ROW,
+    SECONDS,
+    House,
+    Load,
+    catalogue,
+    endpoint_words,
+    free_port,
+    load,
+    server,
+    tumours,
+)
 
 SWAPS = int(os.environ.get("BENCH_SWAPS", "200"))
 SWAP_PAUSE = 0.1  # seconds from one swap to the next
 KILLS = int(os.environ.get("BENCH_KILLS", "10"))
+EXAMPLES = int(os.environ.get("BENCH_EXAMPLES", "50"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "500000"))
 
 
@@ -162,3 +178,42 @@ def memory(work: Path) -> dict[str, float]:
                 done += load(url, 8, body, key=house.key).rps * SECONDS
         after = psutil.Process(process.pid).memory_info().rss
     return {"rss_growth_mb": (after - before) / 2**20}
+
+
+def schema(work: Path) -> dict[str, float]:
+    """Schemathesis asks every address of the OpenAPI document; what was answered is read from the endpoint's own counts."""
+    house = House(work / "schema")
+    tumours(house)
+    catalogue(house, 500, 50)
+    port = free_port()
+    told = work / "schemathesis.xml"
+    with server(endpoint_words(port), port, "/readyz", house.home):
+        words = [
+            "schemathesis", "run", f"http://127.0.0.1:{port}/openapi.json", "--header", f"Authorization: Bearer {house.key}",
+            "--checks", "status_code_conformance,content_type_conformance,response_schema_conformance",
+            "--max-examples", str(EXAMPLES), "--report", "junit", "--report-junit-path", str(told), "--seed", "7", "--no-color",
+            "--continue-on-failure", "--phases", "examples,coverage,fuzzing",
+        ]  # fmt: skip
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        before = _counted(port)  # it was asked for its readiness until it was ready
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+        counts = _counted(port) - before
+    if not told.exists():
+        raise RuntimeError(f"schemathesis wrote no report: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    return {
+        "schemathesis_requests": float(counts.total()),
+        # Without Airflow a training run is rightly refused with 502 or 503, as documented.
+        "schemathesis_5xx": float(
+            sum(n for (route, status), n in counts.items() if status[0] == "5" and "/training-" not in route)
+        ),
+        "schemathesis_undocumented": float(told.read_text().count("<failure")),
+    }
+
+
+def _counted(port: int) -> Counter[tuple[str, str]]:
+    """How often each route answered with each status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/metrics")
+    told = connection.getresponse().read().decode()
+    found = re.findall(r'titleholder_requests_total{route="([^"]+)",status="(\d+)"} (\d+)', told)
+    return Counter({(route, status): int(count) for route, status, count in found})

@@ -8,6 +8,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -27,29 +28,34 @@ MEANING = {
 }
 
 
-def parallel_share(speedups: dict[int, float]) -> float:
-    """The p of Amdahl's law, 1 / (1 - p + p / n), that is nearest to what was measured (least squares)."""
+def parallel_share(speedups: dict[int, float], cores: int) -> float:
+    """The p of Amdahl's law, 1 / (1 - p + p / n), that is nearest to what was measured; n ends at the cores (least squares)."""
     shares = np.linspace(0.0, 1.0, 1001)
-    errors = sum((1 / (1 - shares + shares / n) - speedup) ** 2 for n, speedup in speedups.items())
+    errors = sum((1 / (1 - shares + shares / min(n, cores)) - speedup) ** 2 for n, speedup in speedups.items())
     return float(shares[np.argmin(errors)])
 
 
 def workers(work: Path) -> dict[str, dict[str, float]]:
-    """Requests a second for each number of workers, and what of their memory is one for all."""
+    """Requests a second for each number of workers, in turn, and what of their memory is one for all."""
     house = House(work / "workers")
     catalogue(house, 100_000, USERS)
+    ports = {count: free_port() for count in WORKERS}
+    runs: dict[int, list[float]] = {count: [] for count in WORKERS}
     found: dict[str, dict[str, float]] = {}
-    for count in WORKERS:
-        port = free_port()
-        os.environ["WEB_CONCURRENCY"] = str(count)
-        with server(endpoint_words(port), port, "/readyz", house.home) as process:
+    with ExitStack() as running:
+        pids = {}
+        for count, port in ports.items():
+            os.environ["WEB_CONCURRENCY"] = str(count)
+            pids[count] = running.enter_context(server(endpoint_words(port), port, "/readyz", house.home)).pid
             while not all(answers(port, "/readyz") for _ in range(20 * count)):  # whichever of them is asked
                 time.sleep(0.2)
-            load(f"http://127.0.0.1:{port}", 32, paths=PATHS, key=house.key)  # every user folded in once
-            runs = [load(f"http://127.0.0.1:{port}", 32, paths=PATHS, key=house.key).rps for _ in range(ROUNDS)]
-            at_work = [one for one in (psutil.Process(process.pid), *psutil.Process(process.pid).children()) if mapped(one.pid)]
+        for _ in range(ROUNDS + 1):  # in the first one every user is folded in
+            for count, port in ports.items():
+                runs[count].append(load(f"http://127.0.0.1:{port}", 32, paths=PATHS, key=house.key).rps)
+        for count, pid in pids.items():
+            at_work = [one for one in (psutil.Process(pid), *psutil.Process(pid).children()) if mapped(one.pid)]
             found[str(count)] = {
-                "rps": statistics.median(runs),
+                "rps": statistics.median(runs[count][1:]),
                 "shared_mb": statistics.median(mapped(one.pid) for one in at_work),
                 "own_mb": statistics.median(one.memory_full_info().uss for one in at_work) / 2**20,
             }
@@ -85,8 +91,9 @@ def measure() -> dict[str, object]:
         raise SystemExit("wrk makes the load: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="titleholder-bench-") as work:
         by_workers = workers(Path(work))
+        cores = os.cpu_count() or 1
         speedups = {int(count): cells["speedup"] for count, cells in by_workers.items()}
         return {
-            "workers": by_workers, "parallel_share": parallel_share(speedups), "catalogue": sizes(Path(work)),
-            "cores": float(os.cpu_count() or 1),
+            "workers": by_workers, "parallel_share": parallel_share(speedups, cores), "catalogue": sizes(Path(work)),
+            "cores": float(cores),
         }  # fmt: skip
