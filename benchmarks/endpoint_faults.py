@@ -196,7 +196,7 @@ def schema(work: Path) -> dict[str, float]:
         ]  # fmt: skip
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         before = _counted(port)  # it was asked for its readiness until it was ready
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=work, env={**os.environ, "PATH": path})
         counts = _counted(port) - before
     if not told.exists():
         raise RuntimeError(f"schemathesis wrote no report: {done.stdout[-1000:]} {done.stderr[-1000:]}")
