@@ -18,6 +18,7 @@ from serving.problems import add_problem_handlers
 from serving.recent import RecentEvents
 from serving.recorder import Recorder
 from serving.routes import routers
+from serving.siblings import Siblings
 from serving.store import ModelStore
 from tasks.events import EventStore
 from tasks.models.base import ServedModel
@@ -54,7 +55,8 @@ def create_app(
 
     recent = RecentEvents(events)
     hot = HotRoutes(models, recorder, metrics, events, recent, settings.endpoint_explore_share)
-    running = (models, recorder, recent)
+    siblings = Siblings(settings.home / "endpoint" / "workers", metrics.registry)
+    running = (models, recorder, recent, siblings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -69,7 +71,7 @@ def create_app(
 
     app = FastAPI(title="Titleholder", description=DESCRIPTION, version="1", lifespan=lifespan, redoc_url=None)
     app.state.store, app.state.metrics, app.state.recorder, app.state.recent = models, metrics, recorder, recent
-    app.state.settings = settings
+    app.state.settings, app.state.siblings = settings, siblings
     add_problem_handlers(app)
     for router in routers:
         app.include_router(router)

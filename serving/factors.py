@@ -13,7 +13,7 @@ from tasks.models.base import FeatureTables, Floats, top_places
 
 log = logging.getLogger("uvicorn.error.titleholder")
 
-EXACT_UP_TO = 20_000  # items: the exact product costs 25 ns an item of 64 factors in doubles, so half a millisecond
+EXACT_UP_TO = 5_000  # items: beyond, the exact product costs more than the index with all that it needs beside it
 LEAST_RECALL = 0.99
 PROBES = 64
 KEPT_VECTORS = 10_000

@@ -40,7 +40,7 @@ _EXAMPLES: dict[Any, Any] = {
     wire.OutcomesRequest: {
         "outcomes": [
             {
-                "prediction_id": "5f0c2d6e-6f0f-4f0e-9a53-0d6fbb4f7a10", "item_id": "85123A", "label": 1,
+                "prediction_id": "5f0c2d6e6f0f4f0e9a530d6fbb4f7a10", "item_id": "85123A", "label": 1,
                 "happened_at": "2026-11-22T09:30:00Z",
             }
         ]

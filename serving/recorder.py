@@ -1,14 +1,15 @@
 """The prediction log's way off the request path: a bounded queue, and one thread that writes.
 
-An answer's rows are queued as JSON before it is given and written within `WINDOW_SECONDS`: a killed process loses no more than
-that. They are encoded by whoever answers, not by the thread: it would hold Python's lock for milliseconds in front of requests.
-Where they cannot be written (a full disk), answers go on and their rows wait; when the queue is full, rows are dropped, each
-one counted in `titleholder_prediction_log_dropped_total` and told in readiness.
+An answer's rows are queued as JSON before it is given and written every `WINDOW_SECONDS`: a killed process loses those of
+`LOST_SECONDS` at most. They are encoded by whoever answers, not by the thread: it would hold Python's lock for milliseconds in
+front of requests. Where they cannot be written (a full disk), answers go on and their rows wait; when the queue is full, rows
+are dropped, each one counted in `titleholder_prediction_log_dropped_total` and told in readiness.
 """
 
 from __future__ import annotations
 
 import logging
+import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -17,11 +18,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from serving.metrics import ServingMetrics
+from tasks import fresh_process
 from tasks.prediction_log import PredictionLog
 
 log = logging.getLogger("uvicorn.error.titleholder")
 
-WINDOW_SECONDS = 0.05
+WINDOW_SECONDS = 0.05  # from one write to the next
+LOST_SECONDS = 0.2  # what a killed process may have lost: a pause, a write, and waiting for a core of a busy machine
 QUEUE_ROWS = 50_000
 ROTATE_SECONDS = 300.0  # a journal this old is closed, to be sealed as a Parquet segment
 SEAL_SECONDS = 30.0
@@ -148,5 +151,7 @@ class Recorder:
         self._log.rotate(ROTATE_SECONDS)
 
     def _keep(self) -> None:
-        self._log.seal()
+        if self._log.wants_sealing():  # by a process of its own, whose memory and time are not the requests'
+            words = [*fresh_process.command("tasks.prediction_log"), str(self._log.root.resolve())]
+            subprocess.run(words, env=fresh_process.environment(), check=True)
         self._log.prune((datetime.now(UTC) - timedelta(days=self._keep_days)).date())

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from serving.metrics import ServingMetrics
 from serving.page import render_page
 from serving.recorder import Recorder
 from serving.schemas import ModelInService, Problem, Readiness, SeatReadiness, UseCases, UseCaseSummary
+from serving.siblings import Siblings
 from serving.store import ModelStore, Seat, Served
 from serving.training import training
 
@@ -107,8 +107,8 @@ async def tell_readiness(request: Request, response: Response) -> Readiness:
 @ops.get("/metrics", response_class=Response)
 async def tell_metrics(request: Request) -> Response:
     """For Prometheus."""
-    metrics: ServingMetrics = request.app.state.metrics
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    siblings: Siblings = request.app.state.siblings
+    return Response(siblings.tell(), media_type=CONTENT_TYPE_LATEST)
 
 
 @ops.get("/", response_class=HTMLResponse, include_in_schema=False)

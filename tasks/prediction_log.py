@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -156,6 +157,16 @@ class PredictionLog:
         for use_case in {path.parent.parent.name for path in self.root.glob("*/forgotten/*.json")}:
             self._drop_done(use_case)
         return count
+
+    def wants_sealing(self) -> bool:
+        """Whether there is a journal that nobody writes, or somebody to be forgotten in one."""
+        if any(self.root.glob("*/forgotten/*.json")):
+            return True
+        for path in self.root.glob("*/online/*.jsonl"):
+            with _locked(path) as mine:
+                if mine:
+                    return True
+        return False
 
     def prune(self, before: date) -> int:
         """Remove the online segments of the days before one; how many went. Batches stay, as monitoring's reference."""
@@ -319,3 +330,8 @@ def _publish(table: pa.Table, path: Path) -> None:
         fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":  # what the endpoint starts beside itself, now and then
+    os.nice(10)
+    PredictionLog(Path(sys.argv[1])).seal()

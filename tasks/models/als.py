@@ -337,8 +337,11 @@ class AlsModel(ServedModel):
     def _prepare(self, features: FeatureTables) -> Ready:
         place = np.array([features.item_position.get(str(item), -1) for item in self.items], dtype=np.intp)
         known = place >= 0
-        factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
-        factors[place[known]] = self.factors[known]
+        if np.array_equal(place, np.arange(len(features.item_ids))):
+            factors = self.factors  # in their order already: where they are mapped from a file, they stay there
+        else:
+            factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
+            factors[place[known]] = self.factors[known]
         is_known = np.zeros(len(factors), dtype=np.bool_)
         is_known[place[known]] = True
         pairs = features.sorted_pairs["item_position"].to_numpy()

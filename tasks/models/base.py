@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts import DatasetRef, Name, ServingTerms, TaskKind
 from tasks.errors import ModelError
+from tasks.models.arrays import map_arrays, read_arrays
 from tasks.spec import Spec
 from tasks.storage import Storage
 
@@ -321,8 +322,14 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
     return _sha256(folder / MANIFEST)
 
 
-def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]]) -> tuple[ServedModel, ServingTerms]:
+def load_model(
+    folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]], *, mapped: bool = False
+) -> tuple[ServedModel, ServingTerms]:
     """Load what `save_model` wrote. Nothing is unpickled, and nothing is read before its digest was checked.
+
+    Parameters
+    ----------
+    mapped : large arrays stay in the file, which nobody else may write: all processes that map it hold them once.
 
     Raises
     ------
@@ -344,8 +351,7 @@ def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedM
     document = json.loads((folder / "model.json").read_text())
     if document["kind"] not in kinds:
         raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
-    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = (map_arrays if mapped else read_arrays)(folder / "arrays.npz")
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
     model.calibration = tuple(document["calibration"]) if document["calibration"] else None
     return model, ServingTerms.from_json(document["terms"])

@@ -26,7 +26,7 @@ def fetch_champion(
     Parameters
     ----------
     cache : private folder of the last good models; what is in it is loaded without asking MLflow. It is proved by the same
-        digest each time, and fetched again where it does not hold. None: nothing is kept.
+        digest each time, and fetched again where it does not hold; its large arrays are mapped. None: nothing is kept.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def fetch_champion(
     kept = cache / entry.use_case / entry.manifest_digest if cache is not None else None
     if kept is not None and kept.is_dir():
         try:
-            found = _load(kept, entry, kinds)
+            found = _load(kept, entry, kinds, mapped=True)
         except (ModelError, OSError, ValueError):  # altered, or torn by a full disk: it is worth nothing
             shutil.rmtree(kept, ignore_errors=True)
         else:
@@ -51,11 +51,14 @@ def fetch_champion(
         if kept is not None:
             with suppress(OSError):  # a full disk is no reason not to answer
                 _keep(native, kept)
+                found = _load(kept, entry, kinds, mapped=True)
     return found
 
 
-def _load(folder: Path, entry: LedgerEntry, kinds: Mapping[str, type[ServedModel]]) -> tuple[ServedModel, ServingTerms]:
-    model, terms = load_model(folder, entry.manifest_digest, dict(kinds))
+def _load(
+    folder: Path, entry: LedgerEntry, kinds: Mapping[str, type[ServedModel]], *, mapped: bool = False
+) -> tuple[ServedModel, ServingTerms]:
+    model, terms = load_model(folder, entry.manifest_digest, dict(kinds), mapped=mapped)
     if terms.use_case != entry.use_case:
         raise ModelError(f"{entry.use_case} version {entry.version}: the model was exported for '{terms.use_case}'")
     return model, terms

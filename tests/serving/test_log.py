@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.metrics import ServingMetrics
+from serving.recorder import Recorder
 from tasks.contracts import Prediction
 from tasks.prediction_log import PredictionLog
 
@@ -101,3 +103,17 @@ def test_a_journal_is_as_large_as_it_may_be(tmp_path: Path, monkeypatch: pytest.
     log.append([prediction("c")])
     assert len(list(tmp_path.rglob("*.jsonl"))) == 2
     assert names(log) == ["a", "b", "c"]
+
+
+def test_the_endpoint_has_its_journals_sealed_beside_itself(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path)
+    recorder = Recorder(log, ServingMetrics(), keep_days=100_000)
+    given = [prediction(str(n)) for n in range(3)]
+    recorder.put("shop", given[0].made_at.date(), [one.model_dump_json().encode() for one in given])
+    recorder.flush()
+    recorder._keep()
+    assert [path.suffix for path in (tmp_path / "shop" / "online").iterdir()] == [".jsonl"], "it is still written"
+    log.rotate()
+    recorder._keep()
+    assert [path.suffix for path in (tmp_path / "shop" / "online").iterdir()] == [".parquet"]
+    assert sorted(one.prediction_id for one in log.read("shop")) == [one.prediction_id for one in given]

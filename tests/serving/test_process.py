@@ -69,7 +69,9 @@ def started(installation: Installation, log: Path, app: str = "tests.serving.tin
         "--port", str(port), "--no-access-log", "--http", "serving.protocol:PatientProtocol", "--no-server-header",
     ]  # fmt: skip
     with log.open("wb") as stream:
-        popen = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        popen = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
     process = Process(popen, port)
     try:
         deadline = time.monotonic() + 240  # a busy machine takes its time
@@ -84,7 +86,8 @@ def started(installation: Installation, log: Path, app: str = "tests.serving.tin
             time.sleep(0.1)
         yield process
     finally:
-        popen.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)  # its workers too
         popen.wait(10)
 
 
@@ -220,6 +223,36 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(cached: Installation, 
     assert len(set(acknowledged) - lost) > 100, "most of them were not of the last moment"
     in_flight = sum(30 if client.many else 1 for client in clients)
     assert len(set(logged) - set(acknowledged)) <= in_flight, "logged, but the answer was cut off by the kill"
+
+
+def test_two_workers_follow_the_ledger_and_tell_one_truth(
+    cached: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    cached.publish_features("shop")
+    cached.crown("shop", TinyRanker(1.0))
+    with started(cached, tmp_path / "endpoint.log") as process:
+
+        def until(version: int) -> None:
+            """Until twenty answers in a row, each on a connection of its own, are by a version."""
+            deadline, row = time.monotonic() + 60, 0
+            while row < 20:
+                status, answer = process.get("/v1/shop/recommendations/u1")
+                asked.append(status)
+                row = row + 1 if status == 200 and answer["model_version"] == version else 0
+                assert time.monotonic() < deadline
+
+        asked: list[int] = []
+        until(1)
+        cached.crown("shop", TinyRanker(2.0))
+        until(2)
+        time.sleep(2.5)  # each leaves its figures for the other once a second
+        for _ in range(8):
+            with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/metrics", timeout=30) as told:
+                lines = [line for line in told.read().decode().splitlines() if line.startswith("titleholder_answers_total")]
+            assert sum(float(line.split()[-1]) for line in lines if 'outcome="answered"' in line) == asked.count(200)
+        names = {path.stem for path in (cached.settings.home / "endpoint" / "workers").glob("*.prom")}
+        assert len(names) == 2
 
 
 def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(

@@ -267,17 +267,18 @@ def test_model_files_pass_through_a_private_folder_that_is_gone_afterwards(
 ) -> None:
     seen: list[tuple[Path, int]] = []
 
-    def watching(folder: Path, *rest: Any) -> Any:
+    def watching(folder: Path, *rest: Any, **how: Any) -> Any:
         seen.append((folder, stat.S_IMODE(folder.parent.stat().st_mode)))
-        return load(folder, *rest)
+        return load(folder, *rest, **how)
 
     load = champion.load_model
     monkeypatch.setattr(champion, "load_model", watching)
     installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
     with serve() as client:
         assert client.get("/readyz").status_code == 200
-    [(folder, mode)] = seen
-    assert mode == 0o700
-    assert not folder.exists()
     kept = get_settings().home / "endpoint" / "models" / "tumours"
+    (fetched, mode), (mapped, mode_of_kept) = seen
+    assert (mode, mode_of_kept) == (0o700, 0o700)
+    assert not fetched.exists()
+    assert mapped.parent == kept
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700, "what is kept for a start without MLflow is private too"
