@@ -30,17 +30,10 @@ PUBLISHED = {
     "published GHRS": (0.887, "paper"),
 }
 CLASSIFIERS = (
-    "prior",
-    "logistic_regression",
-    "linear_svm",
-    "kernel_svm",
-    "mlp",
-    "nearest_neighbours",
-    "random_forest",
-    "gradient_boosting",
-    "spark_gradient_boosting",
-)
-FEW: dict[str, dict[str, Any]] = {"spark_gradient_boosting": {"trees": 10}}  # each tree is a job of Spark's, of seconds  # fmt: skip
+    "prior", "logistic_regression", "linear_svm", "kernel_svm", "mlp", "nearest_neighbours", "random_forest",
+    "gradient_boosting", "spark_gradient_boosting",
+)  # fmt: skip
+FEW: dict[str, dict[str, Any]] = {"spark_gradient_boosting": {"trees": 10}}  # each tree is a job of Spark's, of seconds
 
 
 def rate(settings: dict[str, Any], learn: pd.DataFrame, find: pd.DataFrame) -> tuple[Floats, Row]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,8 +169,7 @@ class ModelSpec(Spec):
         raise NotImplementedError(f"{type(self).__name__} must define spark_problem, as it names spark_tasks")
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """The top items of one user, best first. `path`: model, fold_in or popular."""
 
     user_id: str
