@@ -125,7 +125,7 @@ def shop_examples(rows: pd.DataFrame, as_of: pd.Timestamp, days: int) -> Example
         table = {f"{side}_orders": groups.size(), f"{side}_recency_days": groups.min(), f"{side}_first_age_days": groups.max()}
         table |= {f"{side}_orders_{w}d": seen[seen["age"] <= w].groupby(keys)["age"].size() for w in LOOKBACK_DAYS}
         sides[side] = pd.DataFrame(table).fillna(0.0).astype(float).reset_index()
-    pairs, users, items = sides["pair"], sides["user"], sides["item"]
+    pairs, users, items = sides["pair"].assign(pair_rating=np.nan), sides["user"], sides["item"]
     for w in LOOKBACK_DAYS:
         recent = pairs[pairs["pair_recency_days"] <= w]
         items[f"item_buyers_{w}d"] = items[c.ITEM_ID].map(recent[c.ITEM_ID].value_counts()).fillna(0.0)

@@ -130,9 +130,8 @@ class Known(IalsModel):
         super().__init__(items, factors, penalties, None, 1.0)
         self.vectors = vectors.astype(np.float64)
 
-    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Any, list[str]]:
-        rows = [features.user_row[user] for user in user_ids]
-        return self.score_vectors(self.vectors[rows], features), ["model"] * len(rows)
+    def user_vectors(self, user_ids: list[str], features: FeatureTables) -> tuple[Any, Any]:
+        return self.vectors[[features.user_row[user] for user in user_ids]], np.ones(len(user_ids), dtype=np.bool_)
 
 
 def memory() -> Outcome:

@@ -72,33 +72,50 @@ def measure(sections: Iterable[str] = tuple(SECTIONS)) -> dict[str, Any]:
     return {name: found[name] for name in MEANING if name in found}
 
 
+PANELS = {
+    "recommenders_table": "ndcg_at_10", "retail_table": "ndcg_at_10", "generated_table": "ndcg_at_10",
+    "ratings_table": "rmse", "breast_cancer_table": "accuracy",
+}  # fmt: skip
+NOT_DRAWN = "prior"  # it always says the same, so far below that the others would lie on one line
+
+
 def draw(found: dict[str, Any]) -> Figure | None:
-    """Quality against cost: each model of the lists, its interval, and the seconds that it takes to fit."""
+    """Quality against cost: each model of each table with its interval, and the seconds that it takes to fit; up is better."""
     from matplotlib.figure import Figure
 
-    names = [name for name in ("recommenders_table", "retail_table", "generated_table") if name in found]
+    names = [name for name in PANELS if name in found]
     if not names:
         return None
-    figure = Figure(figsize=(5.4 * len(names), 4.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        fitted: dict[str, Row] = {kind: row for kind, row in found[name].items() if "fit_seconds" in row}
-        by_gain = sorted(fitted, key=lambda kind: fitted[kind]["ndcg_at_10"])
+    columns = min(len(names), 2)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(7.0 * columns, 4.6 * rows), layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(places, names, strict=False):
+        metric = PANELS[name]
+        fitted: dict[str, Row] = {
+            kind: row for kind, row in found[name].items() if "fit_seconds" in row and "low" in row and kind != NOT_DRAWN
+        }
+        by_gain = sorted(fitted, key=lambda kind: fitted[kind][metric])
         for place, kind in enumerate(by_gain):
             row = fitted[kind]
-            around = [[row["ndcg_at_10"] - row["low"]], [row["high"] - row["ndcg_at_10"]]]
+            around = [[row[metric] - row["low"]], [row["high"] - row[metric]]]
             at = max(row["fit_seconds"], 1e-3)
-            axes.errorbar(at, row["ndcg_at_10"], yerr=around, marker="o", color="#4c72b0", capsize=3, alpha=0.8)
+            axes.errorbar(at, row[metric], yerr=around, marker="o", color="#4c72b0", capsize=3, alpha=0.8)
             left = place % 2 == 1
             axes.annotate(
-                kind, (at, row["ndcg_at_10"]), xytext=(-6 if left else 6, 3), textcoords="offset points",
+                kind, (at, row[metric]), xytext=(-6 if left else 6, 3), textcoords="offset points",
                 ha="right" if left else "left", fontsize=8,
             )  # fmt: skip
         for kind in ("reachable", "truth"):
             if kind in found[name]:
-                axes.axhline(found[name][kind]["ndcg_at_10"], color="#c44e52", linestyle="--", linewidth=1)
-                axes.annotate(kind, (0.02, found[name][kind]["ndcg_at_10"]), xycoords=("axes fraction", "data"), fontsize=8)
+                axes.axhline(found[name][kind][metric], color="#c44e52", linestyle="--", linewidth=1)
+                axes.annotate(kind, (0.02, found[name][kind][metric]), xycoords=("axes fraction", "data"), fontsize=8)
+        if metric == "rmse":
+            axes.invert_yaxis()
         axes.set(title=name.removesuffix("_table").replace("_", " "), xlabel="seconds to fit", xscale="log")
-        axes.set_ylabel("nDCG@10 and 95 % interval")
+        axes.set_ylabel(f"{metric} and 95 % interval")
         axes.margins(x=0.4)
         axes.grid(alpha=0.3)
     return figure

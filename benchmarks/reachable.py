@@ -29,9 +29,15 @@ LIFT = 2.5  # half of the proposed whims are so much higher than chance has it, 
 SHARES = 1.0 / np.arange(1.0, STAPLES + 1) / (1.0 / np.arange(1.0, STAPLES + 1)).sum()
 
 
+Lists = dict[str, list[str]]
+
+
 def best_lists(truth: GeneratedTruth, rows: pd.DataFrame, users: list[str], cut: date, asked: date, k: int = 10,
-               steps: int = 6000, seed: int = 7) -> dict[str, list[str]]:  # fmt: skip
-    """User -> the `k` items that are bought most probably on the day that is asked for, known what was bought before `cut`."""
+               steps: int = 30_000, seed: int = 7) -> tuple[Lists, Lists]:  # fmt: skip
+    """User -> the `k` items that are bought most probably on the day that is asked for, known what was bought before `cut`.
+
+    Twice: from half of the samples, and from all of them, so that one sees what more of them would bring.
+    """
     past = rows[(rows["day"] < pd.Timestamp(cut)) & rows[c.USER_ID].isin(users)]
     first = past["day"].min().date()
     known = sorted(set(past[c.USER_ID]))
@@ -43,13 +49,19 @@ def best_lists(truth: GeneratedTruth, rows: pd.DataFrame, users: list[str], cut:
     )  # fmt: skip
     baskets = Baskets.of(past, known, first, truth)
     chains = Chains(law, baskets, len(known), np.random.default_rng(seed))
-    wanted = chains.run(steps)
+    chains.run(steps // 4, finds_its_pace=True)  # thrown away
+    half = chains.run(steps * 3 // 8)
+    whole = (half + chains.run(steps * 3 // 8)) / 2
     codes = np.array([item.code for item in scenes[-1].items])
-    order = np.lexsort((np.broadcast_to(codes, wanted.shape), -wanted), axis=1)[:, :k]
-    lists = {user: codes[row].tolist() for user, row in zip(known, order, strict=True)}
     strangers = Chains(law, Baskets.of(past[:0], ["nobody"] * 2000, first, truth), 2000, np.random.default_rng(seed)).chance()
-    stranger = codes[np.lexsort((codes, -strangers))[:k]].tolist()
-    return {user: lists.get(user, stranger) for user in users}
+    popular = codes[np.lexsort((codes, -strangers))[:k]].tolist()
+
+    def best(wanted: Floats) -> Lists:
+        order = np.lexsort((np.broadcast_to(codes, wanted.shape), -wanted), axis=1)[:, :k]
+        lists = {user: codes[row].tolist() for user, row in zip(known, order, strict=True)}
+        return {user: lists.get(user, popular) for user in users}
+
+    return best(half), best(whole)
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,20 @@ class Chains:
         self.whims = random.gumbel(size=(customers, law.base.shape[1])).astype(np.float32)
         np.add.at(self.whims, (baskets.customer, baskets.slot), np.float32(0.5))  # a start nearer to what will come out
         self.step = np.full(customers, 0.3)
+        self.appeal = law.appeal(self.taste)
+        self.liked = self.like(self.appeal)
+        self.fits = self.explain(self.probabilities(self.appeal, self.liked, self.whims))
+        self.proposed = self.proposals()
 
-    def probabilities(self, appeal: Floats, whims: Floats) -> Floats:
-        """(customers, blocks, slots) of what is liked and what is habit together."""
+    def like(self, appeal: Floats) -> Floats:
+        """(customers, blocks, slots): the probability of what is bought because it is liked."""
         found = np.exp(appeal)
         found *= (1.0 - HABIT_SHARE) / found.sum(axis=-1, keepdims=True)
-        wish = appeal + whims[:, None, :]
+        return found
+
+    def probabilities(self, appeal: Floats, liked: Floats, whims: Floats) -> Floats:
+        """(customers, blocks, slots) of what is liked and what is habit together."""
+        wish, found = appeal + whims[:, None, :], liked.copy()
         staples = np.argpartition(wish, -STAPLES, axis=-1)[..., -STAPLES:]
         order = np.argsort(-np.take_along_axis(wish, staples, -1), axis=-1)
         staples = np.take_along_axis(staples, order, -1)
@@ -143,35 +163,36 @@ class Chains:
                 zip(self.baskets.bought, self.random.random(self.size), drawn, strict=True)]  # fmt: skip
         return np.where(self.random.random(self.size) < share, ours, drawn)
 
-    def run(self, steps: int) -> Floats:
-        """Mean over the second half of the steps of the chance that an item is bought: (customers, slots)."""
-        appeal = self.law.appeal(self.taste)
-        fits = self.explain(self.probabilities(appeal, self.whims))
-        total = np.zeros(self.whims.shape)
-        proposals, kept = self.proposals(), 0
+    def run(self, steps: int, finds_its_pace: bool = False) -> Floats:
+        """Mean over so many steps of the chance that an item is bought: (customers, slots)."""
+        total, kept = np.zeros(self.whims.shape), 0
         for number in range(steps):
-            taste, whims, ratio = next(proposals)
+            taste, whims, ratio = next(self.proposed)
             moves_taste = whims is self.whims
-            proposed = self.law.appeal(taste) if moves_taste else appeal
-            told = self.explain(self.probabilities(proposed, whims))
-            accepted = np.log(self.random.random(self.size)) < told - fits + ratio
-            fits = np.where(accepted, told, fits)
+            appeal = self.law.appeal(taste) if moves_taste else self.appeal
+            liked = self.like(appeal) if moves_taste else self.liked
+            told = self.explain(self.probabilities(appeal, liked, whims))
+            accepted = np.log(self.random.random(self.size)) < told - self.fits + ratio
+            self.fits = np.where(accepted, told, self.fits)
             if moves_taste:
                 self.taste = np.where(accepted[:, None], taste, self.taste)
-                appeal = np.where(accepted[:, None, None], proposed, appeal)
-                if number < steps // 2:  # towards the quarter of steps that is best accepted; then it stays
+                self.appeal[accepted], self.liked[accepted] = appeal[accepted], liked[accepted]
+                if finds_its_pace:  # towards the quarter of steps that is best accepted
                     self.step *= np.exp(0.1 * (accepted - 0.25))
             else:
                 self.whims = np.where(accepted[:, None], whims, self.whims)
-            if number >= steps // 2 and number % 5 == 0:
-                total += 1.0 - np.exp(-LINES * self.probabilities(appeal[:, -1:], self.whims)[:, 0])
+            if number % 5 == 0:
+                total += 1.0 - np.exp(-LINES * self.wanted())
                 kept += 1
         return total / kept
 
+    def wanted(self) -> Floats:
+        """(customers, slots): the probability of each item on the day that is asked for, of the chains as they are now."""
+        return self.probabilities(self.appeal[:, -1:], self.liked[:, -1:], self.whims)[:, 0]
+
     def chance(self) -> Floats:
         """The same of those of whom nothing is known: the mean of all that the generator could make."""
-        found = self.probabilities(self.law.appeal(self.taste)[:, -1:], self.whims)[:, 0]
-        return np.asarray((1.0 - np.exp(-LINES * found)).mean(axis=0))
+        return np.asarray((1.0 - np.exp(-LINES * self.wanted())).mean(axis=0))
 
 
 def _base(item: Any, day: date) -> float:

@@ -29,6 +29,7 @@ class ByFile(LoadFileScheduling):
         return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
 
 
+@pytest.hookimpl(optionalhook=True)  # one may run without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 

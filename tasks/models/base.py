@@ -12,7 +12,7 @@ import json
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 MANIFEST = "manifest.json"
 LARGEST_MODEL = 4 * 2**30  # bytes
+# Where each row's best begin, and one more for where the last ends; their places; their scores.
+Best = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 CELLS_AT_ONCE = 2**23  # of users and items, scored as one block of eight bytes each
 
 
@@ -69,15 +71,17 @@ class FeatureTables:
         """`pairs` by user and item, with the item's place in `item_ids` as column `item_position`."""
         import pandas as pd
 
+        # Numbers sort in a tenth of the time of names, and each name is looked up once.
         users, names = pd.factorize(self.pairs[c.USER_ID])
         place = np.empty(len(names), dtype=np.int64)
         place[np.argsort(np.asarray(names, dtype=object), kind="stable")] = np.arange(len(names))
-        users = place[users]
-        items = pd.Index(self.item_ids).get_indexer(pd.Index(self.pairs[c.ITEM_ID]))
-        order = np.lexsort((items, users))  # numbers sort in a tenth of the time of names
-        is_sorted = bool((order[1:] > order[:-1]).all())
-        ordered = self.pairs.reset_index(drop=True) if is_sorted else self.pairs.iloc[order].reset_index(drop=True)
-        return ordered.assign(item_position=items[order].astype("int64"))
+        items, named = pd.factorize(self.pairs[c.ITEM_ID])
+        position = pd.Index(self.item_ids).get_indexer(pd.Index(named)).astype(np.int64)[items]
+        key = place[users] * (len(self.item_ids) + 1) + position
+        if (key[1:] > key[:-1]).all():
+            return self.pairs.reset_index(drop=True).assign(item_position=position)
+        order = np.argsort(key, kind="stable")
+        return self.pairs.iloc[order].reset_index(drop=True).assign(item_position=position[order])
 
     @cached_property
     def bounds(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
@@ -226,18 +230,21 @@ class ServedModel(ABC):
         at_once = max(1, min(256, CELLS_AT_ONCE // max(len(features.item_ids), 1)))
         for start in range(0, len(user_ids), at_once):
             block = user_ids[start : start + at_once]
-            scores, paths = self.score_users(block, features)
-            if exclude_seen:
-                seen = features.sorted_pairs["item_position"].to_numpy()
-                for row, user_id in enumerate(block):
-                    scores[row, seen[features.pairs_of(user_id)]] = -np.inf
-            starts, places, best = _top(scores, k)
+            (starts, places, best), paths = self.search(block, features, k, exclude_seen)
             items, raw = features.item_ids[places].tolist(), best.tolist()
-            calibrated = raw if self.calibration is None else self.calibrated(best).tolist()
+            probable = None if self.calibration is None else self.calibrated(best).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-                mine = slice(first, end)
-                answers.append(Recommendation(user_id, tuple(items[mine]), tuple(raw[mine]), tuple(calibrated[mine]), path))
+                told = tuple(raw[first:end])
+                scores = told if probable is None else tuple(probable[first:end])
+                answers.append(Recommendation(user_id, tuple(items[first:end]), told, scores, path))
         return answers
+
+    def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[str]]:
+        """The best of each user of one block, and the paths. Override it where not every score need be exact to find them."""
+        scores, paths = self.score_users(user_ids, features)
+        if exclude_seen:
+            forbid_seen(scores, user_ids, features)
+        return find_best(scores, k), paths
 
     def calibrated(self, raw: Floats) -> Floats:
         """Raw scores -> probabilities, by the logistic curve fitted on the validation window (Platt 1999)."""
@@ -259,10 +266,23 @@ def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
     return places[np.argsort(-scores[places], kind="stable")][:k]
 
 
-def _top(scores: Floats, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+def forbid_seen(scores: NDArray[np.floating[Any]], user_ids: list[str], features: FeatureTables) -> None:
+    """-inf in place for every item that the user of the row has met."""
+    seen = features.sorted_pairs["item_position"].to_numpy()
+    for row, user_id in enumerate(user_ids):
+        scores[row, seen[features.pairs_of(user_id)]] = -np.inf
+
+
+def find_best(
+    scores: NDArray[np.floating[Any]], k: int, margin: Floats | None = None,
+    exact: Callable[[NDArray[np.int64], NDArray[np.int64]], Floats] | None = None,
+) -> Best:  # fmt: skip
     """Of each row of (users, items) the k largest finite scores, largest first, ties by place.
 
-    Where each row's begin, and one more for where the last ends; their places; the scores.
+    Parameters
+    ----------
+    margin : (users,), twice what a score may be wrong by: all that could be among the best are asked for again.
+    exact : rows and places -> their scores, by which these are ordered; None: the scores are right as they are.
     """
     users, size = scores.shape
     lowest = np.full(users, -np.inf)
@@ -275,16 +295,16 @@ def _top(scores: Floats, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64], 
             if part.shape[1] == width:
                 largest = np.maximum(largest, part)
         lowest = np.partition(largest, width - k, axis=1)[:, width - k]
-    flat = np.flatnonzero(scores >= lowest[:, None])
-    values = scores.ravel()[flat]
-    flat, values = flat[np.isfinite(values)], values[np.isfinite(values)]
-    row = flat // max(size, 1)
-    order = np.lexsort((flat, -values, row))  # rows stay together: they are the first to sort by
+    flat = np.flatnonzero(scores >= (lowest if margin is None else lowest - margin).astype(scores.dtype)[:, None])
+    flat = flat[np.isfinite(scores.ravel()[flat])]
+    row, place = np.divmod(flat, max(size, 1))
+    values = scores.ravel()[flat].astype(np.float64) if exact is None else exact(row, place)
+    order = np.lexsort((place, -values, row))  # rows stay together: they are the first to sort by
     counts = np.bincount(row, minlength=users)
     rank = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
     order = order[rank < k]
     starts = np.r_[0, np.cumsum(np.minimum(counts, k))].astype(np.int64)
-    return starts, (flat - row * size)[order], values[order]
+    return starts, place[order], values[order]
 
 
 def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:

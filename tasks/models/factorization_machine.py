@@ -41,26 +41,16 @@ class FactorizationMachine(_FmSpec):
     kind: Literal["factorization_machine"] = "factorization_machine"
     cold_because = "the chain of myFM begins with a draw of its own, and older samples are of older data"
     factors: int = Field(10, ge=1, le=128)
-    iterations: int = Field(300, ge=2, le=5000)
-    warm_up: int = Field(20, ge=1, description="the first samples, which are thrown away")
+    iterations: int = Field(300, ge=2, le=5000, description="of each chain")
+    chains: int = Field(1, ge=1, le=64, description="independent ones, whose samples differ more than those of a longer one")
+    warm_up: int = Field(20, ge=1, description="the first samples of a chain, which are thrown away")
     served_samples: int = Field(100, ge=1, le=5000)
     local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from myfm import MyFMRegressor, RelationBlock
-
         design = _Design.of(history, self)
         self._refuse_what_does_not_fit(design.layout)
-        warm_up = min(self.warm_up, self.iterations - 1)
-        learner = MyFMRegressor(rank=self.factors, random_seed=seed)
-        users = RelationBlock(design.user.tolist(), design.users)
-        items = RelationBlock(design.item.tolist(), design.items)
-        learner.fit(
-            design.days, design.ratings, X_rel=[users, items], n_iter=self.iterations,
-            n_kept_samples=self.iterations - warm_up, group_shapes=[size for size in design.layout.groups if size],
-            callback=lambda *_: (False, None),
-        )  # fmt: skip
-        samples = learner.predictor_.samples
+        samples = [sample for chain in range(self.chains) for sample in self._sample(design, seed + chain)]
         chosen = np.unique(np.linspace(0, len(samples) - 1, min(self.served_samples, len(samples))).round().astype(np.intp))
         kept = [samples[place] for place in chosen]
         vectors = np.hstack([sample.V for sample in kept]) / np.sqrt(len(kept))
@@ -69,10 +59,23 @@ class FactorizationMachine(_FmSpec):
             *design.known, float(np.mean([s.w0 for s in kept])), linear, vectors.astype(np.float32)
         )
 
+    def _sample(self, design: _Design, seed: int) -> list[Any]:
+        """The samples of one chain after its warm-up."""
+        from myfm import MyFMRegressor, RelationBlock
+
+        learner = MyFMRegressor(rank=self.factors, random_seed=seed)
+        blocks = [RelationBlock(design.user.tolist(), design.users), RelationBlock(design.item.tolist(), design.items)]
+        learner.fit(
+            design.days, design.ratings, X_rel=blocks, n_iter=self.iterations,
+            n_kept_samples=self.iterations - min(self.warm_up, self.iterations - 1),
+            group_shapes=[size for size in design.layout.groups if size], callback=lambda *_: (False, None),
+        )  # fmt: skip
+        return list(learner.predictor_.samples)
+
     def _refuse_what_does_not_fit(self, layout: Layout) -> None:
         """All samples are kept until the served ones are chosen, and users and items are served in double precision."""
         columns, entities = sum(layout.groups), layout.users + layout.items
-        samples = max(self.iterations - self.warm_up, 1)
+        samples = max(self.iterations - self.warm_up, 1) * self.chains
         numbers = columns * (samples + self.served_samples) + entities * self.served_samples
         needed, allowed = numbers * self.factors * 8 / 2**20, self.local_memory_mb or half_of_memory_mb()
         if needed > allowed:
@@ -114,9 +117,11 @@ class SparkFm(_FmSpec):
     def _estimator(self, seed: int) -> Any:
         from pyspark.ml.regression import FMRegressor
 
-        return FMRegressor(
-            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
-            seed=seed, initStd=0.05,
+        from tasks.spark import make_estimator
+
+        return make_estimator(
+            FMRegressor, factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization,
+            stepSize=self.step_size, seed=seed, initStd=0.05,
         )  # fmt: skip
 
     def _frame(self, design: _Design) -> tuple[float, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -72,12 +73,10 @@ class HybridModel(IalsModel):
 
     def _prepare(self, features: FeatureTables) -> Ready:
         ready = super()._prepare(features)
-        unknown = ~ready.is_known
-        if unknown.any():  # else the factors are the model's own
-            ready.factors[unknown] = _with_constant(self.content.of(features.sorted_items[unknown])) @ self.mapping
-        everything = np.ones(len(unknown), dtype=np.bool_)
+        unknown, factors = ready.unknown, ready.factors.copy()
+        factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
         # What a user met of the new items teaches as well, by the same vectors.
-        return Ready(ready.factors, everything, ready.place, ready.weights, ready.weights > 0, ready.popular, None)
+        return replace(ready, factors=factors, unknown=unknown[:0], is_taught=ready.weights > 0)
 
 
 def _with_constant(vectors: Floats) -> Floats:

@@ -81,7 +81,7 @@ def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
 
 def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     form = parsed["dags"]["purchase_propensity.training"]["params"]
-    assert form["candidates"]["items"]["enum"] == ["popularity", "als", "propensity_regression"]
+    assert form["candidates"]["items"]["enum"] == ["popularity", "ials", "propensity_regression"]
     assert form["as_of"]["format"] == "date"
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["reason"]["minLength"] == 1
     assert parsed["dags"]["purchase_propensity.rollback"]["params"]["actor"]["type"] == ["null", "string"]

@@ -131,10 +131,10 @@ def test_every_candidate_run_can_be_reproduced(system: System) -> None:
     runs = httpx.post(f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/runs/search", json=body, timeout=30).json()["runs"]
     assert {run["info"]["status"] for run in runs} == {"FINISHED"}
     names = Counter(run["info"]["run_name"] for run in runs)
-    assert names["als"] == names["propensity_regression"] == 2
+    assert names["ials"] == names["propensity_regression"] == 2
     assert names["popularity"] == 3
     for run in runs:
-        if run["info"]["run_name"] in {"als", "popularity", "propensity_regression"}:
+        if run["info"]["run_name"] in {"ials", "popularity", "propensity_regression"}:
             tags = {tag["key"] for tag in run["data"]["tags"]}
             assert {"titleholder.key", "dag_id", "run_id"} <= tags
             assert any(metric["key"].startswith("validation_") for metric in run["data"]["metrics"])

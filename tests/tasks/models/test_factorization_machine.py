@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,3 +111,19 @@ def test_attributes_speak_for_new_items_and_days_for_the_season() -> None:
     assert late > early + 0.3
     assert long_ago == early, "older than the training is as old as its oldest day"
     assert model.predict_ratings(when[[c.USER_ID, c.ITEM_ID]], features)[0] == late, "without a day it is asked for today"
+
+
+def test_chains_are_averaged_and_differ() -> None:
+    features = films()
+    asked = features.sorted_pairs[[c.USER_ID, c.ITEM_ID, "pair_recency_days"]]
+
+    def answers(seed: int, chains: int) -> Floats:
+        spec = FactorizationMachine(iterations=40, factors=4, served_samples=40 * chains, chains=chains)
+        model = spec.fit(Examples(features), Examples(features), seed)
+        assert isinstance(model, FactorizationMachineModel)
+        model.scale = replace(model.scale, low=-100.0, high=100.0)  # clipped answers have another mean
+        return model.predict_ratings(asked, features)
+
+    one, other = answers(7, 1), answers(8, 1)
+    assert np.abs(one - other).max() > 0.01
+    np.testing.assert_allclose(answers(7, 2), (one + other) / 2, atol=1e-5)

@@ -100,7 +100,7 @@ def test_an_honest_model_has_no_such_gap() -> None:
 def test_a_machine_that_overfits_is_flagged_and_the_shelf_s_is_not() -> None:
     """Breast cancer: a Gaussian kernel on columns as they are knows each row that it saw, and no other."""
     rows, target = breast_cancer()
-    found = by_heart(rows, target)
+    found = by_heart(rows, target, ("kernel_svm",))
     raw, ours = found["raw_svm"], found["kernel_svm"]
     assert raw["accuracy_fitted"] > 0.99 and raw["accuracy"] < 0.7 and raw["flagged"] == 1.0
     assert ours["accuracy"] > 0.94 and ours["flagged"] == 0.0

@@ -32,7 +32,7 @@ def test_it_is_off_where_nothing_is_said_and_asks_for_no_windows() -> None:
 
 
 def test_windows_are_asked_for_where_rounds_of_interactions_are() -> None:
-    case = parse("purchase_propensity", {"als": {"space": {"factors": {"choices": [16, 32]}}}}, rounds=4)
+    case = parse("purchase_propensity", {"ials": {"space": {"factors": {"choices": [32, 64]}}}}, rounds=4)
     assert case.tuning.earlier_windows(case.task) == 3
     assert parse("breast_cancer", regression(regularization=GOOD)).tuning.earlier_windows(TaskKind.CLASSIFICATION) == 0
     spark = {"als": {"search": "cross_validation", "space": {"factors": {"low": 2, "high": 9}}}}
@@ -94,4 +94,4 @@ def test_a_fault_is_told(candidates: Any, budget: dict[str, Any], told: str) -> 
 @pytest.mark.parametrize(("name", "candidates", "told"), OF_INTERACTIONS)
 def test_a_fault_of_interactions_is_told(name: str, candidates: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
-        parse(name, candidates)
+        parse(name, candidates, {"kind": "als"} if name == "purchase_propensity" else None)
