@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -29,6 +29,7 @@ from tasks.events import EventStore
 
 T = TypeVar("T")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MANY = 8  # more subjects than this are answered in a thread, so that others need not wait
 THREADS = 2
 MOST_WAITING = 64  # heavy requests that may wait for a thread; the next one is told to come back
@@ -267,7 +268,10 @@ class HotRoutes:
                 raise wire.WrongForm(f"body.events.{place}.value", "a rating needs its value")
             if (event.event_at - now).total_seconds() > 300:
                 raise wire.WrongForm(f"body.events.{place}.event_at", "lies more than five minutes in the future")
-        rows = [{**msgspec.structs.asdict(event), "event_at": event.event_at.astimezone(UTC)} for event in asked.events]
+        rows = [
+            {**msgspec.structs.asdict(event), "event_at": _utc(event.event_at, f"body.events.{place}.event_at")}
+            for place, event in enumerate(asked.events)
+        ]
         name = served.entry.use_case
         new = await self._keep(lambda: self._add_events(name, rows, now))
         for event in asked.events:
@@ -283,8 +287,12 @@ class HotRoutes:
         name = self._served(use_case).entry.use_case
         asked: wire.OutcomesRequest = self._decode("/v1/{use_case}/outcomes", body)
         rows = [
-            {**msgspec.structs.asdict(one), "item_id": one.item_id or "", "happened_at": one.happened_at.astimezone(UTC)}
-            for one in asked.outcomes
+            {
+                **msgspec.structs.asdict(one),
+                "item_id": one.item_id or "",
+                "happened_at": _utc(one.happened_at, f"body.outcomes.{place}.happened_at"),
+            }
+            for place, one in enumerate(asked.outcomes)
         ]
         new = await self._keep(lambda: self._events().add_outcomes(name, rows, datetime.now(UTC)))
         return _encode(wire.OutcomesTaken(new, len(rows) - new))
@@ -305,6 +313,17 @@ def _checked_id(text: str, template: str) -> str:
     if 1 <= len(text) <= 200:
         return text
     raise wire.WrongForm(f"path.{'item_id' if 'item_id' in template else 'user_id'}", "may have 1 to 200 characters")
+
+
+def _utc(moment: datetime, where: str) -> datetime:
+    """In UTC, and not from before 1970: such a time is a slip, and no reader of the log could hold it in nanoseconds."""
+    try:
+        at = moment.astimezone(UTC)
+    except OverflowError:  # the first and the last day of the calendar, in another zone
+        at = EPOCH - timedelta(1)
+    if at < EPOCH:
+        raise wire.WrongForm(where, f"must lie between 1970 and 9999 in UTC; got {moment.isoformat()}")
+    return at
 
 
 def _read_query(query: bytes, allowed: tuple[str, ...]) -> tuple[int | None, str | None]:

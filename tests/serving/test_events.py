@@ -86,3 +86,12 @@ def test_what_cannot_be_kept_is_not_acknowledged(cached: Installation, fair: Tes
     document = is_problem(post(fair, "events", [event("a0", "new")]), 503)
     assert "nothing was kept" in str(document["detail"])
     assert ask(fair, "recommendations/a1")[0] == "model", "answers go on"
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+20:10", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z"])
+def test_a_time_that_nobody_can_mean_is_refused(fair: TestClient, at: str) -> None:
+    outcome = {"prediction_id": "0" * 32, "item_id": "a0", "label": 1.0, "happened_at": at}
+    answer = post(fair, "outcomes", [outcome])
+    is_problem(answer, 422)
+    assert "between 1970 and 9999" in answer.text and "body.outcomes.0.happened_at" in answer.text
+    assert post(fair, "events", [event("a0", "new") | {"event_at": at}]).status_code == 422
