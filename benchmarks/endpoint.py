@@ -27,11 +27,11 @@ from benchmarks.endpoint_load import (
     bare,
     catalogue,
     endpoint_words,
-    free_port,
     load,
     server,
     tumours,
 )  # fmt: skip
+from tests.ports import free_port
 
 MEANING = {
     "rps_c8": "requests a second, logistic regression on 30 features, one row, 8 connections",

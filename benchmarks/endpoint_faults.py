@@ -25,11 +25,11 @@ from benchmarks.endpoint_load import (
     Load,
     catalogue,
     endpoint_words,
-    free_port,
     load,
     server,
     tumours,
 )
+from tests.ports import free_port
 
 SWAPS = int(os.environ.get("BENCH_SWAPS", "200"))
 SWAP_PAUSE = 0.1  # seconds from one swap to the next

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -58,12 +57,6 @@ def load(url: str, connections: int, body: dict[str, Any] | None = None, paths: 
     errors += sum(sum(map(int, counts)) for counts in broken)
     rps = float(re.findall(r"Requests/sec:\s+([\d.]+)", told)[0])
     return Load(rps, float(p99) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], errors)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.endpoint_load import ROUNDS, House, answers, catalogue, endpoint_words, free_port, load, server
+from benchmarks.endpoint_load import ROUNDS, House, answers, catalogue, endpoint_words, load, server
+from tests.ports import free_port
 
 WORKERS = (1, 2, 3, 4)
 SIZES = (1_000, 5_000, 20_000, 50_000, 100_000, 300_000)

@@ -22,12 +22,17 @@ def prediction(prediction_id: str) -> Prediction:
     )  # fmt: skip
 
 
+def tear(folder: Path, prediction_id: str) -> None:
+    """A process died while it wrote this one."""
+    [path] = folder.rglob("*.jsonl")
+    with path.open("a") as stream:
+        stream.write(prediction(prediction_id).model_dump_json()[:40])
+
+
 def test_a_torn_line_spoils_no_other(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append([prediction("first")])
-    [path] = tmp_path.rglob("*.jsonl")
-    with path.open("a") as stream:
-        stream.write(prediction("torn").model_dump_json()[:40])
+    tear(tmp_path, "torn")
     log.append([prediction("second")])
     assert [p.prediction_id for p in log.read("shop")] == ["first", "second"]
 
@@ -71,12 +76,9 @@ def test_a_journal_becomes_a_segment_and_nothing_is_doubled(tmp_path: Path) -> N
 def test_a_torn_journal_is_sealed_without_its_torn_lines(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     log.append([prediction("a")])
-    [path] = tmp_path.rglob("*.jsonl")
-    with path.open("a") as stream:
-        stream.write(prediction("torn").model_dump_json()[:40])
+    tear(tmp_path, "torn")
     log.append([prediction("b")])
-    with path.open("a") as stream:
-        stream.write(prediction("last").model_dump_json()[:60])
+    tear(tmp_path, "last")
     log.rotate()
     assert log.seal() == 1
     assert names(log) == ["a", "b"]
