@@ -79,13 +79,13 @@ def shelf_of(task: TaskKind, chosen: list[Grid], without: tuple[str, ...] = ()) 
 def fit(settings: dict[str, Any], train: Examples, history: Examples) -> tuple[ServedModel, float, float]:
     """The model, the seconds that it took, and how far memory rose above what was held before, in MB (0 where not Linux)."""
     spec = MODELS.parse(settings, "benchmark")
-    before = _memory_mb("VmRSS", restart=True)
+    before = memory_mb("VmRSS", restart=True)
     began = time.perf_counter()
     model = spec.fit(train, history, SEED)
-    return model, time.perf_counter() - began, _memory_mb("VmHWM") - before
+    return model, time.perf_counter() - began, memory_mb("VmHWM") - before
 
 
-def _memory_mb(name: str, restart: bool = False) -> float:
+def memory_mb(name: str, restart: bool = False) -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return 0.0

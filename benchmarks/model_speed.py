@@ -137,10 +137,11 @@ class Known(IalsModel):
 def memory() -> Outcome:
     """In a process of its own: ten million pairs of 200,000 users and 20,000 items."""
     script = (
-        "import resource; from benchmarks.model_speed import shop; from tasks.models.base import Examples;"
+        "from benchmarks.model_lists import memory_mb; from benchmarks.model_speed import shop;"
+        "from tasks.models.base import Examples;"
         "from tasks.models.ials import Ials; given = shop(200_000, 20_000, 10_000_000);"
         "Ials(factors=64, iterations=2, engine='implicit').fit(Examples(), Examples(given), 7);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(memory_mb('VmHWM'))"  # getrusage would tell the peak of whoever started it, if that was higher
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {"memory_mb": float(told.stdout.strip().splitlines()[-1])}, {}

@@ -19,8 +19,10 @@ from typing import Any
 import uvicorn
 
 from serving.app import create_app
+from serving.keys import Keyring
 from serving.metrics import ServingMetrics
-from serving.store import ModelStore, Seat, Served, warmed
+from serving.store import ModelStore, Seat, Served, with_ranking
+from serving.warming import warmed
 from tasks.contracts import Action, DatasetRef, LedgerEntry, Trust
 from tasks.errors import TitleholderError
 from tasks.models.base import ServedModel, load_model, read_features
@@ -32,7 +34,7 @@ class OneModel(ModelStore):
     """A store whose only seat is taken once, and that follows nobody."""
 
     def __init__(self, settings: Settings, metrics: ServingMetrics, served: Served) -> None:
-        super().__init__(settings, metrics)
+        super().__init__(settings, metrics, Keyring("", metrics, required=False))
         self.seats = {served.entry.use_case: Seat(served.entry.use_case, served.entry, served)}
         self.ledger_error = ""
 
@@ -59,7 +61,8 @@ def load(question: dict[str, Any], kinds: dict[str, type[ServedModel]]) -> Serve
         previous_digest=digest,
     )  # fmt: skip
     known_as = None if ref is None else ref.model_copy(update={"partition": question["as_of"]})
-    return warmed(Served(entry, model, terms, tables, known_as))
+    served = Served(entry, model, terms, tables, known_as)
+    return warmed(served if terms.task.is_tabular else with_ranking(served, None))
 
 
 def main() -> None:
@@ -71,7 +74,7 @@ def main() -> None:
     except TitleholderError as error:
         _say({"fault": str(error)})
         return
-    settings = Settings(home=Path.cwd())
+    settings = Settings(home=Path.cwd(), endpoint_keys="off", endpoint_rate=0.0, endpoint_explore_share=0.0)
     metrics = ServingMetrics()
     app = create_app(settings, kinds, OneModel(settings, metrics, served))
     door = socket.socket()

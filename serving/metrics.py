@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing import NamedTuple
 
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from serving.tallies import Spread, Spreads, Tallies, Tally
 from tasks.models.smoke import SCORE_EDGES
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -14,20 +17,17 @@ class ServingMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._versions: dict[tuple[str, int], OfVersion] = {}
         r = self.registry
-        self.requests = Counter("titleholder_requests", "Requests answered", ["route", "status"], registry=r)
-        self.seconds = Histogram("titleholder_request_seconds", "Time to answer", ["route"], buckets=BUCKETS, registry=r)
-        self.predictions = Counter("titleholder_predictions", "Subjects answered", ["use_case", "path"], registry=r)
+        self.requests = Tallies("titleholder_requests", "Requests answered", ["route", "status"], r)
+        self.seconds = Spreads("titleholder_request_seconds", "Time to answer", ["route"], BUCKETS, r)
+        self.predictions = Tallies("titleholder_predictions", "Subjects answered", ["use_case", "path"], r)
         by_version = ["use_case", "version"]  # what a bake period judges a promotion by
-        self.answers = Counter(
-            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], registry=r
+        self.answers = Tallies(
+            "titleholder_answers", "Requests that a version answered, or failed at", [*by_version, "outcome"], r
         )
-        self.answer_seconds = Histogram(
-            "titleholder_answer_seconds", "Time that a version took", by_version, buckets=BUCKETS, registry=r
-        )
-        self.scores = Histogram(
-            "titleholder_score", "Best score of each known subject", by_version, buckets=SCORE_EDGES, registry=r
-        )
+        self.answer_seconds = Spreads("titleholder_answer_seconds", "Time that a version took", by_version, BUCKETS, r)
+        self.scores = Spreads("titleholder_score", "Best score of each known subject", by_version, SCORE_EDGES, r)
         self.model_version = Gauge("titleholder_model_version", "Version in service", ["use_case"], registry=r)
         self.champion_version = Gauge("titleholder_champion_version", "Version the ledger names", ["use_case"], registry=r)
         self.swaps = Counter("titleholder_swaps", "Bundles taken into service", ["use_case"], registry=r)
@@ -39,6 +39,30 @@ class ServingMetrics:
             registry=r,
         )
         self.ledger_failures = Counter("titleholder_ledger_failures", "Looks at the ledger that failed", registry=r)
-        self.log_failures = Counter(
-            "titleholder_prediction_log_failures", "Answers withheld because they could not be logged", registry=r
+        self.log_failures = Counter("titleholder_prediction_log_failures", "Writes of the log that failed", registry=r)
+        self.log_dropped = Counter(
+            "titleholder_prediction_log_dropped", "Rows that found the queue of the log full, and are not in it", registry=r
         )
+        self.log_waiting = Gauge("titleholder_prediction_log_waiting", "Rows that are not written yet", registry=r)
+        self.refused = Counter("titleholder_refused", "Requests refused at the door", ["why"], registry=r)
+        self.events = Counter("titleholder_events", "Events taken", ["use_case", "event_type"], registry=r)
+
+    def of_version(self, use_case: str, version: int) -> OfVersion:
+        """What is counted of one version; looked up once, for it is asked on every request."""
+        found = self._versions.get((use_case, version))
+        if found is None:
+            by = (use_case, str(version))
+            found = self._versions[use_case, version] = OfVersion(
+                self.answers.of(*by, "answered"), self.answers.of(*by, "failed"), self.answer_seconds.of(*by),
+                self.scores.of(*by),
+            )  # fmt: skip
+        return found
+
+
+class OfVersion(NamedTuple):
+    """The counters of one version of a use case."""
+
+    answered: Tally
+    failed: Tally
+    seconds: Spread
+    scores: Spread

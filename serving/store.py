@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
 
-import numpy as np
+import msgspec
 
+from serving.bell import Bell
+from serving.factors import Factors, HasVectors
+from serving.keys import Keyring
 from serving.metrics import ServingMetrics
+from serving.problems import Refusal, cut
+from serving.ranking import Published, Ranking
+from serving.warming import smoke_rows, warmed
+from serving.wire import row_decoder
 from tasks import columns as c
 from tasks import tracking
-from tasks.contracts import DatasetRef, LedgerEntry, ServingTerms, TaskKind
+from tasks.contracts import DatasetRef, LedgerEntry, ServingTerms
 from tasks.errors import ModelError
 from tasks.ledger import Ledger
 from tasks.models import SERVED
 from tasks.models.base import FeatureTables, ServedModel, read_features
 from tasks.models.champion import fetch_champion
 from tasks.settings import Settings
-from tasks.storage import Storage
+from tasks.storage import Storage, write_atomically
 
 log = logging.getLogger("uvicorn.error.titleholder")
 
 FROM_REQUEST = "request"  # the features version of a tabular answer: its features came with the request
 ALIAS_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 30.0
-STRANGER = "nobody has this id \N{SNOWMAN}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,18 @@ class Served:
     terms: ServingTerms
     tables: FeatureTables | None
     features_ref: DatasetRef | None
+    ranking: Ranking | None = None
+
+    @cached_property
+    def row_decoder(self) -> msgspec.json.Decoder[Any]:
+        """Reads bodies of rows of exactly this model's columns."""
+        return row_decoder(self.terms.row_columns)
+
+    @property
+    def ranks(self) -> Ranking:
+        if self.ranking is None:
+            raise ModelError(f"{self.entry.use_case} is tabular: it ranks nothing")
+        return self.ranking
 
     @property
     def features(self) -> FeatureTables:
@@ -47,11 +70,21 @@ class Served:
             raise ModelError(f"{self.entry.use_case} is tabular: it has no feature tables")
         return self.tables
 
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """Who answers, as every answer and every row of the log says it."""
+        return {
+            "use_case": self.entry.use_case,
+            "model_version": self.entry.version,
+            "manifest_digest": self.entry.manifest_digest,
+            "features_version": self.features_version,
+        }
+
     @property
     def features_version(self) -> str:
         return self.features_ref.version if self.features_ref else FROM_REQUEST
 
-    @property
+    @cached_property
     def features_as_of(self) -> date | None:
         return date.fromisoformat(self.features_ref.partition) if self.features_ref else None
 
@@ -83,14 +116,20 @@ class ModelStore:
     """
 
     def __init__(
-        self, settings: Settings, metrics: ServingMetrics, kinds: Mapping[str, type[ServedModel]] | None = None
+        self,
+        settings: Settings,
+        metrics: ServingMetrics,
+        keys: Keyring,
+        kinds: Mapping[str, type[ServedModel]] | None = None,
     ) -> None:
-        self._settings, self._metrics = settings, metrics
+        self._settings, self._metrics, self._keys = settings, metrics, keys
         self._kinds = SERVED if kinds is None else kinds
         self._storage = Storage(settings.data_root)
+        self._cache = settings.home / "endpoint"
         self._ledger: Ledger | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._is_frozen = False
         self.seats: Mapping[str, Seat] = {}  # replaced as a whole, so that a reader may walk over it
         self.ledger_error = "the ledger was not read yet"
 
@@ -98,11 +137,11 @@ class ModelStore:
 
     def start(self) -> None:
         """Follow the ledger and compare the alias, each in a thread of its own: a dead MLflow must not hide the ledger."""
-        for name, work, pause in (
-            ("follow-ledger", self.look, self._settings.endpoint_poll_seconds),
-            ("compare-alias", self.compare_aliases, ALIAS_SECONDS),
+        for name, work, pause, bell in (
+            ("follow-ledger", self.look, self._settings.endpoint_poll_seconds, Bell(self._settings.ledger_url)),
+            ("compare-alias", self.compare_aliases, ALIAS_SECONDS, Bell()),
         ):
-            thread = threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True)
+            thread = threading.Thread(target=self._repeat, args=(work, pause, bell), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -112,25 +151,29 @@ class ModelStore:
         for thread in self._threads:
             thread.join(timeout=1.0)
 
-    def _repeat(self, work: Callable[[], None], pause: float) -> None:
+    def _repeat(self, work: Callable[[], None], pause: float, bell: Bell) -> None:
         while not self._stop.is_set():
+            mark = bell.mark()
             try:
                 work()
             except Exception:  # the thread outlives whatever happens: it is the only way back
                 log.exception("%s failed; going on", threading.current_thread().name)
-            self._stop.wait(pause)
+            bell.wait(mark, self._stop, pause)
 
     # the ledger
 
     def look(self) -> None:
         """Read the heads, and take into service what is new."""
         try:
+            self._keys.look()
             if self._ledger is None:
                 self._ledger = Ledger(self._settings.ledger_url)
             heads = {name: self._ledger.head(name) for name in self._ledger.use_cases()}
         except Exception as error:  # whatever the database raises: the models in service stay
             self.ledger_error = _told(error)
             self._metrics.ledger_failures.inc()
+            if not self.seats:
+                self._start_from_memory()
             return
         self.ledger_error = ""
         new = {name: Seat(name, head) for name, head in heads.items() if head and name not in self.seats}
@@ -140,6 +183,25 @@ class ModelStore:
             if head and not self._stop.is_set():
                 self._follow(self.seats[name], head)
 
+    def _start_from_memory(self) -> None:
+        """Without a ledger to ask at the start, answer as at the end of the last life. Readiness says that it is so."""
+        for path in sorted((self._cache / "heads").glob("*.json")):
+            try:
+                head = LedgerEntry.model_validate_json(path.read_text())
+            except (OSError, ValueError) as error:
+                log.error("%s cannot be read: %s", path, error)
+                continue
+            seat = Seat(head.use_case, head)
+            self.seats = {**self.seats, head.use_case: seat}
+            self._follow(seat, head)
+
+    def _remember(self, head: LedgerEntry) -> None:
+        """Keep what is in service for a start without the ledger. A full disk is no reason not to answer."""
+        folder = self._cache / "heads"
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(folder / f"{head.use_case}.json", head.model_dump_json())
+
     def _follow(self, seat: Seat, head: LedgerEntry) -> None:
         seat.head = head
         self._metrics.champion_version.labels(seat.use_case).set(head.version)
@@ -148,6 +210,7 @@ class ModelStore:
             newest = self._storage.newest(seat.use_case, c.FEATURES)
             wanted = (head.entry_digest, newest.version if newest else "")
             if _is_in_service(seat.served, head, newest):
+                self._take_published(seat)
                 seat.last_error, seat.failures, seat.failed = "", 0, ("", "")
                 return
             if wanted == seat.failed and time.monotonic() < seat.retry_at:
@@ -161,10 +224,38 @@ class ModelStore:
         if before is not None and before.entry.manifest_digest != head.manifest_digest:
             seat.previous = before
         seat.served = served  # the swap: one reference, taken once by each request
+        if not self._is_frozen:
+            self._is_frozen = True
+            gc.freeze()  # what was imported and loaded so far stays: the collector need not walk over it in front of requests,
+            gc.set_threshold(20_000, 20, 20)  # nor after each handful of them: they leave no cycles behind
+        self._remember(head)
         seat.last_error, seat.failures, seat.failed = "", 0, ("", "")
         self._metrics.model_version.labels(seat.use_case).set(head.version)
         self._metrics.swaps.labels(seat.use_case).inc()
         log.info("%s: version %s with features %s is in service", seat.use_case, head.version, served.features_version)
+
+    def _take_published(self, seat: Seat) -> None:
+        """Batch scoring follows a promotion by a while: take its answers when they are there."""
+        served = seat.served
+        if served is None or served.ranking is None or served.features_ref is None or served.ranking.published is not None:
+            return
+        published = Published.read(self._storage, served.entry, served.features_ref)
+        if published is not None:
+            ranking = replace(served.ranking, published=published)
+            ranking.warm()
+            seat.served = replace(served, ranking=ranking)
+            log.info("%s: %d published answers of version %s", seat.use_case, len(published.rows), served.entry.version)
+
+    def refusal(self, use_case: str) -> Refusal:
+        """Why nothing answers for a use case: 404 unknown, 503 known but nothing could be loaded for it yet."""
+        seat, later = self.seats.get(use_case), {"Retry-After": "2"}
+        if seat is not None:
+            told = seat.last_error or f"version {seat.head.version} is being loaded"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{use_case}: {told}", (), later)
+        if self.ledger_error:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the ledger cannot be read yet", (), later)
+        there_are = ", ".join(sorted(self.seats)) or "none: nothing was promoted yet"
+        return Refusal(HTTPStatus.NOT_FOUND, f"there is no use case {cut(use_case)!a} with a champion; there are: {there_are}")
 
     def _fail(self, seat: Seat, head: LedgerEntry, wanted: tuple[str, str], error: Exception) -> None:
         seat.failures = seat.failures + 1 if wanted == seat.failed else 1
@@ -188,13 +279,13 @@ class ModelStore:
     def _load(self, seat: Seat, head: LedgerEntry, newest: DatasetRef | None) -> Served:
         kept = [bundle for bundle in (seat.served, seat.previous) if bundle is not None]
         same = next((b for b in kept if b.entry.manifest_digest == head.manifest_digest), None)
-        model, terms = (renewed(same.model), same.terms) if same else fetch_champion(head, self._kinds)
+        model, terms = (renewed(same.model), same.terms) if same else fetch_champion(head, self._kinds, self._cache / "models")
         if terms.task.is_tabular:
-            return warmed(Served(head, model, terms, None, None))
+            return warmed(Served(head, model, terms, None, None), smoke_rows(self._storage, newest, terms))
         if newest is None:
             raise ModelError(f"there is no features snapshot to answer from: run the DAG {seat.use_case}.features")
-        tables = next((b.tables for b in kept if b.features_ref == newest), None)
-        return warmed(Served(head, model, terms, tables or read_features(self._storage, newest), newest))
+        tables = next((b.tables for b in kept if b.features_ref == newest), None) or read_features(self._storage, newest)
+        return warmed(with_ranking(Served(head, model, terms, tables, newest), Published.read(self._storage, head, newest)))
 
     # the alias
 
@@ -222,39 +313,11 @@ def renewed(model: ServedModel) -> ServedModel:
     return fresh
 
 
-def warmed(served: Served) -> Served:
-    """The bundle, after one answer was asked of it and everything lazy in it was made.
-
-    Raises
-    ------
-    ModelError : the answer is not one that could be given to anybody.
-    """
-    entry, terms = served.entry, served.terms
-    if terms.task.is_tabular:
-        import pandas as pd
-
-        rows = pd.DataFrame(np.zeros((1, len(terms.row_columns))), columns=list(terms.row_columns))
-        probabilities = served.model.predict_rows(rows)
-        if probabilities.shape != (1,) or not 0.0 <= float(probabilities[0]) <= 1.0:
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {probabilities!r}, no probability")
-        return served
-    tables = served.features
-    _ = tables.item_ids, tables.sorted_items, tables.item_position, tables.sorted_pairs, tables.pairs_of(""), tables.user_row
-    users = [*tables.users[c.USER_ID].head(1), STRANGER]
-    answers = served.model.recommend(users, tables, terms.k, terms.exclude_seen)
-    for answer in answers:
-        empty = not answer.items and answer.user_id == STRANGER
-        twice = len(set(answer.items)) != len(answer.items) or len(answer.items) > terms.k
-        if empty or twice or not np.isfinite([*answer.scores, *answer.raw_scores]).all():
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first answer is {answer!r:.300}")
-    if terms.task is TaskKind.RATING:
-        import pandas as pd
-
-        pairs = pd.DataFrame({c.USER_ID: users, c.ITEM_ID: [tables.item_ids[0]] * len(users)})
-        ratings = served.model.predict_ratings(pairs, tables)
-        if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
-            raise ModelError(f"{entry.use_case} version {entry.version}: its first ratings are {ratings!r}")
-    return served
+def with_ranking(served: Served, published: Published | None) -> Served:
+    """The bundle with all ways to an answer that it has."""
+    model, tables, terms = served.model, served.features, served.terms
+    factors = Factors(model, tables, terms.k) if isinstance(model, HasVectors) else None
+    return replace(served, ranking=Ranking(model, terms, tables, published, factors))
 
 
 def _is_in_service(served: Served | None, head: LedgerEntry, newest: DatasetRef | None) -> bool:

@@ -567,7 +567,11 @@ class Prediction(Contract):
     manifest_digest: str
     features_version: str
     features_as_of: date | None = Field(None, description="the day of the features; None where rows were sent with the request")
-    path: str = Field(description="model, fold_in, or popular: which way made the answer")
+    path: str = Field(description="which way made the answer: model, published, fold_in, similar, popular_in_segment, popular")
     items: tuple[str, ...]
     scores: tuple[float, ...]
     latency_ms: float
+    arm: str = Field("champion", description="which of several models answered; one until a router splits the traffic")
+    arm_probability: float = Field(1.0, description="with which probability this arm was drawn")
+    explored: tuple[str, ...] = Field((), description="items that were put in for exploration, not for their score")
+    explored_probability: float = Field(0.0, description="with which probability such an item was put into this answer")

@@ -74,17 +74,15 @@ def served_figures(use_case: str, version: int, timeout: float = 5.0) -> ServedF
 
 
 def served_model(use_case: str, timeout: float = 5.0) -> dict[str, Any] | None:
-    """What `GET /v1/<use_case>/model` says; None where nothing is served yet or nobody answers."""
+    """What `GET /readyz` says of a use case, which needs no key; None where nothing is served yet or nobody answers."""
     import httpx
 
     try:
-        response = httpx.get(f"{get_settings().endpoint_url}/v1/{use_case}/model", timeout=timeout)
-    except httpx.HTTPError:
+        document: dict[str, Any] = httpx.get(f"{get_settings().endpoint_url}/readyz", timeout=timeout).json()
+    except (httpx.HTTPError, ValueError):
         return None
-    if response.status_code != httpx.codes.OK:
-        return None
-    document: dict[str, Any] = response.json()
-    return document
+    seat: dict[str, Any] | None = document.get("use_cases", {}).get(use_case)
+    return seat if seat and seat["version"] is not None else None
 
 
 def await_version(use_case: str, version: int, timeout: float = 60.0) -> dict[str, Any]:

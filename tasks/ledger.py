@@ -11,37 +11,31 @@ import contextlib
 import hashlib
 import json
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    Engine,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    create_engine,
-    event,
     exists,
     insert,
-    inspect,
     literal,
     select,
-    text,
     update,
 )  # fmt: skip
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tasks.contracts import Action, DriftReport, LedgerEntry, RetrainDecision, RetrainRequest, ReviewRecord, Trust
+from tasks.database import open_database
 from tasks.errors import PromotionRefused, ServiceUnavailable
 
 GENESIS = "0" * 64
-_BUSY_MS = 10_000  # SQLite: how long a writer waits for another one
 
 _metadata = MetaData()
 _entries = Table(
@@ -116,35 +110,6 @@ _reviews = Table(
 )
 
 
-@lru_cache(maxsize=4)
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    try:
-        _complete_tables(engine)
-    except DatabaseError:  # another process that starts now was faster: what is there is looked at anew
-        _complete_tables(engine)
-    return engine
-
-
-def _complete_tables(engine: Engine) -> None:
-    """Make what an installation of an earlier version, or a new one, does not have yet: tables, and nullable columns."""
-    _metadata.create_all(engine)
-    for table in _metadata.tables.values():
-        present = {column["name"] for column in inspect(engine).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                kind = column.type.compile(engine.dialect)
-                with engine.begin() as connection:
-                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    connection.execute("PRAGMA synchronous=FULL")
-
-
 class Ledger:
     """The ledger of all use cases behind one SQLAlchemy URL.
 
@@ -155,11 +120,7 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        if url.startswith("sqlite:///"):
-            from pathlib import Path
-
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._db = _engine(url)
+        self._db = open_database(url, _metadata)
 
     def head(self, use_case: str) -> LedgerEntry | None:
         """The newest entry, which names the champion; None before the first."""

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     airflow_password: str = Field("", description="of airflow_user")
     endpoint_url: str = Field("http://127.0.0.1:8000", description="the serving endpoint")
     endpoint_poll_seconds: float = Field(1.0, gt=0, description="how often the endpoint looks at the ledger")
+    endpoint_keys: Literal["required", "off"] = Field("required", description="off: loopback is answered without a key")
+    endpoint_rate: float = Field(1000.0, ge=0, description="requests a second of one key, or address; 0: any number")
+    endpoint_explore_share: float = Field(0.02, ge=0, le=0.2, description="share of answers that try out one new item")
+    predictions_keep_days: int = Field(365, ge=1, description="online predictions older than this are removed")
     spark_remote: str = Field("", description="sc://host:port of a Spark Connect server; empty: a session of its own")
     spark_master: str = Field("local[2]", description="master of a session of its own")
     spark_driver_memory: str = Field("1g", description="memory of a session of its own")
@@ -49,6 +53,11 @@ class Settings(BaseSettings):
     @property
     def predictions_root(self) -> Path:
         return self.home / "predictions"
+
+    @property
+    def events_url(self) -> str:
+        """Events come in by the thousand: on one machine they have a file of their own, so that the ledger need not wait."""
+        return self.database_url or f"sqlite:///{self.home / 'events.db'}"
 
     @property
     def ledger_url(self) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.settings import get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+T = TypeVar("T")
 
 # What makes results the same on every machine and run, wherever the session lives. The Connect server is started with
 # these too (see `server_arguments`).
@@ -45,3 +48,9 @@ def get_spark(application: str = "titleholder") -> SparkSession:
     for key, value in SESSION_CONF.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def make_estimator(kind: Callable[..., T], **params: Any) -> T:
+    """An Estimator of pyspark.ml. It lives in the session that there is when it is made, and without one it cannot be."""
+    get_spark()
+    return kind(**params)

@@ -183,13 +183,13 @@ class Storage:
             target = parent / version
             if not (target / "manifest.json").is_file():
                 for path in staging.rglob("*.parquet"):
-                    _fsync(path)
+                    fsync(path)
                 try:
                     staging.rename(target)
                 except OSError:  # another run published the same version in between: it is the same by construction
                     if not (target / "manifest.json").is_file():
                         raise
-                _fsync(parent)
+                fsync(parent)
             self._crown(ref)
             return ref
         finally:
@@ -295,10 +295,11 @@ def write_atomically(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Make a file's content, or a folder's names, outlive the power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

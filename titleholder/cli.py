@@ -18,7 +18,7 @@ from tasks.contracts import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.ledger import Ledger
 from tasks.settings import get_settings
-from titleholder import data_commands
+from titleholder import access, data_commands
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The model in production holds the title."
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(data_commands.data, name="data")
 app.add_typer(data_commands.quarantine, name="quarantine")
 console = Console()
+access.register(app)
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 UseCaseName = Annotated[str, typer.Argument(help="Name of the use case.")]
 

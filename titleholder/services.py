@@ -68,10 +68,12 @@ def spark_port(settings: Settings) -> int:
 def variables(settings: Settings) -> dict[str, str]:
     """Settings as the variables that give them again: what a process of this installation must see, and nothing else."""
     remote = settings.spark_remote or f"sc://127.0.0.1:{spark_port(settings)}"
-    complete = settings.model_copy(update={"home": settings.home.resolve(), "spark_remote": remote})
+    # What `up` starts listens on loopback only, and wants no key unless somebody says so. Production wants one.
+    keys = settings.endpoint_keys if "endpoint_keys" in settings.model_fields_set else "off"
+    complete = settings.model_copy(update={"home": settings.home.resolve(), "spark_remote": remote, "endpoint_keys": keys})
     values = complete.model_dump(mode="json")
     return {
-        f"TITLEHOLDER_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        f"TITLEHOLDER_{name.upper()}": json.dumps(value) if isinstance(value, dict | list) else str(value)
         for name, value in values.items()
     }
 

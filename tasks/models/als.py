@@ -93,9 +93,12 @@ class Als(ModelSpec):
     def _estimator(self, *, implicit: bool, seed: int) -> Any:
         from pyspark.ml.recommendation import ALS
 
-        return ALS(
-            rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha, implicitPrefs=implicit,
-            numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed, userCol="user", itemCol="item", ratingCol="rating",
+        from tasks.spark import make_estimator
+
+        return make_estimator(
+            ALS, rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha,
+            implicitPrefs=implicit, numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed,
+            userCol="user", itemCol="item", ratingCol="rating",
         )  # fmt: skip
 
 
@@ -134,12 +137,17 @@ class Ready:
     """What one set of features gives, once."""
 
     factors: Floats  # (item_ids, factors), zeros where the model does not know the item
-    unknown: NDArray[np.int64]  # places of the items that it does not know
+    is_known: NDArray[np.bool_]
     place: NDArray[np.int64]  # of the items of sorted_pairs
     weights: Floats  # of sorted_pairs
     is_taught: NDArray[np.bool_]  # whether the pair teaches anything
     popular: Floats
     effects: Effects | None
+
+    @cached_property
+    def unknown(self) -> NDArray[np.int64]:
+        """Places of the items that the model does not know."""
+        return np.flatnonzero(~self.is_known)
 
     @cached_property
     def singles(self) -> NDArray[np.float32]:
@@ -242,20 +250,48 @@ class AlsModel(ServedModel):
             vectors[is_folded] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
         return vectors, is_folded
 
-    def fold_in(self, user_id: str, features: FeatureTables) -> Floats | None:
+    def item_vectors(self, features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]]:
+        """Vectors of all `item_ids`, whose products with a `user_vector` are the scores, and which of them have a score."""
+        ready = self._ready(features)
+        if ready.effects is None:
+            return ready.factors, ready.is_known
+        return np.column_stack([ready.factors, ready.effects.item]), np.ones(len(ready.factors), dtype=np.bool_)
+
+    def user_vector(
+        self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
+    ) -> tuple[Floats, float] | None:
+        """A user's vector for `item_vectors`, and what is added to each product; None where there is nothing to fold in."""
+        ready = self._ready(features)
+        vector = self.fold_in(user_id, features, recent)
+        if vector is None or ready.effects is None or self.scale is None:
+            return None if vector is None else (vector, 0.0)
+        return np.r_[vector, 1.0], self.scale.mean + ready.effects.user.get(user_id, 0.0)
+
+    def fold_in(self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None) -> Floats | None:
         """The vector of a user from their pairs as they are now; None if the model knows none of their items.
 
         Purchases: (Y'Y + Y'(C - I)Y + ridge)^-1 Y'C p; ratings: (Y'Y + ridge)^-1 Y'r with Y the factors of the rated items.
+
+        Parameters
+        ----------
+        recent : place of an item -> its orders, or its rating, since the features were made. Orders add to those of the
+            features; a rating takes the place of an older one.
         """
-        system = self._system(user_id, features)
+        system = self._system(user_id, features, recent)
         return None if system is None else np.asarray(np.linalg.solve(*system))
 
-    def _system(self, user_id: str, features: FeatureTables) -> tuple[Floats, Floats] | None:
+    def _system(
+        self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
+    ) -> tuple[Floats, Floats] | None:
         """The left and the right side of the equations of a user's vector."""
         ready = self._ready(features)
         rows = features.pairs_of(user_id)
-        place, weights = ready.place[rows], ready.weights[rows]
-        taught = ready.is_taught[rows]
+        place, weights, taught = ready.place[rows], ready.weights[rows], ready.is_taught[rows]
+        if recent:
+            place, weights = self._add_recent(user_id, place, weights, recent, ready)
+            taught = ready.is_known[place] & np.isfinite(weights)
+            if self.scale is None:
+                taught &= weights > 0
         if not taught.any():
             return None
         mine, weights = ready.factors[place[taught]], weights[taught]
@@ -264,6 +300,19 @@ class AlsModel(ServedModel):
             confidence = self.penalties.alpha * weights
             return self._gram + (mine.T * confidence) @ mine + ridge, mine.T @ (1.0 + confidence)
         return mine.T @ mine + ridge, mine.T @ weights
+
+    def _add_recent(
+        self, user_id: str, place: NDArray[np.int64], weights: Floats, recent: Mapping[int, float], ready: Ready
+    ) -> tuple[NDArray[np.int64], Floats]:
+        new = np.fromiter(recent.keys(), np.int64, len(recent))
+        said = np.fromiter(recent.values(), np.float64, len(recent))
+        if self.scale is not None and ready.effects is not None:
+            said = said - self.scale.mean - ready.effects.item[new] - ready.effects.user.get(user_id, 0.0)
+        else:
+            before = dict(zip(place.tolist(), np.nan_to_num(weights).tolist(), strict=True))
+            said = said + [before.get(one, 0.0) for one in new.tolist()]
+        kept = ~np.isin(place, new)
+        return np.r_[place[kept], new], np.r_[weights[kept], said]
 
     def weights(self, features: FeatureTables) -> Floats:
         """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""
@@ -288,20 +337,22 @@ class AlsModel(ServedModel):
     def _prepare(self, features: FeatureTables) -> Ready:
         place = np.array([features.item_position.get(str(item), -1) for item in self.items], dtype=np.intp)
         known = place >= 0
-        factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
-        factors[place[known]] = self.factors[known]
+        if np.array_equal(place, np.arange(len(features.item_ids))):
+            factors = self.factors  # in their order already: where they are mapped from a file, they stay there
+        else:
+            factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
+            factors[place[known]] = self.factors[known]
         is_known = np.zeros(len(factors), dtype=np.bool_)
         is_known[place[known]] = True
-        unknown = np.flatnonzero(~is_known)
         pairs = features.sorted_pairs["item_position"].to_numpy()
         if self.scale is not None:
             effects = self._measure(features)
             is_taught = is_known[pairs] & np.isfinite(effects.residual)
-            return Ready(factors, unknown, pairs, effects.residual, is_taught, effects.item, effects)
+            return Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
         popular = recent_buyers(features.sorted_items, self.penalties.half_life_days)
         peak, weights = popular.max(initial=0.0), self.weights(features)
         scaled = popular * (self.best_score / peak if peak else 1.0)
-        return Ready(factors, unknown, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
+        return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
 
 
 def _paths(is_folded: NDArray[np.bool_]) -> list[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts import DatasetRef, Name, ServingTerms, TaskKind
 from tasks.errors import ModelError
+from tasks.models.arrays import map_arrays, read_arrays
 from tasks.spec import Spec
 from tasks.storage import Storage
 
@@ -32,6 +35,7 @@ Floats = NDArray[np.float64]
 MANIFEST = "manifest.json"
 # Where each row's best begin, and one more for where the last ends; their places; their scores.
 Best = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
+LARGEST_MODEL = 4 * 2**30  # bytes
 CELLS_AT_ONCE = 2**23  # of users and items, scored as one block of eight bytes each
 
 
@@ -165,8 +169,7 @@ class ModelSpec(Spec):
         raise NotImplementedError(f"{type(self).__name__} must define spark_problem, as it names spark_tasks")
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """The top items of one user, best first. `path`: model, fold_in or popular."""
 
     user_id: str
@@ -207,6 +210,12 @@ class ServedModel(ABC):
         """The probability of class 1 of each row."""
         raise ModelError(f"a model of kind '{self.kind}' does not classify rows")
 
+    def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
+        """As `predict_rows`, from a bare matrix (rows, names): the endpoint makes no table for one row."""
+        import pandas as pd
+
+        return self.predict_rows(pd.DataFrame(values, columns=list(names)))
+
     def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[str]]:
         """`score_items` of several users: (users, items), and their paths. Override it where many at once cost less."""
         answers = [self.score_items(user_id, features) for user_id in user_ids]
@@ -243,6 +252,17 @@ class ServedModel(ABC):
         slope, intercept = self.calibration
         clipped = np.clip(slope * raw + intercept, -500.0, 500.0)
         return np.asarray(1.0 / (1.0 + np.exp(-clipped)), dtype=np.float64)
+
+
+def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
+    """Places of the k largest finite scores, largest first, ties by place."""
+    if k < len(scores):
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+        places = np.flatnonzero(scores >= threshold)
+    else:
+        places = np.arange(len(scores))
+    places = places[np.isfinite(scores[places])]
+    return places[np.argsort(-scores[places], kind="stable")][:k]
 
 
 def forbid_seen(scores: NDArray[np.floating[Any]], user_ids: list[str], features: FeatureTables) -> None:
@@ -301,8 +321,14 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
     return _sha256(folder / MANIFEST)
 
 
-def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]]) -> tuple[ServedModel, ServingTerms]:
+def load_model(
+    folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]], *, mapped: bool = False
+) -> tuple[ServedModel, ServingTerms]:
     """Load what `save_model` wrote. Nothing is unpickled, and nothing is read before its digest was checked.
+
+    Parameters
+    ----------
+    mapped : large arrays stay in the file, which nobody else may write: all processes that map it hold them once.
 
     Raises
     ------
@@ -320,14 +346,28 @@ def load_model(folder: Path, expected_digest: str, kinds: dict[str, type[ServedM
         path = folder / name
         if path.is_symlink() or not path.is_file() or _sha256(path) != digest:
             raise ModelError(f"{path}: does not match the digest in its manifest")
+    _refuse_bombs(folder)
     document = json.loads((folder / "model.json").read_text())
     if document["kind"] not in kinds:
         raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
-    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = (map_arrays if mapped else read_arrays)(folder / "arrays.npz")
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
     model.calibration = tuple(document["calibration"]) if document["calibration"] else None
     return model, ServingTerms.from_json(document["terms"])
+
+
+def _refuse_bombs(folder: Path) -> None:
+    """Refuse files that would grow in memory: an honest export is no larger there than on the disk."""
+    size = (folder / "model.json").stat().st_size
+    with zipfile.ZipFile(folder / "arrays.npz") as archive:
+        for member in archive.infolist():
+            size += member.file_size
+            if not re.fullmatch(r"\w+\.npy", member.filename):
+                raise ModelError(f"{folder}: {member.filename[:80]!r} is no name of an array")
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size:
+                raise ModelError(f"{folder}: array {member.filename!r} is compressed; an export stores its arrays as they are")
+    if size > LARGEST_MODEL:
+        raise ModelError(f"{folder}: {size} bytes are too many; a model may have {LARGEST_MODEL}")
 
 
 def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:

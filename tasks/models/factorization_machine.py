@@ -117,9 +117,11 @@ class SparkFm(_FmSpec):
     def _estimator(self, seed: int) -> Any:
         from pyspark.ml.regression import FMRegressor
 
-        return FMRegressor(
-            factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization, stepSize=self.step_size,
-            seed=seed, initStd=0.05,
+        from tasks.spark import make_estimator
+
+        return make_estimator(
+            FMRegressor, factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization,
+            stepSize=self.step_size, seed=seed, initStd=0.05,
         )  # fmt: skip
 
     def _frame(self, design: _Design) -> tuple[float, Any]:

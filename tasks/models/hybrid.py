@@ -73,10 +73,12 @@ class HybridModel(IalsModel):
 
     def _prepare(self, features: FeatureTables) -> Ready:
         ready = super()._prepare(features)
-        unknown, factors = ready.unknown, ready.factors.copy()
-        factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
+        unknown, factors = ready.unknown, ready.factors
+        if unknown.size:  # else they are the model's own
+            factors = factors.copy()
+            factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
         # What a user met of the new items teaches as well, by the same vectors.
-        return replace(ready, factors=factors, unknown=unknown[:0], is_taught=ready.weights > 0)
+        return replace(ready, factors=factors, is_known=np.ones_like(ready.is_known), is_taught=ready.weights > 0)
 
 
 def _with_constant(vectors: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -88,7 +89,19 @@ class LogisticRegressionModel(ServedModel):
         return cls(*own, scale, Steps.from_state(arrays))
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
-        values = fill(read_numbers(rows, self.names, "logistic_regression"), self.means)
+        return self._predict(read_numbers(rows, self.names, "logistic_regression"))
+
+    def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
+        if names != self.names:
+            return super().predict_values(values, names)
+        if len(values) == 1 and self.steps is None:  # asked most often: NumPy's calls cost more than the arithmetic
+            logit = float(values[0] @ self.weights) + self.intercept
+            if math.isfinite(logit):  # then so are all values
+                return np.array([1.0 / (1.0 + math.exp(-min(max(logit, -500.0), 500.0)))])
+        return self._predict(values)
+
+    def _predict(self, values: Floats) -> Floats:
+        values = fill(values, self.means)
         if self.steps is not None and self.scale is not None:
             values = self.steps.apply((values - self.scale[0]) / self.scale[1])
         return sigmoid(values @ self.weights + self.intercept)

@@ -40,3 +40,6 @@ class PriorModel(ServedModel):
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
         return np.full(len(rows), self.share)
+
+    def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
+        return np.full(len(values), self.share)

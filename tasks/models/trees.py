@@ -125,9 +125,12 @@ class SparkGradientBoosting(TabularSpec):
     def _estimator(self, seed: int) -> Any:
         from pyspark.ml.classification import GBTClassifier
 
-        return GBTClassifier(
-            featuresCol="features", labelCol="target", weightCol="weight", maxIter=self.trees, stepSize=self.learning_rate,
-            maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins, seed=seed,
+        from tasks.spark import make_estimator
+
+        return make_estimator(
+            GBTClassifier, featuresCol="features", labelCol="target", weightCol="weight", maxIter=self.trees,
+            stepSize=self.learning_rate, maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins,
+            seed=seed,
         )  # fmt: skip
 
 

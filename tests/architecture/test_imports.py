@@ -19,6 +19,7 @@ IMPORT_NAMES = {
     "pyyaml": "yaml",
     "prometheus-client": "prometheus_client",
     "pyjwt": "jwt",
+    "faiss-cpu": "faiss",
 }
 LOCKS = [
     "requirements.txt",

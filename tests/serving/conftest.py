@@ -9,10 +9,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.store import ModelStore
+from tasks.contracts import Prediction
+from tasks.prediction_log import PredictionLog
 from tasks.settings import get_settings
 from tests.serving.installation import Installation
 from tests.serving.tiny import KINDS
@@ -37,9 +40,21 @@ def installation(empty_mlflow: Path, own_home: Path, tmp_path: Path, monkeypatch
     shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setenv("TITLEHOLDER_ENDPOINT_POLL_SECONDS", "3600")  # tests look when they mean to
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_KEYS", "off")
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_RATE", "0")
     monkeypatch.chdir(tmp_path)  # MLflow's SQL store puts artifacts under ./mlruns
     get_settings.cache_clear()
     return Installation(tmp_path)
+
+
+@pytest.fixture
+def cached(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation whose MLflow is down: its models are in the endpoint's cache on disk."""
+    monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_KEYS", "off")
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_RATE", "0")
+    get_settings.cache_clear()
+    return Installation(tmp_path, has_mlflow=False)
 
 
 @pytest.fixture
@@ -49,11 +64,22 @@ def serve(installation: Installation) -> Serve:
     @contextmanager
     def started() -> Iterator[TestClient]:
         app = create_app(installation.settings, KINDS)
-        client = TestClient(app, raise_server_exceptions=False)
+        client = client_of(app)
         look(client)
         yield client
 
     return started
+
+
+def client_of(app: FastAPI, address: str = "127.0.0.1") -> TestClient:
+    """A client on this machine, without the app's threads."""
+    return TestClient(app, base_url="http://127.0.0.1", client=(address, 50000), raise_server_exceptions=False)
+
+
+def logged(client: TestClient, use_case: str) -> list[Prediction]:
+    """What is in the prediction log, after the recorder's next step."""
+    client.app.state.recorder.flush()  # type: ignore[attr-defined]
+    return list(PredictionLog(get_settings().predictions_root).read(use_case))
 
 
 def store_of(client: TestClient) -> ModelStore:

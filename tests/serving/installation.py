@@ -22,8 +22,9 @@ ROW_COLUMNS = ("mean radius", "mean texture")
 class Installation:
     """What training, registry and features would have left behind, made through the same seams."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, *, has_mlflow: bool = True) -> None:
         self.settings = get_settings()
+        self.has_mlflow = has_mlflow
         self.ledger = Ledger(self.settings.ledger_url)
         self.storage = Storage(self.settings.data_root)
         self._work, self._count = work, 0
@@ -31,12 +32,17 @@ class Installation:
     def register(
         self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object
     ) -> tuple[int, str]:
-        """Export, log and register a model; its version and digest."""
+        """Export, log and register a model; its version and digest. Without MLflow, into the endpoint's cache on disk."""
         self._count += 1
         native = self._work / f"export-{self._count}" / "native"
         columns = ROW_COLUMNS if task.is_tabular else ()
         document = {"use_case": use_case, "task": task, "k": 3, "row_columns": columns, **terms}
         digest = save_model(model, native, ServingTerms.model_validate(document))
+        if not self.has_mlflow:
+            kept = self.settings.home / "endpoint" / "models" / use_case
+            kept.mkdir(parents=True, exist_ok=True)
+            native.rename(kept / digest)
+            return self._count, digest
         frame = pd.DataFrame({"x": [1.0]})
         with tracking.start_run(use_case, f"run-{self._count}", f"key-{self._count}", {}) as run:
             model_uri = run.log_model(native, WRAPPER, frame, frame, {})
@@ -50,7 +56,7 @@ class Installation:
             data_digest="d" * 64, report_digest="e" * 64, code_version="test", actor="a tester", trust=Trust.LOCAL,
             reason="it won", dag_run="by hand",
         )  # fmt: skip
-        if alias:
+        if alias and self.has_mlflow:
             tracking.set_alias(use_case, tracking.CHAMPION, version)
         return entry
 

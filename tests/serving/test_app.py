@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
+import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.middleware import LARGEST_BODY
+from serving import recorder
+from serving.door import LARGEST_BODY
 from tasks.contracts import TaskKind
-from tasks.prediction_log import PredictionLog
-from tests.serving.conftest import Serve, look
+from tests.serving.conftest import Serve, logged, look
 from tests.serving.installation import Installation
 from tests.serving.tiny import TinyClassifier, TinyRanker, TinyRater
 
@@ -27,6 +27,12 @@ def is_problem(response: object, status: int) -> dict[str, object]:
     assert {"type", "title", "status", "detail"} <= set(document)
     assert len(response.content) < 10_000  # type: ignore[attr-defined]
     return document
+
+
+@pytest.fixture
+def installation(cached: Installation) -> Installation:
+    """Nothing here needs MLflow."""
+    return cached
 
 
 @pytest.fixture
@@ -64,26 +70,43 @@ def test_every_answer_is_in_the_log_as_it_was_given(shop: TestClient, installati
     one = shop.get("/v1/shop/recommendations/u1?k=2").json()
     many = shop.post("/v1/shop/recommendations", json={"users": [f"u{n}" for n in range(20)], "k": 1}).json()
     assert [r["user_id"] for r in many["recommendations"]] == [f"u{n}" for n in range(20)]
-    log = PredictionLog(installation.settings.predictions_root)
-    logged = {p.prediction_id: p for p in log.read("shop")}
-    assert set(logged) == {one["prediction_id"], *(r["prediction_id"] for r in many["recommendations"])}
-    found = logged[one["prediction_id"]]
+    kept = {p.prediction_id: p for p in logged(shop, "shop")}
+    assert set(kept) == {one["prediction_id"], *(r["prediction_id"] for r in many["recommendations"])}
+    found = kept[one["prediction_id"]]
     assert (found.subject, found.items, found.scores) == ("u1", ("i4", "i3"), (1004.0, 1003.0))
     assert (found.channel, found.model_version, found.path) == ("online", 1, "model")
     assert found.manifest_digest == one["manifest_digest"]
     assert found.features_version == one["features_version"]
 
 
-def test_an_answer_that_cannot_be_logged_is_withheld(shop: TestClient, installation: Installation) -> None:
+def test_answers_go_on_where_they_cannot_be_logged(shop: TestClient, installation: Installation) -> None:
     root = installation.settings.predictions_root
     root.parent.mkdir(parents=True, exist_ok=True)
     root.write_text("a file where the folder should be")
-    document = is_problem(shop.get("/v1/shop/recommendations/u1"), 503)
-    assert "prediction log cannot be written" in str(document["detail"])
-    assert "items" not in document
-    assert "titleholder_prediction_log_failures_total 1.0" in shop.get("/metrics").text
+    first = shop.get("/v1/shop/recommendations/u1")
+    assert first.status_code == 200
+    shop.app.state.recorder.flush()  # type: ignore[attr-defined]
+    assert "the prediction log cannot be written" in shop.get("/readyz").json()["log"]
+    metrics = shop.get("/metrics").text
+    assert "titleholder_prediction_log_failures_total 1.0" in metrics
+    assert "titleholder_prediction_log_waiting 1.0" in metrics
     root.unlink()
-    assert shop.get("/v1/shop/recommendations/u1").status_code == 200
+    second = shop.get("/v1/shop/recommendations/u2")
+    ids = [one.prediction_id for one in logged(shop, "shop")]
+    assert ids == [first.json()["prediction_id"], second.json()["prediction_id"]], "what waited is written, once"
+    assert shop.get("/readyz").json()["log"] == ""
+    assert "titleholder_prediction_log_waiting 0.0" in shop.get("/metrics").text
+
+
+def test_a_full_queue_drops_rows_and_counts_them(
+    shop: TestClient, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "QUEUE_ROWS", 3)
+    answers = [shop.get("/v1/shop/recommendations/u1").json()["prediction_id"] for _ in range(5)]
+    assert "titleholder_prediction_log_dropped_total 2.0" in shop.get("/metrics").text
+    assert [one.prediction_id for one in logged(shop, "shop")] == answers[:3]
+    shop.get("/v1/shop/recommendations/u1")
+    assert len(logged(shop, "shop")) == 4, "there is room again"
 
 
 def test_classifies_rows(installation: Installation, serve: Serve) -> None:
@@ -95,8 +118,7 @@ def test_classifies_rows(installation: Installation, serve: Serve) -> None:
         assert answer["predictions"][0]["probability"] == 0.5
         assert answer["predictions"][1]["probability"] > 0.999
         assert answer["features_version"] == "request"
-        log = PredictionLog(installation.settings.predictions_root)
-        assert next((p.subject, p.scores) for p in log.read("tumours")) == ("a", (0.5,))
+        assert next((p.subject, p.scores) for p in logged(client, "tumours")) == ("a", (0.5,))
 
         wrong = {"rows": [{"mean radius": 1.0, "colour": 2.0}]}
         document = is_problem(client.post("/v1/tumours/predictions", json=wrong), 422)
@@ -148,7 +170,7 @@ def test_odd_bodies_are_refused_and_not_sent_back(shop: TestClient, installation
     response = shop.post("/v1/shop/recommendations", content=body, headers=JSON)
     assert 400 <= response.status_code < 500
     is_problem(response, response.status_code)
-    assert not list(PredictionLog(installation.settings.predictions_root).read("shop"))
+    assert not logged(shop, "shop")
 
 
 @pytest.mark.parametrize("k", ["-1", "0", "1000000000", "NaN", "1.5", "x", ""])
@@ -220,12 +242,15 @@ def test_counts_what_it_answers(shop: TestClient) -> None:
     text = shop.get("/metrics").text
     assert 'titleholder_predictions_total{path="model",use_case="shop"} 1.0' in text
     assert 'titleholder_predictions_total{path="popular",use_case="shop"} 1.0' in text
-    route = 'route="/v1/{use_case}/recommendations/{user_id:path}"'
+    route = 'route="/v1/{use_case}/recommendations/{user_id}"'
     assert f'titleholder_requests_total{{{route},status="200"}} 2.0' in text
     assert 'titleholder_model_version{use_case="shop"} 1.0' in text
 
 
-def test_openapi_has_examples(shop: TestClient, tmp_path: Path) -> None:
+def test_openapi_has_examples_that_are_right(shop: TestClient) -> None:
     document = shop.get("/openapi.json").json()
     assert {"/v1/{use_case}/predictions", "/v1/{use_case}/recommendations", "/readyz"} <= set(document["paths"])
-    assert document["components"]["schemas"]["RecommendationsRequest"]["examples"]
+    for path, methods in document["paths"].items():
+        if "post" in methods and "training" not in path:
+            content = methods["post"]["requestBody"]["content"]["application/json"]
+            jsonschema.validate(content["example"], {**content["schema"], "components": document["components"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,19 +11,27 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
+from serving.recorder import WINDOW_SECONDS
+from tasks import columns as c
+from tasks.contracts import TaskKind
+from tasks.models.prior import PriorModel
 from tasks.models.smoke import count_scores
+from tasks.storage import frame_writer
 from tests.ports import free_port
-from tests.serving.installation import Installation
+from tests.serving import market, watched
+from tests.serving.installation import ROW_COLUMNS, Installation
 from tests.serving.tiny import Moody, TinyRanker
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +47,9 @@ class Process:
     def get(self, path: str) -> tuple[int, Any]:
         return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path)
 
+    def post(self, path: str, document: object) -> tuple[int, Any]:
+        return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "POST", path, document)
+
 
 def ask(connection: http.client.HTTPConnection, method: str, path: str, document: object = None) -> tuple[int, Any]:
     """Status and JSON of one request."""
@@ -48,19 +60,21 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, document
 
 
 @contextmanager
-def started(installation: Installation, log: Path) -> Iterator[Process]:
+def started(installation: Installation, log: Path, app: str = "tests.serving.tiny:create_tiny_app") -> Iterator[Process]:
     """uvicorn in a process of its own, until it is ready."""
     port = free_port()
     environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
     command = [
-        sys.executable, "-m", "uvicorn", "--factory", "tests.serving.tiny:create_tiny_app", "--host", "127.0.0.1",
-        "--port", str(port), "--no-access-log",
+        sys.executable, "-m", "uvicorn", "--factory", app, "--host", "127.0.0.1",
+        "--port", str(port), "--no-access-log", "--http", "serving.protocol:PatientProtocol", "--no-server-header",
     ]  # fmt: skip
     with log.open("wb") as stream:
-        popen = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        popen = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
     process = Process(popen, port)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240  # a busy machine takes its time
         while True:
             try:
                 if process.get("/readyz")[0] == 200:
@@ -72,7 +86,8 @@ def started(installation: Installation, log: Path) -> Iterator[Process]:
             time.sleep(0.1)
         yield process
     finally:
-        popen.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)  # its workers too
         popen.wait(10)
 
 
@@ -84,6 +99,7 @@ class Client(threading.Thread):
     stop: threading.Event
     many: bool
     answers: list[dict[str, Any]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -105,6 +121,7 @@ class Client(threading.Thread):
                 return
             if status == 200:
                 self.answers.append(answer)
+                self.times.append(time.monotonic())
             else:
                 self.failures.append(f"{status}: {answer}")
 
@@ -129,19 +146,19 @@ def await_service(process: Process, key: str, value: object) -> None:
         time.sleep(0.05)
 
 
-def test_five_swaps_under_load_drop_and_mix_nothing(installation: Installation, tmp_path: Path) -> None:
-    marks = {installation.publish_features("shop", prefix="a").version: "a"}
-    installation.crown("shop", TinyRanker(1.0))
-    waiting = [installation.register("shop", TinyRanker(float(version))) for version in (2, 3, 4, 5)]
-    digests = {1: installation.ledger.head("shop").manifest_digest, **dict(waiting)}  # type: ignore[union-attr]
-    with started(installation, tmp_path / "endpoint.log") as process:
+def test_five_swaps_under_load_drop_and_mix_nothing(cached: Installation, tmp_path: Path) -> None:
+    marks = {cached.publish_features("shop", prefix="a").version: "a"}
+    cached.crown("shop", TinyRanker(1.0))
+    waiting = [cached.register("shop", TinyRanker(float(version))) for version in (2, 3, 4, 5)]
+    digests = {1: cached.ledger.head("shop").manifest_digest, **dict(waiting)}  # type: ignore[union-attr]
+    with started(cached, tmp_path / "endpoint.log") as process:
         clients, stop = load(process.port, 6)
         time.sleep(0.5)
         for place, (version, digest) in enumerate(waiting):
-            installation.promote("shop", version, digest, alias=False)
+            cached.promote("shop", version, digest, alias=False)
             await_service(process, "version", version)
             if place == 1:  # the fifth swap: newer features
-                newer = installation.publish_features("shop", day="2011-01-02", prefix="b").version
+                newer = cached.publish_features("shop", day="2011-01-02", prefix="b").version
                 marks[newer] = "b"
                 await_service(process, "features_version", newer)
             time.sleep(0.3)
@@ -166,10 +183,10 @@ def test_five_swaps_under_load_drop_and_mix_nothing(installation: Installation, 
         assert time.monotonic() - asked < 5
 
 
-def test_the_log_holds_what_was_acknowledged_after_a_kill(installation: Installation, tmp_path: Path) -> None:
-    installation.publish_features("shop")
-    installation.crown("shop", TinyRanker(1.0))
-    with started(installation, tmp_path / "endpoint.log") as process:
+def test_the_log_holds_what_was_acknowledged_after_a_kill(cached: Installation, tmp_path: Path) -> None:
+    cached.publish_features("shop")
+    cached.crown("shop", TinyRanker(1.0))
+    with started(cached, tmp_path / "endpoint.log") as process:
         clients, _ = load(process.port, 6)
         time.sleep(1.5)
         process.popen.kill()
@@ -180,7 +197,7 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(installation: Installa
     acknowledged = {r["prediction_id"]: r for client in clients for a in client.answers for r in lists_of(a)}
     lines = [
         line
-        for path in (installation.settings.predictions_root / "shop" / "online").glob("*.jsonl")
+        for path in (cached.settings.predictions_root / "shop" / "online").glob("*.jsonl")
         for line in path.read_bytes().split(b"\n")
     ]
     logged: dict[str, Any] = {}
@@ -192,13 +209,97 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(installation: Installa
         assert document["prediction_id"] not in logged
         logged[document["prediction_id"]] = document
     assert len(acknowledged) > 100
-    assert set(acknowledged) <= set(logged)
+    lost = set(acknowledged) - set(logged)
+    latest = sorted(asked for client in clients for asked in client.times)[-1]
+    late = {r["prediction_id"] for client in clients for a, at in zip(client.answers, client.times, strict=True)
+            for r in lists_of(a) if at > latest - 10 * WINDOW_SECONDS}  # fmt: skip
+    assert lost <= late, "lost are at most answers of the last moment, as stated"
     for prediction_id, given in acknowledged.items():
+        if prediction_id in lost:
+            continue
         assert logged[prediction_id]["subject"] == given["user_id"]
         assert logged[prediction_id]["items"] == [item["item_id"] for item in given["items"]]
         assert logged[prediction_id]["scores"] == [item["score"] for item in given["items"]]
+    assert len(set(acknowledged) - lost) > 100, "most of them were not of the last moment"
     in_flight = sum(30 if client.many else 1 for client in clients)
     assert len(set(logged) - set(acknowledged)) <= in_flight, "logged, but the answer was cut off by the kill"
+
+
+def test_two_workers_follow_the_ledger_and_tell_one_truth(
+    cached: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    cached.publish_features("shop")
+    cached.crown("shop", TinyRanker(1.0))
+    with started(cached, tmp_path / "endpoint.log") as process:
+
+        def until(version: int) -> None:
+            """Until twenty answers in a row, each on a connection of its own, are by a version."""
+            deadline, row = time.monotonic() + 60, 0
+            while row < 20:
+                status, answer = process.get("/v1/shop/recommendations/u1")
+                asked.append(status)
+                row = row + 1 if status == 200 and answer["model_version"] == version else 0
+                assert time.monotonic() < deadline
+
+        asked: list[int] = []
+        until(1)
+        cached.crown("shop", TinyRanker(2.0))
+        until(2)
+        time.sleep(2.5)  # each leaves its figures for the other once a second
+        for _ in range(8):
+            with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/metrics", timeout=30) as told:
+                lines = [line for line in told.read().decode().splitlines() if line.startswith("titleholder_answers_total")]
+            assert sum(float(line.split()[-1]) for line in lines if 'outcome="answered"' in line) == asked.count(200)
+        names = {path.stem for path in (cached.settings.home / "endpoint" / "workers").glob("*.prom")}
+        assert len(names) == 2
+
+
+def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(
+    cached: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its start to its end: all ways to an answer, a promotion, a model that is refused, newer features, a rollback."""
+    seen = tmp_path / "unpickled"
+    monkeypatch.setenv(watched.SEEN, str(seen))
+    tables = {name: frame_writer(frame) for name, frame in market.tables().items()}
+    cached.storage.publish(use_case="shop", layer=c.FEATURES, partition="2026-01-01", tables=tables)
+    first = cached.crown("shop", market.model())
+    cached.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
+    with started(cached, tmp_path / "endpoint.log", "tests.serving.watched:create_watched_app") as process:
+
+        def ask_everything() -> None:
+            sold = {
+                "event_id": uuid4().hex, "user_id": "new", "item_id": "a0", "event_type": "purchase",
+                "event_at": datetime.now(UTC).isoformat(),
+            }  # fmt: skip
+            assert process.post("/v1/shop/events", {"events": [sold]})[0] == 200
+            status, given = process.post("/v1/shop/recommendations", {"users": ["a0", "new", *map(str, range(20))]})
+            assert status == 200
+            assert {one["path"] for one in given["recommendations"]} == {"model", "fold_in", "popular"}
+            outcome = {"prediction_id": given["recommendations"][0]["prediction_id"], "item_id": "a0", "label": 1}
+            outcomes = [{**outcome, "happened_at": datetime.now(UTC).isoformat()}]
+            assert process.post("/v1/shop/outcomes", {"outcomes": outcomes})[0] == 200
+            assert process.post("/v1/shop/session-recommendations", {"items": ["a0"]})[0] == 200
+            assert process.get("/v1/shop/similar-items/a0")[0] == 200
+            assert process.post("/v1/tumours/predictions", {"rows": [dict.fromkeys(ROW_COLUMNS, 1.0)]})[0] == 200
+            assert process.get("/readyz")[0] == 200
+
+        ask_everything()
+        second = market.model()
+        second.calibration = (1.0, 0.0)
+        await_service(process, "sequence", cached.crown("shop", second).sequence)
+        ask_everything()
+        cached.promote("shop", 9, "f" * 64)  # which is nowhere
+        newer = cached.storage.publish(use_case="shop", layer=c.FEATURES, partition="2026-01-02", tables=tables)
+        back = cached.promote("shop", first.version, first.manifest_digest)
+        await_service(process, "sequence", back.sequence)
+        await_service(process, "features_version", newer.version)
+        ask_everything()
+        process.popen.send_signal(signal.SIGTERM)
+        process.popen.wait(10)
+    lines = seen.read_text().splitlines()
+    assert lines[0] == watched.TWIN, "the hook sees an unpickling where there is one"
+    assert lines[1:] == []
 
 
 def test_a_champion_that_fails_in_its_bake_period_loses_the_title_again(
@@ -250,12 +351,12 @@ def test_a_champion_that_fails_in_its_bake_period_loses_the_title_again(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_body_of_100_mb_is_refused_without_being_kept(installation: Installation, tmp_path: Path, announced: bool) -> None:
+def test_a_body_of_100_mb_is_refused_without_being_kept(cached: Installation, tmp_path: Path, announced: bool) -> None:
     import psutil
 
-    installation.publish_features("shop")
-    installation.crown("shop", TinyRanker(1.0))
-    with started(installation, tmp_path / "endpoint.log") as process:
+    cached.publish_features("shop")
+    cached.crown("shop", TinyRanker(1.0))
+    with started(cached, tmp_path / "endpoint.log") as process:
         before = psutil.Process(process.popen.pid).memory_info().rss
         connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=30)
         chunk = b"x" * 65536
@@ -263,9 +364,12 @@ def test_a_body_of_100_mb_is_refused_without_being_kept(installation: Installati
         headers = {"content-type": "application/json"}
         if announced:
             headers["content-length"] = str(100 * 2**20)
-        connection.request("POST", "/v1/shop/recommendations", chunks, headers, encode_chunked=not announced)
-        response = connection.getresponse()
-        assert response.status == 413
-        assert json.loads(response.read())["title"]
+        with contextlib.suppress(ConnectionError):  # on a busy machine, sending takes longer than a body may
+            connection.request("POST", "/v1/shop/recommendations", chunks, headers, encode_chunked=not announced)
+            response = connection.getresponse()
+            assert response.status == 413
+            assert json.loads(response.read())["title"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{process.port}/metrics", timeout=30) as told:
+            assert 'route="/v1/{use_case}/recommendations",status="413"' in told.read().decode()
         assert psutil.Process(process.popen.pid).memory_info().rss - before < 30 * 2**20
         assert process.get("/v1/shop/recommendations/u1")[0] == 200

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from fastapi.testclient import TestClient
 
 from serving.app import create_app
+from tasks import columns as c
 from tasks import tracking
 from tasks.contracts import TaskKind
 from tasks.models import champion
 from tasks.models.popularity import PopularityModel
 from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
-from tests.serving.conftest import Serve, look, store_of
+from tasks.storage import frame_writer
+from tests.serving.conftest import Serve, client_of, look, store_of
 from tests.serving.installation import Installation
-from tests.serving.tiny import Mute, TinyClassifier, TinyRanker
+from tests.serving.tiny import KINDS, Mute, Sulky, TinyClassifier, TinyRanker
 
 
 def served_mark(client: Any) -> float:
@@ -34,7 +38,7 @@ def test_serves_the_kinds_of_the_shelf(installation: Installation) -> None:
     popular.calibration = (1.0, 0.0)
     installation.crown("shop", popular)
     installation.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
-    client = TestClient(create_app(installation.settings))
+    client = client_of(create_app(installation.settings))
     for day in ("2011-01-02", "2011-01-03"):  # a newer day has a new instance of the same model
         look(client)
         answer = client.get("/v1/shop/recommendations/u1").json()
@@ -71,6 +75,20 @@ def test_follows_promotions_and_features(installation: Installation, serve: Serv
         assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
 
 
+def test_a_promotion_rings_and_need_not_wait_for_the_poll(installation: Installation) -> None:
+    """The poll comes once an hour here."""
+    installation.publish_features("shop")
+    installation.crown("shop", TinyRanker(1.0))
+    with client_of(create_app(installation.settings, KINDS)) as client:
+        for mark in (1.0, 2.0):
+            if mark > 1.0:
+                installation.crown("shop", TinyRanker(mark))
+            deadline = time.monotonic() + 20
+            while client.get("/v1/shop/recommendations/u1").status_code != 200 or served_mark(client) != mark:
+                assert time.monotonic() < deadline, client.get("/readyz").json()
+                time.sleep(0.05)
+
+
 def test_a_rollback_needs_no_download(installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     installation.publish_features("shop")
     first = installation.crown("shop", TinyRanker(1.0))
@@ -78,6 +96,7 @@ def test_a_rollback_needs_no_download(installation: Installation, serve: Serve, 
         installation.crown("shop", TinyRanker(2.0))
         look(client)
         entry = installation.promote("shop", first.version, first.manifest_digest)
+        shutil.rmtree(get_settings().home / "endpoint")  # not from the cache on disk either
         monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         get_settings.cache_clear()
         look(client)
@@ -159,13 +178,27 @@ def test_a_model_without_finite_answers_does_not_come_into_service(installation:
     installation.publish_features("shop")
     installation.crown("shop", TinyRanker(1.0))
     with serve() as client:
-        installation.crown("shop", Mute(2.0))
-        look(client)
-        assert served_mark(client) == 1
-        assert "first answer" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
+        for bad in (Mute(2.0), Sulky(3.0)):
+            installation.crown("shop", bad)
+            look(client)
+            assert served_mark(client) == 1
+            assert "first answer" in client.get("/readyz").json()["use_cases"]["shop"]["last_error"]
     installation.crown("tumours", TinyClassifier(float("nan")), TaskKind.CLASSIFICATION)
     with serve() as client:
         assert "no probability" in client.get("/readyz").json()["use_cases"]["tumours"]["last_error"]
+
+
+def test_rows_of_the_newest_snapshot_are_the_smoke_set(installation: Installation, serve: Serve) -> None:
+    honest = TinyClassifier(1.0)  # its answer is none where a sum is infinite
+    for day, value, told in (("2011-01-01", 0.5, ""), ("2011-01-02", float("inf"), "no probability")):
+        rows = pd.DataFrame({c.ROW_ID: ["a", "b"], "mean radius": [0.0, value], "mean texture": 0.0})
+        installation.storage.publish(
+            use_case="tumours", layer=c.FEATURES, partition=day, tables={c.ROWS: frame_writer(rows)}
+        )  # fmt: skip
+        installation.crown("tumours", honest, TaskKind.CLASSIFICATION)
+        with serve() as client:
+            assert told in client.get("/readyz").json()["use_cases"]["tumours"]["last_error"]
+            assert client.get("/readyz").json()["ready"] is not bool(told)
 
 
 def test_broken_features_leave_the_old_ones(installation: Installation, serve: Serve) -> None:
@@ -234,15 +267,18 @@ def test_model_files_pass_through_a_private_folder_that_is_gone_afterwards(
 ) -> None:
     seen: list[tuple[Path, int]] = []
 
-    def watching(folder: Path, *rest: Any) -> Any:
+    def watching(folder: Path, *rest: Any, **how: Any) -> Any:
         seen.append((folder, stat.S_IMODE(folder.parent.stat().st_mode)))
-        return load(folder, *rest)
+        return load(folder, *rest, **how)
 
     load = champion.load_model
     monkeypatch.setattr(champion, "load_model", watching)
     installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
     with serve() as client:
         assert client.get("/readyz").status_code == 200
-    [(folder, mode)] = seen
-    assert mode == 0o700
-    assert not folder.exists()
+    kept = get_settings().home / "endpoint" / "models" / "tumours"
+    (fetched, mode), (mapped, mode_of_kept) = seen
+    assert (mode, mode_of_kept) == (0o700, 0o700)
+    assert not fetched.exists()
+    assert mapped.parent == kept
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700, "what is kept for a start without MLflow is private too"

@@ -66,18 +66,31 @@ class Mute(Marked):
         return np.full(len(features.item_ids), np.nan), "model"
 
 
+class Sulky(TinyRanker):
+    """Gives a finite score to everybody but user u2: must never come into service."""
+
+    kind: ClassVar[str] = "sulky"
+
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+        scores, path = super().score_items(user_id, features)
+        return (np.full(len(scores), np.nan) if user_id == "u2" else scores), path
+
+
 class Moody(TinyRanker):
-    """Passes its first look, and fails at user u1."""
+    """Passes its first look at everybody, and then fails at user u1."""
 
     kind: ClassVar[str] = "moody"
+    looks = 0
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
         if user_id == "u1":
-            raise ZeroDivisionError("not in the mood")
+            self.looks += 1
+            if self.looks > 2:  # by the smoke set: the model itself, and as it will be asked
+                raise ZeroDivisionError("not in the mood")
         return super().score_items(user_id, features)
 
 
-KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute, Moody)}
+KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute, Sulky, Moody)}
 
 
 def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.DataFrame]:

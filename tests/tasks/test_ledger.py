@@ -154,7 +154,7 @@ def test_a_head_that_was_taken_out_is_noticed_by_the_next_entry(ledger: Ledger, 
 
 
 def test_a_locked_database_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.ledger._BUSY_MS", 100)
+    monkeypatch.setattr("tasks.database.BUSY_MS", 100)
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")

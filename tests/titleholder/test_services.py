@@ -17,11 +17,19 @@ from titleholder import services
 
 def test_settings_survive_the_way_through_the_environment(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(
-        home=own_home.resolve(), source_paths={"shop": Path("/data/shop")}, spark_remote="sc://127.0.0.1:1", schedules="off"
-    )
+        home=own_home.resolve(), source_paths={"shop": Path("/data/shop")}, spark_remote="sc://127.0.0.1:1", schedules="off",
+        endpoint_keys="required", notify_urls=("json://127.0.0.1/a", "json://127.0.0.1/b"),
+    )  # fmt: skip
     for name, value in services.variables(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
+
+
+def test_on_one_machine_keys_are_off_until_somebody_says_otherwise(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings(home=own_home).endpoint_keys == "required"
+    assert services.environment(Settings(home=own_home))["TITLEHOLDER_ENDPOINT_KEYS"] == "off"
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_KEYS", "required")
+    assert services.environment(Settings(home=own_home))["TITLEHOLDER_ENDPOINT_KEYS"] == "required"
 
 
 def test_a_users_variables_do_not_reach_another_installation(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 
 import numpy as np
@@ -100,7 +99,7 @@ class Broken(TinyRanker):
         self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool = False
     ) -> list[Recommendation]:
         first, *others = super().recommend(user_ids, features, k, exclude_seen)
-        return [dataclasses.replace(first, **self.changes), *others]  # type: ignore[arg-type]
+        return [first._replace(**self.changes), *others]
 
 
 @pytest.mark.parametrize(

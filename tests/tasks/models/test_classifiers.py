@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ from tasks.models.prepared import sigmoid
 from tasks.models.support_vectors import KernelSvm, LinearSvm
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 from tasks.models.trees import GradientBoosting, RandomForest, SparkGradientBoosting, _Nodes
+from tasks.settings import ROOT
 from tests.tasks.models.checkerboard import rows
 
 if TYPE_CHECKING:
@@ -76,6 +79,18 @@ def test_sparks_trees_are_read_out_of_what_it_tells(spark: SparkSession) -> None
     label = frame[c.TARGET][600:].to_numpy(np.float64)
     assert found.mean() == pytest.approx(label.mean(), abs=0.07), "four trees"
     assert label[np.argsort(-found)[:30]].mean() > 2.0 * label.mean()
+
+
+def test_a_process_without_a_session_makes_its_own() -> None:
+    """As a task of Airflow is: nobody has asked for Spark before the model does."""
+    script = (
+        "import numpy as np; from tasks.models.trees import SparkGradientBoosting;"
+        "values = np.arange(40.0).reshape(-1, 1); target = (values[:, 0] > 19).astype(np.int64);"
+        "print(len(SparkGradientBoosting(trees=1, depth=1).learn(values, target, np.ones(40), 7).arrays['roots']))"
+    )
+    words = [sys.executable, "-c", script]
+    told = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert told.stdout.strip() == "1", told.stderr[-2000:]
 
 
 def test_trees_in_another_form_are_refused() -> None:

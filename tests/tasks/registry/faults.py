@@ -45,6 +45,7 @@ class Scene:
             "TITLEHOLDER_MLFLOW_TRACKING_URI": f"sqlite:///{self.folder / 'mlflow.db'}",
             "TITLEHOLDER_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.1",
+            "TITLEHOLDER_ENDPOINT_KEYS": "off",
         }
 
     def run(self, target: Callable[..., None], *arguments: Any) -> tuple[int, Any]:
