@@ -26,8 +26,10 @@ SEGMENT = "segment"  # string or null, e.g. the customer's country
 USER_ATTRIBUTES, ITEM_ATTRIBUTES = "user_attributes", "item_attributes"
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"
-RECOMMENDED = "recommended"  # what the endpoint showed: no wish of the user's, and so in no feature and no label
-EVENT_TYPES = (PURCHASE, RETURN, RATING, RECOMMENDED)
+VIEW = "view"  # the user looked
+RECOMMENDED = "recommended"  # the endpoint showed it
+EVENT_TYPES = (PURCHASE, RETURN, RATING, VIEW, RECOMMENDED)
+NO_CHOICES = (VIEW, RECOMMENDED)  # kept and validated, and in no feature and no label: nobody chose anything
 
 INTERACTION_COLUMNS = (
     ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, EVENT_ID, EVENT_TYPE, USER_ID, ITEM_ID, ITEM_TEXT, QUANTITY,

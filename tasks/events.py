@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -92,8 +92,16 @@ class EventStore:
         query = select(_events).where(_events.c.sequence > sequence).order_by(_events.c.sequence).limit(limit)
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        times = ("event_at", "ingested_at")
-        return [KeptEvent(**{**row, **{name: _utc(row[name]) for name in times}}) for row in rows]
+        return [_kept(row) for row in rows]
+
+    def events_between(self, use_case: str, since: datetime, until: datetime) -> Iterator[KeptEvent]:
+        """The events of a use case that were kept from a moment to before another, in an order that follows from them."""
+        query = select(_events).where(
+            _events.c.use_case == use_case, _events.c.ingested_at >= since, _events.c.ingested_at < until
+        ).order_by(_events.c.ingested_at, _events.c.event_id)  # fmt: skip
+        with self._db.connect() as connection:
+            for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
+                yield _kept(row)
 
     def last_sequence(self, before: datetime) -> int:
         """The last event that was kept before a moment; 0 where there is none."""
@@ -118,6 +126,10 @@ class EventStore:
                 outcomes = delete(_outcomes).where(_outcomes.c.use_case == use_case, _outcomes.c.prediction_id.in_(some))
                 gone += int(connection.execute(outcomes).rowcount)
         return gone
+
+
+def _kept(row: Mapping[Any, Any]) -> KeptEvent:
+    return KeptEvent(**{**row, **{name: _utc(row[name]) for name in ("event_at", "ingested_at")}})
 
 
 def _utc(moment: datetime) -> datetime:

@@ -49,7 +49,7 @@ def make_features(
     """
     from pyspark.sql import functions as F
 
-    rows = rows.where(F.col(c.EVENT_TYPE) != c.RECOMMENDED)
+    rows = rows.where(~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES))
     visits = keep(_visits(rows, as_of))
     known = visits.where(F.col(c.USER_ID).isNotNull())
     last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task is TaskKind.RATING else F.lit(None)

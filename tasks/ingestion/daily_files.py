@@ -93,6 +93,9 @@ class DailyFiles(Mapped):
             numbered = number_rows(spark.read.text(paths).where(F.trim(F.regexp_replace("value", r"[\ufeff\r]", "")) != ""))
             frame = numbered.select("*", F.from_json(line, self.schema_of_cells).alias("cell")).select("*", "cell.*")
             as_it_came = line
+        elif self.format == "avro":
+            types = self.arrow_schema(list(self.cells))
+            frame = formats.read_avro(spark, [file.path for file in files], types, self.schema_of_cells)
         else:
             frame = number_rows(spark.read.format(self.format).schema(self.schema_of_cells).load(paths))
         day = F.to_date(F.substring(c.SOURCE_FILE, 1, 10))

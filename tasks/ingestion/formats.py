@@ -11,12 +11,16 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import SourceError
 from tasks.ingestion.base import decode
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
 COMPRESSIONS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
 
@@ -150,3 +154,32 @@ def count_avro(path: Path, names: Sequence[str]) -> int:
         raise SourceError(
             f"{path}: not a whole Avro file: {str(error)[:200]}; it is cut off or damaged; deliver it again"
         ) from error
+
+
+def read_avro(spark: SparkSession, paths: Sequence[Path], types: pa.Schema, schema: str) -> DataFrame:
+    """The cells of Avro files with `source_file` and `row_id`, a task for each file.
+
+    Spark's own reader of Avro is no part of pyspark: it is a jar of its own that would have to be fetched from Maven.
+    """
+    from tasks import columns as c
+
+    keys = (c.SOURCE_FILE, c.ROW_ID)
+
+    def read(batches: Iterator[Any]) -> Iterator[Any]:
+        import itertools
+        import os
+
+        import fastavro
+        import pyarrow as pa
+
+        whole = pa.schema([*((key, pa.string()) for key in keys), *types])
+        for path in itertools.chain.from_iterable(batch.column(0).to_pylist() for batch in batches):
+            name = os.path.basename(path)  # noqa: PTH119  a worker has nothing of this module
+            with open(path, "rb") as stream:  # noqa: PTH123
+                numbered = enumerate(fastavro.reader(stream), start=1)
+                while some := list(itertools.islice(numbered, 65_536)):
+                    rows = [{**cells, keys[0]: name, keys[1]: f"{name}:{place}"} for place, cells in some]
+                    yield pa.RecordBatch.from_pylist(rows, whole)
+
+    listed = spark.createDataFrame([(str(path.resolve()),) for path in paths], "path string")
+    return listed.repartition(len(paths)).mapInArrow(read, f"{keys[0]} string, {keys[1]} string, {schema}")

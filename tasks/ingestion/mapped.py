@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,7 @@ from tasks import columns as c
 from tasks.ingestion.base import Source, as_json, number, text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
 CellType = Literal["string", "int", "long", "float", "double", "timestamp", "date"]
@@ -56,6 +58,16 @@ class Mapped(Source):
     def schema_of_cells(self) -> str:
         """For Spark, whose reader then guesses nothing."""
         return ", ".join(f"`{name}` {'bigint' if kind == 'long' else kind}" for name, kind in self.cells.items())
+
+    def arrow_schema(self, names: Sequence[str]) -> pa.Schema:
+        """The stated types of some columns, as Arrow has them; times in UTC."""
+        import pyarrow as pa
+
+        kinds = {
+            "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(),
+            "timestamp": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
+        }  # fmt: skip
+        return pa.schema([(name, kinds[self.cells[name]]) for name in names])
 
     def to_canonical(self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None) -> DataFrame:
         """Cells with `row_id` and `source_file` -> the canonical columns; null where a cell does not parse."""

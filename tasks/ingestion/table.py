@@ -1,10 +1,7 @@
-"""A table of a PostgreSQL database, read over Arrow: each window is extracted once into a file, which is then the delivery."""
+"""A table of a PostgreSQL database, read over Arrow."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -16,23 +13,21 @@ from pydantic import Field, model_validator
 from tasks import columns as c
 from tasks.contracts import Window
 from tasks.errors import SourceError
-from tasks.ingestion.base import SourceFile, number_rows, plain_paths
+from tasks.ingestion.base import SourceFile
+from tasks.ingestion.extract import Extracted
 from tasks.ingestion.mapped import Mapped
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS_OF_A_GROUP = 65_536
 NAME_OF_TABLE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
 
 
-class Table(Mapped):
+class Table(Mapped, Extracted):
     """Rows whose time of arrival (`ingested_at`, else `event_at`) lies in the window.
 
-    An extract is a Parquet file in the source's folder, named by window and content: rows that are corrected in the
-    database give a second file beside the first, and a new raw snapshot that names both. The password is never in the
-    YAML: libpq takes it from PGPASSWORD, PGPASSFILE or a service.
+    The password is never in the YAML: libpq takes it from PGPASSWORD, PGPASSFILE or a service.
 
     Attributes
     ----------
@@ -63,31 +58,10 @@ class Table(Mapped):
     def _arrival(self) -> str:
         return self.cell_of(c.INGESTED_AT) or self.cell_of(c.EVENT_AT) or ""
 
-    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
-        if folder is None:
-            raise SourceError("source table: extracts need a folder; set source.path in the use case's YAML")
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / f".{window.label}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        try:
-            rows = self._extract(window, staged)
-            if not rows:
-                return []
-            sha256 = hashlib.sha256(staged.read_bytes()).hexdigest()
-            path = folder / f"{window.label}.{sha256[:12]}.parquet"
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
-        older = {
-            old.name: hashlib.sha256(old.read_bytes()).hexdigest()
-            for old in sorted(folder.glob(f"{window.label}.*"))
-            if old != path
-        }
-        return [SourceFile(path.name, path, sha256, window.start, rows, older)]
-
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         from pyspark.sql import functions as F
 
-        frame = number_rows(spark.read.schema(self.schema_of_cells).parquet(*plain_paths(files)))
+        frame = self.open(spark, files, self.schema_of_cells)
         arrived = F.to_date(F.col(f"`{self._arrival}`"))
         # A day of the table is what a longer window reads again, as a file is elsewhere.
         day = F.concat(F.lit(f"{self.table}@"), arrived.cast("string"))
@@ -100,7 +74,7 @@ class Table(Mapped):
         # Names are those of the YAML, checked or quoted; the days are parameters.
         return f'SELECT {names} FROM {table} WHERE "{self._arrival}" >= $1 AND "{self._arrival}" < $2 ORDER BY {order}'  # noqa: S608
 
-    def _extract(self, window: Window, path: Path) -> int:
+    def extract(self, window: Window, path: Path) -> int:
         import pyarrow.parquet as pq
         from adbc_driver_manager import Error
         from adbc_driver_postgresql import dbapi
@@ -111,10 +85,10 @@ class Table(Mapped):
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute(self._query(), parameters=(start, end))
                 reader = cursor.fetch_record_batch()
-                rows = 0
-                with pq.ParquetWriter(path, self._types(reader.schema)) as writer:
+                types, rows = self.arrow_schema(reader.schema.names), 0
+                with pq.ParquetWriter(path, types) as writer:
                     for table in _regroup(reader):
-                        writer.write_table(table.cast(self._types(reader.schema)))
+                        writer.write_table(table.cast(types))
                         rows += table.num_rows
                 return rows
         except Error as error:
@@ -122,16 +96,6 @@ class Table(Mapped):
                 f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; is the server up, is the "
                 "password in PGPASSWORD or PGPASSFILE, and has the table the columns of source.cells?"
             ) from error
-
-    def _types(self, came: pa.Schema) -> pa.Schema:
-        """The stated types, as Arrow has them; times in UTC."""
-        import pyarrow as pa
-
-        kinds = {
-            "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(),
-            "timestamp": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
-        }  # fmt: skip
-        return pa.schema([(name, kinds[self.cells[name]]) for name in came.names])
 
 
 def _regroup(reader: Any) -> Iterator[Any]:

@@ -40,7 +40,6 @@ FILES = {
     "an_empty_file": ("invoice_files", "2010-12-02.csv", "", ""),
     "a_swapped_header": ("invoice_files", "2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo"),
     "a_column_lost": ("daily_files", "2026-01-05.csv", ",item_id", ""),
-    "an_answer_without_its_items": ("answer_log", "2026-01-05.17.jsonl", '"items"', '"goods"'),
     "an_empty_file_of_ratings": ("movielens", "u.data", "", ""),
     "a_rating_without_its_film": ("movielens", "u.data", "196\t242\t3\t", "196\t3\t"),
 }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tasks.contracts import Prediction, Window
+from tasks.events import EventStore
+from tasks.prediction_log import PredictionLog
+from tasks.settings import get_settings
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LINE = "536365,85123a ,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
@@ -51,18 +54,36 @@ def answers_folder(folder: Path) -> tuple[Path, Window]:
         prediction_id="p1", made_at=made, use_case="shop", channel="online", subject="ann", model_version=1, path="model",
         manifest_digest="a" * 64, features_version="f" * 16, items=("mug", "pen"), scores=(0.5, 0.25), latency_ms=1.0,
     )  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / "2026-01-05.17.jsonl").write_text(answer.model_dump_json() + "\n")
+    PredictionLog(get_settings().predictions_root).append([answer])
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+
+
+def events_folder(folder: Path) -> tuple[Path, Window]:
+    taken, by = datetime(2026, 1, 5, 12, tzinfo=UTC), {"user_id": "ann", "item_id": "mug", "quantity": 2.0}
+    get_settings().home.mkdir(exist_ok=True)
+    EventStore(get_settings().events_url).add_events(
+        "shop",
+        [
+            {"event_id": "e2", "event_type": "view", "event_at": taken - timedelta(days=2), "value": None, **by},
+            {"event_id": "e1", "event_type": "purchase", "event_at": taken, "value": 5.0, **by},
+        ],
+        taken,
+    )
     return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 
 
 # kinds that need more than their kind to be asked
-SETTINGS: dict[str, dict[str, object]] = {"daily_files": {"cells": {"event_at": "string", "item_id": "string"}}}
+SETTINGS: dict[str, dict[str, object]] = {
+    "daily_files": {"cells": {"event_at": "string", "item_id": "string"}},
+    "event_log": {"of": "shop"},
+    "answer_log": {"of": "shop"},
+}
 NEEDS_A_SERVER = {"table"}  # its contract is kept in test_table.py
 SAMPLES: dict[str, Callable[[Path], tuple[Path | None, Window]]] = {
     "invoice_files": invoice_folder,
     "daily_files": daily_folder,
     "answer_log": answers_folder,
+    "event_log": events_folder,
     "movielens": movielens_folder,
     "breast_cancer": breast_cancer_folder,
 }

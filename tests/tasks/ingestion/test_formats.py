@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,10 @@ from pyarrow import orc
 from pyspark.sql import SparkSession
 
 from tasks import columns as c
-from tasks.contracts import Prediction, Window
+from tasks.contracts import Window
 from tasks.errors import ConfigurationError, SourceError
 from tasks.ingestion import ingest
-from tasks.ingestion.sources import SOURCES, AnswerLog, DailyFiles
-from tasks.prediction_log import PredictionLog
+from tasks.ingestion.sources import SOURCES, DailyFiles
 from tasks.storage import Storage
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
@@ -119,20 +118,22 @@ def test_every_format_gives_the_same_rows(name: str, tmp_path: Path, storage: St
 
 
 def test_a_revision_supersedes_and_both_are_traceable(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
-    (tmp_path / "2026-01-05.csv").write_bytes(as_csv())
-    first = ingest("test", source(), tmp_path, DAY, storage)
-    assert first is not None and ingest("test", source(), tmp_path, DAY, storage) == first
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "2026-01-05.csv").write_bytes(as_csv())
+    first = ingest("test", source(), folder, DAY, storage)
+    assert first is not None and ingest("test", source(), folder, DAY, storage) == first
     old = storage.manifest(first)["facts"]["files"]["2026-01-05.csv"]
-    (tmp_path / "2026-01-05.r2.csv.gz").write_bytes(gzip.compress(b"\n".join(as_csv().split(b"\n")[:2]) + b"\n"))
-    second = ingest("test", source(), tmp_path, DAY, storage)
+    (folder / "2026-01-05.r2.csv.gz").write_bytes(gzip.compress(b"\n".join(as_csv().split(b"\n")[:2]) + b"\n"))
+    second = ingest("test", source(), folder, DAY, storage)
     assert second is not None and second.rows == {c.ROWS: 1}
     facts = storage.manifest(second)["facts"]
     assert list(facts["files"]) == ["2026-01-05.r2.csv.gz"] and facts["superseded"] == {"2026-01-05.csv": old}
     assert storage.read(second)[c.SOURCE_FILE].tolist() == ["2026-01-05.csv"], "one delivery, whatever its file is called"
     assert [reign.version for reign in storage.reigns("test", c.RAW, DAY.label)] == [first.version, second.version]
-    (tmp_path / "2026-01-05.r2.csv").write_bytes(as_csv())
+    (folder / "2026-01-05.r2.csv").write_bytes(as_csv())
     with pytest.raises(SourceError, match="of the same day and revision"):
-        source().files(tmp_path, DAY)
+        source().files(folder, DAY)
 
 
 def test_what_arrived_when_can_be_stated(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
@@ -160,31 +161,3 @@ def test_what_arrived_when_can_be_stated(tmp_path: Path, storage: Storage, spark
 def test_wrong_settings_are_answered(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         source(**settings)
-
-
-def test_the_endpoints_log_is_a_source(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
-    made = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    PredictionLog(tmp_path).append(
-        Prediction(
-            prediction_id=f"p{place}", made_at=made, use_case="shop", channel="online", subject="ann", model_version=1,
-            manifest_digest="a" * 64, features_version="f" * 16, path="model", items=("mug", "pen")[:place],
-            scores=(0.5, 0.25)[:place], latency_ms=1.0,
-        )
-        for place in (1, 2)
-    )  # fmt: skip
-    folder = tmp_path / "shop" / "online"
-    (log,) = folder.iterdir()
-    with log.open("a") as stream:
-        stream.write('{"prediction_id": "torn')
-    ref = ingest("shop", AnswerLog(), folder, DAY, storage)
-    assert ref is not None
-    frame = storage.read(ref).sort_values(c.ROW_ID)
-    shown = frame[[c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.VALUE, c.EVENT_TYPE]].to_numpy().tolist()
-    assert shown == [
-        ["p1", "ann", "mug", 0.5, "recommended"],
-        ["p2", "ann", "mug", 0.5, "recommended"],
-        ["p2", "ann", "pen", 0.25, "recommended"],
-    ]
-    log.write_text('{"torn in the middle\n' + log.read_text())
-    with pytest.raises(SourceError, match="line 1: not an answer of the endpoint"):
-        AnswerLog().files(folder, DAY)
