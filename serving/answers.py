@@ -110,7 +110,7 @@ def _items(ranked: Ranked) -> list[wire.RecommendedItem]:
 
 
 def predict_rows(
-    served: Served, rows: Sequence[tuple[float, ...]], row_ids: Sequence[str] | None, ids: Sequence[str]
+    served: Served, rows: Sequence[tuple[float | str | None, ...]], row_ids: Sequence[str] | None, ids: Sequence[str]
 ) -> Answered:
     """The probability of class 1 of each row, whose values are in the order of the model's columns.
 
@@ -119,16 +119,17 @@ def predict_rows(
     Refusal : 422, where a row is too large to be computed with.
     """
     with np.errstate(all="ignore"):  # what overflows is refused below
-        probabilities = served.model.predict_values(np.array(rows, dtype=np.float64), served.terms.row_columns)
-    values = _finite("rows", probabilities)
+        values = np.array(rows, dtype=object if served.terms.text_columns else np.float64)
+        probabilities = served.model.predict_values(values, served.terms.row_columns)
+    told = _finite("rows", probabilities)
     names = row_ids or [str(place) for place in range(len(rows))]
     given = [
         wire.RowPrediction(prediction_id=prediction_id, row_id=name, path=MODEL, probability=value)
-        for prediction_id, name, value in zip(ids, names, values, strict=True)
+        for prediction_id, name, value in zip(ids, names, told, strict=True)
     ]
     return Answered(
         given,
-        [Row(prediction_id, name, MODEL, (), (value,)) for prediction_id, name, value in zip(ids, names, values, strict=True)],
+        [Row(prediction_id, name, MODEL, (), (value,)) for prediction_id, name, value in zip(ids, names, told, strict=True)],
     )
 
 

@@ -244,7 +244,7 @@ class HotRoutes:
             return _encode(wire.PairPredictions(**served.provenance, predictions=made.given))
         raise Refusal(HTTPStatus.CONFLICT, f"{name} recommends ({task.value}): ask /v1/{name}/recommendations")
 
-    def _read_rows(self, served: Served, body: bytes) -> tuple[list[tuple[float, ...]], Sequence[str] | None]:
+    def _read_rows(self, served: Served, body: bytes) -> tuple[list[tuple[float | str | None, ...]], Sequence[str] | None]:
         """The rows in the order of the model's columns, and their names."""
         try:
             asked = wire.decode(served.row_decoder, body)

@@ -63,6 +63,7 @@ async def show_model(served: Bundle) -> ModelInService:
         k=terms.k,
         exclude_seen=terms.exclude_seen,
         row_columns=list(terms.row_columns),
+        text_columns=list(terms.text_columns),
         manifest_digest=entry.manifest_digest,
         data_digest=entry.data_digest,
         features_version=served.features_version,

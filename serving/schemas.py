@@ -23,6 +23,7 @@ class ModelInService(Answer):
     k: int
     exclude_seen: bool
     row_columns: list[str]
+    text_columns: list[str]
     manifest_digest: str
     data_digest: str
     features_version: str

@@ -56,7 +56,7 @@ class Served:
     @cached_property
     def row_decoder(self) -> msgspec.json.Decoder[Any]:
         """Reads bodies of rows of exactly this model's columns."""
-        return row_decoder(self.terms.row_columns)
+        return row_decoder(self.terms.row_columns, self.terms.text_columns)
 
     @property
     def ranks(self) -> Ranking:

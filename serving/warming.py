@@ -57,8 +57,9 @@ def _try_rows(served: Served, rows: pd.DataFrame | None) -> None:
 
     of, names = f"{served.entry.use_case} version {served.entry.version}", served.terms.row_columns
     _ = served.row_decoder, served.provenance
-    asked = pd.DataFrame(np.zeros((1, len(names))), columns=list(names)) if rows is None else rows[list(names)]
-    values = asked.to_numpy(dtype=np.float64, na_value=np.nan)
+    texts = served.terms.text_columns
+    asked = pd.DataFrame({name: ["" if name in texts else 0.0] for name in names}) if rows is None else rows[list(names)]
+    values = asked.to_numpy(dtype=object) if texts else asked.to_numpy(dtype=np.float64, na_value=np.nan)
     probabilities = served.model.predict_rows(asked)
     bare = np.concatenate([served.model.predict_values(values[place : place + 1], names) for place in range(len(values))])
     if not np.allclose(bare, probabilities, rtol=1e-9, atol=0.0, equal_nan=True):

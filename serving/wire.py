@@ -20,6 +20,7 @@ Segment = Annotated[str, Meta(min_length=1, max_length=100, description="where s
 Name = Annotated[
     str, Meta(min_length=1, max_length=200, pattern="^[^\\x00]+$", description="without NUL: no database keeps it")
 ]
+Cell = Annotated[str, Meta(max_length=10_000, description="of a column that holds text")]
 EventKind = Literal["view", "purchase", "rating"]
 
 
@@ -107,9 +108,9 @@ class Pair(Asked):
 
 
 class PredictionsRequest(Asked):
-    """`rows` for a classification, `pairs` for a rating. One of them."""
+    """`rows` for a classification, `pairs` for a rating. One of them. null is a cell that is missing."""
 
-    rows: Annotated[list[dict[str, float]], Meta(min_length=1, max_length=MOST_SUBJECTS)] | None = None
+    rows: Annotated[list[dict[str, float | Cell | None]], Meta(min_length=1, max_length=MOST_SUBJECTS)] | None = None
     row_ids: (
         Annotated[
             list[Id],
@@ -171,13 +172,14 @@ def decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise WrongForm("", "the body is not JSON in UTF-8 (NaN, Infinity and lone surrogates are not JSON)") from None
 
 
-def row_decoder(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """A decoder of `PredictionsRequest` for a model of these columns: each row comes out as a tuple in their order."""
-    fields = [f"c{place}" for place in range(len(names))]
-    row = msgspec.defstruct(
-        "Row", [(field, float) for field in fields], rename=dict(zip(fields, names, strict=True)),
-        frozen=True, forbid_unknown_fields=True, gc=False,
-    )  # fmt: skip
+def row_decoder(names: tuple[str, ...], texts: tuple[str, ...] = ()) -> msgspec.json.Decoder[Any]:
+    """A decoder of `PredictionsRequest` for a model of these columns: each row comes out as a tuple in their order.
+
+    Numbers, or text where `texts` says so; null is a cell that is missing.
+    """
+    fields = {f"c{place}": name for place, name in enumerate(names)}
+    typed = [(field, Cell | None if name in texts else float | None) for field, name in fields.items()]
+    row = msgspec.defstruct("Row", typed, rename=fields, frozen=True, forbid_unknown_fields=True, gc=False)
     rows = Annotated[list[row], Meta(min_length=1, max_length=MOST_SUBJECTS)]  # type: ignore[valid-type]
     names_of_rows = Annotated[list[Id], Meta(max_length=MOST_SUBJECTS)] | None
     body = msgspec.defstruct(

@@ -179,6 +179,7 @@ class ServingTerms(Contract):
     k: int = Field(10, ge=1)
     exclude_seen: bool = False
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
+    text_columns: tuple[str, ...] = Field((), description="of them those that hold text; the others hold numbers")
 
 
 class Start(Contract):

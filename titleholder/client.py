@@ -80,7 +80,7 @@ class Endpoint:
         return self._ask("GET", f"/v1/{use_case}/similar-items/{quote(item_id, safe='')}", query={"k": k})
 
     def classify(
-        self, use_case: str, rows: Iterable[Mapping[str, float]], row_ids: Iterable[str] | None = None
+        self, use_case: str, rows: Iterable[Mapping[str, float | str | None]], row_ids: Iterable[str] | None = None
     ) -> list[Document]:
         """A probability for each row."""
         body = {"rows": [dict(row) for row in rows], "row_ids": list(row_ids) if row_ids is not None else None}

@@ -59,7 +59,7 @@ def build_features(
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
         if task.is_tabular:
-            tables = {c.ROWS: tabular.make_rows(known)}
+            tables = {c.ROWS: tabular.make_rows(known, spec.stated_texts)}
         else:
             names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
             tables = interactions.make_features(known, as_of, spec.lookback_days, task, names, keep, spec.declared)
@@ -96,15 +96,23 @@ def split(
         allowed = ", ".join(sorted(split_spec.tasks))
         raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
     windows = _windows(split_spec, as_of, earlier)
-    names = tuple(windows) or tabular.PARTS
+    if task.is_tabular:  # what is earlier than these is learned from, however long ago it was
+        windows = {part: window for part, window in windows.items() if part in tabular.PARTS[1:]}
+    names = tabular.PARTS if task.is_tabular else tuple(windows)
     places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in names}
-    facts_of = {part: {**facts, "part": part, "window": windows[part].label if windows else None} for part in places}
+    facts_of = {part: {**facts, "part": part, "window": windows[part].label if part in windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
         with _rows(history, storage, task) as (rows, keep):
             known = rows.where(known_at(as_of, spec.known_by))
-            if isinstance(split_spec, Stratified):
-                tables, figures = _split_rows(use_case, split_spec, known, seed)
+            if task.is_tabular:
+                if isinstance(split_spec, Stratified):
+                    shares = (split_spec.validation_share, split_spec.holdout_share)
+                    parted, remedy = tabular.assign_parts(known, *shares, seed), "change the shares of the split"
+                else:
+                    parted = tabular.cut_parts(known, *windows.values())
+                    remedy = "change split.holdout_days"
+                tables, figures = _split_rows(use_case, parted, spec, split_spec.copies_at_most, remedy)
                 look: dict[str, Inspect] = {part: lambda _: figures for part in missing}
             else:
                 tables = _split_interactions(use_case, task, spec, windows, known, keep)
@@ -222,20 +230,22 @@ def _split_interactions(
 
 
 def _split_rows(
-    use_case: str, split_spec: Stratified, known: DataFrame, seed: int
+    use_case: str, parted: DataFrame, spec: FeatureSpec, copies_at_most: float, remedy: str
 ) -> tuple[dict[str, dict[str, DataFrame]], dict[str, float]]:
-    parted = tabular.assign_parts(known, split_spec.validation_share, split_spec.holdout_share, seed)
     counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
     for part in tabular.PARTS:
         for target in (0, 1):
             if not counts.get((part, target)):
                 raise NotEnoughData(
                     f"{use_case}: the {part} part has no row of class {target} among {sum(counts.values())} known rows; "
-                    "ingest more rows, or change the shares of the split"
+                    f"ingest more rows, or {remedy}"
                 )
-    features = [name for name in known.columns if name not in c.TABULAR_COLUMNS]
-    figures = check_rows(parted, features)
-    tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"))} for part in tabular.PARTS}
+    features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, "part")]
+    figures = check_rows(parted, features, copies_at_most)
+    tables = {
+        part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"), spec.stated_texts)}
+        for part in tabular.PARTS
+    }
     return tables, figures
 
 

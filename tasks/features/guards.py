@@ -16,7 +16,6 @@ from tasks.errors import LeakageFound
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-MOST_DUPLICATES = 0.05  # of a tabular holdout's rows, that training may know cell by cell; few columns make some by chance
 _AGES = {c.USERS: "user_recency_days", c.ITEMS: "item_recency_days", c.PAIRS: "pair_recency_days"}
 
 
@@ -73,12 +72,13 @@ def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
             )
 
 
-def check_rows(parted: DataFrame, features: list[str]) -> dict[str, float]:
+def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) -> dict[str, float]:
     """Refuse tabular parts that share rows, and a feature that is the target; tell how many rows training knows already.
 
     Parameters
     ----------
     parted : `row_id`, `target`, `part` and the features.
+    copies_at_most : share of the holdout's rows that may stand cell by cell among the training rows.
     """
     from pyspark.sql import functions as F
 
@@ -99,10 +99,10 @@ def check_rows(parted: DataFrame, features: list[str]) -> dict[str, float]:
     holdout = parted.where("part = 'holdout'").select(cells)
     rows, known = holdout.count(), holdout.join(seen, "cells").count()
     share = known / max(rows, 1)
-    if share > MOST_DUPLICATES:
+    if share > copies_at_most:
         raise LeakageFound(
             f"{known} of {rows} rows of the holdout stand cell by cell in the training part ({share:.1%}; "
-            f"{MOST_DUPLICATES:.0%} are allowed): a model that remembers would win. "
-            "Take the copies out, or say in a rule which row counts"
+            f"{copies_at_most:.0%} are allowed): a model that remembers would win. Take the copies out, or say in a rule "
+            "which row counts; where few values make honest rows alike, raise split.copies_at_most"
         )
     return {"rows_known_from_training": share}

@@ -20,6 +20,8 @@ class FeatureSpec(BaseModel):
     known_by : `ingested_at` counts a row only once the pipeline could know of it; `event_at` counts it from when it
         happened, which is for sources that were back-filled in one go and tell no honest time of arrival.
     declared : features beside those that every use case has, each by name, window and aggregate.
+    ordinal : of tabular rows: column of text -> its values, the least first. The models learn their places.
+    text : of tabular rows: columns of free text, of which the models learn the words. Other columns of text are nominal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +29,13 @@ class FeatureSpec(BaseModel):
     lookback_days: tuple[int, ...] = Field((7, 28, 90), min_length=1)
     known_by: Literal["ingested_at", "event_at"] = "ingested_at"
     declared: tuple[Declared, ...] = ()
+    ordinal: dict[str, tuple[str, ...]] = Field({})
+    text: tuple[str, ...] = ()
+
+    @property
+    def stated_texts(self) -> tuple[str, ...]:
+        """The columns of text of which the use case says how they are to be read."""
+        return (*self.ordinal, *self.text)
 
     @field_validator("lookback_days")
     @classmethod
@@ -43,17 +52,32 @@ class FeatureSpec(BaseModel):
             raise ValueError(f"each feature has a name of its own; twice: {', '.join(twice)}")
         return declared
 
+    @model_validator(mode="after")
+    def _one_kind_each(self) -> FeatureSpec:
+        if both := sorted(set(self.ordinal) & set(self.text)):
+            raise ValueError(f"ordinal and text: {', '.join(both)} cannot be both")
+        for name, values in self.ordinal.items():
+            if len(values) < 2 or len(set(values)) < len(values):
+                raise ValueError(f"ordinal.{name}: two distinct values or more, the least first; got {list(values)}")
+        return self
+
 
 class SplitSpec(Spec):
     """A way to tell what is learned from, what chooses and calibrates, and what judges."""
 
     tasks: ClassVar[frozenset[TaskKind]]
+    copies_at_most: float = Field(
+        0.05, ge=0.0, le=1.0, description="of tabular rows: share of the holdout that may equal training rows cell by cell"
+    )
 
 
 class ByTime(SplitSpec):
-    """Three consecutive label windows of `holdout_days` each that end at `as_of` (see `contracts.Split`)."""
+    """One cut for all. Three consecutive label windows of `holdout_days` each that end at `as_of` (see `contracts.Split`).
 
-    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
+    Tabular rows of the last two windows choose and judge, by `event_at`; all that is earlier is learned from.
+    """
+
+    tasks = frozenset(TaskKind)
     kind: Literal["by_time"] = "by_time"
     holdout_days: int = Field(28, ge=1, le=366)
 

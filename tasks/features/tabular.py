@@ -1,11 +1,14 @@
-"""Rows of tabular use cases: the feature columns as doubles, and which part a row belongs to. Frames in, frames out."""
+"""Rows of tabular use cases: the feature columns, and which part a row belongs to. Frames in, frames out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
+from tasks.contracts import Window
 from tasks.errors import ConfigurationError
+from tasks.features.history import midnight
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -13,25 +16,44 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "holdout")
 
 
-def make_rows(rows: DataFrame) -> DataFrame:
-    """Known rows -> row_id, target, and the feature columns as doubles in the source's order; sorted by row_id.
+def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
+    """Known rows -> row_id, target, and the feature columns in the source's order, text or doubles; sorted by row_id.
+
+    Parameters
+    ----------
+    stated : columns of which the use case says how their text is to be read.
 
     Raises
     ------
-    ConfigurationError : a feature column is no number.
+    ConfigurationError : a feature column is neither number nor text, or one that is stated is no text.
     """
     from pyspark.sql import functions as F
-    from pyspark.sql.types import BooleanType, NumericType
+    from pyspark.sql.types import BooleanType, NumericType, StringType
 
-    names = [name for name in rows.columns if name not in c.TABULAR_COLUMNS]
-    wrong = [name for name in names if not isinstance(rows.schema[name].dataType, NumericType | BooleanType)]
+    kinds = {name: rows.schema[name].dataType for name in rows.columns if name not in c.TABULAR_COLUMNS}
+    wrong = [name for name, kind in kinds.items() if not isinstance(kind, NumericType | BooleanType | StringType)]
     if wrong:
         raise ConfigurationError(
-            f"feature columns {', '.join(wrong)} hold no numbers; turn them into numbers in the source, or leave them out"
+            f"feature columns {', '.join(wrong)} hold neither numbers nor text; turn them into one of the two in the source, "
+            "or leave them out"
         )
-    features = [F.col(f"`{name}`").cast("double").alias(name) for name in names]
+    texts = [name for name, kind in kinds.items() if isinstance(kind, StringType)]
+    if missing := [name for name in stated if name not in texts]:
+        raise ConfigurationError(
+            f"features: ordinal and text name {', '.join(missing)}; columns that hold text: {', '.join(texts) or 'none'}"
+        )
+    features = [F.col(f"`{name}`").cast("string" if name in texts else "double").alias(name) for name in kinds]
     kept = rows.select(c.ROW_ID, F.col(c.TARGET).cast("long").alias(c.TARGET), *features)
     return kept.repartition(1).sortWithinPartitions(c.ROW_ID)
+
+
+def cut_parts(rows: DataFrame, validation: Window, holdout: Window) -> DataFrame:
+    """Rows that are known as of the holdout's end with a column `part`, by when they happened."""
+    from pyspark.sql import functions as F
+
+    at = F.col(c.EVENT_AT)
+    part = F.when(at >= midnight(holdout.start), PARTS[2]).when(at >= midnight(validation.start), PARTS[1])
+    return rows.withColumn("part", part.otherwise(PARTS[0]))
 
 
 def assign_parts(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:

@@ -38,11 +38,11 @@ class DailyFiles(Mapped):
     def _fits_the_format(self) -> Self:
         if self.encoding != "utf-8" and self.format != "csv":
             raise ValueError(f"encoding is for csv; {self.format} files are UTF-8 or carry their own")
-        if self.format in {"csv", "jsonl"} and (typed := [name for name, kind in self.cells.items() if kind != "string"]):
-            raise ValueError(
-                f"cells: {self.format} holds text, and every cell is a string; got another type for {', '.join(typed)}"
-            )
         return self
+
+    @property
+    def is_text(self) -> bool:
+        return self.format in {"csv", "jsonl"}
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         folder = check_folder(folder, self.kind)

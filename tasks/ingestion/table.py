@@ -50,8 +50,9 @@ class Table(Mapped, Extracted):
             raise ValueError("url: without the password, which libpq takes from PGPASSWORD or PGPASSFILE")
         if missing := [name for name in self.order_by if name not in self.cells]:
             raise ValueError(f"order_by: no column {', '.join(missing)} in cells; there are: {', '.join(self.cells)}")
-        if self.cells[self._arrival] not in {"timestamp", "date"}:
-            raise ValueError(f"cells: {self._arrival} decides which window a row is of, and must be a timestamp")
+        if self.cells.get(self._arrival) not in {"timestamp", "date"}:
+            told = f"{self._arrival or 'ingested_at, or event_at,'} decides which window a row is of"
+            raise ValueError(f"cells: {told}, and must be a timestamp")
         return self
 
     @property

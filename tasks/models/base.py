@@ -12,8 +12,8 @@ import json
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -106,16 +106,28 @@ class FeatureTables:
 
 
 @dataclass(frozen=True)
+class ColumnKinds:
+    """What the use case says of columns that hold text. Those that it does not name are nominal.
+
+    ordinal : column -> its values, the least first. text : columns of free text.
+    """
+
+    ordinal: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    text: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Examples:
     """Features as of the first day of a label window, and what then happened in it.
 
     For interactions `features` is set and `labels` has `user_id`, `item_id`, `label`. For tabular use cases `rows` is set:
-    the feature columns, `row_id` and `target`.
+    the feature columns, `row_id` and `target`; `kinds` says what those that hold text are.
     """
 
     features: FeatureTables | None = None
     labels: pd.DataFrame | None = None
     rows: pd.DataFrame | None = None
+    kinds: ColumnKinds = field(default_factory=ColumnKinds)
 
 
 @dataclass(frozen=True)
@@ -378,7 +390,9 @@ def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:
 def read_examples(storage: Storage, ref: DatasetRef) -> Examples:
     """The features and labels of an `examples` snapshot, ordered by key so that every reader sees the same order."""
     if c.ROWS in ref.rows:
-        return Examples(rows=storage.read(ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True))
+        said = storage.manifest(ref)["facts"].get("features", {})
+        kinds = ColumnKinds(said.get("ordinal", {}), said.get("text", ()))
+        return Examples(rows=storage.read(ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True), kinds=kinds)
     labels = storage.read(ref, c.LABELS).sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
     return Examples(features=read_features(storage, ref), labels=labels)
 

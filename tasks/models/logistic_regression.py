@@ -11,7 +11,8 @@ from pydantic import Field
 
 from tasks.contracts import TaskKind
 from tasks.models.base import Examples, Floats, ServedModel
-from tasks.models.prepared import read_numbers, sigmoid
+from tasks.models.encoding import Encoding
+from tasks.models.prepared import sigmoid
 from tasks.models.steps import SteppedSpec, Steps
 from tasks.models.tabular import column_means, feature_columns, fill, read_training_rows
 
@@ -31,7 +32,8 @@ class LogisticRegressionSpec(SteppedSpec):
             return "the champion is no logistic regression of rows"
         if self.has_steps or champion.steps is not None:
             return "its steps are learned anew, and old weights would stand before other columns"
-        return "" if champion.names == feature_columns(train.rows) else "the champion's columns were others"
+        encoding = Encoding.learn(train.rows, feature_columns(train.rows), train.kinds)
+        return "" if champion.encoding == encoding else "the champion's columns, or what it knew in them, were others"
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
         """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
@@ -45,7 +47,7 @@ class LogisticRegressionSpec(SteppedSpec):
         from sklearn.preprocessing import StandardScaler
         from threadpoolctl import threadpool_limits
 
-        names, values, target = read_training_rows(train)
+        encoding, values, target = read_training_rows(train)
         means = column_means(values)
         with threadpool_limits(1):  # sums in one order: the same bits on every machine of a kind
             scaler = StandardScaler().fit(fill(values, means))
@@ -59,8 +61,8 @@ class LogisticRegressionSpec(SteppedSpec):
         coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
         if steps is None:
             weights = coefficients / scaler.scale_
-            return LogisticRegressionModel(names, means, weights, float(intercept - weights @ scaler.mean_))
-        return LogisticRegressionModel(names, means, coefficients, intercept, (scaler.mean_, scaler.scale_), steps)
+            return LogisticRegressionModel(encoding, means, weights, float(intercept - weights @ scaler.mean_))
+        return LogisticRegressionModel(encoding, means, coefficients, intercept, (scaler.mean_, scaler.scale_), steps)
 
 
 class LogisticRegressionModel(ServedModel):
@@ -69,14 +71,14 @@ class LogisticRegressionModel(ServedModel):
     kind = "logistic_regression"
 
     def __init__(
-        self, names: tuple[str, ...], means: Floats, weights: Floats, intercept: float,
+        self, encoding: Encoding, means: Floats, weights: Floats, intercept: float,
         scale: tuple[Floats, Floats] | None = None, steps: Steps | None = None,
     ) -> None:  # fmt: skip
-        self.names, self.means, self.weights, self.intercept = names, means, weights, intercept
+        self.encoding, self.means, self.weights, self.intercept = encoding, means, weights, intercept
         self.scale, self.steps = scale, steps
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        settings = {"names": list(self.names), "intercept": self.intercept}
+        settings = {**self.encoding.to_json(), "intercept": self.intercept}
         arrays: dict[str, NDArray[Any]] = {"means": self.means, "weights": self.weights}
         if self.steps is not None and self.scale is not None:
             arrays |= {"centre": self.scale[0], "spread": self.scale[1], **self.steps.state()}
@@ -85,14 +87,14 @@ class LogisticRegressionModel(ServedModel):
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         scale = (arrays["centre"], arrays["spread"]) if "centre" in arrays else None
-        own = tuple(settings["names"]), arrays["means"], arrays["weights"], float(settings["intercept"])
+        own = Encoding.from_json(settings), arrays["means"], arrays["weights"], float(settings["intercept"])
         return cls(*own, scale, Steps.from_state(arrays))
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
-        return self._predict(read_numbers(rows, self.names, "logistic_regression"))
+        return self._predict(self.encoding.read(rows, self.kind))
 
     def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
-        if names != self.names:
+        if names != self.encoding.names or self.encoding.encoders:
             return super().predict_values(values, names)
         if len(values) == 1 and self.steps is None:  # asked most often: NumPy's calls cost more than the arithmetic
             logit = float(values[0] @ self.weights) + self.intercept

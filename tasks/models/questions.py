@@ -43,11 +43,12 @@ def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, feature
 
 
 def example_question(terms: ServingTerms, examples: Examples, count: int = 5) -> pd.DataFrame:
-    """The first `count` questions that the examples suggest; integers as doubles, because they may be missing later."""
+    """The first `count` questions that the examples suggest; numbers as doubles, because they may be missing later."""
     import pandas as pd
 
     if examples.rows is not None:
-        return examples.rows[list(terms.row_columns)].head(count).astype("float64")
+        numbers = dict.fromkeys((name for name in terms.row_columns if name not in terms.text_columns), "float64")
+        return examples.rows[list(terms.row_columns)].head(count).astype(numbers)
     if examples.labels is None:
         raise ModelError(f"{terms.use_case}: examples without labels and rows suggest no question")
     columns = [c.USER_ID, c.ITEM_ID] if terms.task is TaskKind.RATING else [c.USER_ID]

@@ -15,8 +15,9 @@ from tasks import columns as c
 from tasks.contracts import TaskKind
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.encoding import Encoding
 from tasks.models.platt import fit_curve
-from tasks.models.prepared import read_numbers, sigmoid
+from tasks.models.prepared import sigmoid
 from tasks.models.steps import SteppedSpec, Steps
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def feature_columns(rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(str(name) for name in rows.columns if name not in (*c.TABULAR_COLUMNS, c.LABEL))
 
 
-def read_training_rows(train: Examples) -> tuple[tuple[str, ...], Floats, NDArray[np.int64]]:
-    """Names, values (rows, names) and targets of rows to learn from.
+def read_training_rows(train: Examples) -> tuple[Encoding, Floats, NDArray[np.int64]]:
+    """How rows become numbers, as learned from these; their values (rows, outputs) and their targets.
 
     Raises
     ------
@@ -42,8 +43,8 @@ def read_training_rows(train: Examples) -> tuple[tuple[str, ...], Floats, NDArra
     counts = np.bincount(target, minlength=2)
     if len(counts) > 2 or not counts.all():
         raise NotEnoughData(f"a classifier needs rows of class 0 and of class 1; got {counts.tolist()} of class 0, 1, ...")
-    names = feature_columns(rows)
-    return names, read_numbers(rows, names, "a classifier"), target
+    encoding = Encoding.learn(rows, feature_columns(rows), train.kinds)
+    return encoding, encoding.read(rows, "a classifier"), target
 
 
 def fill(values: Floats, means: Floats) -> Floats:
@@ -103,11 +104,11 @@ class TabularSpec(SteppedSpec):
 
     def scale(self, train: Examples) -> tuple[Scaler, Floats, NDArray[np.int64]]:
         """How rows are standardised, the standardised values and the targets."""
-        names, raw, target = read_training_rows(train)
+        encoding, raw, target = read_training_rows(train)
         means = column_means(raw)
         filled = fill(raw, means)
         spread = filled.std(axis=0)
-        scaler = Scaler(names, means, filled.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
+        scaler = Scaler(encoding, means, filled.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
         return scaler, (filled - scaler.centre) / scaler.spread, target
 
     def weigh(self, target: NDArray[np.int64]) -> Floats:
@@ -134,13 +135,13 @@ class TabularSpec(SteppedSpec):
 class Scaler:
     """How rows become standardised values."""
 
-    names: tuple[str, ...]
+    encoding: Encoding
     means: Floats
     centre: Floats
     spread: Floats
 
     def read(self, rows: pd.DataFrame, whose: str) -> Floats:
-        return (fill(read_numbers(rows, self.names, whose), self.means) - self.centre) / self.spread
+        return (fill(self.encoding.read(rows, whose), self.means) - self.centre) / self.spread
 
 
 class TabularModel(ServedModel):
@@ -167,11 +168,11 @@ class TabularModel(ServedModel):
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         own = {"means": self.scaler.means, "centre": self.scaler.centre, "spread": self.scaler.spread}
         own |= {} if self.steps is None else self.steps.state()
-        settings = {"names": list(self.scaler.names), "curve": list(self.curve), "own": self.settings}
+        settings = {**self.scaler.encoding.to_json(), "curve": list(self.curve), "own": self.settings}
         return settings, {**own, **{f"own_{name}": array for name, array in self.arrays.items()}}
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        scaler = Scaler(tuple(settings["names"]), arrays["means"], arrays["centre"], arrays["spread"])
+        scaler = Scaler(Encoding.from_json(settings), arrays["means"], arrays["centre"], arrays["spread"])
         own = {name.removeprefix("own_"): array for name, array in arrays.items() if name.startswith("own_")}
         return cls(scaler, own, settings["own"], tuple(settings["curve"]), Steps.from_state(arrays))

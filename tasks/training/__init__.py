@@ -14,6 +14,7 @@ from tasks import models, tracking
 from tasks.contracts import Candidate, DatasetRef, ServingTerms, Split, Start, TaskKind
 from tasks.metrics import score_model
 from tasks.models.base import Examples, ModelSpec, ServedModel, read_examples
+from tasks.models.encoding import text_columns
 from tasks.models.questions import answer, example_question
 from tasks.models.tabular import feature_columns
 from tasks.settings import get_code_version
@@ -70,7 +71,9 @@ def train(
 
     train_examples, validation = read_examples(storage, split.train), read_examples(storage, split.validation)
     if task.is_tabular and train_examples.rows is not None:
-        terms = terms.model_copy(update={"row_columns": feature_columns(train_examples.rows)})
+        columns = feature_columns(train_examples.rows)
+        texts = text_columns(train_examples.rows, columns)
+        terms = terms.model_copy(update={"row_columns": columns, "text_columns": texts})
     if champion is not None and (why := spec.why_cold(champion, train_examples, validation)):
         start, champion = Start(is_warm=False, reason=why, full_as_of=split.as_of), None
     tags = {"titleholder.candidate": spec.candidate_name, "titleholder.code_version": get_code_version(), **run_tags}

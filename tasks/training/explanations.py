@@ -9,7 +9,7 @@ import numpy as np
 from tasks import columns as c
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
 from tasks.models.logistic_regression import LogisticRegressionModel
-from tasks.models.tabular import feature_columns
+from tasks.models.tabular import feature_columns, read_training_rows
 from tasks.training.plots import make_figure
 from tasks.training.spec import with_settings
 
@@ -63,23 +63,22 @@ def explain(
         return {}
     figures = {"plots/importance.png": _draw_importance(*measure_importance(model, validation.rows, seed), title)}
     if isinstance(model, LogisticRegressionModel) and model.steps is None and names:
-        figures["plots/regularization_path.png"] = _draw_path(spec, train.rows, validation.rows, seed, title)
+        figures["plots/regularization_path.png"] = _draw_path(spec, train, validation.rows, seed, title)
     return figures
 
 
 def measure_path(
-    spec: ModelSpec, train: pd.DataFrame, validation: pd.DataFrame, seed: int
+    spec: ModelSpec, train: Examples, validation: pd.DataFrame, seed: int
 ) -> tuple[tuple[str, ...], Floats, Floats]:
-    """Columns, their weights in standard deviations (settings, columns), and the validation log loss, along `PATH`."""
-    names, weights, losses = feature_columns(train), [], []
-    spread = train[list(names)].to_numpy(np.float64, na_value=np.nan)
-    spread = np.nanstd(spread, axis=0)
+    """Columns as they are learned from, their weights in standard deviations, and the validation log loss, along `PATH`."""
+    encoding, values, _ = read_training_rows(train)
+    spread, weights, losses = np.nanstd(values, axis=0), [], []
     for strength in PATH:
-        model = with_settings(spec, {"regularization": float(strength)}).fit(Examples(rows=train), Examples(), seed)
+        model = with_settings(spec, {"regularization": float(strength)}).fit(train, Examples(), seed)
         if isinstance(model, LogisticRegressionModel):
             weights.append(model.weights * spread)
         losses.append(-_log_loss(_Fitted(model), validation, validation[c.TARGET]))
-    return names, np.array(weights), np.array(losses)
+    return encoding.outputs, np.array(weights), np.array(losses)
 
 
 def _draw_importance(names: tuple[str, ...], importances: Floats, title: str) -> Figure:
@@ -93,7 +92,7 @@ def _draw_importance(names: tuple[str, ...], importances: Floats, title: str) ->
     return figure
 
 
-def _draw_path(spec: ModelSpec, train: pd.DataFrame, validation: pd.DataFrame, seed: int, title: str) -> Figure:
+def _draw_path(spec: ModelSpec, train: Examples, validation: pd.DataFrame, seed: int, title: str) -> Figure:
     names, weights, losses = measure_path(spec, train, validation, seed)
     figure, axes = make_figure(f"{title}, path", "regularization", "weight of a standard deviation (thin lines)")
     largest = np.argsort(-np.abs(weights).max(axis=0), kind="stable")[: len(COLOURS)].tolist()

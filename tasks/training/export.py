@@ -55,7 +55,8 @@ def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examp
     import pandas as pd
 
     if examples.features is None:
-        rows = pd.concat([asked, pd.DataFrame(np.nan, index=[0], columns=asked.columns)], ignore_index=True)
+        gaps = {name: pd.Series([None if name in terms.text_columns else np.nan]) for name in asked.columns}
+        rows = pd.concat([asked, pd.DataFrame(gaps).astype(asked.dtypes.to_dict())], ignore_index=True)
         return [pd.DataFrame({c.PREDICTION: model.predict_rows(rows)})]
     users = [*dict.fromkeys(str(user) for user in asked[c.USER_ID]), STRANGER]
     lists = _lists(model, terms, users, examples.features)

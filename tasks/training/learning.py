@@ -108,7 +108,7 @@ def take_share(examples: Examples, share: float) -> Examples:
     if share >= 1.0:
         return examples
     if examples.rows is not None:
-        return Examples(rows=examples.rows[_drawn(examples.rows[c.ROW_ID], share)].reset_index(drop=True))
+        return replace(examples, rows=examples.rows[_drawn(examples.rows[c.ROW_ID], share)].reset_index(drop=True))
     features, labels = examples.features, examples.labels
     if features is not None:
         users = features.users[_drawn(features.users[c.USER_ID], share)].reset_index(drop=True)

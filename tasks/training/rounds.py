@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -82,7 +82,7 @@ def make_rounds(windows: Sequence[Examples], count: int, asked: Question) -> lis
     target = rows[c.TARGET].to_numpy()
     folds = max(2, min(count, int(target.sum()), int((1 - target).sum())))
     parts = StratifiedKFold(folds, shuffle=True, random_state=asked.seed).split(target, target)
-    taken = [tuple(Examples(rows=rows.iloc[part].reset_index(drop=True)) for part in pair) for pair in parts]
+    taken = [tuple(replace(windows[0], rows=rows.iloc[part].reset_index(drop=True)) for part in pair) for pair in parts]
     return [Round(learn, Examples(), judged) for learn, judged in taken]
 
 

@@ -99,7 +99,8 @@ def _requests(context: Context, many: int) -> list[tuple[str, str, str | None]]:
     holdout, columns, root = context.holdout, list(context.export.terms.row_columns), f"/v1/{context.export.terms.use_case}"
     generator = np.random.default_rng(context.seed)
     if holdout.rows is not None:
-        records = holdout.rows[columns].iloc[generator.integers(0, len(holdout.rows), many)].to_dict(orient="records")
+        drawn_rows = holdout.rows[columns].iloc[generator.integers(0, len(holdout.rows), many)].astype(object)
+        records = drawn_rows.where(drawn_rows.notna(), None).to_dict(orient="records")  # JSON has no NaN
         return [("POST", f"{root}/predictions", json.dumps({"rows": [record]})) for record in records]
     if holdout.labels is None:
         return []
@@ -123,7 +124,7 @@ class SignatureMatch(Gate):
         if terms.task is not context.task:
             faults.append(f"the export is for the task '{terms.task}', the use case for '{context.task}'")
         else:
-            wanted = _wanted(terms.row_columns, context.task)
+            wanted = _wanted(context.task, terms.row_columns, terms.text_columns)
             faults += _compare(wanted, shown, "the signature shows")
             faults += _compare(wanted, _frame(context.holdout, context.task), "the holdout has")
             for name, there in context.columns.items():
@@ -134,10 +135,10 @@ class SignatureMatch(Gate):
         return self.answer(not faults, reason, columns=len(shown))
 
 
-def _wanted(row_columns: Sequence[str], task: TaskKind) -> dict[str, str]:
+def _wanted(task: TaskKind, row_columns: Sequence[str] = (), text_columns: Sequence[str] = ()) -> dict[str, str]:
     """Name -> type of what a request carries."""
     if task.is_tabular:
-        return dict.fromkeys(row_columns, NUMBER)
+        return {name: TEXT if name in text_columns else NUMBER for name in row_columns}
     return dict.fromkeys([c.USER_ID, c.ITEM_ID] if task is TaskKind.RATING else [c.USER_ID], TEXT)
 
 
@@ -146,22 +147,23 @@ def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
     if holdout.rows is not None:
         return {name: _type_of(holdout.rows[name]) for name in feature_columns(holdout.rows)}
     labels = holdout.labels
-    return {} if labels is None else {name: _type_of(labels[name]) for name in _wanted((), task)}
+    return {} if labels is None else {name: _type_of(labels[name]) for name in _wanted(task)}
 
 
 def _asked_by(there: dict[str, str], task: TaskKind) -> dict[str, str]:
     """Of a frame's columns those that a model is asked by."""
     if task.is_tabular:
         return {name: kind for name, kind in there.items() if name not in (*c.TABULAR_COLUMNS, c.LABEL)}
-    return {name: there[name] for name in _wanted((), task) if name in there}
+    return {name: there[name] for name in _wanted(task) if name in there}
 
 
 def _request(wanted: dict[str, str], holdout: Examples) -> dict[str, str]:
-    """Name -> type of what is left of the holdout's first row when it went through JSON."""
+    """Name -> type of what is left of the holdout's first cell of each column when it went through JSON."""
     table = holdout.labels if holdout.rows is None else holdout.rows
     if table is None or table.empty:
         return {}
-    row = table[[name for name in wanted if name in table]].iloc[0].to_dict()
+    there = {name: table[name].dropna() for name in wanted if name in table}
+    row = {name: (cells if len(cells) else table[name]).iloc[0] for name, cells in there.items()}
     types = {float: NUMBER, str: TEXT}
     return {
         name: types.get(type(value), type(value).__name__)

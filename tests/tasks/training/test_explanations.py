@@ -22,7 +22,7 @@ def test_importance_is_of_the_columns_that_decide() -> None:
 
 def test_a_stronger_penalty_leaves_smaller_weights() -> None:
     frame = rows()
-    names, weights, losses = measure_path(LogisticRegressionSpec(), frame[:120], frame[120:], 7)
+    names, weights, losses = measure_path(LogisticRegressionSpec(), Examples(rows=frame[:120]), frame[120:], 7)
     size = np.abs(weights).sum(axis=1)
     assert weights.shape == (len(PATH), len(names)) == (17, 3)
     assert (np.diff(size) < 0).all() and losses[-1] > losses[0]

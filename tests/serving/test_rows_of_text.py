@@ -1,0 +1,147 @@
+"""Somebody's own table, from a file a day to the endpoint: rows of numbers, names, steps and words."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+from sklearn.metrics import roc_auc_score
+
+from serving.app import create_app
+from tasks import columns as c
+from tasks.contracts import DatasetRef, Split, TaskKind, Window
+from tasks.errors import ConfigurationError, LeakageFound
+from tasks.features import SPLITS, FeatureSpec, build_features, split
+from tasks.inference import score_rows
+from tasks.ingestion import ingest
+from tasks.ingestion.sources import SOURCES
+from tasks.models import MODELS, SERVED
+from tasks.models.base import load_model, read_examples
+from tasks.storage import Storage
+from tasks.training import train
+from tasks.validation import validate
+from tests.serving.conftest import client_of, look
+from tests.serving.installation import Installation
+from tests.tasks.callers import EDUCATION, FEATURES, callers, log_odds, write_days
+
+FIRST, DAYS, ROWS = date(2026, 1, 1), 40, 2400
+AS_OF = date(2026, 2, 10)
+CELLS = {"age": "double", "job": "string", "education": "string", "notes": "string", "seconds": "int", "said": "string"}
+SPEC = FeatureSpec(ordinal={"education": EDUCATION}, text=("notes",))
+SOURCE = {
+    "kind": "daily_files", "delimiter": ";", "cells": CELLS, "columns": {"target": "said"}, "positive": "yes",
+    "leave_out": ["seconds"],
+}  # fmt: skip
+SUITE = """
+dataset: callers
+description: Calls, and what people said.
+rules:
+  - {rule: answer_known, expect: expect_column_values_to_not_be_null, with: {column: target}, severity: row,
+     reason: Without an answer there is nothing to learn., owner: calls}
+  - {rule: age_plausible, expect: expect_column_values_to_be_between, with: {column: age, min_value: 16, max_value: 110},
+     severity: row, reason: Others are typing errors., owner: calls}
+"""
+
+
+def validated(folder: Path, storage: Storage, **changes: object) -> list[DatasetRef]:
+    table = callers(ROWS, seed=3)
+    table.loc[5, "age"] = 999.0
+    write_days(table, folder / "calls", FIRST, DAYS)
+    (folder / "suites").mkdir()
+    (folder / "suites" / "callers.yaml").write_text(SUITE)
+    source = SOURCES.parse({**SOURCE, **changes}, "test")
+    raw = ingest("callers", source, folder / "calls", Window(start=FIRST, end=AS_OF), storage)
+    assert raw is not None and raw.rows == {c.ROWS: ROWS}
+    judged = validate(raw, "callers", 0.01, storage, folder / "suites")
+    assert judged.report.rows_validated == ROWS - 1, "the one of 999 years is in quarantine"
+    return [judged.validated]
+
+
+def cut(history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC) -> Split:
+    by_time = SPLITS.parse({"kind": "by_time", "holdout_days": 7}, "test")
+    return split("callers", TaskKind.CLASSIFICATION, spec, by_time, history, AS_OF, 7, storage)
+
+
+def test_from_files_of_any_table_to_the_endpoint(installation: Installation, spark: SparkSession, tmp_path: Path) -> None:
+    storage = installation.storage
+    history = validated(tmp_path, storage)
+    parts = cut(history, storage)
+    table = callers(ROWS, seed=3)
+    per_day = ROWS // DAYS
+    assert [ref.rows[c.ROWS] for ref in (parts.train, parts.validation, parts.holdout)] == [
+        (DAYS - 14) * per_day - 1, 7 * per_day, 7 * per_day,
+    ]  # fmt: skip
+    assert storage.manifest(parts.train)["facts"]["window"] is None
+    assert storage.manifest(parts.holdout)["facts"]["window"] == "2026-02-03..2026-02-10"
+    holdout = read_examples(storage, parts.holdout)
+    assert holdout.rows is not None and tuple(holdout.rows.columns) == (c.ROW_ID, c.TARGET, *FEATURES), "seconds is left out"
+
+    spec = MODELS.parse({"kind": "logistic_regression"}, "test")
+    trained = train(
+        "callers", TaskKind.CLASSIFICATION, spec, parts, ("roc_auc", "log_loss"), 10, False, 7, storage, {"dag_run": "test"}
+    )
+    from tasks import tracking
+
+    native = tracking.download_native(trained.model_uri, tmp_path / "fetched")
+    model, terms = load_model(native, trained.manifest_digest, SERVED)
+    assert (terms.row_columns, terms.text_columns) == (FEATURES, ("job", "education", "notes"))
+    batch = score_rows(model, terms, holdout.rows)
+    truth = roc_auc_score(holdout.rows[c.TARGET], log_odds(holdout.rows))
+    found = roc_auc_score(holdout.rows[c.TARGET], batch[c.PREDICTION])
+    assert found > truth - 0.02, f"{found:.3f} by the model, {truth:.3f} by the odds that the data were drawn from"
+
+    build_features("callers", TaskKind.CLASSIFICATION, SPEC, history, AS_OF, storage)  # what the endpoint warms up with
+    shape = {"row_columns": terms.row_columns, "text_columns": terms.text_columns}
+    installation.crown("callers", model, TaskKind.CLASSIFICATION, **shape)
+    asked = holdout.rows[:50]
+    cells = asked[list(FEATURES)].astype(object)
+    rows = cells.where(cells.notna(), None).to_dict("records")
+    assert any(value is None for row in rows for value in row.values())
+    with client_of(create_app(installation.settings)) as client:
+        look(client)
+        address = "/v1/callers/predictions"
+        answer = client.post(address, json={"rows": rows, "row_ids": asked[c.ROW_ID].tolist()}).json()
+        online = pd.DataFrame(answer["predictions"]).set_index("row_id")["probability"]
+        np.testing.assert_allclose(online, batch.set_index(c.ROW_ID)[c.PREDICTION][online.index], rtol=1e-12)
+        strange = {"age": None, "job": "astronaut", "education": "none", "notes": "words that nobody said"}
+        told = client.post(address, json={"rows": [strange]}).json()["predictions"][0]["probability"]
+        assert 0.0 < told < 1.0
+        for wrong in ({**strange, "age": "old"}, {**strange, "job": 7}, {**strange, "notes": "x" * 10_001}):
+            assert client.post(address, json={"rows": [wrong]}).status_code == 422
+        assert client.get("/v1/callers/model").json()["text_columns"] == ["job", "education", "notes"]
+    assert table[c.TARGET].nunique() == 2
+
+
+def test_a_column_that_foretells_all_stops_the_run(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
+    history = validated(tmp_path, storage, leave_out=[])
+    with pytest.raises(LeakageFound, match="feature 'seconds' has one value for each class"):
+        cut(history, storage)
+
+
+def test_columns_that_are_stated_and_not_there_are_told(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
+    history = validated(tmp_path, storage)
+    with pytest.raises(ConfigurationError, match=r"ordinal and text name age, colour; columns that hold text: job, edu"):
+        cut(history, storage, FeatureSpec(ordinal={"age": ("1", "2")}, text=("colour",)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"columns": {"target": "said", "item_id": "job"}},
+            "no canonical column 'item_id'; allowed: event_at, ingested_at, target",
+        ),
+        ({"leave_out": ["nothing"]}, "leave_out: no column nothing in cells"),
+        ({"columns": {"item_id": "job", "event_at": "age"}}, "for rows with a target"),
+        ({"cells": {**CELLS, "called": "timestamp"}}, "called: a time is no feature"),
+        ({"cells": {**CELLS, "label": "string"}}, "label cannot be features"),
+        ({"leave_out": ["age", "job", "education", "notes", "seconds"]}, "no column is left to be a feature"),
+    ],
+)
+def test_wrong_settings_are_answered(changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        SOURCES.parse({**SOURCE, **changes}, "test")
