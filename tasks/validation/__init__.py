@@ -62,25 +62,22 @@ def validate(
 
     spark = get_spark()
     rows = spark.read.parquet(str(storage.table(raw)))
-    frame = add_rule_columns(rows, past.window, past, declared.columns).persist()
-    try:
-        found = check_rules(frame, declared, raw.rows[c.ROWS], past.parameters(declared.parameter_names, spark))
+    frame = add_rule_columns(rows, past.window, past, declared.columns)
+    with check_rules(frame, declared, raw.rows[c.ROWS], past.parameters(declared.parameter_names, spark)) as found:
         report = _report(raw, suite, tolerance, found.results, found.quarantined)
-        good, bad = split_rows(frame.select(*[f"`{name}`" for name in rows.columns]), found)
+        good, bad = split_rows(rows, found)
         quarantine = storage.publish(
             use_case=raw.use_case, layer=c.QUARANTINE, partition=raw.partition, inputs=[raw],
             tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
             facts={**terms, **compared, "report": report.to_json()},
         )  # fmt: skip
         if docs is not None:
-            write_docs(found.document, report, docs_page(docs, quarantine))
+            write_docs(found.document(), report, docs_page(docs, quarantine))
         _stop_if_broken(report, quarantine, storage)
         validated = storage.publish(
             use_case=raw.use_case, layer=c.VALIDATED, partition=raw.partition, inputs=[raw],
             tables={c.ROWS: _write_exactly(good, report.rows_validated)}, facts=terms,
         )  # fmt: skip
-    finally:
-        frame.unpersist()
     return Validated(validated=validated, quarantine=quarantine, report=report)
 
 

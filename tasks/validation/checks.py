@@ -4,82 +4,93 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.contracts import RuleResult, Severity
 from tasks.errors import ConfigurationError, SnapshotError
+from tasks.validation.computed import COMPUTED
 from tasks.validation.suite import Rule, Suite, build_expectation, load_great_expectations
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+AS_IT_STOOD = (c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME)  # what quarantine keeps of a row
+ALL_ROWS = ""  # beside the names of rules
 EXAMPLES = 3  # ids of broken rows that the report names for each rule
 NOT_JUDGED = {True: "not judged: nothing came before", False: "not judged: no rows came"}
-BRIEF = {"result_format": "BASIC", "partial_unexpected_count": 20}
+COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
+SAMPLES = {"result_format": "BASIC", "partial_unexpected_count": 20}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a suite found. `broken`: `row_id`, `broken_rules` (names, sorted, joined by ", "); `document`: for Data Docs."""
+    """What a suite found. `broken`: rows as they stood, `broken_rules` (names, joined by ", "); `document()`: for Data Docs."""
 
     results: tuple[RuleResult, ...]
     broken: DataFrame | None
     quarantined: int
-    document: Any
+    document: Callable[[], Any]
 
 
-def check_rules(frame: DataFrame, suite: Suite, rows: int, parameters: Mapping[str, Any]) -> Judgement:
-    """Every rule's result, and the rows that broke row rules. No row is collected, however many are bad.
+@contextmanager
+def check_rules(frame: DataFrame, suite: Suite, rows: int, parameters: Mapping[str, Any]) -> Iterator[Judgement]:
+    """Every rule's result, and the rows that broke row rules, kept in Spark until the end of the block.
 
-    The cheap question (does it hold at all?) goes to all row rules at once, and only those that do not hold are asked
-    which rows broke them: most rules hold on most days. A rule that asks for a parameter which the past does not give
+    No row is collected, however many are bad. What is computed and read several times is cached: the columns that rules
+    name, and the names of the rows that broke one.
+
+    All rules are counted at once, and only those that do not hold are asked which rows broke them: most rules hold on most
+    days. A rule that asks for a parameter which the past does not give
     (nothing came before) is not judged, nor is one about columns where there are no rows, and their results say so.
 
     Parameters
     ----------
-    frame : the rows with the columns that rules may name; read several times, so cached by the caller.
+    frame : the rows with the columns that rules may name.
     parameters : what stands for `{$PARAMETER: name}` in rules.
     """
+    from pyspark.sql import functions as F
+
     where = f"{suite.dataset}.yaml"
     _check_columns(frame, suite, where)
     judged = [rule for rule in suite.rules if rule.parameter_names <= parameters.keys() and (rows or not rule.columns)]
     row_rules = [rule for rule in judged if rule.severity is Severity.ROW]
-    asked = _Asked(frame, where, parameters)
-    holds = asked.ask(row_rules, {"result_format": "BOOLEAN_ONLY"})
-    broken = sorted((rule for rule in row_rules if not holds[rule.rule].success), key=lambda rule: rule.rule)
-    others = [rule for rule in judged if rule.severity is not Severity.ROW]
-    found = {**holds, **asked.ask([*broken, *others], BRIEF)}
-
-    counts: dict[str, int] = {}
-    examples: dict[str, list[str]] = {}
-    quarantined, broken_rows = 0, None
-    if broken:
-        pairs = asked.broken_by_rule(broken).cache()
-        try:
-            counts, examples = _count(pairs)
-        finally:
-            pairs.unpersist()
-        _check_counts(counts, found, broken, where)
-        broken_rows = _by_row(asked.broken_by_rule(broken))
-        quarantined = broken_rows.count()
-    results = [_summarize(rule, found.get(rule.rule), rows, counts, examples) for rule in suite.rules]
-    return Judgement(tuple(results), broken_rows, quarantined, asked.document(suite, found))
+    read = dict.fromkeys([name for name in AS_IT_STOOD if name in frame.columns] + suite.columns_read(frame.columns))
+    looked_at = frame.select(*[f"`{name}`" for name in read])
+    cached = [looked_at.persist()] if suite.columns & COMPUTED else []  # to read files again costs less than to keep them
+    try:
+        asked = _Asked(looked_at, where, parameters)
+        found = asked.ask(judged, COUNTS)
+        broken = sorted((rule for rule in row_rules if not found[rule.rule].success), key=lambda rule: rule.rule)
+        counts: dict[str, int] = {}
+        examples: dict[str, list[str]] = {}
+        quarantined, by_row = 0, None
+        if broken:
+            rules_of_rows = asked.rules_of_rows(broken).persist()
+            cached.append(rules_of_rows)
+            counts, examples = _count(rules_of_rows)
+            quarantined = counts.pop(ALL_ROWS)
+            _check_counts(counts, found, broken, where)
+            by_row = rules_of_rows.withColumn(c.BROKEN_RULES, F.concat_ws(", ", "rules")).drop("rules")
+        results = [_summarize(rule, found.get(rule.rule), rows, counts, examples) for rule in suite.rules]
+        yield Judgement(tuple(results), by_row, quarantined, partial(asked.document, suite, found))
+    finally:
+        for one in reversed(cached):
+            one.unpersist()
 
 
 def split_rows(rows: DataFrame, judgement: Judgement) -> tuple[DataFrame, DataFrame]:
     """The rows that broke nothing, all columns; and for quarantine those that did, as they came, with their rules."""
-    broken = judgement.broken
-    if broken is None:
-        broken = rows.sparkSession.createDataFrame([], f"{c.ROW_ID} string, {c.BROKEN_RULES} string")
-        good = rows
-    else:
-        good = rows.join(broken, c.ROW_ID, "left_anti").select(*[f"`{name}`" for name in rows.columns])
-    bad = rows.join(broken, c.ROW_ID).select(c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME, c.BROKEN_RULES)
-    return good, bad
+    if judgement.broken is None:
+        from pyspark.sql import functions as F
+
+        return rows, rows.limit(0).select(*AS_IT_STOOD, F.lit("").alias(c.BROKEN_RULES))
+    good = rows.join(judgement.broken, c.ROW_ID, "left_anti").select(*[f"`{name}`" for name in rows.columns])
+    return good, judgement.broken.select(*AS_IT_STOOD, c.BROKEN_RULES)
 
 
 class _Asked:
@@ -111,29 +122,47 @@ class _Asked:
             _refuse_exception(name, result.exception_info, self._where)
         return results
 
-    def broken_by_rule(self, rules: Sequence[Rule]) -> DataFrame:
-        """`row_id`, `rule` of every breach: the very condition and domain by which Great Expectations counted them."""
+    def rules_of_rows(self, rules: Sequence[Rule]) -> DataFrame:
+        """Each row that broke a rule, as it stood, with its `rules`, sorted: by the conditions by which it was counted.
+
+        Rules that look at the same rows are asked in one scan of them.
+        """
         from great_expectations.expectations.registry import get_metric_kwargs
         from great_expectations.validator.metric_configuration import MetricConfiguration
         from great_expectations.validator.metrics_calculator import MetricsCalculator
         from pyspark.sql import functions as F
 
         engine = self._batch.data.execution_engine
-        calculator = MetricsCalculator(engine, show_progress_bars=False)
-        parts = []
+        metrics = {}
         for rule in rules:
             expectation = build_expectation(rule, self._where)
-            configuration = expectation.configuration
             name = f"{expectation.map_metric}.condition"
-            told = get_metric_kwargs(name, configuration, {})
-            metric = MetricConfiguration(name, told["metric_domain_kwargs"], told["metric_value_kwargs"])
-            condition, domain, _ = calculator.compute_metrics([metric])[0][metric.id]
+            told = get_metric_kwargs(name, expectation.configuration, {})
+            metrics[rule.rule] = MetricConfiguration(name, told["metric_domain_kwargs"], told["metric_value_kwargs"])
+        computed, _ = MetricsCalculator(engine, show_progress_bars=False).compute_metrics(list(metrics.values()))
+        looked_at: dict[int, tuple[DataFrame, list[Any]]] = {}
+        for rule_name, metric in metrics.items():
+            condition, domain, _ = computed[metric.id]
             records = engine.get_domain_records(domain_kwargs=domain)
-            parts.append(records.where(condition).select(c.ROW_ID, F.lit(rule.rule).alias("rule")))
-        return reduce(lambda one, other: one.unionByName(other), parts)
+            looked_at.setdefault(id(records), (records, []))[1].append(F.when(condition, F.lit(rule_name)))
+        parts = [
+            records.select(
+                *(name for name in AS_IT_STOOD if name in records.columns), F.array_compact(F.array(*marks)).alias("rules")
+            ).where(F.size("rules") > 0)
+            for records, marks in looked_at.values()
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        every = reduce(lambda one, other: one.unionByName(other), parts)
+        stood = [F.first(name).alias(name) for name in every.columns if name not in (c.ROW_ID, "rules")]
+        return every.groupBy(c.ROW_ID).agg(*stood, F.array_sort(F.flatten(F.collect_list("rules"))).alias("rules"))
 
     def document(self, suite: Suite, found: Mapping[str, Any]) -> Any:
-        """All results as one, in the order of the suite."""
+        """All results as one, in the order of the suite; rules that do not hold are asked again for values that broke them."""
+        found = {
+            **found,
+            **self.ask([rule for rule in suite.rules if rule.rule in found and not found[rule.rule].success], SAMPLES),
+        }
         results = [found[rule.rule] for rule in suite.rules if rule.rule in found]
         held = sum(bool(result.success) for result in results)
         return self._gx.core.ExpectationSuiteValidationResult(
@@ -145,21 +174,15 @@ class _Asked:
         )  # fmt: skip
 
 
-def _by_row(pairs: DataFrame) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    rules = F.concat_ws(", ", F.array_sort(F.collect_set("rule")))
-    return pairs.groupBy(c.ROW_ID).agg(rules.alias(c.BROKEN_RULES))
-
-
-def _count(pairs: DataFrame) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Breaches of each rule, and the first few rows that broke it, by file and place."""
+def _count(rules_of_rows: DataFrame) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Breaches of each rule, and under `ALL_ROWS` how many rows there are; the first few rows of each, by file and place."""
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
     file, place = F.regexp_replace(c.ROW_ID, ":[^:]*$", ""), F.substring_index(c.ROW_ID, ":", -1).cast("long")
     over = Over.partitionBy("rule")
-    ranked = pairs.select(
+    named = F.explode(F.array_prepend("rules", F.lit(ALL_ROWS))).alias("rule")
+    ranked = rules_of_rows.select(c.ROW_ID, named).select(
         "rule", c.ROW_ID, F.count(F.lit(1)).over(over).alias("rows"),
         F.row_number().over(over.orderBy(file, place, c.ROW_ID)).alias("rank"),
     )  # fmt: skip

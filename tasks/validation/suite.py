@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ class Rule(_Declaration):
         return frozenset(name for expression in asked for name in re.findall(r"[A-Za-z_]\w*", str(expression)))
 
 
+_COUNTS_ROWS = "expect_table_row_count"
+
+
 class Suite(_Declaration):
     """What is true of one data set. `digest` names the text that it was read from."""
 
@@ -70,6 +74,12 @@ class Suite(_Declaration):
     def columns(self) -> frozenset[str]:
         """All columns that rules look at."""
         return frozenset(column for rule in self.rules for column in rule.columns)
+
+    def columns_read(self, there: Sequence[str]) -> list[str]:
+        """Of a frame's columns those that judging it reads: all, where a rule is about the frame itself."""
+        of_the_frame = [rule for rule in self.rules if not rule.columns and not rule.expect.startswith(_COUNTS_ROWS)]
+        conditions = " ".join(str(rule.parameters.get("row_condition", "")) for rule in self.rules)
+        return [name for name in there if of_the_frame or name in self.columns or name in conditions]
 
     @property
     def parameter_names(self) -> frozenset[str]:

@@ -49,10 +49,10 @@ def past() -> Past:
 def judge(spark: SparkSession, suite: Suite, rows: list[Row], like: Row, **unusual: Any) -> Judged:
     """Each rule's result, and the rules that each broken row broke; `unusual` is what the past gives for once."""
     frame = add_rule_columns(to_frame(spark, rows, like), WINDOW, past(), suite.columns).persist()
-    judgement = check_rules(frame, suite, len(rows), {**USUAL[suite.dataset], **unusual})
-    collected = [] if judgement.broken is None else judgement.broken.collect()
-    broken = {row[c.ROW_ID]: row[c.BROKEN_RULES].split(", ") for row in collected}
-    assert judgement.quarantined == len(broken)
+    with check_rules(frame, suite, len(rows), {**USUAL[suite.dataset], **unusual}) as judgement:
+        collected = [] if judgement.broken is None else judgement.broken.collect()
+        broken = {row[c.ROW_ID]: row[c.BROKEN_RULES].split(", ") for row in collected}
+        assert judgement.quarantined == len(broken)
     frame.unpersist()
     return {result.rule: result for result in judgement.results}, broken
 

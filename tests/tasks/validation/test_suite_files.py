@@ -67,8 +67,11 @@ def test_a_missing_suite_is_refused(tmp_path: Path) -> None:
 def test_a_rule_on_an_unknown_column_is_refused(tmp_path: Path, spark: SparkSession) -> None:
     (tmp_path / "lines.yaml").write_text(SUITE)
     frame = spark.createDataFrame([("f:1", "85123A")], "row_id string, item string")
-    with pytest.raises(ConfigurationError, match="rules: item_known: no column 'item_id'; there are: item"):
-        check_rules(frame, load_suite("lines", tmp_path), 1, {})
+    with (
+        pytest.raises(ConfigurationError, match="rules: item_known: no column 'item_id'; there are: item"),
+        check_rules(frame, load_suite("lines", tmp_path), 1, {}),
+    ):
+        pytest.fail("it was judged")
 
 
 def test_an_expectation_that_cannot_be_computed_is_no_answer(tmp_path: Path, spark: SparkSession) -> None:
@@ -76,5 +79,8 @@ def test_an_expectation_that_cannot_be_computed_is_no_answer(tmp_path: Path, spa
         SUITE.replace("_to_not_be_null", "_to_match_regex").replace("item_id}", 'item_id, regex: "("}')
     )
     frame = spark.createDataFrame([("f:1", "85123A")], "row_id string, item_id string")
-    with pytest.raises(ConfigurationError, match="rules: item_known: could not be computed"):
-        check_rules(frame, load_suite("lines", tmp_path), 1, {})
+    with (
+        pytest.raises(ConfigurationError, match="rules: item_known: could not be computed"),
+        check_rules(frame, load_suite("lines", tmp_path), 1, {}),
+    ):
+        pytest.fail("it was judged")
