@@ -127,6 +127,7 @@ def split(
     return Split(as_of=as_of, earlier=before, **found)
 
 
+FEW_ROWS = 5_000_000
 Keep = Callable[["DataFrame"], "DataFrame"]
 
 
@@ -163,7 +164,11 @@ def _spark_writer(frame: DataFrame) -> Writer:
 
 @contextmanager
 def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> Iterator[tuple[DataFrame, Keep]]:
-    """The union of the history, read once for all tables that are made from it, and a way to keep more until they are."""
+    """The union of the history, and a way to keep what several tables are made from until they are.
+
+    The union itself is kept, too, where it is small: hundreds of files are then opened once. Where it is large, reading the
+    few columns that are wanted again costs less, and leaves the memory to what is computed.
+    """
     from tasks.spark import get_spark
 
     kept: list[DataFrame] = []
@@ -173,7 +178,9 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> It
         return kept[-1]
 
     try:
-        yield keep(read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)), keep
+        rows = read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)
+        is_small = sum(ref.rows[c.ROWS] for ref in history) <= FEW_ROWS
+        yield (keep(rows) if is_small else rows), keep
     finally:
         for frame in reversed(kept):
             frame.unpersist()

@@ -1,6 +1,6 @@
 """Features and labels of interactions as of one day. Frames in, frames out.
 
-Sums are made in decimals, which no order of adding changes, so that the same rows give the same bits on any cluster.
+Sums are made in whole units (see `sums`), so that the same rows give the same bits on any cluster.
 An item that was never sold before has no features; it stays in the labels, where it counts as a miss.
 """
 
@@ -14,6 +14,7 @@ from tasks import columns as c
 from tasks.contracts import TaskKind, Window
 from tasks.errors import ConfigurationError
 from tasks.features.history import midnight
+from tasks.features.sums import as_amount, in_units
 from tasks.features.told import AttributeNames, add_told
 from tasks.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
@@ -59,7 +60,7 @@ def make_features(
             _number(F.count(_AGE), "pair_orders"),
             *(_number(F.count_if(F.col(_AGE) <= w), f"pair_orders_{w}d") for w in lookback_days),
             _number(F.min(_AGE), "pair_recency_days"),
-            _number(F.sum(c.QUANTITY), "pair_quantity"),
+            _number(as_amount(F.sum(c.QUANTITY)), "pair_quantity"),
             _number(last_rating, "pair_rating"),
         )
         .where("pair_orders > 0")
@@ -114,9 +115,9 @@ def _visits(rows: DataFrame, as_of: date) -> DataFrame:
     return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(_VISIT)).agg(
         F.min(F.when(bought, age)).alias(_AGE),
         F.min(age).alias("_any_age"),
-        _exact(F.when(~is_rating, F.col(c.VALUE))).alias(c.VALUE),
-        _exact(F.when(~is_rating, F.col(c.QUANTITY))).alias(c.QUANTITY),
-        _exact(F.when(bought, F.col(c.UNIT_PRICE))).alias("_prices"),
+        F.sum(in_units(F.when(~is_rating, F.col(c.VALUE)))).alias(c.VALUE),
+        F.sum(in_units(F.when(~is_rating, F.col(c.QUANTITY)))).alias(c.QUANTITY),
+        F.sum(in_units(F.when(bought, F.col(c.UNIT_PRICE)))).alias("_prices"),
         F.count(F.when(bought, F.col(c.UNIT_PRICE))).alias("_priced"),
         F.max(F.when(is_rating, F.col(c.EVENT_AT))).alias(_RATED_AT),
         F.max(F.when(is_rating, F.col(c.VALUE))).alias(_RATING),
@@ -139,12 +140,12 @@ def _users(known: DataFrame, pairs: DataFrame, segments: DataFrame, lookback_day
     by_visit = known.groupBy(c.USER_ID, _VISIT).agg(
         F.min(_AGE).alias(_AGE),
         *(amount.alias(f"_spend_{w}") for w, amount in spend.items()),
-        _exact(F.col(_RATING)).alias("_ratings"),
+        F.sum(in_units(F.col(_RATING))).alias("_ratings"),
         F.count(_RATING).alias("_rated"),
     )
     users = by_visit.groupBy(c.USER_ID).agg(
         *(_number(F.count_if(F.col(_AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
-        *(_number(F.sum(f"_spend_{w}"), f"user_spend_{w}d") for w in lookback_days),
+        *(_number(as_amount(F.sum(f"_spend_{w}")), f"user_spend_{w}d") for w in lookback_days),
         _number(F.min(_AGE), "user_recency_days"),
         _number(F.max(_AGE), "user_tenure_days"),
         *_mean_rating("user", F.sum("_ratings"), F.sum("_rated")),
@@ -162,8 +163,8 @@ def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) ->
             *(_number(F.count_if(F.col(_AGE) <= w), f"item_orders_{w}d") for w in lookback_days),
             _number(F.min(_AGE), "item_recency_days"),
             _number(F.max(_AGE), "item_age_days"),
-            _number(F.sum("_prices").cast("double") / F.sum("_priced"), "item_mean_price"),
-            *_mean_rating("item", _exact(F.col(_RATING)), F.count(_RATING)),
+            _number(as_amount(F.sum("_prices")) / F.sum("_priced"), "item_mean_price"),
+            *_mean_rating("item", F.sum(in_units(F.col(_RATING))), F.count(_RATING)),
         )
         .where("item_recency_days is not null")
     )
@@ -178,14 +179,8 @@ def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) ->
 def _mean_rating(whose: str, total: Column, count: Column) -> list[Column]:
     from pyspark.sql import functions as F
 
-    mean = total.cast("double") / F.nullif(count, F.lit(0))
+    mean = as_amount(total) / F.nullif(count, F.lit(0))
     return [_number(count, f"{whose}_rating_count"), _number(mean, f"{whose}_mean_rating")]
-
-
-def _exact(amount: Column) -> Column:
-    from pyspark.sql import functions as F
-
-    return F.sum(amount.cast("decimal(20,4)"))
 
 
 def _number(column: Column, name: str) -> Column:

@@ -1,6 +1,6 @@
 """Features that a use case declares by name, window and aggregate. Frames in, frames out.
 
-Each aggregate is one pure function of the lines that were known as of a day. Sums are made in decimals, as everywhere here.
+Each aggregate is one pure function of the lines that were known as of a day. Sums are exact (see `sums`).
 To add one: a function and its entry in `AGGREGATES`, and its known answer in the tests.
 """
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts import Name
+from tasks.features.sums import sum_exactly
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -104,12 +105,6 @@ def _inside(one: Declared, column: Column | str, bought: bool = True) -> Column:
     return F.when(condition & F.col(_BOUGHT) if bought else condition, value)
 
 
-def _exact(amount: Column) -> Column:
-    from pyspark.sql import functions as F
-
-    return F.sum(amount.cast("decimal(20,4)"))
-
-
 def _orders(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
@@ -123,13 +118,13 @@ def _lines(one: Declared) -> Column:
 
 
 def _quantity(one: Declared) -> Column:
-    return _exact(_inside(one, c.QUANTITY, bought=False))
+    return sum_exactly(_inside(one, c.QUANTITY, bought=False))
 
 
 def _spend(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return _exact(F.when(F.col(c.EVENT_TYPE) != c.RATING, _inside(one, c.VALUE, bought=False)))
+    return sum_exactly(F.when(F.col(c.EVENT_TYPE) != c.RATING, _inside(one, c.VALUE, bought=False)))
 
 
 def _recency(one: Declared) -> Column:
@@ -151,15 +146,15 @@ def _frequency(one: Declared) -> Column:
 def _mean_price(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return _exact(_inside(one, c.UNIT_PRICE)).cast("double") / F.nullif(F.count(_inside(one, c.UNIT_PRICE)), F.lit(0))
+    return sum_exactly(_inside(one, c.UNIT_PRICE)) / F.nullif(F.count(_inside(one, c.UNIT_PRICE)), F.lit(0))
 
 
 def _return_share(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    came_back = F.coalesce(_exact(F.when(~F.col(_BOUGHT), -_inside(one, c.QUANTITY, bought=False))), F.lit(0))
-    bought = _exact(_inside(one, c.QUANTITY))
-    return came_back.cast("double") / F.nullif(bought.cast("double"), F.lit(0.0))
+    came_back = F.coalesce(sum_exactly(F.when(~F.col(_BOUGHT), -_inside(one, c.QUANTITY, bought=False))), F.lit(0.0))
+    bought = sum_exactly(_inside(one, c.QUANTITY))
+    return came_back / F.nullif(bought, F.lit(0.0))
 
 
 def _distinct_items(one: Declared) -> Column:
@@ -180,7 +175,7 @@ def _price_affinity(mine: DataFrame, lines: DataFrame) -> DataFrame:
 
     def mean(frame: DataFrame, key: str) -> DataFrame:
         priced = frame.where(F.col(_BOUGHT) & (F.col(c.UNIT_PRICE) > 0))
-        return priced.groupBy(key).agg((_exact(F.col(c.UNIT_PRICE)).cast("double") / F.count(c.UNIT_PRICE)).alias(f"_{key}"))
+        return priced.groupBy(key).agg((sum_exactly(F.col(c.UNIT_PRICE)) / F.count(c.UNIT_PRICE)).alias(f"_{key}"))
 
     pairs = mine.where(_BOUGHT).select(c.USER_ID, c.ITEM_ID).distinct()
     joined = pairs.join(mean(mine, c.USER_ID), c.USER_ID).join(mean(lines, c.ITEM_ID), c.ITEM_ID)
