@@ -1,7 +1,8 @@
 """Data: every row of the real files accounted for, features over growing tables, validation beside a plain scan, bad inputs.
 
-`make bench-data` measures a million events; larger sizes, each as long as it takes, are added to build/bench/data.json by
-`python -m benchmarks.data 10 50`. Real files are read from the folder that TITLEHOLDER_DATA names.
+`make bench-data` measures everything, in about an hour and with 12 GB of free disk; `python -m benchmarks.data validation 10`
+some of it (real, validation, bad, or sizes in millions), which is added to build/bench/data.json. Real files are read from the
+folder that TITLEHOLDER_DATA names.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ MEANING = {
     "bad_inputs": "kinds of bad input",
     "bad_inputs_held": "of them refused or in quarantine, the last good snapshot still current",
 }
+EVERYTHING = ("real", "validation", "bad", "1", "10", "50")
 EVENTS_START, AS_OF = date(2025, 1, 1), date(2025, 12, 31)
 SUITE = """
 dataset: eight
@@ -66,11 +68,23 @@ Figures = dict[str, Any]
 
 
 def measure() -> Figures:
-    """All figures but those of large sizes; those of the real files only where there are any."""
+    """All figures; those of the real files only where there are any."""
+    figures: Figures = {}
+    for word in EVERYTHING:
+        figures = _merge(figures, measure_part(word))
+    return figures
+
+
+def measure_part(word: str) -> Figures:
+    """One part (`real`, `validation`, `bad`), or features of so many million events."""
+    parts = {"real": measure_real_files, "validation": measure_validation, "bad": measure_bad_inputs}
     with tempfile.TemporaryDirectory() as name:
-        home = Path(name)
-        parts = (measure_real_files, measure_validation, measure_bad_inputs, lambda place: measure_features(place, 1.0))
-        return {name: figure for part in parts for name, figure in part(home).items()}
+        return parts[word](Path(name)) if word in parts else measure_features(Path(name), float(word))
+
+
+def _merge(before: Figures, found: Figures) -> Figures:
+    """The figures of both; those of several sizes side by side."""
+    return before | {k: {**before.get(k, {}), **v} if isinstance(v, dict) else v for k, v in found.items()}
 
 
 def measure_real_files(home: Path) -> Figures:
@@ -350,21 +364,17 @@ def measure_bad_inputs(home: Path) -> Figures:
 
 
 def main(words: list[str]) -> None:
-    """Measure some parts (`real`, `validation`, `bad`, or sizes in millions) and add them to what was measured before."""
+    """Measure some parts and add them to what was measured before."""
     path = ROOT / "build" / "bench" / "data.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    parts = {"real": measure_real_files, "validation": measure_validation, "bad": measure_bad_inputs}
     for word in words:
-        with tempfile.TemporaryDirectory() as name:
-            found = parts[word](Path(name)) if word in parts else measure_features(Path(name), float(word))
+        found = measure_part(word)
         before: Figures = json.loads(path.read_text()) if path.is_file() else {}
-        merged = {k: {**before.get(k, {}), **v} if isinstance(v, dict) else v for k, v in found.items()}
-        path.write_text(
-            json.dumps({**before, "machine": platform.machine(), "python": platform.python_version(), **merged}, indent=1)
-        )
+        machine = {"machine": platform.machine(), "python": platform.python_version()}
+        path.write_text(json.dumps(_merge(before | machine, found), indent=1))
         print(json.dumps(found, indent=1), flush=True)
 
 
 if __name__ == "__main__":
     get_settings()
-    main(sys.argv[1:] or ["real", "validation", "bad", "1"])
+    main(sys.argv[1:] or list(EVERYTHING))

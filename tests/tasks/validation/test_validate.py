@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tasks import columns as c
-from tasks.contracts import DatasetRef, Validated, Window
+from tasks.contracts import DatasetRef, Severity, Validated, Window
 from tasks.errors import SnapshotError, ValidationFailed
 from tasks.ingestion import ingest
 from tasks.ingestion.sources import InvoiceFiles
@@ -148,6 +148,30 @@ def test_real_days_stay_below_the_tolerance(online_retail: Path, storage: Storag
     report = validate(raw, "invoice_lines", 0.1, storage, ROOT / "expectations").report
     assert 0.05 < report.rows_quarantined / report.rows_in < 0.06
     assert report.rows_in == report.rows_validated + report.rows_quarantined == sum(raw.rows.values())
+
+
+def test_all_real_rows_are_accounted_for(online_retail: Path, storage: Storage, spark: SparkSession) -> None:
+    """The totals are those that were counted in the original files, and not by this project."""
+    window = Window(start=date(2010, 12, 1), end=date(2011, 12, 10))
+    raw = ingest("test", InvoiceFiles(), online_retail, window, storage)
+    assert raw is not None and raw.rows == {c.ROWS: 541_909}
+    facts = storage.manifest(raw)["facts"]
+    assert len(facts["files"]) == 305
+    rows = spark.read.parquet(str(storage.table(raw)))
+    told = rows.selectExpr(
+        "count_if(user_id is null)", "count_if(item_text is null)", "count_if(event_id like 'C%')", "count_if(quantity < 0)",
+        "count(distinct user_id)",
+    ).first()  # fmt: skip
+    assert told is not None and tuple(told) == (135_080, 1_454, 9_288, 10_624, 4_372)
+    clean = rows.where("user_id is not null and event_id not like 'C%' and quantity > 0 and unit_price > 0")
+    assert clean.count() == 397_884
+
+    done = validate(raw, "invoice_lines", 0.1, storage, ROOT / "expectations")
+    assert done.report.rows_validated + done.report.rows_quarantined == 541_909
+    assert done.quarantine is not None
+    broken = storage.read(done.quarantine)[c.BROKEN_RULES].str.split(", ").explode().value_counts().to_dict()
+    assert broken["exact_duplicates"] == 5_268
+    assert broken == {result.rule: result.broken_rows for result in done.report.broken if result.severity is Severity.ROW}
 
 
 def test_a_refused_correction_leaves_the_old_rows_in_use_and_says_so(tmp_path: Path, storage: Storage, suites: Path) -> None:
