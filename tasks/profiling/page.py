@@ -117,6 +117,7 @@ def _plot(found: Figures) -> str:
 
 def _plot_days(axes: Axes, found: Figures) -> None:
     import pandas as pd
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     axes.set_title("rows by day; dark: the mean of 28 days, in which days without rows count as none", fontsize=10)
     if not found.days:
@@ -127,12 +128,17 @@ def _plot_days(axes: Axes, found: Figures) -> None:
     axes.bar(daily.index, daily, width=1.0, color="#9ecae1")
     axes.plot(daily.index, daily.rolling(28, min_periods=7).mean(), color="#08519c", linewidth=2)
     axes.margins(x=0.01)
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
 def _bars(axes: Axes, names: Sequence[Any], heights: Sequence[int], title: str) -> None:
     axes.bar([str(name) for name in names], heights, color=_BLUE)
     axes.set_title(title, fontsize=10)
-    axes.tick_params(labelsize=8 if len(names) < 20 else 6)
+    axes.tick_params(labelsize=8)
+    if len(names) > 12:
+        axes.set_xticks(range(0, len(names), 3))
 
 
 def _plot_shares(axes: Axes, found: Figures) -> None:
@@ -157,7 +163,7 @@ def _plot_correlations(axes: Axes, found: Figures) -> None:
         axes.set_axis_off()
         return
     places = range(len(found.correlated))
-    image = axes.imshow(np.array(found.correlations), vmin=-1, vmax=1, cmap="RdBu")
+    image = axes.imshow(np.array(found.correlations), vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
     axes.set_xticks(list(places), found.correlated, rotation=90, fontsize=7)
     axes.set_yticks(list(places), found.correlated, fontsize=7)
     if len(places) <= 6:
