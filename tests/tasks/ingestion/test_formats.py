@@ -147,13 +147,23 @@ def test_what_arrived_when_can_be_stated(tmp_path: Path, storage: Storage, spark
     assert storage.read(ref)[c.INGESTED_AT].tolist() == [pd.Timestamp("2026-01-05 03:00:00")]
 
 
+def test_types_of_text_are_what_it_must_parse_as(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "2026-01-05.csv").write_bytes(as_csv().replace(b"4.25", b"four"))
+    ref = ingest("test", source(cells=TYPED), folder, DAY, storage)
+    assert ref is not None
+    frame = storage.read(ref).sort_values(c.ROW_ID)
+    assert frame[c.UNIT_PRICE].fillna(-1.0).tolist() == [1.5, -1.0, -1.0], "null, which the suite judges"
+    assert frame[c.EVENT_AT].dt.strftime("%Y-%m-%d %H:%M:%S").tolist() == [row[1] for row in ROWS]
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         ({"columns": {"item_id": "nowhere"}}, "no column 'nowhere' in cells; there are: order, at"),
         ({"columns": {"colour": "sku"}}, "no canonical column 'colour'; allowed: event_at"),
         ({"columns": {}}, "which column is event_at, item_id"),
-        ({"cells": TYPED}, "csv holds text"),
         ({"format": "parquet", "encoding": "utf-16"}, "encoding is for csv"),
         ({"format": "xml"}, "'csv', 'jsonl', 'parquet', 'avro' or 'orc'"),
     ],
