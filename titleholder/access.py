@@ -72,8 +72,8 @@ def forget_user(
     console.print(f"erased: {erased} predictions, {gone} events and outcomes", highlight=False)
     console.print(
         "Journals that a running endpoint still writes are read without the user from now on, and sealed without them within "
-        f"minutes. Snapshots under {settings.data_root} are immutable and keep what the sources said: remove the person there "
-        "and at the source, if you must, and build the features again.",
+        f"minutes. Snapshots under {settings.data_root} are immutable and keep what the sources said, as do extracts of these "
+        "logs in folders of sources: remove the person there and at the source, if you must, and build the features again.",
         highlight=False,
         soft_wrap=True,
     )
