@@ -224,46 +224,29 @@ def _build(storage: Storage, ref: DatasetRef, **environment: str) -> dict[str, A
 
 def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> Figures:
     """The same job by one changed setting: a master and two workers of one core each, on this machine."""
-    import socket
-
     import pyspark
 
-    spark_home = Path(pyspark.__file__).parent
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"spark://127.0.0.1:{port}"
-    start = [str(spark_home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    from tests.ports import free_port
+
+    spark_home, port = Path(pyspark.__file__).parent, free_port()
+    address, deploy = f"spark://127.0.0.1:{port}", "org.apache.spark.deploy"
     env = {
-        **os.environ,
-        "SPARK_HOME": str(spark_home),
-        "SPARK_WORKER_DIR": str(home / "work"),
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env}
-    master = [f"{start[1]}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
-    worker = [
-        f"{start[1]}.worker.Worker",
-        "--host",
-        "127.0.0.1",
-        "--cores",
-        "1",
-        "--memory",
-        "2g",
-        "--webui-port",
-        "0",
-        address,
-    ]
-    running = [subprocess.Popen([start[0], *master], **quiet)]  # type: ignore[call-overload]
+        **os.environ, "SPARK_HOME": str(spark_home), "SPARK_WORKER_DIR": str(home / "work"), "PYSPARK_PYTHON": sys.executable,
+    }  # fmt: skip
+
+    def start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [str(spark_home / "bin" / "spark-class"), f"{deploy}.{name}", "--host", "127.0.0.1", "--webui-port", "0"]
+        return subprocess.Popen([*command, *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    running = [start("master.Master", "--port", str(port))]
     try:
         time.sleep(8)
-        running += [subprocess.Popen([start[0], *worker], **quiet) for _ in range(2)]  # type: ignore[call-overload]
+        running += [start("worker.Worker", "--cores", "1", "--memory", "2g", address) for _ in range(2)]
         time.sleep(8)
         storage = Storage(home / "features-cluster")
-        shutil.copytree(events, home / "copy")
         again = storage.publish(
             use_case="bench", layer=c.VALIDATED, partition=ref.partition,
-            tables={c.ROWS: lambda folder: shutil.copytree(home / "copy", folder)},
+            tables={c.ROWS: lambda folder: shutil.copytree(events, folder)},
         )  # fmt: skip
         built = _build(storage, again, TITLEHOLDER_SPARK_MASTER=address)
     finally:

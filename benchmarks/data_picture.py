@@ -15,12 +15,10 @@ LINES = {
 
 def main() -> None:
     """Seconds over millions of events, both logarithmic; the grey line is what is linear in Spark's largest size."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     found = json.loads((ROOT / "build" / "bench" / "data.json").read_text())
     figure = Figure(figsize=(8, 4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     for name, (label, colour, beside) in LINES.items():
         points = sorted((float(size.removesuffix("m")), told["seconds"]) for size, told in found[name].items())
@@ -37,7 +35,7 @@ def main() -> None:
     axes.minorticks_off()
     axes.margins(y=0.2)
     axes.legend(fontsize=8)
-    canvas.print_png(str(ROOT / "docs" / "images" / "features-scaling.png"))
+    figure.savefig(ROOT / "docs" / "images" / "features-scaling.png")
 
 
 if __name__ == "__main__":

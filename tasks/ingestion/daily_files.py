@@ -94,8 +94,7 @@ class DailyFiles(Mapped):
             frame = numbered.select("*", F.from_json(line, self.schema_of_cells).alias("cell")).select("*", "cell.*")
             as_it_came = line
         elif self.format == "avro":
-            types = self.arrow_schema(list(self.cells))
-            frame = formats.read_avro(spark, [file.path for file in files], types, self.schema_of_cells)
+            frame = formats.read_avro(spark, [file.path for file in files], self.cells)
         else:
             frame = number_rows(spark.read.format(self.format).schema(self.schema_of_cells).load(paths))
         day = F.to_date(F.substring(c.SOURCE_FILE, 1, 10))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -12,25 +14,19 @@ from tasks import columns as c
 from tasks.contracts import Name, Window
 from tasks.errors import SourceError
 from tasks.ingestion.base import SourceFile
+from tasks.ingestion.cells import ROWS_OF_A_GROUP, CellType, arrow_schema, spark_schema
 from tasks.ingestion.extract import Extracted
 from tasks.prediction_log import PredictionLog
 from tasks.settings import get_settings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-ROWS_OF_A_GROUP = 65_536
-_TEXTS = (c.AS_IT_CAME, c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.SEGMENT)
-_NUMBERS = (c.QUANTITY, c.UNIT_PRICE, c.VALUE)
-_TIMES = (c.EVENT_AT, c.INGESTED_AT)
-_CELLS = ", ".join(
-    [
-        *(f"{name} timestamp" for name in _TIMES),
-        *(f"{name} string" for name in _TEXTS),
-        *(f"{name} double" for name in _NUMBERS),
-    ]
-)
+_CELLS: dict[str, CellType] = {
+    **dict.fromkeys((c.EVENT_AT, c.INGESTED_AT), "timestamp"),
+    **dict.fromkeys((c.AS_IT_CAME, c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.SEGMENT), "string"),
+    **dict.fromkeys((c.QUANTITY, c.UNIT_PRICE, c.VALUE), "double"),
+}
 
 
 class EndpointLog(Extracted):
@@ -47,7 +43,7 @@ class EndpointLog(Extracted):
         from pyspark.sql import functions as F
 
         day = F.concat(F.lit(f"{self.kind}@"), F.to_date(c.INGESTED_AT).cast("string"))
-        frame = self.open(spark, files, _CELLS).withColumn(c.SOURCE_FILE, day)
+        frame = self.open(spark, files, spark_schema(_CELLS)).withColumn(c.SOURCE_FILE, day)
         missing = [F.lit(None).cast("string").alias(name) for name in c.INTERACTION_COLUMNS if name not in frame.columns]
         return frame.select("*", *missing).select(*c.INTERACTION_COLUMNS)
 
@@ -55,23 +51,16 @@ class EndpointLog(Extracted):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        kinds = {name: pa.timestamp("us", tz="UTC") for name in _TIMES}
-        kinds |= {name: pa.string() for name in _TEXTS} | {name: pa.float64() for name in _NUMBERS}
-        schema: pa.Schema = pa.schema(list(kinds.items()))
-        count, waiting = 0, []
+        schema, rows, count = arrow_schema(_CELLS), self.rows(window), 0
         with pq.ParquetWriter(path, schema) as writer:
-            for row in self.rows(window):
-                waiting.append(row)
-                count += 1
-                if len(waiting) == ROWS_OF_A_GROUP:
-                    writer.write_table(pa.Table.from_pylist(waiting, schema))
-                    waiting = []
-            writer.write_table(pa.Table.from_pylist(waiting, schema))
+            while some := list(itertools.islice(rows, ROWS_OF_A_GROUP)):
+                writer.write_table(pa.Table.from_pylist(some, schema))
+                count += len(some)
         return count
 
+    @abstractmethod
     def rows(self, window: Window) -> Iterator[dict[str, Any]]:
         """The rows that were kept in the window, in an order that the log does not change, by canonical names."""
-        raise NotImplementedError(f"{type(self).__name__} must define rows")
 
 
 class EventLog(EndpointLog):

@@ -11,15 +11,15 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import SourceError
 from tasks.ingestion.base import decode
+from tasks.ingestion.cells import ROWS_OF_A_GROUP, CellType, arrow_schema, spark_schema
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 COMPRESSIONS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
@@ -156,14 +156,14 @@ def count_avro(path: Path, names: Sequence[str]) -> int:
         ) from error
 
 
-def read_avro(spark: SparkSession, paths: Sequence[Path], types: pa.Schema, schema: str) -> DataFrame:
+def read_avro(spark: SparkSession, paths: Sequence[Path], cells: Mapping[str, CellType]) -> DataFrame:
     """The cells of Avro files with `source_file` and `row_id`, a task for each file.
 
     Spark's own reader of Avro is no part of pyspark: it is a jar of its own that would have to be fetched from Maven.
     """
     from tasks import columns as c
 
-    keys = (c.SOURCE_FILE, c.ROW_ID)
+    keys, types, at_once = (c.SOURCE_FILE, c.ROW_ID), arrow_schema(cells), ROWS_OF_A_GROUP
 
     def read(batches: Iterator[Any]) -> Iterator[Any]:
         import itertools
@@ -177,9 +177,9 @@ def read_avro(spark: SparkSession, paths: Sequence[Path], types: pa.Schema, sche
             name = os.path.basename(path)  # noqa: PTH119  a worker has nothing of this module
             with open(path, "rb") as stream:  # noqa: PTH123
                 numbered = enumerate(fastavro.reader(stream), start=1)
-                while some := list(itertools.islice(numbered, 65_536)):
-                    rows = [{**cells, keys[0]: name, keys[1]: f"{name}:{place}"} for place, cells in some]
+                while some := list(itertools.islice(numbered, at_once)):
+                    rows = [{**record, keys[0]: name, keys[1]: f"{name}:{place}"} for place, record in some]
                     yield pa.RecordBatch.from_pylist(rows, whole)
 
     listed = spark.createDataFrame([(str(path.resolve()),) for path in paths], "path string")
-    return listed.repartition(len(paths)).mapInArrow(read, f"{keys[0]} string, {keys[1]} string, {schema}")
+    return listed.repartition(len(paths)).mapInArrow(read, f"{keys[0]} string, {keys[1]} string, {spark_schema(cells)}")

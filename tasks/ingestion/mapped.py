@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.ingestion.base import Source, as_json, number, text
+from tasks.ingestion.cells import CellType, spark_schema
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
-CellType = Literal["string", "int", "long", "float", "double", "timestamp", "date"]
 TIMES = (c.EVENT_AT, c.INGESTED_AT)
 OF_INTERACTIONS = (
     *TIMES, c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.ITEM_TEXT, c.QUANTITY, c.UNIT_PRICE,
@@ -92,18 +90,7 @@ class Mapped(Source):
     @property
     def schema_of_cells(self) -> str:
         """For Spark, whose reader then guesses nothing."""
-        kinds = dict.fromkeys(self.cells, "string") if self.is_text else self.cells
-        return ", ".join(f"`{name}` {'bigint' if kind == 'long' else kind}" for name, kind in kinds.items())
-
-    def arrow_schema(self, names: Sequence[str]) -> pa.Schema:
-        """The stated types of some columns, as Arrow has them; times in UTC."""
-        import pyarrow as pa
-
-        kinds = {
-            "string": pa.string(), "int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(),
-            "timestamp": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
-        }  # fmt: skip
-        return pa.schema([(name, kinds[self.cells[name]]) for name in names])
+        return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.cells)
 
     def to_canonical(self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None) -> DataFrame:
         """Cells with `row_id` and `source_file` -> the canonical columns; null where a cell does not parse."""

@@ -14,13 +14,13 @@ from tasks import columns as c
 from tasks.contracts import Window
 from tasks.errors import SourceError
 from tasks.ingestion.base import SourceFile
+from tasks.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema
 from tasks.ingestion.extract import Extracted
 from tasks.ingestion.mapped import Mapped
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-ROWS_OF_A_GROUP = 65_536
 NAME_OF_TABLE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
 
 
@@ -86,7 +86,7 @@ class Table(Mapped, Extracted):
                 cursor.execute("SET TIME ZONE 'UTC'")
                 cursor.execute(self._query(), parameters=(start, end))
                 reader = cursor.fetch_record_batch()
-                types, rows = self.arrow_schema(reader.schema.names), 0
+                types, rows = arrow_schema({name: self.cells[name] for name in reader.schema.names}), 0
                 with pq.ParquetWriter(path, types) as writer:
                     for table in _regroup(reader):
                         writer.write_table(table.cast(types))

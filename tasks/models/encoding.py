@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ import numpy as np
 from tasks.errors import ModelError
 from tasks.models.base import ColumnKinds, Floats
 from tasks.models.prepared import read_numbers
+from tasks.models.text import WORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEVELS, WORDS, ROWS_OF_A_WORD = 100, 200, 2
-WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's
 NOMINAL, ORDINAL, TEXT = "nominal", "ordinal", "text"
 
 

@@ -45,8 +45,8 @@ def check_rules(frame: DataFrame, suite: Suite, rows: int, parameters: Mapping[s
     name, and the names of the rows that broke one.
 
     All rules are counted at once, and only those that do not hold are asked which rows broke them: most rules hold on most
-    days. A rule that asks for a parameter which the past does not give
-    (nothing came before) is not judged, nor is one about columns where there are no rows, and their results say so.
+    days. A rule that asks for a parameter which the past does not give (nothing came before) is not judged, nor is one
+    about columns where there are no rows, and their results say so.
 
     Parameters
     ----------
