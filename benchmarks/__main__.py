@@ -22,8 +22,9 @@ FOLDER = Path("build") / "bench"
 
 def find() -> dict[str, ModuleType]:
     """All benchmarks by name."""
-    names = [found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]) if found.name != "__main__"]
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in sorted(names)}
+    folder = str(Path(__file__).parent)
+    names = [found.name for found in pkgutil.walk_packages([folder], "benchmarks.") if not found.name.endswith("__main__")]
+    modules = {name.rpartition(".")[2]: importlib.import_module(name) for name in sorted(names)}
     return {name: module for name, module in modules.items() if hasattr(module, "MEANING")}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import describe, for_each_use_case, skip, told_plainly
+from dags.defaults import describe, fail_without_retry, for_each_use_case, skip
 from tasks.use_case import UseCase
 
 TEXT = """
@@ -26,12 +26,12 @@ def build(use_case: UseCase) -> object:
         def score() -> dict[str, Any]:
             """Publish the champion's answers as a snapshot and as rows of the prediction log."""
             from tasks.columns import FEATURES
-            from tasks.contracts import DatasetRef
-            from tasks.inference import score
-            from tasks.ledger import Ledger
-            from tasks.prediction_log import PredictionLog
+            from tasks.contracts.data import DatasetRef
+            from tasks.io.ledger import Ledger
+            from tasks.io.prediction_log import PredictionLog
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.inference import score
 
             context = get_current_context()
             settings = get_settings()
@@ -41,7 +41,7 @@ def build(use_case: UseCase) -> object:
             features = DatasetRef.from_json(events[-1]["features"]) if events else storage.newest(name, FEATURES)
             if champion is None or features is None:
                 skip(f"{name} has no {'champion' if champion is None else 'features'} yet: nothing to score")
-            with told_plainly():
+            with fail_without_retry():
                 made_at = context["dag_run"].run_after
                 done = score(name, champion, features, storage, PredictionLog(settings.predictions_root), made_at)
             return done.to_json()

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from airflow.sdk import CronDataIntervalTimetable, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from tasks.contracts import Window
+from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, ServiceUnavailable, TitleholderError
 from tasks.settings import get_settings
 from tasks.use_case import UseCase, list_use_cases, load_use_case
@@ -21,14 +21,18 @@ _log = logging.getLogger(__name__)
 
 def tell_failure(context: Any) -> None:
     """The last line of a failed task's log, and a message to people: where it stands, and where it says what to do."""
-    from tasks.notifications import Tone, tell
+    from tasks.io.notifications import Tone, tell
 
     task = context["task_instance"]
     runbooks = "docs/runbooks (quarantine-above-tolerance, mlflow-is-down, endpoint-not-ready, ...)"
     _log.error(
         "%s.%s failed after %s tries: %s. The champion stays as it is. What to do: %s; then clear this task.",
-        task.dag_id, task.task_id, task.try_number, context.get("exception"), runbooks,
-    )  # fmt: skip
+        task.dag_id,
+        task.task_id,
+        task.try_number,
+        context.get("exception"),
+        runbooks,
+    )
     tell(
         f"{task.dag_id}.{task.task_id} failed",
         f"After {task.try_number} tries: {context.get('exception')}. The champion stays as it is. What to do: {runbooks}.\n"
@@ -49,14 +53,20 @@ TASK_DEFAULTS: dict[str, Any] = {
 
 WINDOW_PARAMS = {
     "window_start": Param(
-        None, type=["null", "string"], format="date", title="First day",
+        None,
+        type=["null", "string"],
+        format="date",
+        title="First day",
         description="First day of the window, as YYYY-MM-DD. Empty: the run's own data interval.",
     ),
     "window_end": Param(
-        None, type=["null", "string"], format="date", title="Day after the last",
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day after the last",
         description="The day after the last one (the end is exclusive). Empty: the run's own data interval.",
     ),
-}  # fmt: skip
+}
 
 
 def for_each_use_case(build: Callable[[UseCase], object]) -> None:
@@ -97,7 +107,7 @@ def clock(use_case: UseCase) -> CronDataIntervalTimetable | None:
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def fail_without_retry() -> Iterator[None]:
     """An error that another try cannot mend fails the task at once, with its own words and no stack of retries."""
     try:
         yield

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import WINDOW_PARAMS, clock, describe, for_each_use_case, skip, told_plainly, window_of_run
+from dags.defaults import WINDOW_PARAMS, clock, describe, fail_without_retry, for_each_use_case, skip, window_of_run
 from dags.links import show_page, with_page
 from tasks.use_case import UseCase
 
 if TYPE_CHECKING:
-    from tasks.contracts import DatasetRef
-    from tasks.storage import Storage
+    from tasks.contracts.data import DatasetRef
+    from tasks.io.storage import Storage
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ def build(use_case: UseCase) -> object:
         @task
         def ingest() -> dict[str, Any]:
             """Publish the window's raw rows as an immutable snapshot."""
-            from tasks.ingestion import ingest
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.ingestion import ingest
             from tasks.use_case import load_use_case
 
             window = window_of_run(get_current_context())
-            with told_plainly():
+            with fail_without_retry():
                 case = load_use_case(name)
                 storage = Storage(get_settings().data_root, run=run_name(get_current_context()))
                 raw = ingest(name, case.source, case.source_path, window, storage)
@@ -59,18 +59,18 @@ def build(use_case: UseCase) -> object:
         def validate(raw: dict[str, Any]) -> dict[str, Any]:
             """Great Expectations on Spark; bad rows go to quarantine with the rules that they broke."""
             from tasks.columns import QUARANTINE
-            from tasks.contracts import DatasetRef
+            from tasks.contracts.data import DatasetRef
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.validation import validate
             from tasks.use_case import load_use_case
-            from tasks.validation import validate
 
             context = get_current_context()
             spec, settings = load_use_case(name).validation, get_settings()
             storage = Storage(settings.data_root, run=run_name(context))
             ref, docs = DatasetRef.from_json(raw), settings.home / "data-docs"
             try:
-                with told_plainly():
+                with fail_without_retry():
                     done = validate(ref, spec.suite, spec.tolerance, storage, settings.expectations, docs)
             finally:
                 judged = storage.current(name, QUARANTINE, ref.partition)
@@ -84,17 +84,18 @@ def build(use_case: UseCase) -> object:
         def build_features(validated: dict[str, Any]) -> dict[str, Any]:
             """Features of users, items and pairs as of the window's end, from all that was known by then."""
             from tasks.columns import VALIDATED
-            from tasks.contracts import DatasetRef, Window
-            from tasks.features import build_features
+            from tasks.contracts.base import Window
+            from tasks.contracts.data import DatasetRef
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.features import build_features
+            from tasks.stages.validation import find_refused
             from tasks.use_case import load_use_case
-            from tasks.validation import find_refused
 
             context = get_current_context()
             ref = DatasetRef.from_json(validated)
             window = Window.from_label(ref.partition)
-            with told_plainly():
+            with fail_without_retry():
                 case = load_use_case(name)
                 storage = Storage(get_settings().data_root, run=run_name(context))
                 history = storage.history(name, VALIDATED, window.end)
@@ -126,8 +127,8 @@ def run_name(context: Any) -> str:
 
 def link_docs(quarantine: DatasetRef, docs: Path, storage: Storage, context: Any) -> str:
     """The address of the page in MLflow; while MLflow is down, of the file: data need not wait for a page."""
-    from tasks.contracts import ValidationReport
-    from tasks.validation import docs_page, publish_docs
+    from tasks.contracts.data import ValidationReport
+    from tasks.stages.validation import docs_page, publish_docs
 
     page = docs_page(docs, quarantine)
     if not page.is_file():  # it was judged elsewhere

@@ -9,7 +9,7 @@ from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, g
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from dags import assets
-from dags.defaults import WINDOW_PARAMS, day_of_run, describe, for_each_use_case, skip, told_plainly, window_of_run
+from dags.defaults import WINDOW_PARAMS, day_of_run, describe, fail_without_retry, for_each_use_case, skip, window_of_run
 from dags.links import show_page, with_page
 from tasks.settings import get_settings
 from tasks.use_case import UseCase
@@ -30,23 +30,35 @@ artifact of the run in MLflow), and decides whether to retrain. Every decision i
 
 ASK_PARAMS = {
     "asked_by": Param(
-        "", type="string", maxLength=200, title="Asked by",
+        "",
+        type="string",
+        maxLength=200,
+        title="Asked by",
         description="Your name: asks for a retraining now. Empty: nobody asks.",
     ),
     "cause": Param(
-        "by_hand", type="string", enum=["by_hand", "alert"], title="Cause",
+        "by_hand",
+        type="string",
+        enum=["by_hand", "alert"],
+        title="Cause",
         description="A person passes cooldown, budget and minimum; an alert keeps to them.",
     ),
     "reason": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept with the decision."),
     "key": Param(
-        "", type="string", maxLength=100, title="Key",
+        "",
+        type="string",
+        maxLength=100,
+        title="Key",
         description="The same key is the same word, said again. Empty: this run's own.",
     ),
     "accepted_by": Param(
-        "", type="string", maxLength=200, title="Accepted by",
+        "",
+        type="string",
+        maxLength=200,
+        title="Accepted by",
         description="Your name: the data of the stated window look broken and are right as they are.",
     ),
-}  # fmt: skip
+}
 
 
 def build(use_case: UseCase) -> object:
@@ -60,9 +72,9 @@ def build(use_case: UseCase) -> object:
         @task
         def reconcile() -> list[str]:
             """Aliases back to what the ledger says (if the use case says so), and interrupted runs closed."""
-            from tasks.ledger import Ledger
-            from tasks.registry import close_interrupted_runs, reconcile_aliases
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import close_interrupted_runs, reconcile_aliases
             from tasks.use_case import load_use_case
 
             context = get_current_context()
@@ -74,7 +86,7 @@ def build(use_case: UseCase) -> object:
                 except AirflowRuntimeError:  # Airflow does not know that run (any more), which proves nothing
                     return False
 
-            with told_plainly():
+            with fail_without_retry():
                 policy, ledger = load_use_case(name).registry, Ledger(get_settings().ledger_url)
                 found = reconcile_aliases(name, ledger, policy.restore_aliases, now)
                 found += close_interrupted_runs(name, now, policy.close_runs_after_hours, is_over)
@@ -85,13 +97,13 @@ def build(use_case: UseCase) -> object:
         def monitor() -> list[dict[str, Any]]:
             """One drift report per window; none before the first champion, which has nothing to be compared with."""
             from tasks.columns import VALIDATED
-            from tasks.contracts import Window
-            from tasks.ledger import Ledger
-            from tasks.monitoring import find_undecided, look
-            from tasks.prediction_log import PredictionLog
-            from tasks.registry import champion_of
+            from tasks.contracts.base import Window
+            from tasks.io.ledger import Ledger
+            from tasks.io.prediction_log import PredictionLog
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.monitoring import find_undecided, look
+            from tasks.stages.registry import champion_of
             from tasks.use_case import load_use_case
 
             context = get_current_context()
@@ -106,16 +118,26 @@ def build(use_case: UseCase) -> object:
                 if context["params"]["asked_by"] and published:
                     windows = windows or [Window.from_label(published[-1])]
             observations = []
-            with told_plainly():
+            with fail_without_retry():
                 case, champion, log = load_use_case(name), champion_of(name, ledger), PredictionLog(settings.predictions_root)
                 for window in windows:
                     report = None
                     if champion:
                         report = look(
-                            name, case.task, case.drift.checks, window, champion, case.drift.reference_days,
-                            case.drift.current_days, case.drift.labels, storage, log, case.seed,
-                            {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}, ledger.reports(name),
-                        )  # fmt: skip
+                            name,
+                            case.task,
+                            case.drift.checks,
+                            window,
+                            champion,
+                            case.drift.reference_days,
+                            case.drift.current_days,
+                            case.drift.labels,
+                            storage,
+                            log,
+                            case.seed,
+                            {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
+                            ledger.reports(name),
+                        )
                     if report:
                         ledger.record_report(report)
                         print(f"{window.label}: {report.report_uri or 'nothing to compare'}")  # noqa: T201
@@ -126,31 +148,45 @@ def build(use_case: UseCase) -> object:
         @task
         def decide_retrain(observations: list[dict[str, Any]]) -> dict[str, Any]:
             """Record one decision per window, also a no; then see to a request that no training took."""
-            from tasks.contracts import Ask, DriftReport, Window
-            from tasks.ledger import Ledger
-            from tasks.monitoring import decide_retrain, find_lost
-            from tasks.notifications import Tone, tell
-            from tasks.registry import champion_of
+            from tasks.contracts.base import Window
+            from tasks.contracts.monitoring import Ask, DriftReport
+            from tasks.io.ledger import Ledger
+            from tasks.io.notifications import Tone, tell
             from tasks.settings import get_settings
+            from tasks.stages.monitoring import decide_retrain, find_lost
+            from tasks.stages.registry import champion_of
             from tasks.use_case import load_use_case
 
             context, decisions = get_current_context(), []
             params = context["params"]
-            with told_plainly():
+            with fail_without_retry():
                 policy, ledger = load_use_case(name).drift.retrain_when, Ledger(get_settings().ledger_url)
                 champion = champion_of(name, ledger)
                 for seen in observations:
                     is_last = seen is observations[-1]
                     report = DriftReport.from_json(seen["report"]) if seen["report"] else None
-                    ask = Ask(
-                        cause=params["cause"], by=params["asked_by"], reason=params["reason"],
-                        key=params["key"] or context["run_id"][:100],
-                    ) if params["asked_by"] and is_last else None  # fmt: skip
+                    ask = (
+                        Ask(
+                            cause=params["cause"],
+                            by=params["asked_by"],
+                            reason=params["reason"],
+                            key=params["key"] or context["run_id"][:100],
+                        )
+                        if params["asked_by"] and is_last
+                        else None
+                    )
                     decision = decide_retrain(
-                        name, policy, Window.from_json(seen["window"]), report, ledger.decisions(name), ledger.head(name),
-                        champion.as_of if champion else None, ledger.requests(name), ask,
+                        name,
+                        policy,
+                        Window.from_json(seen["window"]),
+                        report,
+                        ledger.decisions(name),
+                        ledger.head(name),
+                        champion.as_of if champion else None,
+                        ledger.requests(name),
+                        ask,
                         params["accepted_by"] if params["window_start"] else "",
-                    )  # fmt: skip
+                    )
                     if ledger.record_decision(decision) and (decision.alert or decision.cause == "alert"):
                         tell(f"{name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", Tone.WARNING)
                     decisions.append(decision)

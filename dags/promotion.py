@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import describe, for_each_use_case, told_plainly
+from dags.defaults import describe, fail_without_retry, for_each_use_case
 from dags.review import FORM, ReviewOperator
 from tasks.use_case import UseCase
 
@@ -28,23 +28,34 @@ def build(use_case: UseCase) -> object:
     name, challenger, product = use_case.name, assets.challenger(use_case.name), assets.champion(use_case.name)
     params = {
         "version": Param(
-            None, type=["null", "integer"], minimum=1, title="Version",
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Version",
             description="The version to promote. Empty: the challenger that started this run.",
         ),
         "reason": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
         "override": Param(
-            False, type="boolean", title="Override",
+            False,
+            type="boolean",
+            title="Override",
             description="Promote although a gate refused. Needs the reason, and the ledger calls it an override.",
         ),
         "reviewer": Param(
-            None, type=["null", "string"], maxLength=100, title="Reviewer",
+            None,
+            type=["null", "string"],
+            maxLength=100,
+            title="Reviewer",
             description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
         ),
         "code": Param(
-            None, type=["null", "string"], maxLength=4000, title="Signed code",
+            None,
+            type=["null", "string"],
+            maxLength=4000,
+            title="Signed code",
             description="What titleholder approve printed. Then the code says who, why, and whether it is an override.",
         ),
-    }  # fmt: skip
+    }
 
     @dag(**describe(use_case, "promotion", TEXT) | {"max_active_runs": MANY}, schedule=[challenger], params=params)
     def promotion() -> None:
@@ -53,14 +64,14 @@ def build(use_case: UseCase) -> object:
         @task(outlets=[product])
         def promote(approval: dict[str, Any]) -> dict[str, Any]:
             """Ledger, then alias, then wait until the endpoint answers with it."""
-            from tasks.contracts import Approval
-            from tasks.endpoint import await_version
-            from tasks.ledger import Ledger
-            from tasks.registry import promote
+            from tasks.contracts.promotion import Approval
+            from tasks.io.endpoint import await_version
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import promote
 
             context = get_current_context()
-            with told_plainly():
+            with fail_without_retry():
                 ledger = Ledger(get_settings().ledger_url)
                 entry = promote(Approval.from_json(approval), context["run_id"], ledger)
                 await_version(name, entry.version)

@@ -11,12 +11,12 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from airflow.sdk.exceptions import TaskAwaitingInput
 
 from dags import assets
-from dags.defaults import skip, told_plainly
+from dags.defaults import fail_without_retry, skip
 from dags.review_trigger import ReviewTrigger
 
 if TYPE_CHECKING:
-    from tasks.contracts import Approval, Door, ModelVersion, Rejection, Trust
-    from tasks.registry.review import OpenReview
+    from tasks.contracts.promotion import Approval, ModelVersion, Rejection, ReviewChannel, Trust
+    from tasks.stages.review import OpenReview
     from tasks.use_case import UseCase
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -25,10 +25,13 @@ LOOK_EVERY_SECONDS = 5.0
 FORM = {
     "why": Param("", type="string", maxLength=1000, title="Reason", description="Why; kept in the ledger."),
     "who": Param(
-        None, type=["null", "string"], maxLength=100, title="Reviewer",
+        None,
+        type=["null", "string"],
+        maxLength=100,
+        title="Reviewer",
         description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
     ),
-}  # fmt: skip
+}
 
 
 class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow carries no types
@@ -46,17 +49,17 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
 
     def execute(self, context: Any) -> dict[str, Any]:
         """By the form or the policy at once; else the request, then the waiting."""
-        from tasks.contracts import Approval, Trust
-        from tasks.ledger import Ledger
-        from tasks.registry import version_of
-        from tasks.registry.review import opened_before, prepare_review, word_of_run
+        from tasks.contracts.promotion import Approval, Trust
+        from tasks.io.ledger import Ledger
         from tasks.settings import get_settings
+        from tasks.stages.registry import version_of
+        from tasks.stages.review import opened_before, prepare_review, review_of_run
         from tasks.use_case import load_use_case
 
         name, params, now = self.use_case, context["params"], datetime.now(UTC)
         events = assets.events_of(context, assets.challenger(name))
         version = params["version"] or (events[-1]["version"] if events else None)
-        with told_plainly():
+        with fail_without_retry():
             case, ledger = load_use_case(name), Ledger(get_settings().ledger_url)
             if version is None:
                 skip("no version was stated and no challenger started this run: nothing to promote")
@@ -68,10 +71,14 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
                 return self._by_form(context, known, case, now)
             if case.review.by == "auto":
                 return Approval(
-                    use_case=name, version=version, report_digest=known.report_digest, actor="policy:auto",
-                    reason="passed every enabled gate", trust=Trust.POLICY,
-                ).to_json()  # fmt: skip
-            heard = word_of_run(known, context["run_id"], case.review.expires_after, ledger)
+                    use_case=name,
+                    version=version,
+                    report_digest=known.report_digest,
+                    actor="policy:auto",
+                    reason="passed every enabled gate",
+                    trust=Trust.POLICY,
+                ).to_json()
+            heard = review_of_run(known, context["run_id"], case.review.expires_after, ledger)
             if heard is not None:
                 return self._end(context, *heard)
             before = opened_before(known, context["run_id"], case.review.expires_after, ledger)
@@ -81,9 +88,9 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
 
     def _ask(self, context: Any, review: OpenReview) -> NoReturn:
         """Write the request, then wait. Airflow empties an answer that is there when a request is written again."""
-        from tasks.ledger import Ledger
-        from tasks.registry.review import open_review
+        from tasks.io.ledger import Ledger
         from tasks.settings import get_settings
+        from tasks.stages.review import open_review
         from tasks.use_case import load_use_case
 
         self.subject = f"{load_use_case(self.use_case).title}: shall version {review.version.version} take the title?"
@@ -96,53 +103,60 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
 
     def _wait(self, context: Any, review: OpenReview) -> NoReturn:
         trigger = ReviewTrigger(
-            review=review.to_json(), ti_id=context["task_instance"].id, options=self.options, params=self.serialized_params,
-            timeout_datetime=None, poke_interval=LOOK_EVERY_SECONDS,
-        )  # fmt: skip
+            review=review.to_json(),
+            ti_id=context["task_instance"].id,
+            options=self.options,
+            params=self.serialized_params,
+            timeout_datetime=None,
+            poke_interval=LOOK_EVERY_SECONDS,
+        )
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"review": review.to_json()})
         raise AssertionError("unreachable: defer raises")
 
     def execute_complete(self, context: Any, event: dict[str, Any], review: dict[str, Any]) -> dict[str, Any]:
         """Somebody answered at one of the doors, or nobody will."""
-        from tasks.contracts import Approval, Door, Rejection
-        from tasks.registry.review import OpenReview, Over, close
+        from tasks.contracts.promotion import Approval, Rejection, ReviewChannel
+        from tasks.stages.review import OpenReview, Over, close
 
         open_review = OpenReview.from_json(review)
-        with told_plainly():
+        with fail_without_retry():
             if "unasked" in event:
                 self._ask(context, open_review)
             if "over" in event:
                 close(open_review, Over(why=event["over"]))
                 skip(event["over"])
             if "approval" in event:
-                return self._end(context, Approval.from_json(event["approval"]), Door.MLFLOW)
+                return self._end(context, Approval.from_json(event["approval"]), ReviewChannel.MLFLOW)
             if "rejection" in event:
-                return self._end(context, Rejection.from_json(event["rejection"]), Door.MLFLOW)
+                return self._end(context, Rejection.from_json(event["rejection"]), ReviewChannel.MLFLOW)
             return self._by_page(context, super().execute_complete(context, event), open_review)
 
     def _by_page(self, context: Any, answer: dict[str, Any], review: OpenReview) -> dict[str, Any]:
         """Somebody pressed a button under Required Actions."""
-        from tasks.contracts import Approval, Door, Rejection, Trust
+        from tasks.contracts.promotion import Approval, Rejection, ReviewChannel, Trust
 
         user, filled, trust = answer["responded_by_user"], answer["params_input"], trust_in_airflow()
         typed = (filled.get("who") or "").strip() if trust is Trust.ON_TRUST else ""
         is_yes = answer["chosen_options"] == [APPROVE]
         said = {
-            "use_case": self.use_case, "version": review.version.version, "report_digest": review.version.report_digest,
-            "actor": typed or user["name"] or user["id"], "trust": trust,
+            "use_case": self.use_case,
+            "version": review.version.version,
+            "report_digest": review.version.report_digest,
+            "actor": typed or user["name"] or user["id"],
+            "trust": trust,
             "reason": (filled.get("why") or "").strip() or ("approved in Airflow" if is_yes else "rejected in Airflow"),
-        }  # fmt: skip
+        }
         if not is_yes:
-            return self._end(context, Rejection.model_validate(said), Door.PAGE)
-        return self._end(context, Approval.model_validate({**said, "expires_at": review.expires_at}), Door.PAGE)
+            return self._end(context, Rejection.model_validate(said), ReviewChannel.PAGE)
+        return self._end(context, Approval.model_validate({**said, "expires_at": review.expires_at}), ReviewChannel.PAGE)
 
     def _by_form(self, context: Any, version: ModelVersion, case: UseCase, now: datetime) -> dict[str, Any]:
         """Somebody triggered this DAG with a version: a word of its own, signed or by the account."""
-        from tasks.contracts import Approval, Door, Trust
+        from tasks.contracts.promotion import Approval, ReviewChannel, Trust
         from tasks.errors import PromotionRefused
-        from tasks.ledger import Ledger
-        from tasks.registry.review import REASON, REVIEWER, WORD, Refused, judge_code, record_refusal
+        from tasks.io.ledger import Ledger
         from tasks.settings import get_settings
+        from tasks.stages.review import REASON, REVIEWER, WORD, Refused, judge_code, record_refusal
 
         params = context["params"]
         if params["code"]:
@@ -150,29 +164,35 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
             if isinstance(word, Refused):
                 tags = {WORD: params["code"], REVIEWER: params["reviewer"] or "", REASON: params["reason"]}
                 ledger = Ledger(get_settings().ledger_url)
-                record_refusal(version, tags, str(word), context["run_id"], ledger, now, Door.FORM)
+                record_refusal(version, tags, str(word), context["run_id"], ledger, now, ReviewChannel.FORM)
                 raise PromotionRefused(f"{case.name} version {version.version}: {word}")
-            return self._end(context, word, Door.FORM)
+            return self._end(context, word, ReviewChannel.FORM)
         trust, typed, reason = trust_in_airflow(), (params["reviewer"] or "").strip(), params["reason"].strip()
         actor = context["dag_run"].triggering_user_name if trust is Trust.AIRFLOW else typed
         if not actor or (params["override"] and not reason):
             missing = "your name" if not actor else "a reason: an override cannot do without"
             raise PromotionRefused(f"{case.name} version {version.version}: the form wants {missing}; trigger it again with it")
         approval = Approval(
-            use_case=case.name, version=version.version, report_digest=version.report_digest, actor=actor, trust=trust,
-            reason=reason or "approved by hand", is_override=params["override"], expires_at=now + case.review.expires_after,
-        )  # fmt: skip
-        return self._end(context, approval, Door.FORM)
+            use_case=case.name,
+            version=version.version,
+            report_digest=version.report_digest,
+            actor=actor,
+            trust=trust,
+            reason=reason or "approved by hand",
+            is_override=params["override"],
+            expires_at=now + case.review.expires_after,
+        )
+        return self._end(context, approval, ReviewChannel.FORM)
 
-    def _end(self, context: Any, word: Approval | Rejection, door: Door) -> dict[str, Any]:
+    def _end(self, context: Any, word: Approval | Rejection, door: ReviewChannel) -> dict[str, Any]:
         """Keep the word; hand an approval on, and skip what follows a rejection."""
-        from tasks.contracts import Approval
-        from tasks.ledger import Ledger
-        from tasks.registry.review import record_word
+        from tasks.contracts.promotion import Approval
+        from tasks.io.ledger import Ledger
         from tasks.settings import get_settings
+        from tasks.stages.review import record_review
 
         ledger, run = Ledger(get_settings().ledger_url), context["run_id"]
-        record_word(word, door, run, ledger, datetime.now(UTC))
+        record_review(word, door, run, ledger, datetime.now(UTC))
         if not isinstance(word, Approval):
             self.log.info("version %s was rejected by %s: %s", word.version, word.actor, word.reason)
             self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))
@@ -195,10 +215,10 @@ def trust_in_airflow() -> Trust:
     ------
     PromotionRefused : it lets everybody in, and more than this machine reaches it.
     """
-    from tasks.contracts import Trust
+    from tasks.contracts.promotion import Trust
     from tasks.errors import PromotionRefused
-    from tasks.registry.review import is_loopback
     from tasks.settings import get_settings
+    from tasks.stages.review import is_loopback
 
     if asks_to_sign_in():
         return Trust.AIRFLOW
@@ -213,9 +233,9 @@ def trust_in_airflow() -> Trust:
 
 def write_request(review: OpenReview) -> str:
     """What a reviewer needs at a glance, as Markdown, for Airflow's page."""
-    from tasks import tracking
-    from tasks.registry import card_page, read_verdict
-    from tasks.registry.report import write_report
+    from tasks.io import tracking
+    from tasks.stages.registry import card_page, read_verdict
+    from tasks.stages.reporting.markdown import write_report
 
     version = review.version
     report = write_report(read_verdict(version.use_case, version.version))

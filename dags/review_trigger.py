@@ -47,7 +47,7 @@ class ReviewTrigger(HITLTrigger):  # type: ignore[misc]  # Airflow carries no ty
             return TriggerEvent({"unasked": True})
 
     async def _look(self) -> TriggerEvent | None:
-        from tasks.registry.review import OpenReview
+        from tasks.stages.review import OpenReview
 
         review, now = OpenReview.from_json(self.review), datetime.now(UTC)
         try:
@@ -60,10 +60,10 @@ class ReviewTrigger(HITLTrigger):  # type: ignore[misc]  # Airflow carries no ty
 
 def look_once(review: Any, now: datetime) -> dict[str, Any] | None:
     """One look at the tags; blocks while MLflow and the ledger are asked."""
-    from tasks.contracts import Approval
-    from tasks.ledger import Ledger
-    from tasks.registry.review import Over, is_loopback, look
+    from tasks.contracts.promotion import Approval
+    from tasks.io.ledger import Ledger
     from tasks.settings import get_settings
+    from tasks.stages.review import Over, is_loopback, look
     from tasks.use_case import load_use_case
 
     settings = get_settings()

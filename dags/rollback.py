@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param, PokeReturnValue, dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import describe, for_each_use_case, skip, told_plainly
+from dags.defaults import describe, fail_without_retry, for_each_use_case, skip
 from dags.review import asks_to_sign_in
 from tasks.use_case import UseCase
 
 if TYPE_CHECKING:
-    from tasks.contracts import LedgerEntry
+    from tasks.contracts.promotion import LedgerEntry
 
 TEXT = """
 Gives the title back to the champion before, or to any version that held it. The target is loaded in a fresh process and asked
@@ -30,17 +30,29 @@ def build(use_case: UseCase) -> object:
     name, product, bake = use_case.name, assets.champion(use_case.name), use_case.bake
     params = {
         "to_version": Param(
-            None, type=["null", "integer"], minimum=1, title="Version",
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Version",
             description="A former champion. Empty: the one before the present champion that was not itself rolled back from.",
         ),
         "actor": Param(
-            None, type=["null", "string"], minLength=1, maxLength=100, title="Who",
+            None,
+            type=["null", "string"],
+            minLength=1,
+            maxLength=100,
+            title="Who",
             description="Your name, where Airflow asks nobody to sign in. Elsewhere your account counts.",
         ),
         "reason": Param(
-            None, type=["null", "string"], minLength=1, maxLength=1000, title="Reason", description="Why; kept in the ledger.",
+            None,
+            type=["null", "string"],
+            minLength=1,
+            maxLength=1000,
+            title="Reason",
+            description="Why; kept in the ledger.",
         ),
-    }  # fmt: skip
+    }
 
     # Several runs at once: a rollback by hand must not wait for the end of a bake period.
     @dag(**{**describe(use_case, "rollback", TEXT), "max_active_runs": 8}, schedule=[product], params=params)
@@ -48,16 +60,16 @@ def build(use_case: UseCase) -> object:
         @task(outlets=[product])
         def roll_back() -> dict[str, Any]:
             """By hand: ledger, then alias, then wait until the endpoint answers with the former champion."""
-            from tasks.contracts import Trust
-            from tasks.ledger import Ledger
-            from tasks.registry import rollback
+            from tasks.contracts.promotion import Trust
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import rollback
 
             context = get_current_context()
             params = context["params"]
             if assets.events_of(context, product):
                 skip("nobody asked for a rollback: this run watches a promotion")
-            with told_plainly():
+            with fail_without_retry():
                 ledger = Ledger(get_settings().ledger_url)
                 is_user, why = asks_to_sign_in(), params["reason"] or ""
                 who = context["dag_run"].triggering_user_name if is_user else params["actor"]
@@ -68,11 +80,11 @@ def build(use_case: UseCase) -> object:
         @task
         def expect() -> dict[str, Any]:
             """Which entry to watch, and the scores that its version gave in a rehearsal."""
-            from tasks.contracts import Action
+            from tasks.contracts.promotion import Action
             from tasks.errors import PromotionRefused
-            from tasks.ledger import Ledger
-            from tasks.registry import rehearse
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import rehearse
 
             events = assets.events_of(get_current_context(), product)
             if not events:
@@ -94,13 +106,15 @@ def build(use_case: UseCase) -> object:
             return {"sequence": head.sequence, "version": head.version, "scores": scores}
 
         @task.sensor(
-            mode="reschedule", poke_interval=max(5, min(30, bake.minutes * 6)), timeout=bake.minutes * 60 + 3600,
-        )  # fmt: skip
+            mode="reschedule",
+            poke_interval=max(5, min(30, bake.minutes * 6)),
+            timeout=bake.minutes * 60 + 3600,
+        )
         def watch(expected: dict[str, Any]) -> PokeReturnValue:
             """Look at the endpoint's figures now and then, until the bake period is over or a limit is broken."""
-            from tasks.ledger import Ledger
-            from tasks.registry import watch_bake
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import watch_bake
 
             ledger, now = Ledger(get_settings().ledger_url), datetime.now(UTC)
             judged = watch_bake(name, expected["sequence"], bake, expected["scores"], ledger, now)
@@ -110,14 +124,14 @@ def build(use_case: UseCase) -> object:
         @task(outlets=[product])
         def withdraw(judged: dict[str, Any]) -> dict[str, Any]:
             """By policy: take the title from a champion that broke a limit, and from nobody else."""
-            from tasks.contracts import Trust
-            from tasks.ledger import Ledger
-            from tasks.registry import rollback
+            from tasks.contracts.promotion import Trust
+            from tasks.io.ledger import Ledger
             from tasks.settings import get_settings
+            from tasks.stages.registry import rollback
 
             if judged["state"] != "violated":
                 skip(f"{judged['state']}: {judged['reason']}")
-            with told_plainly():
+            with fail_without_retry():
                 ledger, run = Ledger(get_settings().ledger_url), get_current_context()["run_id"]
                 entry = rollback(
                     name, "policy:bake", judged["reason"], run, ledger, trust=Trust.POLICY, of_version=judged["version"]
@@ -126,7 +140,7 @@ def build(use_case: UseCase) -> object:
 
         def _announce(entry: LedgerEntry) -> dict[str, Any]:
             """Wait until the endpoint answers with the new champion, and tell those who follow it."""
-            from tasks.endpoint import await_version
+            from tasks.io.endpoint import await_version
 
             await_version(name, entry.version)
             extra = {"version": entry.version, "sequence": entry.sequence}

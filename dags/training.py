@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import day_of_run, day_param, describe, for_each_use_case, skip, tell_failure, told_plainly
+from dags.defaults import day_of_run, day_param, describe, fail_without_retry, for_each_use_case, skip, tell_failure
 from dags.links import show_page, with_page
 from tasks.use_case import UseCase
 
@@ -27,7 +27,7 @@ and lets the gates judge. Runs on a retrain request; by hand with the form.
 
 def give_up(context: Any) -> None:
     """A training that failed holds back no other: its requests count as answered, until it is cleared and ends well."""
-    from tasks.ledger import Ledger
+    from tasks.io.ledger import Ledger
     from tasks.settings import get_settings
 
     name = context["dag"].dag_id.removesuffix(".training")
@@ -39,14 +39,22 @@ def build(use_case: UseCase) -> object:
     names = [spec.candidate_name for spec in use_case.candidates]
     params = {
         "as_of": Param(
-            None, type=["null", "string"], format="date", title="As of",
+            None,
+            type=["null", "string"],
+            format="date",
+            title="As of",
             description="Train on what was known before this day. Empty: the request's day, else the newest validated day.",
         ),
         "candidates": Param(
-            names, type="array", examples=names, items={"type": "string", "enum": names}, minItems=1, title="Candidates",
+            names,
+            type="array",
+            examples=names,
+            items={"type": "string", "enum": names},
+            minItems=1,
+            title="Candidates",
             description="Which models to train.",
         ),
-    }  # fmt: skip
+    }
 
     described = describe(use_case, "training", TEXT)
     described["default_args"] |= {"on_failure_callback": [tell_failure, give_up]}
@@ -57,11 +65,11 @@ def build(use_case: UseCase) -> object:
         def split() -> dict[str, Any]:
             """Features and labels of three consecutive windows: train, validation, holdout."""
             from tasks.columns import VALIDATED
-            from tasks.contracts import Window
-            from tasks.features import split
-            from tasks.ledger import Ledger
+            from tasks.contracts.base import Window
+            from tasks.io.ledger import Ledger
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.features import split
             from tasks.use_case import load_use_case
 
             context = get_current_context()
@@ -71,7 +79,7 @@ def build(use_case: UseCase) -> object:
             history = storage.history(name, VALIDATED, as_of or day_of_run(context))
             if not history:
                 skip(f"nothing validated up to {as_of or day_of_run(context)}: run {name}.features first")
-            with told_plainly():
+            with fail_without_retry():
                 case = load_use_case(name)
                 as_of = as_of or Window.from_label(history[-1].partition).end
                 ledger, run = Ledger(get_settings().ledger_url), context["run_id"]
@@ -87,10 +95,10 @@ def build(use_case: UseCase) -> object:
         def profile(split: dict[str, Any]) -> None:
             """A page of what is learned from: statistics, gaps, outliers, correlations, balance, seasons."""
             from tasks.columns import VALIDATED
-            from tasks.contracts import Split
-            from tasks.profiling import profile
+            from tasks.contracts.data import Split
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.profiling import profile
             from tasks.use_case import load_use_case
 
             context, as_of = get_current_context(), Split.from_json(split).as_of
@@ -110,18 +118,18 @@ def build(use_case: UseCase) -> object:
         @task(map_index_template="{{ candidate }}")
         def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:
             """Tune where the use case says so, then fit, calibrate, export and log one candidate."""
-            from tasks.contracts import Split
-            from tasks.ledger import Ledger
-            from tasks.registry import champion_of
+            from tasks.contracts.data import Split
+            from tasks.io.ledger import Ledger
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
-            from tasks.training import begin, train, tune, with_settings
+            from tasks.stages.registry import champion_of
+            from tasks.stages.training import begin, train, tune, with_settings
             from tasks.use_case import load_use_case
 
             context = get_current_context()
             context["candidate"] = candidate
             tags = {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]}
-            with told_plainly():
+            with fail_without_retry():
                 case, settings = load_use_case(name), get_settings()
                 spec, parts, storage = case.candidate(candidate), Split.from_json(split), Storage(settings.data_root)
                 asked = case.recommend.k, case.recommend.exclude_seen, case.seed, storage
@@ -129,9 +137,16 @@ def build(use_case: UseCase) -> object:
                 champion = champion_of(name, Ledger(settings.ledger_url)) if asks_champion else None
                 if candidate in case.tuning.candidates:
                     tuned = tune(
-                        name, case.task, spec, case.tuning, parts.before_holdout, case.metrics.primary, *asked, tags,
+                        name,
+                        case.task,
+                        spec,
+                        case.tuning,
+                        parts.before_holdout,
+                        case.metrics.primary,
+                        *asked,
+                        tags,
                         champion.run_id if champion else None,
-                    )  # fmt: skip
+                    )
                     spec, tags = with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
                 start = begin(spec, case.incremental, parts.as_of, champion)
                 made = train(name, case.task, spec, parts, case.metrics.all, *asked, tags, *start)
@@ -141,59 +156,81 @@ def build(use_case: UseCase) -> object:
         @task
         def judge(trained: list[dict[str, Any]], split: dict[str, Any]) -> dict[str, Any]:
             """Score the chosen candidate and the champion, once, on the same holdout, and ask the gates."""
-            from tasks.contracts import Candidate, Split
-            from tasks.evaluation import baseline_of, choose, evaluate, judge
-            from tasks.ledger import Ledger
-            from tasks.registry import champion_of
+            from tasks.contracts.data import Split
+            from tasks.contracts.training import Candidate
+            from tasks.io.ledger import Ledger
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
+            from tasks.stages.registry import champion_of
             from tasks.use_case import load_use_case
 
-            with told_plainly():
+            with fail_without_retry():
                 case, settings = load_use_case(name), get_settings()
                 storage = Storage(settings.data_root)
                 candidates = [Candidate.from_json(one) for one in trained]
                 champion = champion_of(name, Ledger(settings.ledger_url))
                 evaluations = evaluate(
-                    name, case.task, candidates, champion, Split.from_json(split), case.metrics.all,
-                    baseline_of(case.gates.checks), case.recommend.k, case.recommend.exclude_seen, storage,
-                )  # fmt: skip
+                    name,
+                    case.task,
+                    candidates,
+                    champion,
+                    Split.from_json(split),
+                    case.metrics.all,
+                    baseline_of(case.gates.checks),
+                    case.recommend.k,
+                    case.recommend.exclude_seen,
+                    storage,
+                )
                 verdict = judge(
-                    name, case.task, choose(candidates, case.metrics.primary, case.task), evaluations, case.gates.checks,
-                    case.gates.mode, champion, case.seed, storage,
-                )  # fmt: skip
+                    name,
+                    case.task,
+                    choose(candidates, case.metrics.primary, case.task),
+                    evaluations,
+                    case.gates.checks,
+                    case.gates.mode,
+                    champion,
+                    case.seed,
+                    storage,
+                )
             return verdict.to_json()
 
         @task
         def draw_learning_curve(trained: list[dict[str, Any]]) -> None:
             """Would more data help the chosen candidate? For its model card; asked beside the judging."""
-            from tasks.contracts import Candidate
-            from tasks.evaluation import choose
+            from tasks.contracts.training import Candidate
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
-            from tasks.training import draw_learning_curve
+            from tasks.stages.evaluation import choose
+            from tasks.stages.training import draw_learning_curve
             from tasks.use_case import load_use_case
 
-            with told_plainly():
+            with fail_without_retry():
                 case = load_use_case(name)
                 chosen = choose([Candidate.from_json(one) for one in trained], case.metrics.primary, case.task)
                 curve = draw_learning_curve(
-                    chosen, case.task, case.candidate(chosen.name), case.metrics.primary, case.recommend.k,
-                    case.recommend.exclude_seen, case.seed, Storage(get_settings().data_root),
-                )  # fmt: skip
+                    chosen,
+                    case.task,
+                    case.candidate(chosen.name),
+                    case.metrics.primary,
+                    case.recommend.k,
+                    case.recommend.exclude_seen,
+                    case.seed,
+                    Storage(get_settings().data_root),
+                )
             for point in curve.points:
                 print(f"{point.units} {curve.unit}: {curve.metric} {point.validation:.4f}")  # noqa: T201
 
         @task
         def register(verdict: dict[str, Any]) -> dict[str, Any]:
             """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
-            from tasks.contracts import Verdict
-            from tasks.ledger import Ledger
-            from tasks.registry import register
+            from tasks.contracts.judging import Verdict
+            from tasks.io.ledger import Ledger
+            from tasks.io.storage import Storage
             from tasks.settings import get_settings
-            from tasks.storage import Storage
+            from tasks.stages.registry import register
 
-            with told_plainly():
+            with fail_without_retry():
                 judged = Verdict.from_json(verdict)
                 version = register(judged, Storage(get_settings().data_root))
                 ledger = Ledger(get_settings().ledger_url)

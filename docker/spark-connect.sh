@@ -1,5 +1,5 @@
 #!/bin/bash
-# The Spark Connect server, in the foreground. Its settings are those of tasks/spark.py; arguments are added to them.
+# The Spark Connect server, in the foreground. Its settings are those of tasks/io/spark.py; arguments are added to them.
 set -euo pipefail
 exec "$SPARK_HOME/sbin/start-connect-server.sh" --wait \
     --conf spark.connect.grpc.binding.address=0.0.0.0 \

@@ -1,4 +1,4 @@
-"""The app factory: `python -m uvicorn --factory serving.app:create_app --http serving.protocol:PatientProtocol ...`."""
+"""The app factory: `python -m uvicorn --factory serving.app:create_app --http serving.http.protocol:TimeoutProtocol ...`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from functools import cache
 
 from fastapi import FastAPI
 
-from serving.door import Door
-from serving.hot import HotRoutes
-from serving.keys import Keyring
-from serving.metrics import ServingMetrics
-from serving.openapi import describe
-from serving.problems import add_problem_handlers
-from serving.recent import RecentEvents
-from serving.recorder import Recorder
-from serving.routes import routers
-from serving.siblings import Siblings
-from serving.store import ModelStore
-from tasks.events import EventStore
+from serving.deployment.api_keys import Keyring
+from serving.deployment.store import ModelStore
+from serving.http.fast_routes import HotRoutes
+from serving.http.gateway import Gateway
+from serving.http.openapi import describe
+from serving.http.problems import add_problem_handlers
+from serving.http.routes import routers
+from serving.ranking.recent_events import RecentEvents
+from serving.telemetry.metrics import ServingMetrics
+from serving.telemetry.prediction_writer import Recorder
+from serving.telemetry.workers import WorkerMetrics
+from tasks.io.events import EventStore
+from tasks.io.prediction_log import PredictionLog
 from tasks.models.base import ServedModel
-from tasks.prediction_log import PredictionLog
 from tasks.settings import Settings, get_settings
 
 DESCRIPTION = """Answers for every use case that has a champion, and follows the ledger: a promotion or rollback is taken into
@@ -55,7 +55,7 @@ def create_app(
 
     recent = RecentEvents(events)
     hot = HotRoutes(models, recorder, metrics, events, recent, settings.endpoint_explore_share)
-    siblings = Siblings(settings.home / "endpoint" / "workers", metrics.registry)
+    siblings = WorkerMetrics(settings.home / "endpoint" / "workers", metrics.registry)
     running = (models, recorder, recent, siblings)
 
     @asynccontextmanager
@@ -76,5 +76,5 @@ def create_app(
     for router in routers:
         app.include_router(router)
     describe(app, hot.routes)
-    app.add_middleware(Door, hot=hot, keys=keys, metrics=metrics, rate=settings.endpoint_rate)
+    app.add_middleware(Gateway, hot=hot, keys=keys, metrics=metrics, rate=settings.endpoint_rate)
     return app

@@ -32,9 +32,23 @@ EVENT_TYPES = (PURCHASE, RETURN, RATING, VIEW, RECOMMENDED)
 NO_CHOICES = (VIEW, RECOMMENDED)  # kept and validated, and in no feature and no label: nobody chose anything
 
 INTERACTION_COLUMNS = (
-    ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, EVENT_ID, EVENT_TYPE, USER_ID, ITEM_ID, ITEM_TEXT, QUANTITY,
-    UNIT_PRICE, VALUE, SEGMENT, USER_ATTRIBUTES, ITEM_ATTRIBUTES,
-)  # fmt: skip
+    ROW_ID,
+    SOURCE_FILE,
+    EVENT_AT,
+    INGESTED_AT,
+    AS_IT_CAME,
+    EVENT_ID,
+    EVENT_TYPE,
+    USER_ID,
+    ITEM_ID,
+    ITEM_TEXT,
+    QUANTITY,
+    UNIT_PRICE,
+    VALUE,
+    SEGMENT,
+    USER_ATTRIBUTES,
+    ITEM_ATTRIBUTES,
+)
 
 # tabular
 TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for)
@@ -58,5 +72,11 @@ USERS, ITEMS, PAIRS, LABELS = "users", "items", "pairs", "labels"  # tables of i
 
 # layers of storage
 RAW, VALIDATED, QUARANTINE, FEATURES, EXAMPLES, EVALUATION, PREDICTIONS = (
-    "raw", "validated", "quarantine", "features", "examples", "evaluation", "predictions",
-)  # fmt: skip
+    "raw",
+    "validated",
+    "quarantine",
+    "features",
+    "examples",
+    "evaluation",
+    "predictions",
+)

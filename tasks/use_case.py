@@ -13,21 +13,22 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks import metrics
-from tasks.contracts import NAME_PATTERN, GateMode, Name, TaskKind
+from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
+from tasks.contracts.judging import GateMode
 from tasks.errors import ConfigurationError
-from tasks.evaluation import baseline_of, check_gates
-from tasks.evaluation.gates import GATES, Gate
-from tasks.features.spec import SPLITS, FeatureSpec, SplitSpec
-from tasks.ingestion.sources import SOURCES, Source
+from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec
-from tasks.monitoring.checks import CHECKS, DriftCheck
-from tasks.monitoring.decision import RetrainPolicy
-from tasks.monitoring.labels import LabelPolicy
-from tasks.registry.bake import BakePolicy
 from tasks.settings import get_settings
-from tasks.spec import Room, explain
-from tasks.training.spec import IncrementalSpec, TuningSpec
+from tasks.stages.evaluation import baseline_of, check_gates
+from tasks.stages.evaluation.gates import GATES, Gate
+from tasks.stages.features.spec import SPLITS, FeatureSpec, SplitSpec
+from tasks.stages.ingestion.sources import SOURCES, Source
+from tasks.stages.monitoring.checks import CHECKS, DriftCheck
+from tasks.stages.monitoring.decision import RetrainPolicy
+from tasks.stages.monitoring.labels import LabelPolicy
+from tasks.stages.registry.bake import BakePolicy
+from tasks.stages.training.spec import IncrementalSpec, TuningSpec
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -235,7 +236,7 @@ def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:
     return parsed
 
 
-def _parse_list(entries: Any, room: Room, where: str) -> tuple[Any, ...]:
+def _parse_list(entries: Any, room: KindRegistry, where: str) -> tuple[Any, ...]:
     if not isinstance(entries, list):
         raise ConfigurationError(f"{where}: a list is wanted; got {entries!r}")
     return tuple(room.parse(entry, f"{where}[{place}]") for place, entry in enumerate(entries))

@@ -43,10 +43,16 @@ def running(folder: Path, watch: str, endpoint: str, token: str) -> Iterator[tup
     (folder / "token").write_text(token)
     on = "--web.listen-address=127.0.0.1"
     with (
-        process(folder, "prometheus-alertmanager", "--config.file=alertmanager.yml", f"{on}:{ports[1]}",
-                "--cluster.listen-address=", "--storage.path=am"),
+        process(
+            folder,
+            "prometheus-alertmanager",
+            "--config.file=alertmanager.yml",
+            f"{on}:{ports[1]}",
+            "--cluster.listen-address=",
+            "--storage.path=am",
+        ),
         process(folder, "prometheus", "--config.file=prometheus.yml", f"{on}:{ports[0]}", "--storage.tsdb.path=tsdb"),
-    ):  # fmt: skip
+    ):
         yield f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
 
 

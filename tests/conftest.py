@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tasks.io.storage import Storage
 from tasks.settings import get_code_version, get_settings
-from tasks.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,24 +55,24 @@ def storage(own_home: Path) -> Storage:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow store without runs, made once: its tables take seconds."""
-    from tests.tasks import arena
+    from tests.tasks import synthetic_classification
 
-    return arena.make_empty_store(tmp_path_factory.mktemp("mlflow"))
+    return synthetic_classification.make_empty_store(tmp_path_factory.mktemp("mlflow"))
 
 
 @pytest.fixture
 def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A real MLflow store, a copy for each test; the folder that exports may be staged in."""
-    from tests.tasks import arena
+    from tests.tasks import synthetic_classification
 
-    arena.open_store(empty_store, tmp_path, monkeypatch)
+    synthetic_classification.open_store(empty_store, tmp_path, monkeypatch)
     return tmp_path
 
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One local Spark session for the whole run."""
-    from tasks.spark import get_spark
+    from tasks.io.spark import get_spark
 
     session = get_spark("tests")
     yield session

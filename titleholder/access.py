@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from tasks.api_keys import ApiKeys, Scope
 from tasks.errors import ConfigurationError
+from tasks.io.api_keys import ApiKeys, Scope
 from tasks.settings import get_settings
 
 console = Console()
@@ -56,8 +56,8 @@ def forget_user(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would be done.")] = False,
 ) -> None:
     """Erase a person from the prediction log, the events and the outcomes. It cannot be undone."""
-    from tasks.events import EventStore
-    from tasks.prediction_log import PredictionLog
+    from tasks.io.events import EventStore
+    from tasks.io.prediction_log import PredictionLog
 
     settings = get_settings()
     log, events = PredictionLog(settings.predictions_root), EventStore(settings.events_url)

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.contracts import Approval, Decision, LedgerEntry, ReviewRecord, Trust
+from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
-from tasks.ledger import Ledger
+from tasks.io.ledger import Ledger
 from tasks.settings import get_settings
 from titleholder import access, data_commands
 
@@ -106,7 +106,7 @@ def generate(
     dirt: Annotated[float, typer.Option(help="Share of bad rows on that day.", min=0.0, max=1.0)] = 0.05,
 ) -> None:
     """Write daily invoice files like those of the UCI Online Retail data set."""
-    from tasks.ingestion.generator import Knobs, generate_invoices
+    from tasks.stages.ingestion.generator import Knobs, generate_invoices
 
     knobs = Knobs(
         drift_from=_day(drift_from) if drift_from else None, dirty_day=_day(dirty_day) if dirty_day else None, dirt=dirt
@@ -122,8 +122,8 @@ def generate(
 def status(as_json: AsJson = False) -> None:
     """Each use case: its champion, since when and by whom, what the endpoint serves, and the newest data."""
     from tasks import columns as c
-    from tasks.endpoint import served_model
-    from tasks.storage import Storage
+    from tasks.io.endpoint import served_model
+    from tasks.io.storage import Storage
     from tasks.use_case import list_use_cases
 
     settings = get_settings()
@@ -189,8 +189,8 @@ def history(
 @app.command()
 def explain(use_case: UseCaseName, prediction_id: str, as_json: AsJson = False) -> None:
     """Trace one prediction to its model, data, code and approver."""
-    from tasks import tracking
-    from tasks.prediction_log import PredictionLog
+    from tasks.io import tracking
+    from tasks.io.prediction_log import PredictionLog
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
@@ -253,9 +253,9 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Compare the MLflow aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
-    from tasks.registry import close_interrupted_runs, reconcile_aliases
+    from tasks.io.airflow import AirflowApi
+    from tasks.stages.registry import close_interrupted_runs, reconcile_aliases
     from tasks.use_case import list_use_cases, load_use_case
-    from titleholder.airflow_api import AirflowApi
 
     settings = get_settings()
     ledger, airflow, now = Ledger(settings.ledger_url), AirflowApi(settings), datetime.now(UTC)
@@ -277,16 +277,20 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a version that passed its gates the champion."""
-    from tasks.registry import promote as promote_version
-    from tasks.registry import version_of
+    from tasks.stages.registry import promote as promote_version
+    from tasks.stages.registry import version_of
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
     approval = Approval(
-        use_case=use_case, version=version, report_digest=version_of(use_case, version).report_digest,
-        actor=actor or getpass.getuser(), reason=reason, trust=Trust.LOCAL,
-    )  # fmt: skip
+        use_case=use_case,
+        version=version,
+        report_digest=version_of(use_case, version).report_digest,
+        actor=actor or getpass.getuser(),
+        reason=reason,
+        trust=Trust.LOCAL,
+    )
     entry = promote_version(approval, "titleholder promote", ledger)
     _show("Champion", [_line(entry)], as_json)
 
@@ -333,7 +337,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Give the title back to a former champion. Works while Airflow is down."""
-    from tasks.registry import rollback as roll_back
+    from tasks.stages.registry import rollback as roll_back
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)

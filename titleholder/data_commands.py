@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from tasks import columns as c
-from tasks.contracts import DatasetRef
+from tasks.contracts.data import DatasetRef
 from tasks.errors import ConfigurationError, SnapshotError
+from tasks.io.storage import Storage
 from tasks.settings import get_settings
-from tasks.storage import Storage
 from tasks.use_case import UseCase, load_use_case
 
 data = typer.Typer(no_args_is_help=True, help="Snapshots: list, compare, take away.")
@@ -47,7 +47,7 @@ def list_snapshots(
     as_json: AsJson = False,
 ) -> None:
     """The current snapshots, with what they were made from and by; a refused newest delivery is told."""
-    from tasks.validation import find_refused
+    from tasks.stages.validation import find_refused
     from titleholder.cli import _moment
 
     _, storage = _open(use_case)
@@ -113,7 +113,7 @@ def profile(
     to: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("profile.html"),
 ) -> None:
     """What to look at before modelling, as one HTML page: statistics, gaps, outliers, correlations, balance, time."""
-    from tasks.profiling import draw_profile
+    from tasks.stages.profiling import draw_profile
 
     case, storage = _open(use_case)
     there = storage.partitions(use_case, layer)
@@ -133,12 +133,18 @@ def _line(ref: DatasetRef, is_current: bool, storage: Storage) -> dict[str, Any]
     manifest = storage.manifest(ref)
     made = manifest.get("made", {})
     return {
-        "layer": ref.layer, "partition": ref.partition, "version": ref.version, "current": "yes" if is_current else "no",
-        "rows": ", ".join(f"{table} {rows}" for table, rows in ref.rows.items()), "digest": ref.digest[:12],
-        "made_at": (made.get("at") or "")[:19] or None, "run": made.get("run"), "code": made.get("code"),
+        "layer": ref.layer,
+        "partition": ref.partition,
+        "version": ref.version,
+        "current": "yes" if is_current else "no",
+        "rows": ", ".join(f"{table} {rows}" for table, rows in ref.rows.items()),
+        "digest": ref.digest[:12],
+        "made_at": (made.get("at") or "")[:19] or None,
+        "run": made.get("run"),
+        "code": made.get("code"),
         "made_from": ", ".join(f"{one['layer']}/{one['partition']}/{one['version'][:8]}" for one in manifest["inputs"][-3:])
         or ", ".join(f"{name} {digest[:8]}" for name, digest in list(manifest["facts"].get("files", {}).items())[-3:]),
-    }  # fmt: skip
+    }
 
 
 def compare(before: DatasetRef, after: DatasetRef, storage: Storage) -> list[dict[str, Any]]:
@@ -207,8 +213,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Rows in quarantine as they came, with every rule that they broke, their file and run; and counts by rule."""
-    from tasks.validation import find_refused
-    from tasks.validation.quarantine import read_quarantine
+    from tasks.stages.validation import find_refused
+    from tasks.stages.validation.quarantine import read_quarantine
 
     _, storage = _open(use_case)
     rows = read_quarantine(use_case, storage, window, rule)
@@ -230,7 +236,7 @@ def explain(
     use_case: UseCaseName, row_id: Annotated[str, typer.Argument(help="As `show` prints it.")], as_json: AsJson = False
 ) -> None:
     """Why one row is in quarantine: each rule that it broke with its reason, and the cells as they came."""
-    from tasks.validation.quarantine import explain_row
+    from tasks.stages.validation.quarantine import explain_row
 
     _, storage = _open(use_case)
     row, rules, cells = explain_row(use_case, row_id, storage)
@@ -250,7 +256,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Judge again, after a fix of files, source or rules: only windows with refused rows, and features made from them."""
-    from titleholder.replay import affected_windows, rebuild_features, replay_window
+    from tasks.jobs.replay import affected_windows, rebuild_features, replay_window
 
     case, storage = _open(use_case)
     settings = get_settings()
@@ -263,10 +269,16 @@ def replay(
     changed = {one.window for one in done if one.changed}
     built = rebuild_features(case, changed, storage)
     rows = [
-        {"window": one.window, "in_quarantine_before": one.before, "now": one.after, "changed": "yes" if one.changed else "no",
-         "validated": one.validated.version if one.validated else "refused", "note": one.note}
+        {
+            "window": one.window,
+            "in_quarantine_before": one.before,
+            "now": one.after,
+            "changed": "yes" if one.changed else "no",
+            "validated": one.validated.version if one.validated else "refused",
+            "note": one.note,
+        }
         for one in done
-    ]  # fmt: skip
+    ]
     if as_json:
         typer.echo(json.dumps({"windows": rows, "features": [ref.to_json() for ref in built]}, indent=2, default=str))
     else:

@@ -24,14 +24,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from tasks import columns as c
-from tasks.contracts import Window
-from tasks.endpoint import await_version, served_model
+from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, TitleholderError
-from tasks.ledger import Ledger
+from tasks.io.airflow import AirflowApi
+from tasks.io.endpoint import await_version, served_model
+from tasks.io.ledger import Ledger
+from tasks.io.storage import Storage
 from tasks.settings import Settings, get_settings
-from tasks.storage import Storage
 from titleholder import services
-from titleholder.airflow_api import AirflowApi
 from titleholder.demo_data import Calendar, check_folder, plan, spoil
 
 CASE = "purchase_propensity"
@@ -411,7 +411,7 @@ def _tell(base: Settings, data: Path | None, keep: bool) -> int:
 
 
 def _generate(story: Story) -> None:
-    from tasks.ingestion.generator import Knobs, generate_invoices
+    from tasks.stages.ingestion.generator import Knobs, generate_invoices
 
     with story.step("Generate daily invoice files with a known taste model") as step:
         calendar = story.calendar

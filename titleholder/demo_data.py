@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from tasks.contracts import Window
+from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError
 
 

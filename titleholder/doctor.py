@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tasks.contracts import Contract
+from tasks.contracts.base import Contract
 from tasks.errors import ConfigurationError, ServiceUnavailable
-from tasks.ledger import Ledger
-from tasks.registry import compare_aliases
+from tasks.io.ledger import Ledger
 from tasks.settings import Settings
+from tasks.stages.registry import compare_aliases
+from tasks.stages.validation.suite import load_suite
 from tasks.use_case import list_use_cases, load_use_case
-from tasks.validation.suite import load_suite
 from titleholder import preflight, services
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from tasks.contracts import Cause
+from tasks.contracts.monitoring import Cause
 from tasks.errors import ServiceUnavailable
-from tasks.ledger import Ledger
+from tasks.io.airflow import AirflowApi
+from tasks.io.ledger import Ledger
 from tasks.use_case import list_use_cases
-from titleholder.airflow_api import AirflowApi
 
 
 def collect(ledger: Ledger, airflow: AirflowApi, now: datetime | None = None) -> bytes:
@@ -93,7 +93,7 @@ def _seconds(text: str) -> float:
 
 def render_history(ledger: Ledger, use_case: str) -> bytes:
     """Every figure of every window, as one SVG."""
-    from tasks.monitoring.pictures import plot_history
+    from tasks.stages.monitoring.plots import plot_history
 
     stream = io.BytesIO()
     plot_history(ledger.reports(use_case), ledger.decisions(use_case)).savefig(stream, format="svg")

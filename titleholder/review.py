@@ -7,12 +7,13 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tasks import tracking
-from tasks.contracts import NAME_PATTERN, Decision
+from tasks.contracts.base import NAME_PATTERN
+from tasks.contracts.promotion import Decision
 from tasks.errors import ConfigurationError, PromotionRefused
-from tasks.registry import read_verdict, version_of
-from tasks.registry.codes import Code, make_key, public_line, sign
-from tasks.registry.review import WORD
+from tasks.io import tracking
+from tasks.stages.registry import read_verdict, version_of
+from tasks.stages.review import WORD
+from tasks.stages.review.signatures import Code, make_key, public_line, sign
 from tasks.use_case import load_use_case
 
 FOLDER = Path("~/.config/titleholder")
@@ -99,10 +100,17 @@ def make_code(
     if decision is Decision.APPROVED and not known.passed and not is_override:
         raise PromotionRefused(f"{use_case}: version {version} did not pass; to approve it all the same say --override and why")
     code = Code(
-        use_case=use_case, version=version, manifest_digest=known.manifest_digest, report_digest=known.report_digest,
-        decision=decision, is_override=is_override, reason=reason.strip()[:1000], reviewer=reviewer, issued_at=now,
+        use_case=use_case,
+        version=version,
+        manifest_digest=known.manifest_digest,
+        report_digest=known.report_digest,
+        decision=decision,
+        is_override=is_override,
+        reason=reason.strip()[:1000],
+        reviewer=reviewer,
+        issued_at=now,
         expires_at=now + load_use_case(use_case).review.expires_after,
-    )  # fmt: skip
+    )
     return sign(code, key)
 
 

@@ -22,8 +22,8 @@ import httpx
 import psutil
 
 from tasks.errors import ConfigurationError, ServiceUnavailable
+from tasks.io.spark import SERVER_CONF, SESSION_CONF
 from tasks.settings import ROOT, Settings
-from tasks.spark import SERVER_CONF, SESSION_CONF
 from tasks.use_case import list_use_cases, load_use_case
 from titleholder import preflight
 

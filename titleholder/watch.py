@@ -23,11 +23,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tasks.errors import ServiceUnavailable
-from tasks.ledger import Ledger
-from tasks.notifications import Tone, tell
+from tasks.io.airflow import AirflowApi
+from tasks.io.ledger import Ledger
+from tasks.io.notifications import Tone, tell
 from tasks.settings import Settings, get_settings
 from tasks.use_case import list_use_cases
-from titleholder.airflow_api import AirflowApi
 from titleholder.figures import collect, render_history
 from titleholder.watch_page import render_page
 

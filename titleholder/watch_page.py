@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from tasks.contracts import Cause, RetrainDecision
-from tasks.ledger import Ledger
+from tasks.contracts.monitoring import Cause, RetrainDecision
+from tasks.io.ledger import Ledger
 from tasks.use_case import list_use_cases
 
 _STYLE = (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.metrics import ranking
 from tasks.metrics.lists import Catalogue

@@ -3,6 +3,7 @@
 To add one: a file with a `ModelSpec` and a `ServedModel`, and their two entries below. The contract tests find it.
 """
 
+from tasks.kinds import KindRegistry
 from tasks.models.als import Als, AlsModel
 from tasks.models.base import ServedModel
 from tasks.models.bias import Bias, BiasModel
@@ -30,23 +31,58 @@ from tasks.models.trees import (
     SparkGradientBoosting,
     SparkGradientBoostingModel,
 )
-from tasks.spec import Room
 
-MODELS = Room(
+MODELS = KindRegistry(
     "model",
-    Popularity, Bias, Als, Ials, Bpr, ItemKnn, Ease, Content, Hybrid, FactorizationMachine, SparkFm,
-    PropensityRegression, RatingRegression, Prior, LogisticRegressionSpec, GradientBoosting,
-    SparkGradientBoosting, RandomForest, NearestNeighbours, LinearSvm, KernelSvm, Mlp,
-)  # fmt: skip
+    Popularity,
+    Bias,
+    Als,
+    Ials,
+    Bpr,
+    ItemKnn,
+    Ease,
+    Content,
+    Hybrid,
+    FactorizationMachine,
+    SparkFm,
+    PropensityRegression,
+    RatingRegression,
+    Prior,
+    LogisticRegressionSpec,
+    GradientBoosting,
+    SparkGradientBoosting,
+    RandomForest,
+    NearestNeighbours,
+    LinearSvm,
+    KernelSvm,
+    Mlp,
+)
 SERVED: dict[str, type[ServedModel]] = {
     model.kind: model
     for model in (
-        PopularityModel, BiasModel, AlsModel, IalsModel, BprModel, ItemKnnModel, EaseModel,
-        ContentModel, HybridModel, FactorizationMachineModel, SparkFmModel,
-        PropensityRegressionModel, RatingRegressionModel, PriorModel, LogisticRegressionModel,
-        GradientBoostingModel, SparkGradientBoostingModel, RandomForestModel, NearestNeighboursModel, LinearSvmModel,
-        KernelSvmModel, MlpModel,
+        PopularityModel,
+        BiasModel,
+        AlsModel,
+        IalsModel,
+        BprModel,
+        ItemKnnModel,
+        EaseModel,
+        ContentModel,
+        HybridModel,
+        FactorizationMachineModel,
+        SparkFmModel,
+        PropensityRegressionModel,
+        RatingRegressionModel,
+        PriorModel,
+        LogisticRegressionModel,
+        GradientBoostingModel,
+        SparkGradientBoostingModel,
+        RandomForestModel,
+        NearestNeighboursModel,
+        LinearSvmModel,
+        KernelSvmModel,
+        MlpModel,
     )
-}  # fmt: skip
+}
 
 __all__ = ["MODELS", "SERVED"]

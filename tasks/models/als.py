@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import (
     Best,
@@ -24,7 +24,7 @@ from tasks.models.base import (
     SparkProblem,
     find_best,
     forbid_seen,
-)  # fmt: skip
+)
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
 from tasks.models.histories import Weighing
 from tasks.models.popularity import POPULAR, recent_buyers
@@ -45,7 +45,7 @@ class Als(ModelSpec):
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
     kind: Literal["als"] = "als"
-    cold_because = "Spark's ALS takes no factors to begin from"
+    no_warm_start_reason = "Spark's ALS takes no factors to begin from"
     spark_tasks = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
     factors: int = Field(32, ge=1, le=512)
@@ -93,20 +93,29 @@ class Als(ModelSpec):
     def _estimator(self, *, implicit: bool, seed: int) -> Any:
         from pyspark.ml.recommendation import ALS
 
-        from tasks.spark import make_estimator
+        from tasks.io.spark import make_estimator
 
         return make_estimator(
-            ALS, rank=self.factors, maxIter=self.iterations, regParam=self.regularization, alpha=self.alpha,
-            implicitPrefs=implicit, numUserBlocks=BLOCKS, numItemBlocks=BLOCKS, seed=seed,
-            userCol="user", itemCol="item", ratingCol="rating",
-        )  # fmt: skip
+            ALS,
+            rank=self.factors,
+            maxIter=self.iterations,
+            regParam=self.regularization,
+            alpha=self.alpha,
+            implicitPrefs=implicit,
+            numUserBlocks=BLOCKS,
+            numItemBlocks=BLOCKS,
+            seed=seed,
+            userCol="user",
+            itemCol="item",
+            ratingCol="rating",
+        )
 
 
 def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
     """The items, and the frame of user, item (its place among them) and rating."""
     import pandas as pd
 
-    from tasks.spark import get_spark
+    from tasks.io.spark import get_spark
 
     users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
     names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)

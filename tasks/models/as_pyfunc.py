@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TitleholderModel(PythonModel):  # type: ignore[misc]
-    """Asked and answering as `tasks.models.questions` says."""
+    """Asked and answering as `tasks.models.signature` says."""
 
     def load_context(self, context: Any) -> None:
         from tasks.models import SERVED
@@ -32,10 +32,10 @@ class TitleholderModel(PythonModel):  # type: ignore[misc]
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         from tasks import columns as c
         from tasks.errors import NotEnoughData
+        from tasks.io.storage import Storage
         from tasks.models.base import read_features
-        from tasks.models.questions import answer
+        from tasks.models.signature import answer
         from tasks.settings import get_settings
-        from tasks.storage import Storage
 
         features = None
         if not self.terms.task.is_tabular:

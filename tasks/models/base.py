@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
-from tasks.contracts import DatasetRef, Name, ServingTerms, TaskKind
+from tasks.contracts.base import Name, TaskKind
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
+from tasks.io.storage import Storage
+from tasks.kinds import Spec
 from tasks.models.arrays import map_arrays, read_arrays
-from tasks.spec import Spec
-from tasks.storage import Storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +147,7 @@ class ModelSpec(Spec):
     tasks: ClassVar[frozenset[TaskKind]]
     spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset()  # for which `spark_problem` tells how Spark itself can tune it
     spark_params: ClassVar[Mapping[str, str]] = {}  # setting -> the Estimator's parameter
-    cold_because: ClassVar[str] = "it is learned in one go, of which nothing could be begun before"
+    no_warm_start_reason: ClassVar[str] = "it is learned in one go, of which nothing could be begun before"
     name: Name | None = None
 
     @property
@@ -168,12 +170,12 @@ class ModelSpec(Spec):
         """
         raise NotImplementedError(f"{type(self).__name__} must define fit")
 
-    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         """Why it cannot begin from a champion of its kind; empty where it can."""
-        return self.cold_because
+        return self.no_warm_start_reason
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Learn as `fit` does, beginning from a champion of its kind; where `why_cold` is empty."""
+        """Learn as `fit` does, beginning from a champion of its kind; where `warm_start_problem` is empty."""
         raise NotImplementedError(f"{type(self).__name__} must define fit_from, as it may begin warm")
 
     def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
@@ -285,9 +287,11 @@ def forbid_seen(scores: NDArray[np.floating[Any]], user_ids: list[str], features
 
 
 def find_best(
-    scores: NDArray[np.floating[Any]], k: int, margin: Floats | None = None,
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    margin: Floats | None = None,
     exact: Callable[[NDArray[np.int64], NDArray[np.int64]], Floats] | None = None,
-) -> Best:  # fmt: skip
+) -> Best:
     """Of each row of (users, items) the k largest finite scores, largest first, ties by place.
 
     Parameters
@@ -323,8 +327,11 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
     folder.mkdir(parents=True)
     settings, arrays = model.state()
     document = {
-        "kind": model.kind, "settings": settings, "calibration": model.calibration, "terms": terms.to_json(),
-    }  # fmt: skip
+        "kind": model.kind,
+        "settings": settings,
+        "calibration": model.calibration,
+        "terms": terms.to_json(),
+    }
     (folder / "model.json").write_text(json.dumps(document, sort_keys=True, indent=1))
     with (folder / "arrays.npz").open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)  # stored, not compressed: the bytes depend on the arrays alone

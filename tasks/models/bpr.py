@@ -20,7 +20,7 @@ class Bpr(HistorySpec):
     """
 
     kind: Literal["bpr"] = "bpr"
-    cold_because = "it goes through the pairs in steps of one size, and an older model's steps were on other pairs"
+    no_warm_start_reason = "it goes through the pairs in steps of one size, and an older model's steps were on other pairs"
     factors: int = Field(64, ge=1, le=512)
     iterations: int = Field(100, ge=1, le=10_000)
     learning_rate: float = Field(0.05, gt=0.0, le=1.0)
@@ -31,9 +31,13 @@ class Bpr(HistorySpec):
 
         known = read_histories(history, self.weighing, "bpr")
         learner = BayesianPersonalizedRanking(
-            factors=self.factors, iterations=self.iterations, learning_rate=self.learning_rate,
-            regularization=self.regularization, num_threads=1, random_state=seed,
-        )  # fmt: skip
+            factors=self.factors,
+            iterations=self.iterations,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            num_threads=1,
+            random_state=seed,
+        )
         learner.fit(known.matrix, show_progress=False)
         factors = learner.item_factors  # the last column: the item's bias; that of users: one
         factors[:, -1] += np.log(np.bincount(known.places, minlength=len(factors))).astype(np.float32)
@@ -46,9 +50,13 @@ class BprModel(HistoryModel):
     kind = "bpr"
 
     def __init__(
-        self, items: NDArray[Any], weighing: Weighing, users: NDArray[Any], factors: NDArray[np.float32],
+        self,
+        items: NDArray[Any],
+        weighing: Weighing,
+        users: NDArray[Any],
+        factors: NDArray[np.float32],
         user_factors: NDArray[np.float32],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(items, weighing)
         self.users, self.factors, self.user_factors = users, factors, user_factors
         self._row = {str(user): row for row, user in enumerate(users)}

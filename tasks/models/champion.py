@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tasks import tracking
-from tasks.contracts import LedgerEntry, ServingTerms
+from tasks.contracts.promotion import LedgerEntry
+from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
+from tasks.io import tracking
 from tasks.models.base import ServedModel, load_model
 
 KEPT_MODELS = 4  # of a use case: what is in service, and what could be rolled back to

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Scale, measure_scale
@@ -39,7 +39,7 @@ class FactorizationMachine(_FmSpec):
     """
 
     kind: Literal["factorization_machine"] = "factorization_machine"
-    cold_because = "the chain of myFM begins with a draw of its own, and older samples are of older data"
+    no_warm_start_reason = "the chain of myFM begins with a draw of its own, and older samples are of older data"
     factors: int = Field(10, ge=1, le=128)
     iterations: int = Field(300, ge=2, le=5000, description="of each chain")
     chains: int = Field(1, ge=1, le=64, description="independent ones, whose samples differ more than those of a longer one")
@@ -66,10 +66,14 @@ class FactorizationMachine(_FmSpec):
         learner = MyFMRegressor(rank=self.factors, random_seed=seed)
         blocks = [RelationBlock(design.user.tolist(), design.users), RelationBlock(design.item.tolist(), design.items)]
         learner.fit(
-            design.days, design.ratings, X_rel=blocks, n_iter=self.iterations,
+            design.days,
+            design.ratings,
+            X_rel=blocks,
+            n_iter=self.iterations,
             n_kept_samples=self.iterations - min(self.warm_up, self.iterations - 1),
-            group_shapes=[size for size in design.layout.groups if size], callback=lambda *_: (False, None),
-        )  # fmt: skip
+            group_shapes=[size for size in design.layout.groups if size],
+            callback=lambda *_: (False, None),
+        )
         return list(learner.predictor_.samples)
 
     def _refuse_what_does_not_fit(self, layout: Layout) -> None:
@@ -90,11 +94,14 @@ class SparkFm(_FmSpec):
     """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
 
     kind: Literal["spark_fm"] = "spark_fm"
-    cold_because = "Spark's FMRegressor takes no weights to begin from"
+    no_warm_start_reason = "Spark's FMRegressor takes no weights to begin from"
     spark_tasks = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {
-        "factors": "factorSize", "iterations": "maxIter", "regularization": "regParam", "step_size": "stepSize",
-    }  # fmt: skip
+        "factors": "factorSize",
+        "iterations": "maxIter",
+        "regularization": "regParam",
+        "step_size": "stepSize",
+    }
     factors: int = Field(8, ge=1, le=128)
     iterations: int = Field(100, ge=1, le=10_000)
     regularization: float = Field(0.01, ge=0.0, le=1e3)
@@ -117,19 +124,24 @@ class SparkFm(_FmSpec):
     def _estimator(self, seed: int) -> Any:
         from pyspark.ml.regression import FMRegressor
 
-        from tasks.spark import make_estimator
+        from tasks.io.spark import make_estimator
 
         return make_estimator(
-            FMRegressor, factorSize=self.factors, maxIter=self.iterations, regParam=self.regularization,
-            stepSize=self.step_size, seed=seed, initStd=0.05,
-        )  # fmt: skip
+            FMRegressor,
+            factorSize=self.factors,
+            maxIter=self.iterations,
+            regParam=self.regularization,
+            stepSize=self.step_size,
+            seed=seed,
+            initStd=0.05,
+        )
 
     def _frame(self, design: _Design) -> tuple[float, Any]:
         """The mean rating, and the frame of label (less the mean) and features."""
         from pyspark.ml.linalg import Vectors
         from scipy.sparse import hstack
 
-        from tasks.spark import get_spark
+        from tasks.io.spark import get_spark
 
         cells = int(sum(np.diff(block.indptr)[place].sum() for block, place in design.sides)) + len(design.ratings)
         if cells > self.max_cells:

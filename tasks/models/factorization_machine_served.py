@@ -39,9 +39,14 @@ class Layout:
         """How many columns each of the seven has."""
         met = self.has_histories
         return [
-            self.days, self.users, self.items * met, len(self.user_attributes),
-            self.items, self.users * met, len(self.item_attributes),
-        ]  # fmt: skip
+            self.days,
+            self.users,
+            self.items * met,
+            len(self.user_attributes),
+            self.items,
+            self.users * met,
+            len(self.item_attributes),
+        ]
 
     def day_of(self, recency: Floats) -> NDArray[np.intp]:
         """The column of days ago; what is newer or older than the training is of its nearest day."""
@@ -76,9 +81,15 @@ class FactorizationMachineModel(ServedModel):
     kind = "factorization_machine"
 
     def __init__(
-        self, scale: Scale, layout: Layout, users: NDArray[Any], items: NDArray[Any], intercept: float, linear: Floats,
+        self,
+        scale: Scale,
+        layout: Layout,
+        users: NDArray[Any],
+        items: NDArray[Any],
+        intercept: float,
+        linear: Floats,
         vectors: NDArray[np.float32],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scale, self.layout, self.users, self.items = scale, layout, users, items
         self.intercept, self.linear, self.vectors = intercept, linear, vectors
         self._sides = PerFeatures(self._measure)
@@ -140,15 +151,26 @@ class FactorizationMachineModel(ServedModel):
             features.users, c.USER_ID, everybody, user, (person, item[position]), self.layout.user_attributes, columns[1:4]
         )
         items = self._side(
-            features.items, c.ITEM_ID, features.item_ids, item, (position, user[person]), self.layout.item_attributes,
+            features.items,
+            c.ITEM_ID,
+            features.item_ids,
+            item,
+            (position, user[person]),
+            self.layout.item_attributes,
             columns[4:7],
-        )  # fmt: skip
+        )
         return users, items
 
     def _side(
-        self, table: pd.DataFrame, key: str, names: NDArray[Any], number: NDArray[np.int64],
-        met: tuple[NDArray[np.int64], NDArray[np.int64]], attributes: tuple[str, ...], columns: list[slice],
-    ) -> Side:  # fmt: skip
+        self,
+        table: pd.DataFrame,
+        key: str,
+        names: NDArray[Any],
+        number: NDArray[np.int64],
+        met: tuple[NDArray[np.int64], NDArray[np.int64]],
+        attributes: tuple[str, ...],
+        columns: list[slice],
+    ) -> Side:
         """Sums and terms of each name and of an unknown one; `met`: rows of names, and the number of what each met."""
         ids, histories, described = ((self.vectors[where], self.linear[where]) for where in columns)
         number = np.r_[number, -1]  # and, last, one that is unknown

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.popularity import POPULAR, recent_buyers
@@ -77,9 +77,13 @@ def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histori
     ends = np.r_[0, np.cumsum(kept)][starts]
     has_history = np.diff(ends) > 0
     return Histories(
-        features, users[has_history], features.item_ids[has_pair], np.r_[0, ends[1:][has_history]].astype(np.int64),
-        number[place[kept]].astype(np.int32), weights[kept],
-    )  # fmt: skip
+        features,
+        users[has_history],
+        features.item_ids[has_pair],
+        np.r_[0, ends[1:][has_history]].astype(np.int64),
+        number[place[kept]].astype(np.int32),
+        weights[kept],
+    )
 
 
 class HistorySpec(ModelSpec):

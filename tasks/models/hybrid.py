@@ -53,9 +53,14 @@ class HybridModel(IalsModel):
     kind = "hybrid"
 
     def __init__(
-        self, items: NDArray[Any], factors: Floats, penalties: Penalties, best_score: float, content: ItemVectors,
+        self,
+        items: NDArray[Any],
+        factors: Floats,
+        penalties: Penalties,
+        best_score: float,
+        content: ItemVectors,
         mapping: Floats,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(items, factors, penalties, None, best_score)
         self.content, self.mapping = content, mapping
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.models.als import Als, AlsModel, Penalties
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
 from tasks.models.histories import Histories, Weighing, read_histories
@@ -49,7 +49,7 @@ class Ials(ModelSpec):
             return IalsModel(items, vectors, penalties, None, draft.typical_best(known.features))
         return self._fit_here(known, seed, None)
 
-    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, AlsModel) or champion.factors.shape[1] != self.factors:
             return f"the champion's vectors are not {self.factors} long"
         return "Spark's ALS takes no factors to begin from" if self.choose_engine(self._read(history)) == "spark" else ""
@@ -72,8 +72,14 @@ class Ials(ModelSpec):
             chosen = self.engine
         log.info(
             "ials trains by %s (engine: %s): %d pairs of %d users and %d items need %.0f MB here, and %.0f MB are allowed",
-            chosen, self.engine, len(known.places), len(known.users), len(known.items), needed, allowed,
-        )  # fmt: skip
+            chosen,
+            self.engine,
+            len(known.places),
+            len(known.users),
+            len(known.items),
+            needed,
+            allowed,
+        )
         return chosen
 
     def needed_mb(self, known: Histories) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, Floats, ServedModel
 from tasks.models.encoding import Encoding
 from tasks.models.prepared import sigmoid
@@ -27,7 +27,7 @@ class LogisticRegressionSpec(SteppedSpec):
     kind: Literal["logistic_regression"] = "logistic_regression"
     regularization: float = Field(1.0, gt=0.0, le=1e6)
 
-    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, LogisticRegressionModel) or train.rows is None:
             return "the champion is no logistic regression of rows"
         if self.has_steps or champion.steps is not None:
@@ -71,9 +71,14 @@ class LogisticRegressionModel(ServedModel):
     kind = "logistic_regression"
 
     def __init__(
-        self, encoding: Encoding, means: Floats, weights: Floats, intercept: float,
-        scale: tuple[Floats, Floats] | None = None, steps: Steps | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        encoding: Encoding,
+        means: Floats,
+        weights: Floats,
+        intercept: float,
+        scale: tuple[Floats, Floats] | None = None,
+        steps: Steps | None = None,
+    ) -> None:
         self.encoding, self.means, self.weights, self.intercept = encoding, means, weights, intercept
         self.scale, self.steps = scale, steps
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.prepared import PerFeatures, read_numbers

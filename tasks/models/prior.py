@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
 from tasks.models.tabular import read_training_rows
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.popularity import POPULAR, recent_buyers
@@ -39,7 +39,7 @@ class PropensityRegression(ModelSpec):
     random_items: int = Field(20, ge=1, le=10_000, description="random candidates of every user")
     max_users: int = Field(4000, ge=10, le=1_000_000, description="learn from a seeded sample of no more users")
 
-    def why_cold(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, PropensityRegressionModel) or train.features is None:
             return "the champion is no propensity regression"
         return "" if champion.design == Design.of(train.features) else "the champion's features were others"

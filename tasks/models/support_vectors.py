@@ -43,7 +43,7 @@ class LinearSvm(TabularSpec):
     """Squared hinge loss with an L2 penalty; `regularization` is the inverse of scikit-learn's C."""
 
     kind: Literal["linear_svm"] = "linear_svm"
-    cold_because = "LIBLINEAR takes no weights to begin from"
+    no_warm_start_reason = "LIBLINEAR takes no weights to begin from"
     served = LinearSvmModel
     regularization: float = Field(10.0, gt=0.0, le=1e6)
 
@@ -62,7 +62,7 @@ class KernelSvm(TabularSpec):
     """
 
     kind: Literal["kernel_svm"] = "kernel_svm"
-    cold_because = "LIBSVM takes no vectors to begin from"
+    no_warm_start_reason = "LIBSVM takes no vectors to begin from"
     served = KernelSvmModel
     regularization: float = Field(1.0, gt=0.0, le=1e6, description="the inverse of scikit-learn's C")
     gamma: float = Field(1.0, gt=0.0, le=1e3)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import Examples, Floats, ServedModel
 from tasks.models.encoding import Encoding
@@ -148,9 +148,13 @@ class TabularModel(ServedModel):
     """probability = sigmoid(slope * margin + intercept). To add one: `kind` and `margins`, from `arrays` and `settings`."""
 
     def __init__(
-        self, scaler: Scaler, arrays: dict[str, NDArray[Any]], settings: dict[str, Any], curve: tuple[float, float],
+        self,
+        scaler: Scaler,
+        arrays: dict[str, NDArray[Any]],
+        settings: dict[str, Any],
+        curve: tuple[float, float],
         steps: Steps | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scaler, self.arrays, self.settings, self.curve, self.steps = scaler, arrays, settings, curve, steps
 
     @abstractmethod

@@ -96,8 +96,10 @@ class ItemVectors:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = {"words": np.array(self.words, dtype=np.str_), "word_weights": self.weights}
         return {"attributes": list(self.attributes)}, {
-            **arrays, "attribute_centre": self.centre, "attribute_spread": self.spread,
-        }  # fmt: skip
+            **arrays,
+            "attribute_centre": self.centre,
+            "attribute_spread": self.spread,
+        }
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:

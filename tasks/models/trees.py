@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError
 from tasks.models.base import Examples, Floats, SparkProblem
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
@@ -53,7 +53,7 @@ class GradientBoosting(TabularSpec):
     """Boosted trees on the log loss (Friedman 2001), by LightGBM (Ke and others 2017)."""
 
     kind: Literal["gradient_boosting"] = "gradient_boosting"
-    cold_because = (
+    no_warm_start_reason = (
         "what is served is its trees without LightGBM's file; and further trees on rows that the champion has "
         "seen leave none to calibrate by"
     )
@@ -69,11 +69,19 @@ class GradientBoosting(TabularSpec):
         import lightgbm
 
         settings = {
-            "objective": "binary", "learning_rate": self.learning_rate, "num_leaves": self.leaves,
-            "min_data_in_leaf": self.rows_per_leaf, "lambda_l2": self.regularization, "feature_fraction": self.column_share,
-            "min_data_in_bin": 1, "seed": seed, "deterministic": True, "force_col_wise": True, "num_threads": 1,
+            "objective": "binary",
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.rows_per_leaf,
+            "lambda_l2": self.regularization,
+            "feature_fraction": self.column_share,
+            "min_data_in_bin": 1,
+            "seed": seed,
+            "deterministic": True,
+            "force_col_wise": True,
+            "num_threads": 1,
             "verbosity": -1,
-        }  # fmt: skip
+        }
         booster = lightgbm.train(settings, lightgbm.Dataset(values, target, weight=weight), self.trees)
         nodes = _Nodes()
         for tree in booster.dump_model()["tree_info"]:
@@ -85,12 +93,15 @@ class SparkGradientBoosting(TabularSpec):
     """Boosted trees by Spark MLlib, for rows that one machine is too slow for; each tree is some passes over all data."""
 
     kind: Literal["spark_gradient_boosting"] = "spark_gradient_boosting"
-    cold_because = "Spark's GBTClassifier takes no trees to begin from"
+    no_warm_start_reason = "Spark's GBTClassifier takes no trees to begin from"
     spark_tasks = frozenset({TaskKind.CLASSIFICATION})
     spark_params: ClassVar[Mapping[str, str]] = {
-        "trees": "maxIter", "learning_rate": "stepSize", "depth": "maxDepth", "rows_per_leaf": "minInstancesPerNode",
+        "trees": "maxIter",
+        "learning_rate": "stepSize",
+        "depth": "maxDepth",
+        "rows_per_leaf": "minInstancesPerNode",
         "bins": "maxBins",
-    }  # fmt: skip
+    }
     served = SparkGradientBoostingModel
     trees: int = Field(50, ge=1, le=5000)
     learning_rate: float = Field(0.1, gt=0.0, le=1.0)
@@ -125,20 +136,27 @@ class SparkGradientBoosting(TabularSpec):
     def _estimator(self, seed: int) -> Any:
         from pyspark.ml.classification import GBTClassifier
 
-        from tasks.spark import make_estimator
+        from tasks.io.spark import make_estimator
 
         return make_estimator(
-            GBTClassifier, featuresCol="features", labelCol="target", weightCol="weight", maxIter=self.trees,
-            stepSize=self.learning_rate, maxDepth=self.depth, minInstancesPerNode=self.rows_per_leaf, maxBins=self.bins,
+            GBTClassifier,
+            featuresCol="features",
+            labelCol="target",
+            weightCol="weight",
+            maxIter=self.trees,
+            stepSize=self.learning_rate,
+            maxDepth=self.depth,
+            minInstancesPerNode=self.rows_per_leaf,
+            maxBins=self.bins,
             seed=seed,
-        )  # fmt: skip
+        )
 
 
 class RandomForest(TabularSpec):
     """Trees on bootstrap samples, their shares of class 1 averaged (Breiman 2001)."""
 
     kind: Literal["random_forest"] = "random_forest"
-    cold_because = "each tree is of its own sample of all rows"
+    no_warm_start_reason = "each tree is of its own sample of all rows"
     served = RandomForestModel
     trees: int = Field(200, ge=1, le=5000)
     rows_per_leaf: int = Field(2, ge=1, le=100_000)
@@ -217,9 +235,13 @@ class _Nodes:
         table = np.array(self.rows, dtype=np.float64)
         feature, left, right = (table[:, column].astype(np.int32) for column in (0, 2, 3))
         arrays: dict[str, NDArray[Any]] = {
-            "feature": feature, "threshold": table[:, 1], "left": left, "right": right, "value": table[:, 4],
+            "feature": feature,
+            "threshold": table[:, 1],
+            "left": left,
+            "right": right,
+            "value": table[:, 4],
             "roots": np.array(self.roots, dtype=np.int32),
-        }  # fmt: skip
+        }
         return Learned(arrays, {"depth": self.depth, "precision": precision}, own_margins)
 
 
@@ -228,7 +250,7 @@ def _on_spark(values: Floats, **columns: Floats) -> Any:
     import pandas as pd
     from pyspark.ml.feature import VectorAssembler
 
-    from tasks.spark import get_spark
+    from tasks.io.spark import get_spark
 
     names = [f"feature_{place}" for place in range(values.shape[1])]
     table = pd.DataFrame(values, columns=names).assign(row=np.arange(len(values)), **columns)

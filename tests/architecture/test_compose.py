@@ -16,8 +16,8 @@ import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
+from tasks.io.spark import SESSION_CONF
 from tasks.settings import ROOT, Settings
-from tasks.spark import SESSION_CONF
 
 Document = dict[str, Any]
 COMPOSE = ROOT / "docker-compose.yml"

@@ -105,19 +105,22 @@ def test_the_layers_hold() -> None:
 
 def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
     package = tmp_path / "tasks"
-    for name, text in {"__init__": "", "spark": "", "contracts": "import tasks.spark\n"}.items():
+    for name, text in {"__init__": "", "spark": "", "contracts": "import tasks.io.spark\n"}.items():
         package.mkdir(exist_ok=True)
         (package / f"{name}.py").write_text(text)
     (tmp_path / "importlinter.ini").write_text(
         "[importlinter]\nroot_package = tasks\n[importlinter:contract:1]\nname = layers\ntype = layers\n"
-        "layers =\n    tasks.spark\n    tasks.contracts\n"
+        "layers =\n    tasks.io.spark\n    tasks.contracts\n"
     )
     told = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--config", "importlinter.ini"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert told.returncode == 1, told.stdout
-    assert "tasks.contracts -> tasks.spark" in told.stdout
+    assert "tasks.contracts -> tasks.io.spark" in told.stdout
 
 
 BLOCKED_IMPORT = """
@@ -145,7 +148,7 @@ def import_with(allowed: set[str], statement: str) -> subprocess.CompletedProces
 
 def test_the_endpoint_starts_with_what_its_image_has() -> None:
     allowed = {"titleholder", *pins(ROOT / "serving" / "requirements.txt")}  # our own packages are copied
-    told = import_with(allowed, "import serving.app\nserving.app.create_app\nimport tasks.tracking, mlflow")
+    told = import_with(allowed, "import serving.app\nserving.app.create_app\nimport tasks.io.tracking, mlflow")
     assert told.returncode == 0, told.stderr[-2000:]
 
 

@@ -158,12 +158,12 @@ def test_the_window_comes_from_the_form_then_from_the_run(
 def test_only_what_can_pass_by_itself_is_tried_again() -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
-    from dags.defaults import told_plainly
+    from dags.defaults import fail_without_retry
     from tasks.errors import ServiceUnavailable, ValidationFailed
 
-    with pytest.raises(AirflowFailException, match="too many"), told_plainly():
+    with pytest.raises(AirflowFailException, match="too many"), fail_without_retry():
         raise ValidationFailed("too many rows")
-    with pytest.raises(ServiceUnavailable), told_plainly():
+    with pytest.raises(ServiceUnavailable), fail_without_retry():
         raise ServiceUnavailable("MLflow is down")
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from tasks import tracking
-from tasks.ledger import Ledger
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+from tasks.io.storage import Storage
 from tasks.settings import get_settings
-from tasks.storage import Storage
-from tests.tasks import arena
+from tests.tasks import synthetic_classification
 
 CASE, AUTO = "breast_cancer", "purchase_propensity"
 BLANK = {"version": None, "reason": "", "override": False, "reviewer": None, "code": None}
@@ -37,9 +37,14 @@ class Airflow:
         events = {assets.challenger(case): [SimpleNamespace(extra={"version": event})]} if event else {}
         task = SimpleNamespace(get_direct_relatives=lambda upstream: ["promote"])
         return {
-            "params": BLANK | form, "run_id": "run", "triggering_asset_events": events, "task": task, "ti": None,
-            "task_instance": SimpleNamespace(id=uuid.uuid4()), "dag_run": SimpleNamespace(triggering_user_name=user),
-        }  # fmt: skip
+            "params": BLANK | form,
+            "run_id": "run",
+            "triggering_asset_events": events,
+            "task": task,
+            "ti": None,
+            "task_instance": SimpleNamespace(id=uuid.uuid4()),
+            "dag_run": SimpleNamespace(triggering_user_name=user),
+        }
 
     def review(self, case: str = CASE) -> Any:
         """The operator, as the promotion DAG makes it."""
@@ -70,7 +75,7 @@ def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def one(storage: Storage, store: Path) -> None:
-    arena.register_versions(storage, store, CASE, True)
+    synthetic_classification.register_versions(storage, store, CASE, True)
 
 
 def pressed(option: str, **filled: str) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def test_a_review_that_is_over_skips_what_follows(airflow: Airflow, one: None) -
 
 
 def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path) -> None:
-    arena.register_versions(storage, store, AUTO, True)
+    synthetic_classification.register_versions(storage, store, AUTO, True)
     word = airflow.review(AUTO).execute(airflow.context(AUTO, event=1))
     assert (word["actor"], word["trust"], word["version"]) == ("policy:auto", "policy", 1)
     assert airflow.requests == []
@@ -171,7 +176,7 @@ def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path
 def test_the_form_takes_the_account_or_the_name(
     airflow: Airflow, storage: Storage, store: Path, request: pytest.FixtureRequest
 ) -> None:
-    arena.register_versions(storage, store, CASE, True, False)
+    synthetic_classification.register_versions(storage, store, CASE, True, False)
     form = {"version": 2, "reviewer": "ada", "reason": "the old one is broken", "override": True}
     word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
     assert (word["actor"], word["trust"], word["is_override"]) == ("ada", "on_trust", True)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tasks import tracking
-from tasks.contracts import ModelVersion
-from tasks.ledger import Ledger
-from tasks.registry.review import ANSWER, OPENED, open_review, prepare_review
+from tasks.contracts.promotion import ModelVersion
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
 from tasks.settings import ROOT, get_settings
+from tasks.stages.review import ANSWER, OPENED, open_review, prepare_review
 
 CASE = "breast_cancer"
 
@@ -43,9 +43,16 @@ class Page:
 @pytest.fixture
 def version(store: Path) -> ModelVersion:
     told = {
-        "use_case": CASE, "run_id": "r", "model_uri": "models:/m-1", "kind": "logistic_regression", "manifest_digest": "f" * 64,
-        "data_digest": "d" * 64, "report_digest": "e" * 64, "code_version": "abc", "as_of": "2026-03-01",
-    }  # fmt: skip
+        "use_case": CASE,
+        "run_id": "r",
+        "model_uri": "models:/m-1",
+        "kind": "logistic_regression",
+        "manifest_digest": "f" * 64,
+        "data_digest": "d" * 64,
+        "report_digest": "e" * 64,
+        "code_version": "abc",
+        "as_of": "2026-03-01",
+    }
     client = tracking.get_client()
     client.create_registered_model(CASE)
     client.create_model_version(CASE, source=str(store), tags=told | {"passed": "true"})
@@ -70,9 +77,13 @@ def wait(version: ModelVersion, *meanwhile: Callable[[], object], open_for: time
     review = prepare_review(version, ledger, "run", open_for, datetime.now(UTC))
     open_review(review, ledger)
     first = ReviewTrigger(
-        review=review.to_json(), ti_id=uuid.uuid4(), options=["Approve", "Reject"], params={}, timeout_datetime=None,
+        review=review.to_json(),
+        ti_id=uuid.uuid4(),
+        options=["Approve", "Reject"],
+        params={},
+        timeout_datetime=None,
         poke_interval=0.05,
-    )  # fmt: skip
+    )
     path, settings = first.serialize()
     module, _, name = path.rpartition(".")
     restored = getattr(importlib.import_module(module), name)(**settings)

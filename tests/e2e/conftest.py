@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.io.airflow import AirflowApi
 from tasks.settings import ROOT, Settings
 from tests.ports import free_ports
 from titleholder import services
-from titleholder.airflow_api import AirflowApi
 
 CASE = "purchase_propensity"
 ALERTED = "alerted_shop"

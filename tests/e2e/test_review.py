@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks import tracking
+from tasks.io import tracking
 from tests.e2e.browser import Browser, open_browser
 from tests.e2e.conftest import System
 from tests.e2e.test_use_cases import answer_in_airflow, await_review, first_version

@@ -10,10 +10,10 @@ import importlib
 import inspect
 from types import FunctionType
 
-from tasks.evaluation.gates import GATES
-from tasks.ingestion.sources import SOURCES
 from tasks.settings import ROOT
-from tasks.validation.suite import load_suite
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.ingestion.sources import SOURCES
+from tasks.stages.validation.suite import load_suite
 
 WAY_TO_THE_TITLE = ("features", "training", "promotion", "review")  # in dags/
 PASSES_BY_ITSELF = "ServiceUnavailable"  # a server that is down guards nothing
@@ -38,7 +38,7 @@ def refusals(verb: FunctionType) -> set[str]:
 
 def _is_room(module: str) -> bool:
     parts = module.split(".")
-    return len(parts) == 2 and parts[0] == "tasks" and (ROOT / "tasks" / parts[1]).is_dir()
+    return len(parts) == 3 and parts[:2] == ["tasks", "stages"] and ROOT.joinpath(*parts).is_dir()
 
 
 def find_guards() -> list[str]:

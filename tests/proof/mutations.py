@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from tests.proof import lines, titles
+from tests.proof import data_mutations, promotion_mutations
 from tests.proof.proof import Arena, Mutation
-from tests.tasks.evaluation.courts import knows
-from tests.tasks.evaluation.mutations import SHOP, WARD
+from tests.tasks.stages.evaluation.mutations import SHOP, WARD
+from tests.tasks.stages.evaluation.synthetic_pipelines import knows
 
 
 def _honest_ward(place: Arena) -> object:
@@ -29,8 +29,8 @@ def _in_the_shop(name: str, place: Arena) -> object:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    *lines.MUTATIONS,
+    *data_mutations.MUTATIONS,
     *(Mutation(name, f"judge/{gate}", partial(_in_the_ward, name), _honest_ward) for name, (gate, _) in WARD.items()),
     *(Mutation(name, f"judge/{gate}", partial(_in_the_shop, name), _honest_shop) for name, (gate, _) in SHOP.items()),
-    *titles.MUTATIONS,
+    *promotion_mutations.MUTATIONS,
 )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts import GateMode, Verdict
+from tasks.contracts.judging import GateMode, Verdict
 from tasks.errors import TitleholderError, ValidationFailed
-from tasks.storage import Storage
+from tasks.io.storage import Storage
 from tests.proof.guards import find_steps
-from tests.tasks import arena
-from tests.tasks.evaluation.courts import Shop, Ward, open_courts
+from tests.tasks import synthetic_classification
+from tests.tasks.stages.evaluation.synthetic_pipelines import Shop, Ward, open_courts
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def open_arena(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
     """The pipelines of a folder, for as long as the patch lasts; the first time it is made."""
     if not (folder / "mlflow.db").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        arena.make_empty_store(folder)
+        synthetic_classification.make_empty_store(folder)
     return Arena(open_courts(folder, monkeypatch), folder)
 
 

@@ -8,18 +8,28 @@ from typing import Literal
 import pytest
 from pyspark.sql import SparkSession
 
-from tasks.contracts import GateResult
-from tasks.evaluation.gates import GATES, Context, Gate
+from tasks.contracts.judging import GateResult
+from tasks.stages.evaluation.gates import GATES, Context, Gate
 from tests.proof.guards import find_guards, find_steps
 from tests.proof.mutations import MUTATIONS
 from tests.proof.proof import Act, Arena, Mutation, open_arena, prove_one, unguarded
-from tests.tasks.evaluation.courts import Shop, Ward, knows
+from tests.tasks.stages.evaluation.synthetic_pipelines import Shop, Ward, knows
 
 DEMANDED = {
-    "nulls_in_invoice_lines", "shuffled_labels", "leaked_label", "train_test_bleed", "a_day_missing", "stale_as_of",
-    "swapped_columns", "worse_model", "better_on_average_worse_on_a_site", "constant_predictions", "a_nan_prediction",
-    "slow_model", "another_unit_of_the_target",
-}  # fmt: skip
+    "nulls_in_invoice_lines",
+    "shuffled_labels",
+    "leaked_label",
+    "train_test_bleed",
+    "a_day_missing",
+    "stale_as_of",
+    "swapped_columns",
+    "worse_model",
+    "better_on_average_worse_on_a_site",
+    "constant_predictions",
+    "a_nan_prediction",
+    "slow_model",
+    "another_unit_of_the_target",
+}
 
 
 Passed = dict[Act, tuple[str, ...]]

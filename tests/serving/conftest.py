@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from serving.store import ModelStore
-from tasks.contracts import Prediction
-from tasks.prediction_log import PredictionLog
+from serving.deployment.store import ModelStore
+from tasks.contracts.predictions import Prediction
+from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
+from tests.serving.constant_models import KINDS
 from tests.serving.installation import Installation
-from tests.serving.tiny import KINDS
 
 Serve = Callable[[], AbstractContextManager[TestClient]]
 

@@ -7,15 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import columns as c
-from tasks import tracking
-from tasks.contracts import Action, DatasetRef, LedgerEntry, ServingTerms, TaskKind, Trust
-from tasks.ledger import Ledger
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.promotion import Action, LedgerEntry, Trust
+from tasks.contracts.training import ServingTerms
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import ServedModel, save_model
 from tasks.settings import get_settings
-from tasks.storage import Storage, frame_writer
-from tests.serving.tiny import tables
+from tests.serving.constant_models import tables
 
-WRAPPER = Path(__file__).with_name("tiny_wrapper.py")
+WRAPPER = Path(__file__).with_name("pyfunc_wrapper.py")
 ROW_COLUMNS = ("mean radius", "mean texture")
 
 
@@ -52,10 +55,19 @@ class Installation:
         """One entry in the ledger, and the alias."""
         head = self.ledger.head(use_case)
         entry = self.ledger.append(
-            use_case=use_case, action=Action.PROMOTE, version=version, expected_head=head, manifest_digest=digest,
-            data_digest="d" * 64, report_digest="e" * 64, code_version="test", actor="a tester", trust=Trust.LOCAL,
-            reason="it won", dag_run="by hand",
-        )  # fmt: skip
+            use_case=use_case,
+            action=Action.PROMOTE,
+            version=version,
+            expected_head=head,
+            manifest_digest=digest,
+            data_digest="d" * 64,
+            report_digest="e" * 64,
+            code_version="test",
+            actor="a tester",
+            trust=Trust.LOCAL,
+            reason="it won",
+            dag_run="by hand",
+        )
         if alias and self.has_mlflow:
             tracking.set_alias(use_case, tracking.CHAMPION, version)
         return entry

@@ -8,12 +8,12 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from serving import recorder
-from serving.door import LARGEST_BODY
-from tasks.contracts import TaskKind
+from serving.http.gateway import LARGEST_BODY
+from serving.telemetry import prediction_writer
+from tasks.contracts.base import TaskKind
 from tests.serving.conftest import Serve, logged, look
+from tests.serving.constant_models import TinyClassifier, TinyRanker, TinyRater
 from tests.serving.installation import Installation
-from tests.serving.tiny import TinyClassifier, TinyRanker, TinyRater
 
 JSON = {"content-type": "application/json"}
 
@@ -101,7 +101,7 @@ def test_answers_go_on_where_they_cannot_be_logged(shop: TestClient, installatio
 def test_a_full_queue_drops_rows_and_counts_them(
     shop: TestClient, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "QUEUE_ROWS", 3)
+    monkeypatch.setattr(prediction_writer, "QUEUE_ROWS", 3)
     answers = [shop.get("/v1/shop/recommendations/u1").json()["prediction_id"] for _ in range(5)]
     assert "titleholder_prediction_log_dropped_total 2.0" in shop.get("/metrics").text
     assert [one.prediction_id for one in logged(shop, "shop")] == answers[:3]
@@ -157,15 +157,34 @@ def test_ranking_is_asked_at_its_own_address(shop: TestClient) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"null", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"users": []}', b'{"users": [1]}', b'{"users": [""]}',
-        b'{"users": ["\\ud800"]}', b'{"users": ["u1"], "k": NaN}', b'{"users": ["u1"], "k": Infinity}',
-        b'{"users": ["u1"], "k": 1e999}', b'{"users": ["u1"], "k": -1}', b'{"users": ["u1"], "k": 0}',
-        b'{"users": ["u1"], "k": 1000000000}', b'{"users": ["u1"], "k": 1.5}', b'{"users": ["u1"], "why": 1}',
-        b'{"users": ["u1"], "\\ud800": 1}', b'{"users": "u1"}', b"[" * 100_000, b'{"k": ' + b"9" * 5000 + b"}",
-        b'{"users": ["' + b"x" * 300 + b'"]}', json.dumps({"users": ["u"] * 1001}).encode(),
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"users": []}',
+        b'{"users": [1]}',
+        b'{"users": [""]}',
+        b'{"users": ["\\ud800"]}',
+        b'{"users": ["u1"], "k": NaN}',
+        b'{"users": ["u1"], "k": Infinity}',
+        b'{"users": ["u1"], "k": 1e999}',
+        b'{"users": ["u1"], "k": -1}',
+        b'{"users": ["u1"], "k": 0}',
+        b'{"users": ["u1"], "k": 1000000000}',
+        b'{"users": ["u1"], "k": 1.5}',
+        b'{"users": ["u1"], "why": 1}',
+        b'{"users": ["u1"], "\\ud800": 1}',
+        b'{"users": "u1"}',
+        b"[" * 100_000,
+        b'{"k": ' + b"9" * 5000 + b"}",
+        b'{"users": ["' + b"x" * 300 + b'"]}',
+        json.dumps({"users": ["u"] * 1001}).encode(),
         json.dumps({"users": ["u"] * 1000, "k": 1000}).encode(),
     ],
-)  # fmt: skip
+)
 def test_odd_bodies_are_refused_and_not_sent_back(shop: TestClient, installation: Installation, body: bytes) -> None:
     response = shop.post("/v1/shop/recommendations", content=body, headers=JSON)
     assert 400 <= response.status_code < 500

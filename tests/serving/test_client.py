@@ -12,19 +12,26 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.serving.test_cold_start import event, fair
+from tests.serving.ranking.test_cold_start import event, fair
 from titleholder.client import Endpoint, EndpointError
 
 __all__ = ["fair"]
 
 OUTCOME = {"prediction_id": "p", "item_id": "a0", "label": 1, "happened_at": datetime(2026, 1, 1, tzinfo=UTC).isoformat()}
 CALLS: dict[str, tuple[Any, ...]] = {
-    "use_cases": (), "model": ("market",), "recommend": ("market", "a/1 ?", 3, "A"),
-    "recommend_to_many": ("market", ["a1"], 3), "recommend_to_session": ("market", ["a0"]),
-    "find_similar": ("market", "a0", 2), "classify": ("market", [{"x": 1.0}], ["r"]),
-    "rate": ("market", [("a1", "a0")]), "tell_events": ("market", [event("a0", "new")]), "tell_outcomes": ("market", [OUTCOME]),
-    "start_training": ("market", "2026-01-01", ["als"]), "follow_training": ("market", "manual__2026-01-01"),
-}  # fmt: skip
+    "use_cases": (),
+    "model": ("market",),
+    "recommend": ("market", "a/1 ?", 3, "A"),
+    "recommend_to_many": ("market", ["a1"], 3),
+    "recommend_to_session": ("market", ["a0"]),
+    "find_similar": ("market", "a0", 2),
+    "classify": ("market", [{"x": 1.0}], ["r"]),
+    "rate": ("market", [("a1", "a0")]),
+    "tell_events": ("market", [event("a0", "new")]),
+    "tell_outcomes": ("market", [OUTCOME]),
+    "start_training": ("market", "2026-01-01", ["als"]),
+    "follow_training": ("market", "manual__2026-01-01"),
+}
 
 
 class Recorded(httpx.BaseTransport):
@@ -43,9 +50,10 @@ def operation_of(document: dict[str, Any], request: httpx.Request) -> str:
     """The one documented operation that a request is, after a look at its query and body."""
     path = request.url.raw_path.decode().partition("?")[0]
     found = [
-        template for template in document["paths"]
+        template
+        for template in document["paths"]
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and request.method.lower() in document["paths"][template]
-    ]  # fmt: skip
+    ]
     assert len(found) == 1, (request.method, path)
     operation = document["paths"][found[0]][request.method.lower()]
     allowed = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}

@@ -23,16 +23,16 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from serving.recorder import WINDOW_SECONDS
+from serving.telemetry.prediction_writer import WINDOW_SECONDS
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
+from tasks.io.storage import frame_writer
 from tasks.models.prior import PriorModel
-from tasks.models.smoke import count_scores
-from tasks.storage import frame_writer
+from tasks.models.smoke_test import count_scores
 from tests.ports import free_port
-from tests.serving import market, watched
+from tests.serving import two_segment_shop, unpickling_audit
+from tests.serving.constant_models import Moody, TinyRanker
 from tests.serving.installation import ROW_COLUMNS, Installation
-from tests.serving.tiny import Moody, TinyRanker
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,14 +60,27 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str, document
 
 
 @contextmanager
-def started(installation: Installation, log: Path, app: str = "tests.serving.tiny:create_tiny_app") -> Iterator[Process]:
+def started(
+    installation: Installation, log: Path, app: str = "tests.serving.constant_models:create_tiny_app"
+) -> Iterator[Process]:
     """uvicorn in a process of its own, until it is ready."""
     port = free_port()
     environment = {**os.environ, "TITLEHOLDER_ENDPOINT_POLL_SECONDS": "0.05"}
     command = [
-        sys.executable, "-m", "uvicorn", "--factory", app, "--host", "127.0.0.1",
-        "--port", str(port), "--no-access-log", "--http", "serving.protocol:PatientProtocol", "--no-server-header",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        app,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--http",
+        "serving.http.protocol:TimeoutProtocol",
+        "--no-server-header",
+    ]
     with log.open("wb") as stream:
         popen = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
@@ -211,8 +224,13 @@ def test_the_log_holds_what_was_acknowledged_after_a_kill(cached: Installation, 
     assert len(acknowledged) > 100
     lost = set(acknowledged) - set(logged)
     latest = sorted(asked for client in clients for asked in client.times)[-1]
-    late = {r["prediction_id"] for client in clients for a, at in zip(client.answers, client.times, strict=True)
-            for r in lists_of(a) if at > latest - 10 * WINDOW_SECONDS}  # fmt: skip
+    late = {
+        r["prediction_id"]
+        for client in clients
+        for a, at in zip(client.answers, client.times, strict=True)
+        for r in lists_of(a)
+        if at > latest - 10 * WINDOW_SECONDS
+    }
     assert lost <= late, "lost are at most answers of the last moment, as stated"
     for prediction_id, given in acknowledged.items():
         if prediction_id in lost:
@@ -260,18 +278,21 @@ def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(
 ) -> None:
     """From its start to its end: all ways to an answer, a promotion, a model that is refused, newer features, a rollback."""
     seen = tmp_path / "unpickled"
-    monkeypatch.setenv(watched.SEEN, str(seen))
-    tables = {name: frame_writer(frame) for name, frame in market.tables().items()}
+    monkeypatch.setenv(unpickling_audit.SEEN, str(seen))
+    tables = {name: frame_writer(frame) for name, frame in two_segment_shop.tables().items()}
     cached.storage.publish(use_case="shop", layer=c.FEATURES, partition="2026-01-01", tables=tables)
-    first = cached.crown("shop", market.model())
+    first = cached.crown("shop", two_segment_shop.model())
     cached.crown("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
-    with started(cached, tmp_path / "endpoint.log", "tests.serving.watched:create_watched_app") as process:
+    with started(cached, tmp_path / "endpoint.log", "tests.serving.unpickling_audit:create_watched_app") as process:
 
         def ask_everything() -> None:
             sold = {
-                "event_id": uuid4().hex, "user_id": "new", "item_id": "a0", "event_type": "purchase",
+                "event_id": uuid4().hex,
+                "user_id": "new",
+                "item_id": "a0",
+                "event_type": "purchase",
                 "event_at": datetime.now(UTC).isoformat(),
-            }  # fmt: skip
+            }
             assert process.post("/v1/shop/events", {"events": [sold]})[0] == 200
             status, given = process.post("/v1/shop/recommendations", {"users": ["a0", "new", *map(str, range(20))]})
             assert status == 200
@@ -285,7 +306,7 @@ def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(
             assert process.get("/readyz")[0] == 200
 
         ask_everything()
-        second = market.model()
+        second = two_segment_shop.model()
         second.calibration = (1.0, 0.0)
         await_service(process, "sequence", cached.crown("shop", second).sequence)
         ask_everything()
@@ -298,7 +319,7 @@ def test_nothing_is_unpickled_in_the_whole_life_of_an_endpoint(
         process.popen.send_signal(signal.SIGTERM)
         process.popen.wait(10)
     lines = seen.read_text().splitlines()
-    assert lines[0] == watched.TWIN, "the hook sees an unpickling where there is one"
+    assert lines[0] == unpickling_audit.TWIN, "the hook sees an unpickling where there is one"
     assert lines[1:] == []
 
 
@@ -306,11 +327,11 @@ def test_a_champion_that_fails_in_its_bake_period_loses_the_title_again(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The endpoint counts, the judge reads it over HTTP, the target is rehearsed, and the endpoint takes the old one back."""
-    from tasks.contracts import Trust
-    from tasks.endpoint import served_figures
+    from tasks.contracts.promotion import Trust
+    from tasks.io.endpoint import served_figures
     from tasks.models import SERVED
-    from tasks.registry import BakePolicy, rollback, watch_bake
     from tasks.settings import get_settings
+    from tasks.stages.registry import BakePolicy, rollback, watch_bake
 
     for kind in (TinyRanker, Moody):
         monkeypatch.setitem(SERVED, kind.kind, kind)

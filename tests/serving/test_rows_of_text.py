@@ -13,29 +13,34 @@ from sklearn.metrics import roc_auc_score
 
 from serving.app import create_app
 from tasks import columns as c
-from tasks.contracts import DatasetRef, Split, TaskKind, Window
+from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.data import DatasetRef, Split
 from tasks.errors import ConfigurationError, LeakageFound
-from tasks.features import SPLITS, FeatureSpec, build_features, split
-from tasks.inference import score_rows
-from tasks.ingestion import ingest
-from tasks.ingestion.sources import SOURCES
+from tasks.io.storage import Storage
 from tasks.models import MODELS, SERVED
 from tasks.models.base import load_model, read_examples
-from tasks.storage import Storage
-from tasks.training import train
-from tasks.validation import validate
+from tasks.stages.features import SPLITS, FeatureSpec, build_features, split
+from tasks.stages.inference import score_rows
+from tasks.stages.ingestion import ingest
+from tasks.stages.ingestion.sources import SOURCES
+from tasks.stages.training import train
+from tasks.stages.validation import validate
 from tests.serving.conftest import client_of, look
 from tests.serving.installation import Installation
-from tests.tasks.callers import EDUCATION, FEATURES, callers, log_odds, write_days
+from tests.tasks.call_campaign import EDUCATION, FEATURES, callers, log_odds, write_days
 
 FIRST, DAYS, ROWS = date(2026, 1, 1), 40, 2400
 AS_OF = date(2026, 2, 10)
 CELLS = {"age": "double", "job": "string", "education": "string", "notes": "string", "seconds": "int", "said": "string"}
 SPEC = FeatureSpec(ordinal={"education": EDUCATION}, text=("notes",))
 SOURCE = {
-    "kind": "daily_files", "delimiter": ";", "cells": CELLS, "columns": {"target": "said"}, "positive": "yes",
+    "kind": "daily_files",
+    "delimiter": ";",
+    "cells": CELLS,
+    "columns": {"target": "said"},
+    "positive": "yes",
     "leave_out": ["seconds"],
-}  # fmt: skip
+}
 SUITE = """
 dataset: callers
 description: Calls, and what people said.
@@ -72,8 +77,10 @@ def test_from_files_of_any_table_to_the_endpoint(installation: Installation, spa
     parts = cut(history, storage)
     per_day = ROWS // DAYS
     assert [ref.rows[c.ROWS] for ref in (parts.train, parts.validation, parts.holdout)] == [
-        (DAYS - 14) * per_day - 1, 7 * per_day, 7 * per_day,
-    ]  # fmt: skip
+        (DAYS - 14) * per_day - 1,
+        7 * per_day,
+        7 * per_day,
+    ]
     assert storage.manifest(parts.train)["facts"]["window"] is None
     assert storage.manifest(parts.holdout)["facts"]["window"] == "2026-02-03..2026-02-10"
     holdout = read_examples(storage, parts.holdout)
@@ -83,7 +90,7 @@ def test_from_files_of_any_table_to_the_endpoint(installation: Installation, spa
     trained = train(
         "callers", TaskKind.CLASSIFICATION, spec, parts, ("roc_auc", "log_loss"), 10, False, 7, storage, {"dag_run": "test"}
     )
-    from tasks import tracking
+    from tasks.io import tracking
 
     native = tracking.download_native(trained.model_uri, tmp_path / "fetched")
     model, terms = load_model(native, trained.manifest_digest, SERVED)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.contracts import GateMode
+from tasks.contracts.judging import GateMode
 from tasks.errors import ConfigurationError
 from tasks.settings import ROOT, get_settings
 from tasks.use_case import list_use_cases, load_use_case, parse_use_case
@@ -88,7 +88,7 @@ def test_a_review_says_how_long_and_whose_codes_count() -> None:
         (changed(review__by="nobody"), ["review.by", "auto", "'nobody'"]),
         (changed(features__lookback_days="all"), ["features.lookback_days", "'all'"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told(text: str, told: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_use_case(text, "x.yaml")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tasks.api_keys import ApiKeys, Scope, digest_key
-from tasks.contracts import Prediction
+from tasks.contracts.predictions import Prediction
 from tasks.errors import ConfigurationError
-from tasks.events import EventStore
-from tasks.prediction_log import PredictionLog
+from tasks.io.api_keys import ApiKeys, Scope, digest_key
+from tasks.io.events import EventStore
+from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
 from titleholder.cli import app
 
@@ -41,10 +41,20 @@ def test_a_key_is_shown_once_and_can_be_revoked(own_home: Path) -> None:
 
 def prediction(name: str, subject: str, channel: str = "online") -> Prediction:
     return Prediction(
-        prediction_id=name, made_at=NOW, use_case="shop", channel=channel, subject=subject, model_version=1,
-        manifest_digest="m", features_version="f", features_as_of=date(2026, 1, 1), path="model", items=("i",), scores=(0.5,),
+        prediction_id=name,
+        made_at=NOW,
+        use_case="shop",
+        channel=channel,
+        subject=subject,
+        model_version=1,
+        manifest_digest="m",
+        features_version="f",
+        features_as_of=date(2026, 1, 1),
+        path="model",
+        items=("i",),
+        scores=(0.5,),
         latency_ms=1.0,
-    )  # fmt: skip
+    )
 
 
 def test_a_user_is_forgotten_everywhere_and_others_are_not(own_home: Path) -> None:
@@ -57,9 +67,14 @@ def test_a_user_is_forgotten_everywhere_and_others_are_not(own_home: Path) -> No
     log.append([prediction("open-1", "u1"), prediction("open-2", "u2")])  # a running endpoint holds this journal
     for user in ("u1", "u2"):
         happened = {
-            "event_id": user, "user_id": user, "item_id": "i", "event_type": "view", "event_at": NOW, "value": None,
+            "event_id": user,
+            "user_id": user,
+            "item_id": "i",
+            "event_type": "view",
+            "event_at": NOW,
+            "value": None,
             "quantity": 1.0,
-        }  # fmt: skip
+        }
         events.add_events("shop", [happened], NOW)
         became = {"prediction_id": f"batch-{user[1]}", "item_id": "", "label": 1.0, "happened_at": NOW}
         events.add_outcomes("shop", [became], NOW)

@@ -19,8 +19,9 @@ import pytest
 import uvicorn
 import yaml
 
-from tasks.contracts import CheckResult, DriftReport, Signal, Window
-from tasks.ledger import Ledger
+from tasks.contracts.base import Window
+from tasks.contracts.monitoring import CheckResult, DriftReport, Signal
+from tasks.io.ledger import Ledger
 from tasks.settings import ROOT, get_settings
 from tests.alerting import FOLDER, read, running, tool, wait_for
 from tests.ports import free_port
@@ -47,8 +48,9 @@ def test_each_alert_fires_where_it_must_and_is_quiet_beside_it() -> None:
     alerts = {rule["alert"] for group in read("rules.yml")["groups"] for rule in group["rules"]}
     tested = [
         {case["alertname"] for case in test["alert_rule_test"] if bool(case.get("exp_alerts")) is fires}
-        for fires in (True, False) for test in [{"alert_rule_test": all_cases()}]
-    ]  # fmt: skip
+        for fires in (True, False)
+        for test in [{"alert_rule_test": all_cases()}]
+    ]
     assert tested == [alerts, alerts], "each alert has a case in which it fires and one in which it does not"
 
 
@@ -91,10 +93,18 @@ def lose_quality(ledger: Ledger) -> None:
     window = Window(start=date(2026, 1, 1), end=date(2026, 1, 8))
     ledger.record_report(
         DriftReport(
-            use_case=CASE, window=window, reference="", current_rows=1, reference_rows=1, checks=(check,), violated=True,
-            report_uri="", run_id="r", evidence="e",
+            use_case=CASE,
+            window=window,
+            reference="",
+            current_rows=1,
+            reference_rows=1,
+            checks=(check,),
+            violated=True,
+            report_uri="",
+            run_id="r",
+            evidence="e",
         )
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("token", [TOKEN, "another"])
@@ -145,7 +155,7 @@ def test_the_dashboard_asks_only_for_what_is_told() -> None:
         for name in re.findall(r"titleholder_\w+", t["expr"])
     }
     asked |= {name for case in all_rules() for name in re.findall(r"titleholder_\w+", case)}
-    source = "".join((ROOT / place).read_text() for place in ("serving/metrics.py", "titleholder/figures.py"))
+    source = "".join((ROOT / place).read_text() for place in ("serving/telemetry/metrics.py", "titleholder/figures.py"))
     told = {f"titleholder_{name.removeprefix('titleholder_')}" for name in re.findall(r'"((?:titleholder_)?[a-z_]+)"', source)}
     assert {name for name in asked if re.sub(r"_(total|bucket|count|sum)$", "", name) not in told} == set()
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) >= 12

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts import Action, Prediction, Trust
-from tasks.ledger import Ledger
-from tasks.prediction_log import PredictionLog
+from tasks.contracts.predictions import Prediction
+from tasks.contracts.promotion import Action, Trust
+from tasks.io.ledger import Ledger
+from tasks.io.prediction_log import PredictionLog
 from tasks.settings import ROOT
 
 CASE = "purchase_propensity"
@@ -34,10 +35,20 @@ def ledger(own_home: Path) -> Ledger:
     ledger = Ledger(f"sqlite:///{own_home}/titleholder.db")
     for version, hour in ((1, 12), (2, 13)):
         ledger.append(
-            use_case=CASE, action=Action.PROMOTE, version=version, expected_head=ledger.head(CASE), manifest_digest="a" * 64,
-            data_digest="b" * 64, report_digest="c" * 64, code_version="abc", actor="ada", trust=Trust.LOCAL, reason="better",
-            dag_run="run", at=datetime(2026, 1, 1, hour, tzinfo=UTC),
-        )  # fmt: skip
+            use_case=CASE,
+            action=Action.PROMOTE,
+            version=version,
+            expected_head=ledger.head(CASE),
+            manifest_digest="a" * 64,
+            data_digest="b" * 64,
+            report_digest="c" * 64,
+            code_version="abc",
+            actor="ada",
+            trust=Trust.LOCAL,
+            reason="better",
+            dag_run="run",
+            at=datetime(2026, 1, 1, hour, tzinfo=UTC),
+        )
     return ledger
 
 
@@ -57,10 +68,19 @@ def test_history_says_who_was_champion_when(own_home: Path, ledger: Ledger) -> N
 
 def test_the_moment_that_history_shows_finds_its_own_entry(own_home: Path, ledger: Ledger) -> None:
     ledger.append(
-        use_case=CASE, action=Action.ROLLBACK, version=1, expected_head=ledger.head(CASE), manifest_digest="a" * 64,
-        data_digest="b" * 64, report_digest="c" * 64, code_version="abc", actor="bob", trust=Trust.LOCAL, reason="worse",
+        use_case=CASE,
+        action=Action.ROLLBACK,
+        version=1,
+        expected_head=ledger.head(CASE),
+        manifest_digest="a" * 64,
+        data_digest="b" * 64,
+        report_digest="c" * 64,
+        code_version="abc",
+        actor="bob",
+        trust=Trust.LOCAL,
+        reason="worse",
         dag_run="run",
-    )  # fmt: skip
+    )
     shown = json.loads(titleholder(own_home, "history", CASE, "--json").stdout)["ledger"][-1]
     (then,) = json.loads(titleholder(own_home, "history", CASE, "--at", shown["at"], "--json").stdout)
     assert (then["entry"], then["version"], then["by"], then["at"][:26]) == (3, 1, "bob", shown["at"][:26])
@@ -100,12 +120,21 @@ def test_explain_traces_a_prediction_to_its_approver(own_home: Path, ledger: Led
     made = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
     PredictionLog(own_home / "predictions").append(
         Prediction(
-            prediction_id=name, made_at=made + timedelta(hours=version - 1), use_case=CASE, channel="online", subject="17850",
-            model_version=version, manifest_digest="a" * 64, features_version="f" * 16, path="model", items=("85123A",),
-            scores=(0.5,), latency_ms=1.0,
+            prediction_id=name,
+            made_at=made + timedelta(hours=version - 1),
+            use_case=CASE,
+            channel="online",
+            subject="17850",
+            model_version=version,
+            manifest_digest="a" * 64,
+            features_version="f" * 16,
+            path="model",
+            items=("85123A",),
+            scores=(0.5,),
+            latency_ms=1.0,
         )
         for name, version in (("first", 1), ("second", 2))
-    )  # fmt: skip
+    )
     explained = json.loads(titleholder(own_home, "explain", CASE, "first", "--json").stdout)
     assert (explained["model_version"], explained["approved_by"], explained["data_digest"]) == (1, "ada", "b" * 64)
     assert "85123A" in titleholder(own_home, "explain", CASE, "second").stdout

@@ -12,15 +12,15 @@ from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 from tasks import columns as c
-from tasks.contracts import Window
+from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, SnapshotError
-from tasks.features import build_features
-from tasks.ingestion import ingest
+from tasks.io.storage import Storage
 from tasks.settings import ROOT, get_settings
-from tasks.storage import Storage
+from tasks.stages.features import build_features
+from tasks.stages.ingestion import ingest
+from tasks.stages.validation import find_refused, validate
 from tasks.use_case import load_use_case
-from tasks.validation import find_refused, validate
-from tests.tasks.ingestion.conftest import LINE, write_day
+from tests.tasks.stages.ingestion.conftest import LINE, write_day
 from titleholder.cli import app
 
 CASE = "purchase_propensity"

@@ -24,8 +24,12 @@ SCRIPT = ROOT / "titleholder" / "preflight.py"
 def run(*arguments: str, python: str = sys.executable, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, str(SCRIPT), *arguments],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def fake_java(folder: Path, says: str, exit_code: int = 0) -> Path:

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import tracking
-from tasks.contracts import Approval, Decision, Rejection, Trust
+from tasks.contracts.promotion import Approval, Decision, Rejection, Trust
 from tasks.errors import ConfigurationError, ModelError, PromotionRefused
-from tasks.ledger import Ledger
-from tasks.registry import promote, version_of
-from tasks.registry.review import Refused, judge_code
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+from tasks.io.storage import Storage
 from tasks.settings import ROOT, get_settings
-from tasks.storage import Storage
-from tests.tasks import arena
+from tasks.stages.registry import promote, version_of
+from tasks.stages.review import Refused, judge_code
+from tests.tasks import synthetic_classification
 from tests.titleholder.test_cli import titleholder
 from titleholder.review import make_code, submit, write_key
 
@@ -40,8 +40,8 @@ def key(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 @pytest.fixture
 def two(key: Path, empty_store: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Version 1 passed, version 2 did not."""
-    arena.open_store(empty_store, tmp_path, monkeypatch)
-    arena.register_versions(storage, tmp_path, CASE, True, False)
+    synthetic_classification.open_store(empty_store, tmp_path, monkeypatch)
+    synthetic_classification.register_versions(storage, tmp_path, CASE, True, False)
 
 
 def judge(version: int, code: str, after: timedelta = timedelta()) -> object:

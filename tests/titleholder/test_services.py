@@ -17,9 +17,13 @@ from titleholder import services
 
 def test_settings_survive_the_way_through_the_environment(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(
-        home=own_home.resolve(), source_paths={"shop": Path("/data/shop")}, spark_remote="sc://127.0.0.1:1", schedules="off",
-        endpoint_keys="required", notify_urls=("json://127.0.0.1/a", "json://127.0.0.1/b"),
-    )  # fmt: skip
+        home=own_home.resolve(),
+        source_paths={"shop": Path("/data/shop")},
+        spark_remote="sc://127.0.0.1:1",
+        schedules="off",
+        endpoint_keys="required",
+        notify_urls=("json://127.0.0.1/a", "json://127.0.0.1/b"),
+    )
     for name, value in services.variables(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings

@@ -14,8 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from tasks.contracts import Cause, CheckResult, DriftReport, RetrainDecision, Signal, Window
-from tasks.ledger import Ledger
+from tasks.contracts.base import Window
+from tasks.contracts.monitoring import Cause, CheckResult, DriftReport, RetrainDecision, Signal
+from tasks.io.ledger import Ledger
 from tasks.settings import Settings, get_settings
 from tests.titleholder.airflow_stand_in import CASE, Airflow
 from titleholder.watch import create_app
@@ -74,9 +75,14 @@ def webhook(*alerts: dict[str, Any]) -> dict[str, Any]:
 def alert(start: str = "2026-01-01T00:00:00Z", status: str = "firing", **labels: str) -> dict[str, Any]:
     said = {"alertname": "QualityLost", "use_case": CASE, "action": "retrain", **labels}
     return {
-        "status": status, "labels": said, "annotations": {"summary": "hit rate fell"}, "startsAt": start,
-        "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "", "fingerprint": "f",
-    }  # fmt: skip
+        "status": status,
+        "labels": said,
+        "annotations": {"summary": "hit rate fell"},
+        "startsAt": start,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+        "fingerprint": "f",
+    }
 
 
 def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: TestClient, airflow: Airflow, told: Any) -> None:
@@ -85,8 +91,11 @@ def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: T
     ((name, run),) = airflow.runs.items()
     assert run["path"] == f"/api/v2/dags/{CASE}.monitoring/dagRuns" and name == f"alert__{run['conf']['key']}"
     assert run["conf"] == {
-        "asked_by": "alert QualityLost", "cause": "alert", "reason": "hit rate fell", "key": run["conf"]["key"],
-    }  # fmt: skip
+        "asked_by": "alert QualityLost",
+        "cause": "alert",
+        "reason": "hit rate fell",
+        "key": run["conf"]["key"],
+    }
     assert client.post("/alerts", json=webhook(alert("2026-01-05T00:00:00Z")), headers=SIGNED_IN).json()["asked"] == 1
     assert len(airflow.runs) == 2, "it fired again, days later"
     assert len(told) == 2
@@ -119,8 +128,9 @@ def test_other_alerts_are_told_to_people_once(client: TestClient, airflow: Airfl
         )
     assert airflow.runs == {}
     assert [(one["title"], one["message"], one["type"]) for one in told] == [
-        (f"QualityLost {CASE}", "hit rate fell", "failure"), ("QualityLost nobody_knows", "hit rate fell", "warning"),
-    ]  # fmt: skip
+        (f"QualityLost {CASE}", "hit rate fell", "failure"),
+        ("QualityLost nobody_knows", "hit rate fell", "warning"),
+    ]
 
 
 def test_an_alert_is_not_lost_while_airflow_is_down(client: TestClient, airflow: Airflow) -> None:
@@ -133,10 +143,15 @@ def test_an_alert_is_not_lost_while_airflow_is_down(client: TestClient, airflow:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"", 422), (b"[]", 422), (b"{", 422), (b'{"alerts": [{}]}', 422), (b'{"alerts": []}', 200),
-        (json.dumps(webhook(alert(start="never"))).encode(), 422), (b'{"alerts": "' + b"x" * 2_000_000 + b'"}', 413),
+        (b"", 422),
+        (b"[]", 422),
+        (b"{", 422),
+        (b'{"alerts": [{}]}', 422),
+        (b'{"alerts": []}', 200),
+        (json.dumps(webhook(alert(start="never"))).encode(), 422),
+        (b'{"alerts": "' + b"x" * 2_000_000 + b'"}', 413),
     ],
-)  # fmt: skip
+)
 def test_odd_webhooks_are_refused(client: TestClient, body: bytes, status: int) -> None:
     assert client.post("/alerts", content=body, headers=SIGNED_IN).status_code == status
 
@@ -153,22 +168,42 @@ def remember(settings: Settings) -> None:
     for week, cause in ((1, Cause.NONE), (8, Cause.FAULT)):
         window = Window(start=date(2026, 1, week), end=date(2026, 1, week + 7))
         check = CheckResult(
-            check="unit_change", column="unit_price", method="rescaled_by", value=float(week), threshold=1.5,
-            violated=cause is Cause.FAULT, signal=Signal.FAULT,
-        )  # fmt: skip
+            check="unit_change",
+            column="unit_price",
+            method="rescaled_by",
+            value=float(week),
+            threshold=1.5,
+            violated=cause is Cause.FAULT,
+            signal=Signal.FAULT,
+        )
         ledger.record_report(
             DriftReport(
-                use_case=CASE, window=window, reference="", current_rows=1, reference_rows=1, checks=(check,),
-                violated=check.violated, report_uri="http://mlflow/x", run_id="r", evidence=str(week),
+                use_case=CASE,
+                window=window,
+                reference="",
+                current_rows=1,
+                reference_rows=1,
+                checks=(check,),
+                violated=check.violated,
+                report_uri="http://mlflow/x",
+                run_id="r",
+                evidence=str(week),
                 figures={"hit_rate": 0.3},
             )
-        )  # fmt: skip
+        )
         ledger.record_decision(
             RetrainDecision(
-                use_case=CASE, window=window, retrain=False, cause=cause, reason="<b>pence</b>", violations=0,
-                considered_windows=1, idempotency_key=str(week), alert=cause is Cause.FAULT,
+                use_case=CASE,
+                window=window,
+                retrain=False,
+                cause=cause,
+                reason="<b>pence</b>",
+                violations=0,
+                considered_windows=1,
+                idempotency_key=str(week),
+                alert=cause is Cause.FAULT,
             )
-        )  # fmt: skip
+        )
 
 
 def test_prometheus_is_told_all_figures(settings: Settings, client: TestClient) -> None:
@@ -176,8 +211,9 @@ def test_prometheus_is_told_all_figures(settings: Settings, client: TestClient) 
     text = client.get("/metrics").text
     found = {
         (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text) for sample in family.samples
-    }  # fmt: skip
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
     case = ("use_case", CASE)
     assert found["titleholder_data_fault", case] == 1 and found["titleholder_airflow_up",] == 1
     assert found["titleholder_figure", ("name", "hit_rate"), case] == 0.3

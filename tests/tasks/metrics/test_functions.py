@@ -13,8 +13,13 @@ from tasks.metrics.names import FAMILIES
 from tasks.settings import ROOT
 
 RANKING = [
-    ranking.precision, ranking.recall, ranking.ndcg, ranking.average_precision, ranking.reciprocal_rank, ranking.hit_rate,
-]  # fmt: skip
+    ranking.precision,
+    ranking.recall,
+    ranking.ndcg,
+    ranking.average_precision,
+    ranking.reciprocal_rank,
+    ranking.hit_rate,
+]
 PARTS = {
     classification.accuracy: sklearn.accuracy_score,
     classification.precision: sklearn.precision_score,
@@ -182,10 +187,31 @@ def test_gain_at_top_decile() -> None:
 
 
 ASKED_FOR = {
-    "rmse", "mae", "r2", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "log_loss", "brier", "calibration_error",
-    "precision_at", "recall_at", "map_at", "ndcg_at", "mrr_at", "hit_rate_at", "catalog_coverage_at", "novelty_at",
-    "diversity_at", "popularity_bias_at", "gain_at_top_decile", "revenue_at",
-}  # fmt: skip
+    "rmse",
+    "mae",
+    "r2",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "pr_auc",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "precision_at",
+    "recall_at",
+    "map_at",
+    "ndcg_at",
+    "mrr_at",
+    "hit_rate_at",
+    "catalog_coverage_at",
+    "novelty_at",
+    "diversity_at",
+    "popularity_bias_at",
+    "gain_at_top_decile",
+    "revenue_at",
+}
 
 
 def test_what_a_use_case_can_name_has_a_formula_and_stands_in_the_documents() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.metrics import get_metric, lists, score_model
 from tasks.metrics.lists import Catalogue
 from tasks.models.popularity import Popularity

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric, score_model
 from tasks.models.base import Examples, FeatureTables, ServedModel
@@ -124,11 +124,17 @@ def test_nothing_to_score() -> None:
 @pytest.mark.parametrize(
     ("name", "task"),
     [
-        ("ndcg", TaskKind.PROPENSITY), ("ndcg_at_0", TaskKind.PROPENSITY), ("ndcg_at_10", TaskKind.CLASSIFICATION),
-        ("rmse_at_3", TaskKind.RATING), ("recall", TaskKind.RATING), ("recall_at", TaskKind.RATING), ("", TaskKind.RATING),
-        ("calibration_error", TaskKind.RECOMMENDATION), ("recall_at_10", TaskKind.CLASSIFICATION),
+        ("ndcg", TaskKind.PROPENSITY),
+        ("ndcg_at_0", TaskKind.PROPENSITY),
+        ("ndcg_at_10", TaskKind.CLASSIFICATION),
+        ("rmse_at_3", TaskKind.RATING),
+        ("recall", TaskKind.RATING),
+        ("recall_at", TaskKind.RATING),
+        ("", TaskKind.RATING),
+        ("calibration_error", TaskKind.RECOMMENDATION),
+        ("recall_at_10", TaskKind.CLASSIFICATION),
     ],
-)  # fmt: skip
+)
 def test_unknown_names_are_answered_with_the_allowed_ones(name: str, task: TaskKind) -> None:
     with pytest.raises(ConfigurationError, match=f"no metric '{name}' for the task '{task}'; allowed: .*(ndcg_at_<k>|roc_auc)"):
         get_metric(name, task)

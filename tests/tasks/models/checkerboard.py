@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, FeatureTables
 
 USERS, ITEMS = 24, 16
@@ -55,9 +55,13 @@ def tables(met: pd.DataFrame, task: TaskKind) -> FeatureTables:
     """The feature tables of users and items that met once each; `label` of `met` is the rating."""
     is_rating = task is TaskKind.RATING
     pairs = met[[c.USER_ID, c.ITEM_ID]].assign(
-        pair_orders=1.0, pair_orders_7d=0.0, pair_orders_28d=1.0, pair_recency_days=10.0, pair_quantity=2.0,
+        pair_orders=1.0,
+        pair_orders_7d=0.0,
+        pair_orders_28d=1.0,
+        pair_recency_days=10.0,
+        pair_quantity=2.0,
         pair_rating=met[c.LABEL] if is_rating else np.nan,
-    )  # fmt: skip
+    )
     sides = []
     for side, key, other in (("user", c.USER_ID, c.ITEM_ID), ("item", c.ITEM_ID, c.USER_ID)):
         groups = met.groupby(key)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
-from tasks.contracts import ServingTerms, TaskKind
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.models import SERVED
 from tasks.models.base import FeatureTables, load_model, save_model

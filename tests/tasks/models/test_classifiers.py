@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SPECS: list[TabularSpec] = [
-    GradientBoosting(trees=40), RandomForest(trees=30), NearestNeighbours(), LinearSvm(), KernelSvm(), Mlp(epochs=60),
-]  # fmt: skip
+    GradientBoosting(trees=40),
+    RandomForest(trees=30),
+    NearestNeighbours(),
+    LinearSvm(),
+    KernelSvm(),
+    Mlp(epochs=60),
+]
 
 
 def rare(size: int = 900) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables
 from tasks.models.bpr import Bpr

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
-from tasks.contracts import ServingTerms, TaskKind
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.models import MODELS, SERVED
 from tasks.models.base import ColumnKinds, Examples, load_model, save_model
 from tasks.models.encoding import LEVELS, WORDS, Encoding
-from tests.tasks.callers import CALLERS_KINDS, callers, log_odds
+from tests.tasks.call_campaign import CALLERS_KINDS, callers, log_odds
 
 KINDS = ColumnKinds(ordinal={"size": ("small", "medium", "large")}, text=("note",))
 NAMES = ("colour", "age", "size", "note")

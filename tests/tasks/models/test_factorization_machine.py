@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, FeatureTables, Floats
 from tasks.models.factorization_machine import FactorizationMachine
 from tasks.models.factorization_machine_served import FactorizationMachineModel

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
-from tasks.contracts import TaskKind
+from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError
 from tasks.metrics import score_model
 from tasks.models.als import Als, AlsModel
@@ -97,9 +97,18 @@ def test_folding_in_is_sparks_own_last_step(spark: SparkSession) -> None:
             {"user": codes[0][1].astype("int32"), "item": codes[1][1].astype("int32"), "rating": model.weights(known)}
         )
         als = ALS(
-            rank=4, maxIter=10, regParam=0.05, alpha=20.0, implicitPrefs=task is TaskKind.PROPENSITY, numUserBlocks=2,
-            numItemBlocks=2, seed=7, userCol="user", itemCol="item", ratingCol="rating",
-        )  # fmt: skip
+            rank=4,
+            maxIter=10,
+            regParam=0.05,
+            alpha=20.0,
+            implicitPrefs=task is TaskKind.PROPENSITY,
+            numUserBlocks=2,
+            numItemBlocks=2,
+            seed=7,
+            userCol="user",
+            itemCol="item",
+            ratingCol="rating",
+        )
         table = spark.createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
         theirs = als.fit(table).userFactors.toPandas().set_index("id")["features"]
         for place, name in enumerate(codes[0][0]):

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from tasks import columns as c
-from tasks.contracts import ServingTerms, TaskKind
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ServingTerms
 from tasks.errors import NotEnoughData
 from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, load_model, save_model

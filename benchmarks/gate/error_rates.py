@@ -1,0 +1,130 @@
+"""How often the gate errs, by simulation with known truth: the shipped `beats_champion`, asked about made-up users.
+
+Equal models on user-clustered ratings: each user suits one of the two models better, and which one is a coin's fall, so the
+models are equally good and all ratings of a user err together. Power: lists whose true nDCG differs by a stated effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.judging import Evaluation, GateResult
+from tasks.contracts.training import Candidate
+from tasks.metrics import UNIT, WEIGHT, get_metric
+from tasks.settings import ROOT
+from tasks.stages.evaluation.gates import BeatsChampion, Context
+from tasks.stages.evaluation.paired import Answers
+from tasks.use_case import load_use_case
+
+Floats = NDArray[np.float64]
+Pair = tuple[Answers, Answers]
+RATERS, RATINGS = 200, 15  # users of a simulated holdout, and how many ratings each gave on average
+SHARED = 10  # simulated holdouts that share one drawing: as many users each, so the same draws do for all
+EFFECTS, USERS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05), (200, 500, 1000, 2000, 4000)
+WORKING_POINT = (1000, 0.02)  # users and true effect at which the power is to be at least 0.8
+REF = DatasetRef(use_case="bench", layer="evaluation", partition="p", version="0" * 16, digest="0" * 64, rows={})
+
+
+def shipped_gate(use_case: str) -> tuple[BeatsChampion, TaskKind]:
+    """The `beats_champion` of a shipped use case, as configured, and its task."""
+    case = load_use_case(use_case, ROOT / "conf" / "use_cases")
+    return next(gate for gate in case.gates.checks if isinstance(gate, BeatsChampion)), case.task
+
+
+def rate_of_equal_models(simulations: int, tick: Callable[[], None] = lambda: None) -> tuple[float, float]:
+    """Share of equal challengers that `movie_rating`'s gate would promote: resampled by user, and by row beside it."""
+    gate, task = shipped_gate("movie_rating")
+    promoted = np.zeros(2)
+    for start in range(0, simulations, SHARED):
+        raters = [ratings(gate.metric, task, seed) for seed in range(start, min(start + SHARED, simulations))]
+        promoted[0] += sum(result.passed for result in ask(gate, task, [by_user for by_user, _ in raters], start))
+        for place, (_, by_row) in enumerate(raters):  # each has as many rows as its users gave: draws of its own
+            promoted[1] += sum(result.passed for result in ask(gate, task, [by_row], start + place))
+        tick()
+    by_user, by_row = (promoted / simulations).tolist()
+    return by_user, by_row
+
+
+def power_table(simulations: int, tick: Callable[[], None] = lambda: None) -> dict[str, dict[str, float]]:
+    """Users -> true effect -> share of `purchase_propensity`'s gates that promoted."""
+    gate, task = shipped_gate("purchase_propensity")
+    table = {}
+    for users in USERS:
+        promoted = dict.fromkeys(EFFECTS, 0)
+        for start in range(0, simulations, SHARED):
+            seeds = range(start, min(start + SHARED, simulations))
+            pairs = [(effect, lists(gate.metric, users, effect, seed)) for seed in seeds for effect in EFFECTS]
+            for (effect, _), result in zip(pairs, ask(gate, task, [pair for _, pair in pairs], start), strict=True):
+                promoted[effect] += result.passed
+            tick()
+        table[str(users)] = {f"{effect:g}": count / simulations for effect, count in promoted.items()}
+    return table
+
+
+def ask(gate: BeatsChampion, task: TaskKind, pairs: Sequence[Pair], seed: int) -> list[GateResult]:
+    """The gate's answer to each pair of challenger and champion, all with the same number of units, from one drawing."""
+    first = _context(task, pairs[0], seed)
+    contexts = [replace(first, challenger=mine, champion=theirs, comparisons=[]) for mine, theirs in pairs]
+    first.draw([question for context in contexts for question in gate.questions(context)], gate.resamples, gate.group_by)
+    return [gate.check(context) for context in contexts]
+
+
+def _context(task: TaskKind, pair: Pair, seed: int) -> Context:
+    split = Split(as_of=date(2026, 1, 1), train=REF, validation=REF, holdout=REF)
+    candidate = Candidate(
+        use_case="bench",
+        name="challenger",
+        kind="x",
+        run_id="r",
+        model_uri="models:/m-0",
+        manifest_digest="0" * 64,
+        split=split,
+        code_version="x",
+        metrics={},
+        fit_seconds=0.0,
+    )
+    return Context(
+        task=task, candidate=candidate, challenger=pair[0], champion=pair[1], champion_version=1, baseline=None, seed=seed
+    )
+
+
+def ratings(metric: str, task: TaskKind, seed: int) -> tuple[Pair, Pair]:
+    """Two equal models' errors, with users as units and with single ratings as units."""
+    generator = np.random.default_rng([1, seed])
+    counts = 1 + generator.negative_binomial(2, 2 / (RATINGS + 1), RATERS)
+    user = np.repeat(np.arange(RATERS), counts)
+    hard = generator.normal(0, 0.7, len(user))  # what makes this rating hard for both
+    sides = []
+    for _ in range(2):
+        bias = generator.normal(0, 0.5, RATERS)[user]
+        error = hard + bias + generator.normal(0, 0.3, len(user))
+        sides.append(get_metric(metric, task).parts(error, np.zeros_like(error)))
+    by_user = [_answers(metric, np.bincount(user, one), counts.astype(float)) for one in sides]
+    by_row = [_answers(metric, one, np.ones(len(one))) for one in sides]
+    return (by_user[0], by_user[1]), (by_row[0], by_row[1])
+
+
+def lists(metric: str, users: int, effect: float, seed: int) -> Pair:
+    """Lists of two models: two users in five get no hit from either; half of the lists are the same, the others differ.
+
+    The paired difference has a standard deviation of 0.21 around the effect.
+    """
+    generator = np.random.default_rng([2, seed])
+    champion, other = np.where(generator.random((2, users)) < 0.6, generator.beta(2, 4, (2, users)), 0.0)
+    challenger = np.where(generator.random(users) < 0.5, champion, other) + effect
+    return _answers(metric, challenger, np.ones(users)), _answers(metric, champion, np.ones(users))
+
+
+def _answers(metric: str, parts: Floats, weights: Floats) -> Answers:
+    evaluation = Evaluation(subject="x", name="x", model_uri="models:/m-0", holdout=REF, metrics={metric: 0.0}, units=REF)
+    columns: dict[str, Any] = {UNIT: np.arange(len(parts)), metric: parts, metric + WEIGHT: weights}
+    return Answers(evaluation, pd.DataFrame(columns), pd.DataFrame())

@@ -1,0 +1,73 @@
+"""The base class of all contracts, names, windows and kinds of tasks."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Contract(BaseModel):
+    """Base of all values at the doors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as plain JSON types, for XCom and artifacts."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, payload: dict[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls.model_validate(payload)
+
+
+class TaskKind(StrEnum):
+    """What a use case predicts."""
+
+    RECOMMENDATION = "recommendation"  # top-k items for a user
+    PROPENSITY = "propensity"  # top-k items for a user, with a calibrated probability
+    RATING = "rating"  # the rating a user would give an item, and top-k
+    CLASSIFICATION = "classification"  # the probability that a row is of class 1
+
+    @property
+    def is_tabular(self) -> bool:
+        return self is TaskKind.CLASSIFICATION
+
+
+class Window(Contract):
+    """Days from `start` to before `end`, both in UTC. Always from the run, never from the clock."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a window ends after it starts; got start {self.start} and end {self.end} (end is exclusive)")
+        return self
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
+    @property
+    def label(self) -> str:
+        """`2011-01-01..2011-01-08`, the name of a partition; sorts by time."""
+        return f"{self.start.isoformat()}..{self.end.isoformat()}"
+
+    @classmethod
+    def from_label(cls, label: str) -> Window:
+        start, _, end = label.partition("..")
+        return cls(start=date.fromisoformat(start), end=date.fromisoformat(end))
+
+    @classmethod
+    def before(cls, end: date, days: int) -> Window:
+        """The `days` days that end before `end`."""
+        return cls(start=end - timedelta(days=days), end=end)

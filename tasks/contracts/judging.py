@@ -1,0 +1,87 @@
+"""Judging: evaluations, comparisons, gate results and verdicts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tasks.contracts.base import Contract, Name
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.training import Candidate
+
+
+class Evaluation(Contract):
+    """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
+
+    subject: str = Field(description="who was scored: challenger, champion or baseline")
+    name: str
+    model_uri: str
+    holdout: DatasetRef
+    metrics: dict[str, float]
+    units: DatasetRef
+
+
+class Outcome(StrEnum):
+    BETTER = "better"
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Comparison(Contract):
+    """A paired difference, challenger minus champion, signed so that positive is better.
+
+    `detectable` and `power` say how much the holdout could have told: a comparison without power proves nothing.
+    """
+
+    metric: str
+    challenger: float
+    champion: float
+    difference: float
+    low: float
+    high: float
+    confidence: float
+    units: int
+    resamples: int
+    outcome: Outcome
+    slice: str = Field("", description="of whom, such as new_users or segment=France; empty for everybody")
+    detectable: float | None = Field(None, description="true difference that would be called better in 4 of 5 such holdouts")
+    effect: float | None = Field(None, description="the smallest difference that matters, where somebody stated one")
+    power: float | None = Field(None, description="chance that a true difference of `effect` is called better")
+    p_worse: float | None = Field(None, description="chance of such a loss if it were within the margin; Holm-corrected")
+    p_better: float | None = Field(None, description="chance of such a gain if there were none; Holm-corrected")
+    family: int = Field(1, ge=1, description="how many comparisons were corrected for together")
+
+
+class GateMode(StrEnum):
+    DISABLED = "disabled"
+    DRY_RUN = "dry_run"
+    ENABLED = "enabled"
+
+
+class GateResult(Contract):
+    gate: Name
+    mode: GateMode
+    passed: bool
+    reason: str
+    figures: dict[str, float] = Field({}, description="what the gate measured, by name")
+    comparisons: tuple[Comparison, ...] = Field((), description="what it judged one by one, such as slices")
+
+
+class Verdict(Contract):
+    """What the gates said of the chosen candidate. `passed` is True only if no enabled gate refused."""
+
+    use_case: Name
+    candidate: Candidate
+    champion_version: int | None
+    evaluations: tuple[Evaluation, ...]
+    comparisons: tuple[Comparison, ...]
+    gates: tuple[GateResult, ...]
+    passed: bool
+    outcome: Outcome | None = Field(description="against the champion; None where there is none")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was refused; empty when it passed."""
+        return tuple(f"{g.gate}: {g.reason}" for g in self.gates if not g.passed and g.mode is GateMode.ENABLED)

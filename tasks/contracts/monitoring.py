@@ -1,0 +1,107 @@
+"""Monitoring: check results, drift reports, retrain decisions and requests."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.contracts.base import Contract, Name, Window
+
+
+class Signal(StrEnum):
+    """What a violated check says about the window, and therefore what is to be done."""
+
+    FAULT = "fault"  # the data are broken: stop, tell a person, never train on them
+    DRIFT = "drift"  # inputs or predictions moved: retrain
+    LABEL_SHIFT = "label_shift"  # what is to be predicted moved: retrain, and tell a person
+    QUALITY = "quality"  # matured labels say that the champion got worse: retrain
+
+
+class CheckResult(Contract):
+    """One check on one column or figure."""
+
+    check: Name
+    column: str
+    method: str
+    value: float
+    threshold: float
+    violated: bool
+    signal: Signal = Signal.DRIFT
+    note: str = Field("", description="why it was not judged (too few rows); empty when it was")
+
+
+class DriftReport(Contract):
+    """What monitoring saw in one window. `violated` if any check was."""
+
+    use_case: Name
+    window: Window
+    reference: str
+    current_rows: int
+    reference_rows: int
+    checks: tuple[CheckResult, ...]
+    violated: bool
+    report_uri: str = Field(description="address of the HTML report, empty if none was made")
+    run_id: str
+    evidence: str = Field("", description="digest of all that was looked at; another one means that the data were repaired")
+    new_labels: int | None = Field(None, description="labels that came after what the champion has learned; None: not counted")
+    figures: dict[str, float] = Field({}, description="what was measured and is not judged by a threshold")
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What the violated checks say, each once."""
+        said = {check.signal for check in self.checks if check.violated}
+        return tuple(signal for signal in Signal if signal in said)
+
+
+class Cause(StrEnum):
+    """Why a retraining was asked for."""
+
+    NO_CHAMPION = "no_champion"
+    DRIFT = "drift"
+    LABEL_SHIFT = "label_shift"
+    QUALITY = "quality"
+    SCHEDULE = "schedule"
+    NEW_LABELS = "new_labels"
+    BY_HAND = "by_hand"  # a person asked
+    ALERT = "alert"  # an alert that is labelled to retrain
+    FAULT = "fault"  # nothing was asked for: the window's data are broken
+    NONE = "none"
+
+
+class Ask(Contract):
+    """A word from outside: a person or an alert asks for a retraining. The same `key` is the same word."""
+
+    cause: Literal[Cause.BY_HAND, Cause.ALERT]
+    by: str = Field(min_length=1, max_length=200)
+    reason: str = Field(max_length=1000)
+    key: str = Field(min_length=1, max_length=100)
+
+
+class RetrainDecision(Contract):
+    """Retrain or not, and because of what. Recorded also when the answer is no."""
+
+    use_case: Name
+    window: Window
+    retrain: bool
+    cause: Cause
+    reason: str
+    violated: bool = Field(False, description="whether this window itself was violated")
+    signals: tuple[Signal, ...] = Field((), description="what this window's violated checks say; later decisions count them")
+    alert: bool = Field(False, description="whether a person is to be told")
+    violations: int
+    considered_windows: int
+    idempotency_key: str
+    report_uri: str = ""
+
+
+class RetrainRequest(Contract):
+    """What became of a yes: who took it, and what came of it."""
+
+    idempotency_key: str
+    as_of: date = Field(description="the end of the window that asked")
+    taken_by: str = Field("", description="the training run that answers it; empty: nobody yet")
+    version: int | None = Field(None, description="the version that was registered; None: none yet")
+    passed: bool | None = Field(None, description="whether the version passed its gates")

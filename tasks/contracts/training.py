@@ -1,0 +1,115 @@
+"""Training: how a model is scored, candidates, tuning and learning curves."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from tasks.contracts.base import Contract, Name, TaskKind
+from tasks.contracts.data import Split
+
+
+class ServingTerms(Contract):
+    """How a model is to be asked; travels inside the exported model, so that every caller asks alike."""
+
+    use_case: Name
+    task: TaskKind
+    k: int = Field(10, ge=1)
+    exclude_seen: bool = False
+    row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
+    text_columns: tuple[str, ...] = Field((), description="of them those that hold text; the others hold numbers")
+
+
+class Start(Contract):
+    """What a candidate began from: the champion of its kind (warm), or nothing (full)."""
+
+    is_warm: bool
+    reason: str = Field(description="why warm, or why not")
+    champion_version: int | None = Field(None, description="whose arrays it began from")
+    champion_digest: str = Field("", description="sha256 of that model's manifest")
+    warm_runs: int = Field(0, ge=0, description="warm ones in a row since the last full one, this one included")
+    full_as_of: date = Field(description="the day of the last full one in its line")
+
+
+class Candidate(Contract):
+    """A trained model, logged and exported, not yet judged."""
+
+    use_case: Name
+    name: Name
+    kind: Name
+    run_id: str
+    model_uri: str = Field(description="models:/m-...")
+    manifest_digest: str = Field(description="sha256 of the exported model's manifest")
+    split: Split
+    code_version: str
+    metrics: dict[str, float] = Field(description="measured on the validation window")
+    fit_seconds: float
+    settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
+    start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")
+
+
+class TrialState(StrEnum):
+    COMPLETE = "complete"
+    PRUNED = "pruned"  # given up after a round in which it stood behind three of four before it
+    FAILED = "failed"  # its settings cannot be fitted to these data
+
+
+class Trial(Contract):
+    """One setting that tuning tried."""
+
+    number: int
+    origin: str = Field(description="yaml, champion, or search: who proposed it")
+    state: TrialState
+    settings: dict[str, Any]
+    figures: tuple[float, ...] = Field(description="the metric of each round that it went through")
+    seconds: float
+    note: str = Field("", description="why it failed")
+
+    @property
+    def value(self) -> float:
+        """The mean of its rounds."""
+        return sum(self.figures) / len(self.figures) if self.figures else float("nan")
+
+
+class Tuned(Contract):
+    """What tuning chose for a candidate, and how it came to it. Settings are those that were looked for, no others."""
+
+    run_id: str = Field(description="the MLflow run whose children are the trials")
+    metric: str
+    settings: dict[str, Any]
+    trials: tuple[Trial, ...]
+
+
+class LearningPoint(Contract):
+    """A model of the same settings that was fitted on a share of the training data."""
+
+    share: float = Field(gt=0, le=1)
+    units: int = Field(description="users or rows that it learned from")
+    fitted: float | None = Field(None, description="its metric on what it learned from; rows only")
+    validation: float = Field(description="its metric on the whole validation window")
+
+
+class LearningCurve(Contract):
+    """Would more data help, and does it learn by heart? Points by ascending share; the last one is the candidate itself."""
+
+    metric: str
+    unit: str = Field(description="users or rows")
+    greater_is_better: bool
+    points: tuple[LearningPoint, ...]
+    stopped: str = Field("", description="why a point is missing; empty when none is")
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the last point does better on what it learned from; None where that was not measured."""
+        last = self.points[-1] if self.points else None
+        if last is None or last.fitted is None:
+            return None
+        return (last.fitted - last.validation) * (1.0 if self.greater_is_better else -1.0)
+
+    @property
+    def is_overfitting(self) -> bool:
+        """The flag of overfitting: the gap is more than a tenth of what it reaches on the validation window."""
+        return self.gap is not None and self.gap > 0.1 * abs(self.points[-1].validation)

@@ -1,0 +1,184 @@
+"""Seam: the serving endpoint as its clients see it: which model answers, what it has counted, and one for a gate alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.data import DatasetRef
+from tasks.errors import ModelError, ServiceUnavailable
+from tasks.io import isolated_process
+from tasks.settings import get_settings
+
+
+@dataclass(frozen=True)
+class ServedFigures:
+    """What the endpoint has counted of one version since its process started.
+
+    `latency` : (seconds, how many answers took no longer), ascending, the last one infinite. `scores` : how many best scores
+    fell into each bin of `tasks.models.smoke_test.SCORE_EDGES`; both empty before the first answer.
+    """
+
+    answered: int = 0
+    failed: int = 0
+    latency: tuple[tuple[float, int], ...] = ()
+    scores: tuple[int, ...] = ()
+
+
+def served_figures(use_case: str, version: int, timeout: float = 5.0) -> ServedFigures:
+    """The endpoint's Prometheus metrics of one version.
+
+    Raises
+    ------
+    ServiceUnavailable : the endpoint does not answer.
+    """
+    import httpx
+    from prometheus_client.parser import text_string_to_metric_families
+
+    url = f"{get_settings().endpoint_url}/metrics"
+    try:
+        text = httpx.get(url, timeout=timeout).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise ServiceUnavailable(f"{use_case}: the endpoint tells no figures at {url}: {error}") from error
+    wanted = {"use_case": use_case, "version": str(version)}
+    samples = [
+        sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if wanted.items() <= sample.labels.items()
+    ]
+
+    def total(outcome: str) -> int:
+        return sum(
+            int(one.value) for one in samples if one.name == "titleholder_answers_total" and one.labels["outcome"] == outcome
+        )
+
+    def cumulative(name: str) -> list[tuple[float, int]]:
+        return sorted((float(one.labels["le"]), int(one.value)) for one in samples if one.name == f"{name}_bucket")
+
+    scores = [count for _, count in cumulative("titleholder_score")]
+    return ServedFigures(
+        answered=total("answered"),
+        failed=total("failed"),
+        latency=tuple(cumulative("titleholder_answer_seconds")),
+        scores=tuple(later - before for before, later in pairwise([0, *scores])),
+    )
+
+
+def served_model(use_case: str, timeout: float = 5.0) -> dict[str, Any] | None:
+    """What `GET /readyz` says of a use case, which needs no key; None where nothing is served yet or nobody answers."""
+    import httpx
+
+    try:
+        document: dict[str, Any] = httpx.get(f"{get_settings().endpoint_url}/readyz", timeout=timeout).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    seat: dict[str, Any] | None = document.get("use_cases", {}).get(use_case)
+    return seat if seat and seat["version"] is not None else None
+
+
+def await_version(use_case: str, version: int, timeout: float = 60.0) -> dict[str, Any]:
+    """Wait until the endpoint answers with `version`; its description comes back.
+
+    Raises
+    ------
+    ServiceUnavailable : it did not within `timeout` seconds; says what it serves instead and where to look.
+    """
+    deadline = time.monotonic() + timeout
+    found: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        found = served_model(use_case)
+        if found is not None and found["version"] == version:
+            return found
+        time.sleep(0.25)
+    url = get_settings().endpoint_url
+    instead = f"it serves version {found['version']}" if found else "it does not answer or serves nothing"
+    raise ServiceUnavailable(
+        f"{use_case}: the endpoint at {url} did not take version {version} within {timeout:.0f} s; {instead}. "
+        f"See {url}/readyz for the reason; the ledger stands, and the endpoint takes the version as soon as it can."
+    )
+
+
+@contextmanager
+def serve_alone(
+    use_case: str,
+    native: Path,
+    manifest_digest: str,
+    kinds: Mapping[str, type],
+    features: DatasetRef,
+    as_of: str,
+    data_root: Path,
+    home: Path,
+    seconds: float = 60.0,
+) -> Iterator[str]:
+    """The address of a real endpoint in a process of its own that serves one export; it ends with the context.
+
+    Parameters
+    ----------
+    native : the folder of the export. kinds : the classes that may be loaded, by kind.
+    features : the snapshot that users are looked up in, as of the day `as_of`; a tabular model needs none.
+    home : an empty folder, for its prediction log.
+
+    Raises
+    ------
+    ModelError : it could not be loaded, gave no proper first answer, or was not there within `seconds`.
+    """
+    question = {
+        "use_case": use_case,
+        "native": str(native.resolve()),
+        "manifest_digest": manifest_digest,
+        "kinds": {kind: (served.__module__, served.__qualname__) for kind, served in kinds.items()},
+        "features": features.to_json(),
+        "as_of": as_of,
+        "data_root": str(data_root.resolve()),
+    }
+    process = subprocess.Popen(
+        isolated_process.command("serving.standalone"),
+        env=isolated_process.environment(),
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    late = threading.Timer(seconds, process.kill)
+    late.start()
+    try:
+        if process.stdin is None or process.stdout is None or process.stderr is None:  # they were asked for above
+            raise ModelError(f"{use_case}: the process that should serve it has no pipes")
+        process.stdin.write(json.dumps(question) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        late.cancel()
+        said = json.loads(line) if line else {}
+        if "address" not in said:
+            why = said.get("fault") or (process.stderr.read().strip().splitlines() or [f"nothing within {seconds:g} s"])[-1]
+            raise ModelError(f"{use_case}: it cannot be served: {why[:500]}")
+        _await_door(said["address"], seconds)
+        yield said["address"]
+    finally:
+        late.cancel()
+        process.kill()
+        process.communicate()
+
+
+def _await_door(address: str, seconds: float) -> None:
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{address}/healthz", timeout=2.0)
+        except httpx.HTTPError:
+            time.sleep(0.05)
+        else:
+            return
+    raise ModelError(f"the endpoint at {address} did not open within {seconds:g} s")

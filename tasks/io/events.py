@@ -1,0 +1,139 @@
+"""Seam: what users did, and what became of predictions, as the endpoint was told. Idempotent by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    delete,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tasks.io.database import open_database
+
+_metadata = MetaData()
+_events = Table(
+    "events",
+    _metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("event_id", String(200), nullable=False),
+    Column("user_id", String(200), nullable=False),
+    Column("item_id", String(200), nullable=False),
+    Column("event_type", String(16), nullable=False),
+    Column("event_at", DateTime(timezone=True), nullable=False),
+    Column("ingested_at", DateTime(timezone=True), nullable=False),
+    Column("value", Float),
+    Column("quantity", Float, nullable=False),
+    UniqueConstraint("use_case", "event_id"),
+    Index("events_of_user", "use_case", "user_id"),
+)
+_outcomes = Table(
+    "outcomes",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("prediction_id", String(200), primary_key=True),
+    Column("item_id", String(200), primary_key=True),  # '' for the whole prediction
+    Column("label", Float, nullable=False),
+    Column("happened_at", DateTime(timezone=True), nullable=False),
+    Column("ingested_at", DateTime(timezone=True), nullable=False),
+)
+
+
+class KeptEvent(NamedTuple):
+    """One event as it is kept; times in UTC."""
+
+    sequence: int
+    use_case: str
+    event_id: str
+    user_id: str
+    item_id: str
+    event_type: str
+    event_at: datetime
+    ingested_at: datetime
+    value: float | None
+    quantity: float
+
+
+class EventStore:
+    """Events and outcomes of all use cases behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        self._db = open_database(url, _metadata)
+
+    def add_events(self, use_case: str, events: Sequence[dict[str, Any]], ingested_at: datetime) -> int:
+        """Keep events; how many were new. All are kept, or none, when this returns or raises."""
+        return self._add(_events, [{"use_case": use_case, "ingested_at": ingested_at, **one} for one in events])
+
+    def add_outcomes(self, use_case: str, outcomes: Sequence[dict[str, Any]], ingested_at: datetime) -> int:
+        """Keep outcomes; how many were new. The first word on a prediction and item counts."""
+        return self._add(_outcomes, [{"use_case": use_case, "ingested_at": ingested_at, **one} for one in outcomes])
+
+    def _add(self, table: Table, rows: list[dict[str, Any]]) -> int:
+        dialect = postgresql if self._db.dialect.name == "postgresql" else sqlite
+        with self._db.begin() as connection:
+            return int(connection.execute(dialect.insert(table).values(rows).on_conflict_do_nothing()).rowcount)
+
+    def events_after(self, sequence: int, limit: int = 10_000) -> list[KeptEvent]:
+        """The events that were kept after one, in their order."""
+        query = select(_events).where(_events.c.sequence > sequence).order_by(_events.c.sequence).limit(limit)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [_kept(row) for row in rows]
+
+    def events_between(self, use_case: str, since: datetime, until: datetime) -> Iterator[KeptEvent]:
+        """The events of a use case that were kept from a moment to before another, in an order that follows from them."""
+        query = (
+            select(_events)
+            .where(_events.c.use_case == use_case, _events.c.ingested_at >= since, _events.c.ingested_at < until)
+            .order_by(_events.c.ingested_at, _events.c.event_id)
+        )
+        with self._db.connect() as connection:
+            for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
+                yield _kept(row)
+
+    def last_sequence(self, before: datetime) -> int:
+        """The last event that was kept before a moment; 0 where there is none."""
+        query = select(_events.c.sequence).where(_events.c.ingested_at < before).order_by(_events.c.sequence.desc()).limit(1)
+        with self._db.connect() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def outcomes(self, use_case: str) -> list[dict[str, Any]]:
+        """All outcomes of a use case, by the time they came."""
+        query = select(_outcomes).where(_outcomes.c.use_case == use_case).order_by(_outcomes.c.ingested_at)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [{**row, **{name: _utc(row[name]) for name in ("happened_at", "ingested_at")}} for row in rows]
+
+    def forget(self, use_case: str, user_id: str, predictions: Sequence[str]) -> int:
+        """Erase the events of somebody, and the outcomes of their predictions; how many went."""
+        with self._db.begin() as connection:
+            events = delete(_events).where(_events.c.use_case == use_case, _events.c.user_id == user_id)
+            gone = int(connection.execute(events).rowcount)
+            for start in range(0, len(predictions), 500):
+                some = predictions[start : start + 500]
+                outcomes = delete(_outcomes).where(_outcomes.c.use_case == use_case, _outcomes.c.prediction_id.in_(some))
+                gone += int(connection.execute(outcomes).rowcount)
+        return gone
+
+
+def _kept(row: Mapping[Any, Any]) -> KeptEvent:
+    return KeptEvent(**{**row, **{name: _utc(row[name]) for name in ("event_at", "ingested_at")}})
+
+
+def _utc(moment: datetime) -> datetime:
+    """SQLite gives times back without their zone; they were stored in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,36 @@
+"""Seam: snapshots of many windows as one frame, each source file once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts.data import DatasetRef
+from tasks.errors import NotEnoughData
+from tasks.io.storage import Storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def read_history(spark: SparkSession, storage: Storage, history: Sequence[DatasetRef], schema: str | None) -> DataFrame:
+    """The rows of all snapshots; those of a source file only from the snapshot with the latest window that holds it.
+
+    Windows may overlap (a file that came late is read again with its neighbours), and each row must count once.
+    """
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    if not history:
+        raise NotEnoughData("there is no validated snapshot to read; run the features DAG for a window first")
+    reader = spark.read.schema(schema) if schema else spark.read
+    rows = reader.parquet(*(str(storage.table(ref)) for ref in history))
+    if len(history) == 1:
+        return rows
+    label = F.regexp_extract("_metadata.file_path", r"([^/]+)/[^/]+/[^/]+/[^/]+$", 1)
+    window = F.struct(F.split_part(label, F.lit(".."), F.lit(2)), label)
+    newest = F.max("_window").over(Over.partitionBy(c.SOURCE_FILE))
+    return (
+        rows.withColumn("_window", window).withColumn("_newest", newest).where("_window = _newest").drop("_window", "_newest")
+    )

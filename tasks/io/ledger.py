@@ -1,0 +1,363 @@
+"""Seam: the ledger (who became champion, when, by whose word), the reviews and the retrain decisions, in SQL.
+
+Append-only and hash-chained. An entry is one INSERT that names the head it follows and is keyed by (use_case, sequence):
+of two promotions that both saw entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow
+alias is a cache of its head. Times never run backwards along the chain, whatever the clocks of the machines say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from tasks.contracts.monitoring import DriftReport, RetrainDecision, RetrainRequest
+from tasks.contracts.promotion import Action, LedgerEntry, ReviewRecord, Trust
+from tasks.errors import PromotionRefused, ServiceUnavailable
+from tasks.io.database import open_database
+
+GENESIS = "0" * 64
+
+_metadata = MetaData()
+_entries = Table(
+    "ledger",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("previous_version", Integer),
+    Column("manifest_digest", String(64), nullable=False),
+    Column("data_digest", String(64), nullable=False),
+    Column("report_digest", String(64), nullable=False),
+    Column("code_version", String(64), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("trust", String(16)),  # these two are null in entries that are older than the columns
+    Column("is_override", Boolean),
+    Column("reason", Text, nullable=False),
+    Column("dag_run", String(250), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("entry_digest", String(64), nullable=False),
+    Column("previous_digest", String(64), nullable=False),
+)
+_decisions = Table(
+    "retrain_decisions",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("idempotency_key", String(200), nullable=False),
+    Column("window_start", String(10), nullable=False),
+    Column("window_end", String(10), nullable=False),
+    Column("retrain", Integer, nullable=False),
+    Column("decision", Text, nullable=False),
+    UniqueConstraint("use_case", "idempotency_key"),
+)
+_requests = Table(
+    "retrain_requests",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("idempotency_key", String(200), primary_key=True),
+    Column("as_of", String(10), nullable=False),
+    Column("taken_by", String(250), nullable=False),
+    Column("version", Integer),
+    Column("passed", Boolean),
+)
+_reports = Table(
+    "drift_reports",
+    _metadata,
+    Column("use_case", String(63), primary_key=True),
+    Column("evidence", String(64), primary_key=True),
+    Column("window_end", String(10), nullable=False),
+    Column("report", Text, nullable=False),
+)
+_alerts = Table("alerts", _metadata, Column("key", String(64), primary_key=True))
+_reviews = Table(
+    "reviews",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("use_case", String(63), nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("report_digest", String(64), nullable=False),
+    Column("said", String(100), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("trust", String(16)),
+    Column("reason", Text, nullable=False),
+    Column("door", String(16), nullable=False),
+    Column("dag_run", String(250), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("why_not", Text, nullable=False),
+    UniqueConstraint("use_case", "idempotency_key"),
+)
+
+
+class Ledger:
+    """The ledger of all use cases behind one SQLAlchemy URL.
+
+    Raises
+    ------
+    PromotionRefused : from `append`, when the head is no longer the one that the caller saw.
+    ServiceUnavailable : from `append`, when the database does not answer, or is locked for too long.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._db = open_database(url, _metadata)
+
+    def head(self, use_case: str) -> LedgerEntry | None:
+        """The newest entry, which names the champion; None before the first."""
+        entries = self.entries(use_case, newest=1)
+        return entries[-1] if entries else None
+
+    def entries(self, use_case: str, newest: int | None = None) -> list[LedgerEntry]:
+        """All entries of a use case (or its `newest`), oldest first."""
+        query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence.desc())
+        if newest is not None:
+            query = query.limit(newest)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [_entry(dict(row)) for row in reversed(rows)]
+
+    def use_cases(self) -> list[str]:
+        """All use cases that ever had a champion, sorted."""
+        with self._db.connect() as connection:
+            return sorted(connection.execute(select(_entries.c.use_case).distinct()).scalars())
+
+    def champion_at(self, use_case: str, moment: datetime) -> LedgerEntry | None:
+        """The entry that was the head at a moment: who was champion then, and by whose word.
+
+        A moment without a zone is UTC. Of entries of the same moment the later one counts.
+        """
+        past = [entry for entry in self.entries(use_case) if entry.at <= _utc(moment)]
+        return past[-1] if past else None
+
+    def append(
+        self,
+        *,
+        use_case: str,
+        action: Action,
+        version: int,
+        expected_head: LedgerEntry | None,
+        manifest_digest: str,
+        data_digest: str,
+        report_digest: str,
+        code_version: str,
+        actor: str,
+        trust: Trust,
+        reason: str,
+        dag_run: str,
+        is_override: bool = False,
+        at: datetime | None = None,
+    ) -> LedgerEntry:
+        """Make `version` the champion, if `expected_head` still is the head. One transaction of one statement.
+
+        `at` is the moment of the entry, UTC if it has no zone; only simulations and tests state it.
+        """
+        now = datetime.now(UTC)
+        fields: dict[str, Any] = {
+            "use_case": use_case,
+            "sequence": expected_head.sequence + 1 if expected_head else 1,
+            "action": action.value,
+            "version": version,
+            "previous_version": expected_head.version if expected_head else None,
+            "manifest_digest": manifest_digest,
+            "data_digest": data_digest,
+            "report_digest": report_digest,
+            "code_version": code_version,
+            "actor": actor,
+            "trust": trust.value,
+            "is_override": is_override,
+            "reason": reason,
+            "dag_run": dag_run,
+            "at": _utc(at) if at else max(now, expected_head.at) if expected_head else now,
+            "previous_digest": expected_head.entry_digest if expected_head else GENESIS,
+        }
+        fields["entry_digest"] = _digest_entry(fields)
+        row = select(*(literal(value, _entries.c[name].type) for name, value in fields.items()))
+        follows = insert(_entries).from_select(list(fields), row.where(_is_head(use_case, expected_head)))
+        try:
+            with self._db.begin() as connection:
+                written = connection.execute(follows).rowcount
+        except IntegrityError:  # both statements saw the same head, and the other one's entry came first
+            written = 0
+        except OperationalError as error:
+            raise ServiceUnavailable(
+                f"{use_case}: the ledger's database did not take the entry of version {version}; nothing was written. "
+                f"Look at TITLEHOLDER_DATABASE_URL and try again. {str(error.orig)[:200]}"
+            ) from error
+        if not written:
+            head = self.head(use_case)
+            told = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "nobody"
+            raise PromotionRefused(
+                f"{use_case}: version {version} was not promoted, because the champion changed meanwhile to {told}. "
+                "Judge it against that champion: trigger the training DAG again."
+            )
+        return _entry(fields)
+
+    def broken_links(self, use_case: str) -> list[int]:
+        """Sequences of entries that were altered, or that do not follow their predecessor. Empty when the chain holds."""
+        query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence)
+        with self._db.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        broken, previous = [], GENESIS
+        for expected, row in enumerate(rows, start=1):
+            follows = row["previous_digest"] == previous and row["sequence"] == expected
+            if not follows or row["entry_digest"] != _digest_entry(row):
+                broken.append(row["sequence"])
+            previous = row["entry_digest"]
+        return broken
+
+    # retrain decisions
+
+    def record_decision(self, decision: RetrainDecision) -> bool:
+        """Keep a decision; False if one with its idempotency key is there already (it is kept as it was)."""
+        values = {
+            "use_case": decision.use_case,
+            "idempotency_key": decision.idempotency_key,
+            "window_start": decision.window.start.isoformat(),
+            "window_end": decision.window.end.isoformat(),
+            "retrain": int(decision.retrain),
+            "decision": json.dumps(decision.to_json(), sort_keys=True),
+        }
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_decisions).values(values))
+        except IntegrityError:
+            return False
+        return True
+
+    def decisions(self, use_case: str) -> list[RetrainDecision]:
+        """All recorded decisions, oldest window first."""
+        query = (
+            select(_decisions.c.decision)
+            .where(_decisions.c.use_case == use_case)
+            .order_by(_decisions.c.window_end, _decisions.c.id)
+        )
+        with self._db.connect() as connection:
+            return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # reviews
+
+    def record_review(self, record: ReviewRecord) -> bool:
+        """Keep a word on a version; False if the same run heard the same word before (it is kept as it was)."""
+        values = record.model_dump(mode="json") | {"at": record.at}
+        heard = {key: value for key, value in values.items() if key != "at"}
+        key = hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_reviews).values(**values, idempotency_key=key))
+        except IntegrityError:
+            return False
+        return True
+
+    def reviews(self, use_case: str) -> list[ReviewRecord]:
+        """All words on versions of a use case, in the order in which they came."""
+        columns = [column for column in _reviews.c if column.name in ReviewRecord.model_fields]
+        query = select(*columns).where(_reviews.c.use_case == use_case).order_by(_reviews.c.id)
+        with self._db.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [ReviewRecord.model_validate({**row, "at": _utc(row["at"])}) for row in rows]
+
+    # what monitoring saw
+
+    def record_report(self, report: DriftReport) -> None:
+        """Keep what was seen of a window; the same evidence is kept once."""
+        values = {
+            "use_case": report.use_case,
+            "evidence": report.evidence,
+            "window_end": report.window.end.isoformat(),
+            "report": json.dumps(report.to_json(), sort_keys=True),
+        }
+        with contextlib.suppress(IntegrityError), self._db.begin() as connection:
+            connection.execute(insert(_reports).values(values))
+
+    def reports(self, use_case: str) -> list[DriftReport]:
+        """All that monitoring saw, oldest window first."""
+        query = select(_reports.c.report).where(_reports.c.use_case == use_case).order_by(_reports.c.window_end)
+        with self._db.connect() as connection:
+            return [DriftReport.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
+
+    # alerts
+
+    def take_alert(self, key: str) -> bool:
+        """Whether an alert is new: False from the second time on."""
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_alerts).values({"key": key}))
+        except IntegrityError:
+            return False
+        return True
+
+    # what becomes of a yes
+
+    def take_request(self, use_case: str, key: str, as_of: date, run: str) -> bool:
+        """Whether `run` is the training that answers a request: the first that asks is, also when it asks again."""
+        values = {"use_case": use_case, "idempotency_key": key, "as_of": as_of.isoformat(), "taken_by": run}
+        try:
+            with self._db.begin() as connection:
+                connection.execute(insert(_requests).values(values))
+        except IntegrityError:
+            return any(one.taken_by == run for one in self.requests(use_case) if one.idempotency_key == key)
+        return True
+
+    def settle_requests(self, use_case: str, run: str, version: int | None, passed: bool) -> None:
+        """Note what came of the requests that a training took; no version and not passed where it failed."""
+        taken = (_requests.c.use_case == use_case) & (_requests.c.taken_by == run)
+        with self._db.begin() as connection:
+            connection.execute(update(_requests).where(taken).values(version=version, passed=passed))
+
+    def requests(self, use_case: str) -> list[RetrainRequest]:
+        """Every request that a training took, oldest first."""
+        query = (
+            select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of, _requests.c.idempotency_key)
+        )
+        with self._db.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        return [RetrainRequest.model_validate({k: v for k, v in row.items() if k != "use_case"}) for row in rows]
+
+
+def _utc(moment: datetime) -> datetime:
+    """SQLite gives times back without their zone; they were stored in UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _is_head(use_case: str, expected: LedgerEntry | None) -> Any:
+    """The condition that the newest entry is the expected one, or that there is none."""
+    mine = _entries.c.use_case == use_case
+    if expected is None:
+        return ~exists(select(_entries.c.sequence).where(mine))
+    newest = select(_entries.c.entry_digest).where(mine).order_by(_entries.c.sequence.desc()).limit(1)
+    return newest.scalar_subquery() == expected.entry_digest
+
+
+def _entry(fields: dict[str, Any]) -> LedgerEntry:
+    """A row as a contract. How a word was known was not recorded in the oldest entries: they were taken on trust."""
+    known = {"trust": fields["trust"] or Trust.ON_TRUST, "is_override": bool(fields["is_override"]), "at": _utc(fields["at"])}
+    return LedgerEntry.model_validate({**fields, **known})
+
+
+def _digest_entry(fields: dict[str, Any]) -> str:
+    """The digest of all that a row says. The two columns that the oldest entries lack are left out where they are null."""
+    unknown = {name for name in ("trust", "is_override") if fields[name] is None}
+    covered = {key: value for key, value in fields.items() if key != "entry_digest" and key not in unknown}
+    covered["at"] = _utc(covered["at"]).isoformat()
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()

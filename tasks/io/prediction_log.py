@@ -1,0 +1,343 @@
+"""Seam: what was predicted, batch or online, in one schema.
+
+Online answers go into journals of JSON lines, one O_APPEND write for many, so that what was written survives a kill of the
+process. A journal that nobody writes any more is sealed: its Parquet segment is published by one rename, then it is removed.
+The segment has the journal's name, and while both are there the segment counts: no crash in between doubles a row.
+
+    <root>/<use_case>/online/<day>.<journal>.jsonl      locked by its writer (flock) as long as that writes
+    <root>/<use_case>/online/<day>.<journal>.parquet
+    <root>/<use_case>/batch/<name>.parquet              one batch, named by its content's identity
+    <root>/<use_case>/forgotten/<digest>.json           somebody to be left out when open journals are sealed
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from tasks.contracts.predictions import Prediction
+from tasks.io.storage import fsync, write_atomically
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROTATE_BYTES = 32 * 2**20
+
+
+class PredictionLog:
+    """The prediction log of all use cases under one folder. One instance a process: it keeps its journals open."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self._journals: dict[tuple[str, date], tuple[int, Path]] = {}
+
+    # writing
+
+    def append(self, predictions: Iterable[Prediction]) -> None:
+        """Append online answers; they survive the death of this process once this returns.
+
+        Raises
+        ------
+        OSError : they could not be written, or only in part: do not acknowledge them.
+        """
+        lines: dict[tuple[str, date], list[bytes]] = {}
+        for one in predictions:
+            lines.setdefault((one.use_case, one.made_at.date()), []).append(one.model_dump_json().encode())
+        for (use_case, day), encoded in lines.items():
+            self.append_lines(use_case, day, encoded)
+
+    def append_lines(self, use_case: str, day: date, lines: Sequence[bytes]) -> None:
+        """Append predictions that are JSON already, without newlines; all of them or none.
+
+        Raises
+        ------
+        OSError : nothing was written, for what was written in part is cut off again.
+        """
+        descriptor, path = self._journal(use_case, day)
+        payload = b"\n".join(lines) + b"\n"
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            payload = b"\n" + payload  # somebody else's torn line: ours begins a new one
+        written = os.write(descriptor, payload)
+        if written != len(payload):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, f"{path}: only a part was written; the disk is full")
+
+    def rotate(self, older_than: float = 0.0) -> None:
+        """Close the journals that are large, or were begun more than `older_than` seconds ago: they can be sealed then."""
+        now = datetime.now(UTC).timestamp()
+        for key, (descriptor, path) in list(self._journals.items()):
+            if now - _began(path) >= older_than or os.fstat(descriptor).st_size > ROTATE_BYTES:
+                del self._journals[key]
+                os.close(descriptor)  # and with it, its lock
+
+    def _journal(self, use_case: str, day: date) -> tuple[int, Path]:
+        """The open journal of a day; a new one where it was rotated away or somebody removed it."""
+        found = self._journals.get((use_case, day))
+        if found is not None and os.fstat(found[0]).st_nlink:
+            return found
+        folder = self.root / use_case / "online"
+        folder.mkdir(parents=True, exist_ok=True)
+        began = int(datetime.now(UTC).timestamp() * 1000)
+        path = folder / f"{day.isoformat()}.{began:x}-{uuid.uuid4().hex[:8]}.jsonl"
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self._journals[use_case, day] = (descriptor, path)
+        return descriptor, path
+
+    def write_batch(self, use_case: str, name: str, predictions: Iterable[Prediction]) -> Path:
+        """Write one batch as a whole. `name` is its identity: what is there under it stays, with the time it was made at."""
+        path = self.root / use_case / "batch" / f"{name}.parquet"
+        if path.is_file():
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _publish(_table([one.model_dump() for one in predictions]), path)
+        return path
+
+    # reading
+
+    def read(self, use_case: str, since: date | None = None, until: date | None = None) -> Iterator[Prediction]:
+        """All predictions made from `since` to before `until`, file by file. A torn line is passed over."""
+        forgotten = self._forgotten(use_case)
+        for path in self._files(use_case):
+            first = path.name[:10]  # an online file holds one day
+            if path.parent.name == "online" and (
+                (since is not None and first < since.isoformat()) or (until is not None and first >= until.isoformat())
+            ):
+                continue
+            for row in _rows(path):
+                day = row.made_at.date()
+                wanted = (since is None or day >= since) and (until is None or day < until)
+                if wanted and not _is_forgotten(row.subject, row.made_at, forgotten):
+                    yield row
+
+    def find(self, use_case: str, prediction_id: str) -> Prediction | None:
+        """The prediction of an id, or None."""
+        forgotten = self._forgotten(use_case)
+        for path in sorted(self._files(use_case), reverse=True):
+            for row in _rows(path, prediction_id):
+                if row.prediction_id == prediction_id and not _is_forgotten(row.subject, row.made_at, forgotten):
+                    return row
+        return None
+
+    def _files(self, use_case: str) -> list[Path]:
+        """Segments, batches, and the journals that have no segment yet."""
+        found = sorted((self.root / use_case).glob("*/*.jsonl")) + sorted((self.root / use_case).glob("*/*.parquet"))
+        sealed = {path.with_suffix("") for path in found if path.suffix == ".parquet"}
+        return [path for path in found if path.suffix == ".parquet" or path.with_suffix("") not in sealed]
+
+    # keeping
+
+    def seal(self) -> int:
+        """Turn every journal that nobody writes into its segment; how many were. Broken lines are dropped."""
+        count = 0
+        for path in sorted(self.root.glob("*/online/*.jsonl")):
+            with _locked(path) as mine:
+                if not mine:
+                    continue
+                segment = path.with_suffix(".parquet")
+                if not segment.is_file():
+                    table = self._without_forgotten(_read_journal(path), path.parts[-3])
+                    if len(table):
+                        _publish(table, segment)
+                        count += 1
+                path.unlink()
+        for use_case in {path.parent.parent.name for path in self.root.glob("*/forgotten/*.json")}:
+            self._drop_done(use_case)
+        return count
+
+    def wants_sealing(self) -> bool:
+        """Whether there is a journal that nobody writes, or somebody to be forgotten in one."""
+        if any(self.root.glob("*/forgotten/*.json")):
+            return True
+        for path in self.root.glob("*/online/*.jsonl"):
+            with _locked(path) as mine:
+                if mine:
+                    return True
+        return False
+
+    def prune(self, before: date) -> int:
+        """Remove the online segments of the days before one; how many went. Batches stay, as monitoring's reference."""
+        old = [path for path in self.root.glob("*/online/*.parquet") if path.name[:10] < before.isoformat()]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    def forget(self, use_case: str, subject: str, at: datetime) -> int:
+        """Erase what was predicted for somebody until now; the number of rows that went.
+
+        Rows in a journal that a running endpoint still writes are left out from now on by every reader, and are gone when it
+        is sealed.
+        """
+        import pyarrow.compute as pc
+
+        folder = self.root / use_case / "forgotten"
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = _digest(subject)
+        write_atomically(folder / f"{digest}.json", json.dumps({"at": at.isoformat()}))
+        erased = sum(
+            row.subject == subject for path in self._files(use_case) if path.suffix != ".parquet" for row in _rows(path)
+        )
+        self.seal()
+        for path in sorted((self.root / use_case).glob("*/*.parquet")):
+            table = _read_segment(path)
+            kept = table.filter(pc.not_equal(table["subject"], subject))
+            if len(kept) < len(table):
+                erased += len(table) - len(kept)
+                _publish(kept, path)
+        return erased
+
+    def _forgotten(self, use_case: str) -> dict[str, datetime]:
+        found = {}
+        for path in (self.root / use_case / "forgotten").glob("*.json"):
+            with suppress(FileNotFoundError):
+                found[path.stem] = datetime.fromisoformat(json.loads(path.read_text())["at"])
+        return found
+
+    def _without_forgotten(self, table: pa.Table, use_case: str) -> pa.Table:
+        forgotten = self._forgotten(use_case)
+        if not forgotten or not len(table):
+            return table
+        pairs = zip(table["subject"].to_pylist(), table["made_at"].to_pylist(), strict=True)
+        return table.filter([not _is_forgotten(subject, made_at, forgotten) for subject, made_at in pairs])
+
+    def _drop_done(self, use_case: str) -> None:
+        """Forget whom to forget, once no journal can hold them any more."""
+        oldest = [
+            int(path.name.split(".")[1].split("-")[0], 16) / 1000 for path in self.root.glob(f"{use_case}/online/*.jsonl")
+        ]
+        for digest, at in self._forgotten(use_case).items():
+            if all(began > at.timestamp() for began in oldest):
+                (self.root / use_case / "forgotten" / f"{digest}.json").unlink(missing_ok=True)
+
+
+def _began(journal: Path) -> float:
+    """When a journal was begun, in seconds since 1970."""
+    return int(journal.name.split(".")[1].split("-")[0], 16) / 1000
+
+
+def _digest(subject: str) -> str:
+    return hashlib.sha256(subject.encode()).hexdigest()
+
+
+def _is_forgotten(subject: str, made_at: datetime, forgotten: dict[str, datetime]) -> bool:
+    at = forgotten.get(_digest(subject)) if forgotten else None
+    return at is not None and made_at <= at
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Whether the journal is nobody else's; if so, it is ours within."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path.exists()
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def _rows(path: Path, prediction_id: str | None = None) -> Iterator[Prediction]:
+    """The predictions of a file; of one id alone (or a few that look like it), where it is given."""
+    if path.suffix == ".jsonl":
+        try:
+            with path.open("rb") as stream:
+                for line in stream:
+                    if prediction_id is None or prediction_id.encode() in line:
+                        with suppress(ValidationError):  # killed within this line's write: it was never acknowledged
+                            yield Prediction.model_validate_json(line)
+            return
+        except FileNotFoundError:  # sealed since it was listed
+            path = path.with_suffix(".parquet")
+    if not path.is_file():
+        return
+    import pyarrow.compute as pc
+
+    table = _read_segment(path)
+    if prediction_id is not None:
+        table = table.filter(pc.equal(table["prediction_id"], prediction_id))
+    for batch in table.to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            yield Prediction.model_validate({name: value for name, value in row.items() if value is not None})
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds: dict[str, pa.DataType] = {
+        "made_at": pa.timestamp("us", "UTC"),
+        "model_version": pa.int64(),
+        "features_as_of": pa.date32(),
+        "items": pa.list_(pa.string()),
+        "scores": pa.list_(pa.float64()),
+        "explored": pa.list_(pa.string()),
+        "latency_ms": pa.float64(),
+        "arm_probability": pa.float64(),
+        "explored_probability": pa.float64(),
+    }
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in Prediction.model_fields])
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(rows, schema=_schema())
+
+
+def _read_journal(path: Path) -> pa.Table:
+    """A journal as a table. By Arrow, which holds up nobody's threads; line by line where a kill has torn one."""
+    import pyarrow as pa
+    import pyarrow.json
+
+    schema = _schema()
+    place = schema.get_field_index("features_as_of")
+    as_text = schema.set(place, pa.field("features_as_of", pa.string()))  # Arrow's reader of JSON knows no days
+    try:
+        read = pa.json.read_json(
+            path, pa.json.ReadOptions(use_threads=False), pa.json.ParseOptions(as_text, unexpected_field_behavior="error")
+        )
+        return read.select(schema.names).cast(schema)
+    except pa.ArrowInvalid:
+        return _table([row.model_dump() for row in _rows(path)])
+
+
+def _read_segment(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path).read(use_threads=False)
+
+
+def _publish(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file as a whole: temporary file, fsync, rename, fsync of the folder."""
+    import pyarrow.parquet as pq
+
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        fsync(temporary)
+        temporary.replace(path)
+        fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":  # what the endpoint starts beside itself, now and then
+    os.nice(10)
+    PredictionLog(Path(sys.argv[1])).seal()

@@ -1,0 +1,404 @@
+"""Seam: the only module that imports mlflow. Runs, exported models, the registry and its aliases.
+
+Runs carry a key (what was trained, on what, by which code): a task that is tried again finds its finished run instead of
+making a second one, and marks what a killed try left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import ModelError, ServiceUnavailable
+from tasks.settings import get_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
+KEY = "titleholder.key"
+LEARNING_CURVE = "learning_curve.json"  # artifact of a candidate's run
+PROCESS = "titleholder.process"  # host, pid and start of the process that writes a run
+NATIVE = "native"  # artifact folder of the exported model, inside the logged model
+
+
+def get_client() -> MlflowClient:
+    """A client of the configured server that gives up quickly: the default one waits four minutes for a dead server."""
+    settings = get_settings()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.mlflow_timeout_seconds))
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+    return mlflow.MlflowClient(tracking_uri=settings.mlflow_tracking_uri)
+
+
+@contextmanager
+def raise_if_unreachable() -> Iterator[None]:
+    """Turn MLflow's connection faults into one ServiceUnavailable that names the remedy."""
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (requests.RequestException, MlflowException) as error:
+        text = str(error)
+        if isinstance(error, MlflowException) and "Max retries exceeded" not in text and "timed out" not in text:
+            raise
+        uri = get_settings().mlflow_tracking_uri
+        raise ServiceUnavailable(
+            f"MLflow at {uri} does not answer: start it (make up) or set its address. {text[:200]}"
+        ) from error
+
+
+class TrackedRun:
+    """One MLflow run that is being written."""
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        self.client.log_batch(self.run_id, params=entries)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_figure(self, figure: Figure, artifact_file: str) -> None:
+        self.client.log_figure(self.run_id, figure, artifact_file)
+
+    def log_dict(self, document: Mapping[str, Any], artifact_file: str) -> None:
+        self.client.log_dict(self.run_id, dict(document), artifact_file)
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        self.client.log_text(self.run_id, text, artifact_file)
+
+    def log_artifact(self, path: Path, artifact_path: str | None = None) -> None:
+        self.client.log_artifact(self.run_id, str(path), artifact_path)
+
+    def log_model(self, native: Path, wrapper: Path, inputs: Any, outputs: Any, params: Mapping[str, Any]) -> str:
+        """Log an exported model with its signature; its `models:/m-...` address comes back.
+
+        The wrapper is a script (MLflow's "models from code"), so no pickle is written or read. MLflow keeps the name of
+        the exported folder, and `download_native` asks for it by name: it must be `native`.
+        """
+        if native.name != NATIVE:
+            raise ModelError(f"{native}: an exported model is logged from a folder named '{NATIVE}', so that it is found again")
+        import mlflow
+        from mlflow.models import infer_signature
+
+        signature = infer_signature(inputs, outputs)
+        with mlflow.start_run(run_id=self.run_id):  # the fluent API is the only one that logs a pyfunc model
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(wrapper),
+                artifacts={NATIVE: str(native)},
+                signature=signature,
+                params=dict(params),
+                pip_requirements=["numpy", "pandas"],  # stated, because inferring them loads the model again for 25 s
+            )
+        if mlflow.models.get_model_info(info.model_uri).signature is None:
+            raise ModelError(f"run {self.run_id}: MLflow stored the model without its signature; refusing to go on")
+        return str(info.model_uri)
+
+
+def get_experiment(client: MlflowClient, name: str) -> str:
+    """The id of the experiment of a use case; made where it is missing, also when two tasks make it at once."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def find_finished_run(use_case: str, key: str) -> Run | None:
+    """The finished run with a key, if there is one; runs with that key that a killed try left RUNNING are marked KILLED."""
+    with raise_if_unreachable():
+        client = get_client()
+        experiment = get_experiment(client, use_case)
+        runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'", order_by=["start_time ASC"])
+        for run in runs:
+            if run.info.status == "RUNNING":
+                client.set_terminated(run.info.run_id, status="KILLED")
+        return next((run for run in runs if run.info.status == "FINISHED"), None)
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that MLflow shows as RUNNING."""
+
+    run_id: str
+    name: str
+    started: datetime
+    tags: Mapping[str, str]
+
+    @property
+    def writer_is_gone(self) -> bool:
+        """True where the process that wrote it ran on this host and does not any more; on other hosts nobody can tell."""
+        host, pid, start = (*self.tags.get(PROCESS, "").split(), "", "", "")[:3]
+        return host == socket.gethostname() and start != _process_start(pid)
+
+
+def open_runs(use_case: str) -> list[OpenRun]:
+    """All runs of a use case that MLflow shows as RUNNING, oldest first."""
+    with raise_if_unreachable():
+        client = get_client()
+        found = client.search_runs(
+            [get_experiment(client, use_case)], filter_string="attributes.status = 'RUNNING'", order_by=["start_time ASC"]
+        )
+    return [
+        OpenRun(
+            run.info.run_id, run.info.run_name, datetime.fromtimestamp(run.info.start_time / 1000, UTC), dict(run.data.tags)
+        )
+        for run in found
+    ]
+
+
+def close_run(run_id: str, reason: str) -> None:
+    """Mark a run that nobody writes any more as KILLED, and say why."""
+    with raise_if_unreachable():
+        client = get_client()
+        client.set_tag(run_id, "titleholder.closed", reason[:5000])
+        client.set_terminated(run_id, status="KILLED")
+
+
+def _process_start(pid: str) -> str:
+    """When a process of this host started, in ticks since boot; empty where there is none of that id, or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+@contextmanager
+def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """Write one run; it ends FINISHED, or FAILED if the body raises."""
+    with raise_if_unreachable():
+        client = get_client()
+        experiment = get_experiment(client, use_case)
+        process = f"{socket.gethostname()} {os.getpid()} {_process_start(str(os.getpid()))}"
+        ours = {KEY: key, "titleholder.use_case": use_case, PROCESS: process}
+        run = client.create_run(experiment, run_name=name, tags={**tags, **ours})
+    tracked = TrackedRun(client, run.info.run_id, experiment)
+    try:
+        with raise_if_unreachable():
+            yield tracked
+    except BaseException:
+        client.set_terminated(tracked.run_id, status="FAILED")
+        raise
+    client.set_terminated(tracked.run_id, status="FINISHED")
+
+
+@contextmanager
+def reopen_run(run_id: str) -> Iterator[TrackedRun]:
+    """Add to a run that has ended, which stays ended."""
+    with raise_if_unreachable():
+        client = get_client()
+        yield TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
+
+
+def has_artifact(run_id: str, artifact_file: str) -> bool:
+    """Whether a run holds an artifact, by its path."""
+    folder, _, _ = artifact_file.rpartition("/")
+    with raise_if_unreachable():
+        return artifact_file in [found.path for found in get_client().list_artifacts(run_id, folder or None)]
+
+
+def read_run_text(run_id: str, artifact_file: str) -> str:
+    """A text artifact of a run."""
+    import tempfile
+
+    with raise_if_unreachable(), tempfile.TemporaryDirectory() as folder:
+        return Path(get_client().download_artifacts(run_id, artifact_file, folder)).read_text()
+
+
+def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
+    """A JSON artifact of a run."""
+    import json
+
+    loaded: dict[str, Any] = json.loads(read_run_text(run_id, artifact_file))
+    return loaded
+
+
+def run_record(run_id: str) -> tuple[dict[str, str], float | None]:
+    """The parameters that a run recorded, and the seconds that it took; None where it has not ended."""
+    with raise_if_unreachable():
+        run = get_client().get_run(run_id)
+    ended = run.info.end_time
+    return dict(run.data.params), None if ended is None else (ended - run.info.start_time) / 1000.0
+
+
+def native_bytes(model_uri: str) -> int:
+    """The size of the exported model's files."""
+    with raise_if_unreachable():
+        files = get_client().list_logged_model_artifacts(model_uri.removeprefix("models:/"), f"artifacts/{NATIVE}")
+    return sum(file.file_size or 0 for file in files)
+
+
+def run_page(run_id: str, use_case: str) -> str:
+    """The address of a run in the MLflow UI."""
+    uri = get_settings().mlflow_tracking_uri
+    with raise_if_unreachable():
+        return f"{uri}/#/experiments/{get_experiment(get_client(), use_case)}/runs/{run_id}"
+
+
+def artifact_page(run_id: str, use_case: str, artifact_file: str) -> str:
+    """The address of a run's artifact in the MLflow UI."""
+    return f"{run_page(run_id, use_case)}/artifacts/{artifact_file}"
+
+
+def version_page(use_case: str, version: int) -> str:
+    """The address of a model version in the MLflow UI."""
+    return f"{get_settings().mlflow_tracking_uri}/#/models/{use_case}/versions/{version}"
+
+
+def read_signature(model_uri: str) -> dict[str, str]:
+    """Name -> type of the inputs that MLflow shows for a logged model, in their order."""
+    import mlflow
+
+    with raise_if_unreachable():
+        get_client()  # sets the address that the next call asks
+        signature = mlflow.models.get_model_info(model_uri).signature
+    return {} if signature is None else {str(column.name): column.type.name for column in signature.inputs.inputs}
+
+
+def columns_of(frame: Any) -> dict[str, str]:
+    """Name -> type of a pandas frame, a Spark frame or a list of JSON objects, as MLflow reads them into a signature."""
+    import warnings
+
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that integers cannot be missing
+        return {str(column.name): column.type.name for column in infer_signature(frame).inputs.inputs}
+
+
+def download_native(model_uri: str, folder: Path) -> Path:
+    """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
+    import mlflow
+
+    with raise_if_unreachable():
+        # a path below models:/m-... is taken for a name and a version, so the model is asked where its files lie
+        location = get_client().get_logged_model(model_uri.removeprefix("models:/")).artifact_location
+        path = mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/artifacts/{NATIVE}", dst_path=str(folder))
+    return Path(path)
+
+
+# the registry
+
+
+def find_version(use_case: str, run_id: str, judging: str) -> int | None:
+    """The first version that was registered for one judging of one run; None where there is none yet."""
+    with raise_if_unreachable():
+        found = get_client().search_model_versions(f"name='{use_case}'")
+    mine = [int(one.version) for one in found if one.run_id == run_id and one.tags.get("judging") == judging]
+    return min(mine, default=None)
+
+
+def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str) -> int:
+    """A new version number for a logged model, with its tags. Ask `find_version` first: this always makes one."""
+    from mlflow.exceptions import MlflowException
+
+    with raise_if_unreachable():
+        client = get_client()
+        try:
+            client.create_registered_model(use_case)
+        except MlflowException as error:
+            if "already exists" not in str(error).lower():
+                raise
+        version = client.create_model_version(
+            use_case,
+            source=model_uri,
+            run_id=run_id,
+            tags={**tags, "model_uri": model_uri},
+            description=description,
+            model_id=model_uri.removeprefix("models:/"),  # a server, unlike a local store, checks that they agree
+        )
+        return int(version.version)
+
+
+def version_tags(use_case: str, version: int) -> dict[str, str]:
+    """The tags of one model version."""
+    with raise_if_unreachable():
+        return dict(get_client().get_model_version(use_case, str(version)).tags)
+
+
+def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
+    with raise_if_unreachable():
+        client = get_client()
+        for key, value in tags.items():
+            client.set_model_version_tag(use_case, str(version), key, value[:5000])
+
+
+def tag_model(use_case: str, tags: Mapping[str, str]) -> None:
+    """Tag the registered model as a whole, where there is one."""
+    from mlflow.exceptions import MlflowException
+
+    with raise_if_unreachable():
+        client = get_client()
+        try:
+            for key, value in tags.items():
+                client.set_registered_model_tag(use_case, key, value[:5000])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+
+def versions(use_case: str) -> list[int]:
+    """All version numbers of a use case, ascending; empty where it has none."""
+    with raise_if_unreachable():
+        return sorted(int(v.version) for v in get_client().search_model_versions(f"name='{use_case}'"))
+
+
+def set_alias(use_case: str, alias: str, version: int | None) -> None:
+    """Point an alias at a version; None takes it away."""
+    with raise_if_unreachable():
+        client = get_client()
+        if version is None:
+            if alias in aliases(use_case):
+                client.delete_registered_model_alias(use_case, alias)
+        else:
+            client.set_registered_model_alias(use_case, alias, str(version))
+
+
+def aliases(use_case: str) -> dict[str, int]:
+    """Alias -> version; empty where the model is not registered."""
+    from mlflow.exceptions import MlflowException
+
+    with raise_if_unreachable():
+        try:
+            found = get_client().get_registered_model(use_case).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+    return {alias: int(version) for alias, version in found.items()}

@@ -1,0 +1,56 @@
+"""What a served model is asked, and what it answers, as tables: the signature that MLflow shows for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ServingTerms
+from tasks.errors import ModelError
+from tasks.models.base import Examples, FeatureTables, ServedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, features: FeatureTables | None) -> pd.DataFrame:
+    """Answer a table of questions.
+
+    Parameters
+    ----------
+    asked : the feature columns for tabular models; user_id and item_id for ratings; user_id for recommenders.
+    features : needed by all but tabular models.
+
+    Returns
+    -------
+    `prediction` of each row; for recommenders user_id, rank, item_id and prediction, one row for each recommended item.
+    """
+    import pandas as pd
+
+    if terms.task.is_tabular:
+        return pd.DataFrame({c.PREDICTION: model.predict_rows(asked)})
+    if features is None:
+        raise ModelError(f"{terms.use_case}: a model of the task '{terms.task}' answers from features; got none")
+    if terms.task is TaskKind.RATING:
+        return pd.DataFrame({c.PREDICTION: model.predict_ratings(asked, features)})
+    found = model.recommend([str(user) for user in asked[c.USER_ID]], features, terms.k, terms.exclude_seen)
+    rows = [
+        (each.user_id, rank, item, score)
+        for each in found
+        for rank, (item, score) in enumerate(zip(each.items, each.scores, strict=True), start=1)
+    ]
+    return pd.DataFrame(rows, columns=[c.USER_ID, c.RANK, c.ITEM_ID, c.PREDICTION]).astype({c.RANK: "int64"})
+
+
+def example_question(terms: ServingTerms, examples: Examples, count: int = 5) -> pd.DataFrame:
+    """The first `count` questions that the examples suggest; numbers as doubles, because they may be missing later."""
+    import pandas as pd
+
+    if examples.rows is not None:
+        numbers = dict.fromkeys((name for name in terms.row_columns if name not in terms.text_columns), "float64")
+        return examples.rows[list(terms.row_columns)].head(count).astype(numbers)
+    if examples.labels is None:
+        raise ModelError(f"{terms.use_case}: examples without labels and rows suggest no question")
+    columns = [c.USER_ID, c.ITEM_ID] if terms.task is TaskKind.RATING else [c.USER_ID]
+    return pd.DataFrame(examples.labels[columns].drop_duplicates().head(count).reset_index(drop=True))

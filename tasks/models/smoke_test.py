@@ -1,0 +1,193 @@
+"""A served model is tried before it is trusted: loaded in a process of its own, and asked what the endpoint will ask it.
+
+`python -m tasks.models.smoke_test` reads a question as JSON from its standard input and writes the findings as its last
+line. It knows neither MLflow nor the ledger, and is given no credentials: what it loads could be hostile.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.training import ServingTerms
+from tasks.errors import ModelError
+from tasks.io.storage import Storage
+from tasks.models.base import Examples, FeatureTables, Floats, ServedModel, load_model, read_examples, read_features
+from tasks.models.popularity import POPULAR
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUBJECTS = 200
+STRANGER = "nobody has this id \N{SNOWMAN}"
+# One set of bins for every score (probabilities, ratings, raw scores), so that versions can be compared bin by bin.
+SCORE_EDGES = (
+    -10.0,
+    -1.0,
+    -0.1,
+    0.0,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    3.5,
+    4.0,
+    4.5,
+    5.0,
+    10.0,
+    100.0,
+    1000.0,
+)
+
+
+def count_scores(scores: Floats) -> NDArray[np.int64]:
+    """How many scores fall into each bin: up to the first edge, (edge, next edge], ..., over the last one."""
+    places = np.searchsorted(np.array(SCORE_EDGES), scores, side="left")
+    return np.bincount(places, minlength=len(SCORE_EDGES) + 1).astype(np.int64)
+
+
+def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Floats:
+    """Ask for up to `SUBJECTS` subjects, evenly spread over all, and for a stranger.
+
+    Returns
+    -------
+    The best score of each subject that the model knows: its probability, its rating, or the score of its first item.
+
+    Raises
+    ------
+    ModelError : answers of another shape, not finite, out of range, or all the same.
+    """
+    if terms.task.is_tabular:
+        scores = best = _try_rows(model, terms, examples.rows)
+    else:
+        if examples.features is None or examples.features.users.empty:
+            raise ModelError("there are no users to ask about")
+        users = [*_spread(sorted(examples.features.users[c.USER_ID])), STRANGER]
+        scores, best = _try_lists(model, terms, examples.features, users)
+        if terms.task is TaskKind.RATING:
+            scores = best = _try_ratings(model, examples.features, examples.labels, users)
+    if len(scores) > 1 and (scores == scores[0]).all():
+        raise ModelError(f"all {len(scores)} answers are {scores[0]:g}")
+    return best
+
+
+def _try_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame | None) -> Floats:
+    if rows is None or rows.empty:
+        raise ModelError("there are no rows to ask about")
+    missing = [column for column in terms.row_columns if column not in rows]
+    if missing:
+        raise ModelError(f"the rows lack columns that the model needs: {', '.join(missing)}")
+    ordered = rows.sort_values(c.ROW_ID, ignore_index=True)
+    asked = ordered.loc[_spread(list(range(len(ordered)))), list(terms.row_columns)].reset_index(drop=True)
+    answers = np.asarray(model.predict_rows(asked), dtype=np.float64)
+    if answers.shape != (len(asked),):
+        raise ModelError(f"{len(asked)} rows get answers of shape {answers.shape}")
+    wrong = ~((answers >= 0.0) & (answers <= 1.0))
+    if wrong.any():
+        raise ModelError(f"{wrong.sum()} of {len(asked)} answers are no probabilities, the first is {answers[wrong][0]:g}")
+    return answers
+
+
+def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables, users: list[str]) -> tuple[Floats, Floats]:
+    """All raw scores of all lists, and the calibrated score of each list's first item."""
+    answers = model.recommend(users, features, terms.k, terms.exclude_seen)
+    if [answer.user_id for answer in answers] != users:
+        raise ModelError(f"{len(answers)} answers for {len(users)} users, or in another order")
+    for answer in answers:
+        met = features.pairs_of(answer.user_id)
+        left = len(features.item_ids) - (met.stop - met.start if terms.exclude_seen else 0)
+        count, distinct = len(answer.items), len(set(answer.items))
+        if not min(1, left) <= count <= terms.k or distinct != count:
+            raise ModelError(f"user {answer.user_id!r} gets {count} items, {distinct} of them distinct, for k {terms.k}")
+        if not np.isfinite([*answer.scores, *answer.raw_scores]).all():
+            raise ModelError(f"user {answer.user_id!r} gets a score that is not finite")
+    best = np.array([answer.scores[0] for answer in answers if answer.scores])
+    if model.calibration is not None and ((best < 0.0) | (best > 1.0)).any():
+        raise ModelError(f"calibrated probabilities lie outside 0 to 1: {best.min():g} to {best.max():g}")
+    known = np.array([answer.path != POPULAR for answer in answers if answer.scores], dtype=bool)
+    return np.array(list(chain.from_iterable(answer.raw_scores for answer in answers))), best[known]
+
+
+def _try_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFrame | None, users: list[str]) -> Floats:
+    """One item for each user, round and round; they may lie outside the ratings that people gave, but not by their range."""
+    import pandas as pd
+
+    items = features.item_ids[np.arange(len(users)) % len(features.item_ids)]
+    ratings = np.asarray(model.predict_ratings(pd.DataFrame({c.USER_ID: users, c.ITEM_ID: items}), features), dtype=np.float64)
+    if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
+        raise ModelError(f"{len(users)} pairs get ratings of shape {ratings.shape}, {(~np.isfinite(ratings)).sum()} not finite")
+    if labels is not None and len(labels):
+        low, high = float(labels[c.LABEL].min()), float(labels[c.LABEL].max())
+        if ratings.min() < low - (high - low) or ratings.max() > high + (high - low):
+            raise ModelError(f"ratings from {ratings.min():g} to {ratings.max():g}, where people gave {low:g} to {high:g}")
+    return ratings
+
+
+def _spread(values: list[Any]) -> list[Any]:
+    """At most `SUBJECTS` values, evenly over all."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(SUBJECTS, len(values))).astype(int))
+    return [values[place] for place in places]
+
+
+def _examples(storage: Storage, ref: DatasetRef) -> Examples:
+    has_labels = c.LABELS in ref.rows or c.ROWS in ref.rows
+    return read_examples(storage, ref) if has_labels else Examples(features=read_features(storage, ref))
+
+
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    kinds = {kind: getattr(import_module(module), name) for kind, (module, name) in question["kinds"].items()}
+    model, terms = load_model(Path(question["native"]), question["manifest_digest"], kinds)
+    if terms.use_case != question["use_case"]:
+        return {"fault": f"the model was exported for {terms.use_case!r}"}
+    storage, found = Storage(Path(question["data_root"])), None
+    for ref in map(DatasetRef.from_json, question["snapshots"]):
+        scores = try_model(model, terms, _examples(storage, ref))
+        found = scores if found is None else found  # the first snapshot is the one that it will answer from
+    return {"fault": "", "scores": count_scores(np.empty(0) if found is None else found).tolist()}
+
+
+def main(lines: Iterator[str]) -> int:
+    """One question, one answer."""
+    import resource
+
+    question = json.loads(next(lines))
+    resource.setrlimit(resource.RLIMIT_AS, (question["memory_bytes"],) * 2)
+    try:
+        answer = _answer(question)
+    except ModelError as error:
+        answer = {"fault": str(error)[:500]}
+    except Exception as error:  # whatever a model does wrong is the answer
+        answer = {"fault": f"{type(error).__name__}: {error}"[:500]}
+    sys.stdout.write(f"\n{json.dumps(answer)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.stdin))

@@ -1,0 +1,315 @@
+"""The room where candidates are judged: choose one in validation, score it once on the holdout, ask the gates."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Verdict
+from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.training import Candidate
+from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
+from tasks.io import tracking
+from tasks.io.endpoint import serve_alone
+from tasks.io.storage import Storage, frame_writer
+from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
+from tasks.models import SERVED
+from tasks.models.base import Examples, load_model, read_examples
+from tasks.stages.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
+from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
+
+CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+UNITS = "units"
+TOLD_CONFIDENCE, TOLD_RESAMPLES = 0.95, 2000  # of comparisons that no gate asked for
+
+
+def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
+    """The best by the primary metric on the validation window; ties go to the first, a NaN to nobody.
+
+    Raises
+    ------
+    NotEnoughData : no candidate has a number for the metric.
+    """
+    sign = 1.0 if get_metric(primary, task).greater_is_better else -1.0
+    measured = [one for one in candidates if math.isfinite(one.metrics.get(primary, math.nan))]
+    if not measured:
+        names = ", ".join(one.name for one in candidates) or "none"
+        raise NotEnoughData(f"no candidate has a validation {primary} to choose by; candidates: {names}")
+    return max(measured, key=lambda one: sign * one.metrics[primary])
+
+
+def baseline_of(gates: Sequence[Gate]) -> str | None:
+    """The candidate that a `minimum_metric` gate wants to be beaten; None where no gate names one.
+
+    Raises
+    ------
+    ConfigurationError : two gates name different ones.
+    """
+    named = {gate.over_baseline for gate in gates if isinstance(gate, MinimumMetric) and gate.over_baseline}
+    if len(named) > 1:
+        raise ConfigurationError(f"gates.checks: over_baseline must be the same in all gates; got {', '.join(sorted(named))}")
+    return next(iter(named), None)
+
+
+def check_gates(
+    gates: Sequence[Gate], mode: GateMode, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]
+) -> None:
+    """Refuse gates that could never work in a use case, before anything is trained.
+
+    Raises
+    ------
+    ConfigurationError : the mode is enabled and no gate is; a gate's metric is not evaluated; a baseline is no candidate.
+    """
+    _demand_an_enabled_gate(gates, mode)
+    for gate in gates:
+        gate.check_fits(task, metrics, candidates)
+    wants_baseline = any(isinstance(gate, SuspiciousImprovement) and gate.over_baseline for gate in gates)
+    if baseline_of(gates) is None and wants_baseline:
+        raise ConfigurationError(
+            "suspicious_improvement.over_baseline: no gate names a baseline; add minimum_metric with over_baseline: <candidate>"
+        )
+
+
+def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
+    if mode is GateMode.ENABLED and not any((gate.mode or mode) is GateMode.ENABLED for gate in gates):
+        raise ConfigurationError(
+            f"the mode is enabled but not one of {len(gates)} gates is: every challenger would pass. "
+            "Enable one, or say mode: disabled, which every report then shows"
+        )
+
+
+def evaluate(
+    use_case: str,
+    task: TaskKind,
+    candidates: Sequence[Candidate],
+    champion: ModelVersion | None,
+    split: Split,
+    metrics: tuple[str, ...],
+    baseline: str | None,
+    k: int,
+    exclude_seen: bool,
+    storage: Storage,
+) -> tuple[Evaluation, ...]:
+    """Score, once each and on the same holdout, the chosen candidate, the champion and the baseline, where there are any.
+
+    Each is loaded from its export, with its digest checked: what is judged is what would be served. The candidate is
+    chosen by the first of `metrics`.
+
+    Raises
+    ------
+    ModelError : an export is missing or is not the one that was trained.
+    NotEnoughData : the holdout has no label.
+    """
+    chosen = choose(candidates, metrics[0], task)
+    subjects = [(CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
+    if champion is not None:
+        subjects.append((CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
+    subjects += [
+        (BASELINE, one.name, one.model_uri, one.manifest_digest)
+        for one in candidates
+        if one.name == baseline and one.name != chosen.name
+    ]
+    examples = read_examples(storage, split.holdout)
+    partition = f"{split.as_of.isoformat()}.{{}}.{{}}"
+    evaluations = []
+    for subject, name, model_uri, digest in subjects:
+        measured, units = _score(
+            use_case,
+            task,
+            examples,
+            model_uri,
+            digest,
+            metrics,
+            k,
+            exclude_seen,
+            split.holdout,
+            partition.format(subject, name)[:100],
+            storage,
+        )
+        evaluations.append(
+            Evaluation(subject=subject, name=name, model_uri=model_uri, holdout=split.holdout, metrics=measured, units=units)
+        )
+    return tuple(evaluations)
+
+
+def _score(
+    use_case: str,
+    task: TaskKind,
+    examples: Examples,
+    model_uri: str,
+    digest: str,
+    metrics: tuple[str, ...],
+    k: int,
+    exclude_seen: bool,
+    holdout: DatasetRef,
+    partition: str,
+    storage: Storage,
+) -> tuple[dict[str, float], DatasetRef]:
+    """One model's metrics (those that are numbers), and the snapshot of its units and predictions."""
+    scored = score_model(_load(model_uri, digest).model, examples, task, metrics, k, exclude_seen)
+    measured = {name: value for name, value in scored.metrics.items() if math.isfinite(value)}
+    units = storage.publish(
+        use_case=use_case,
+        layer=c.EVALUATION,
+        partition=partition,
+        tables={UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        inputs=[holdout],
+        facts={"model_uri": model_uri, "manifest_digest": digest, "metrics": measured, "k": k, "exclude_seen": exclude_seen},
+    )
+    return measured, units
+
+
+def _load(model_uri: str, digest: str) -> Export:
+    """The exported model, from a private copy that is gone when it is loaded."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
+        native = tracking.download_native(model_uri, Path(folder))
+        size = sum(path.stat().st_size for path in native.rglob("*") if path.is_file())
+        model, terms = load_model(native, digest, SERVED)
+    return Export(model, terms, size / 1e6)
+
+
+def _read_columns(train: DatasetRef, storage: Storage) -> dict[str, dict[str, str]]:
+    """Name -> type of what was learned from, as pandas reads it and as Spark does."""
+    from tasks.io.spark import get_spark
+
+    table = c.ROWS if c.ROWS in train.rows else c.LABELS
+    as_pandas, as_spark = storage.read(train, table).head(1000), get_spark().read.parquet(str(storage.table(train, table)))
+    return {"the training frame": tracking.columns_of(as_pandas), "the Spark frame": tracking.columns_of(as_spark)}
+
+
+@contextmanager
+def _serve(use_case: str, candidate: Candidate, storage: Storage) -> Iterator[str]:
+    """The address of an endpoint that serves the candidate, from a private copy."""
+    with tempfile.TemporaryDirectory(prefix="titleholder-alone-") as folder:
+        home, model = Path(folder) / "home", Path(folder) / "model"
+        home.mkdir()
+        model.mkdir()
+        native = tracking.download_native(candidate.model_uri, model)
+        as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
+        with serve_alone(use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home) as address:
+            yield address
+
+
+def _lineage(split: Split, storage: Storage) -> Lineage:
+    """Which windows the examples were made of, and where their labels begin."""
+    inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
+    labels = storage.manifest(split.train)["facts"].get("window")
+    return Lineage(
+        windows=tuple(Window.from_label(ref.partition) for ref in inputs if ".." in ref.partition),
+        labels_from=Window.from_label(labels).start if labels else None,
+    )
+
+
+def judge(
+    use_case: str,
+    task: TaskKind,
+    candidate: Candidate,
+    evaluations: Sequence[Evaluation],
+    gates: Sequence[Gate],
+    mode: GateMode,
+    champion: ModelVersion | None,
+    seed: int,
+    storage: Storage,
+) -> Verdict:
+    """Ask every gate. It passes unless an enabled gate refuses; what dry_run gates say is only told.
+
+    Raises
+    ------
+    ConfigurationError : the mode is enabled and no gate is: nothing would be judged.
+    """
+    _demand_an_enabled_gate(gates, mode)
+    answers = {one.subject: _read_answers(one, storage) for one in evaluations}
+    if CHALLENGER not in answers or (champion is not None) != (CHAMPION in answers):
+        raise ConfigurationError(
+            f"{use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
+            f"got {', '.join(answers) or 'none'}: run evaluate with the same champion"
+        )
+    context = Context(
+        task=task,
+        candidate=candidate,
+        challenger=answers[CHALLENGER],
+        champion=answers.get(CHAMPION),
+        champion_version=champion.version if champion else None,
+        baseline=answers.get(BASELINE),
+        seed=seed,
+        reigning=champion,
+        lineage=_lineage(candidate.split, storage),
+        read_holdout=partial(read_examples, storage, candidate.split.holdout),
+        read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
+        open_endpoint=partial(_serve, use_case, candidate, storage),
+        read_signature=partial(tracking.read_signature, candidate.model_uri),
+        read_columns=partial(_read_columns, candidate.split.train, storage),
+    )
+    _draw_at_once(gates, mode, context)
+    results = [_ask(gate, gate.mode or mode, context) for gate in gates]
+    comparisons = _compare_the_rest(context)
+    passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
+    return Verdict(
+        use_case=use_case,
+        candidate=candidate,
+        champion_version=context.champion_version,
+        evaluations=tuple(evaluations),
+        comparisons=comparisons,
+        gates=tuple(results),
+        passed=passed,
+        outcome=_outcome(comparisons),
+    )
+
+
+def _ask(gate: Gate, mode: GateMode, context: Context) -> GateResult:
+    result = gate.answer(True, "disabled") if mode is GateMode.DISABLED else gate.check(context)
+    return result.model_copy(update={"mode": mode})
+
+
+def _draw_at_once(gates: Sequence[Gate], mode: GateMode, context: Context) -> None:
+    """One drawing for what all gates and the report will compare: drawing costs more than measuring."""
+    wanted: dict[tuple[int, str | None], list[Question]] = {(TOLD_RESAMPLES, None): _questions_of_the_rest(context, ())}
+    for gate in gates:
+        if isinstance(gate, ComparingGate) and (gate.mode or mode) is not GateMode.DISABLED:
+            with suppress(TitleholderError):  # it will say so itself, when it is asked
+                questions = gate.questions(context)
+                wanted.setdefault((gate.required_resamples(questions), gate.group_by), []).extend(questions)
+    for (resamples, group_by), questions in wanted.items():
+        with suppress(TitleholderError):
+            context.draw(questions, resamples, group_by)
+
+
+def _questions_of_the_rest(context: Context, compared: Collection[str]) -> list[Question]:
+    """Every metric that both have and that can be compared, but those that were."""
+    if context.champion is None:
+        return []
+    both = [name for name in context.challenger.evaluation.metrics if name in context.champion.evaluation.metrics]
+    left = [name for name in both if name not in compared and name != USER_COVERAGE]
+    return [context.question(context.champion, name) for name in left if get_metric(name, context.task).resamples]
+
+
+def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
+    """What the gates compared with the champion, then every other metric that can be, for the report: many, so corrected."""
+    told: list[Comparison] = []
+    for question in _questions_of_the_rest(context, {one.metric for one in context.comparisons}):
+        with suppress(NotEnoughData):  # no gate hangs on it
+            told += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
+    return (*context.comparisons, *correct_both_ways(told, TOLD_CONFIDENCE))
+
+
+def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:
+    """By the first gate that compared, else by the primary metric: it was evaluated first."""
+    return comparisons[0].outcome if comparisons else None
+
+
+def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
+    units = storage.read(evaluation.units, UNITS).sort_values(UNIT, ignore_index=True)
+    predictions = storage.read(evaluation.units, c.PREDICTIONS)
+    keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in predictions]
+    depth = storage.manifest(evaluation.units)["facts"].get("k")
+    return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
+
+
+__all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "check_gates", "choose", "evaluate", "judge"]

@@ -1,0 +1,212 @@
+"""Gates of the answers themselves: usable, calibrated, not always the same few items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import GateResult
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.metrics import USER_COVERAGE, get_metric
+from tasks.stages.evaluation.gates.base import ComparingGate, Context, Gate, cannot_gate
+from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Question
+
+CALIBRATION_ERROR, SQUARED_CALIBRATION_ERROR = "calibration_error", "squared_calibration_error"
+
+
+class PredictionSanity(Gate):
+    """The answers are usable: finite, probabilities where promised, not all the same, for nearly every user.
+
+    `between` is the lowest and the highest prediction that can be meant, such as the scale of the ratings with room for what
+    a regression overshoots.
+    """
+
+    kind: Literal["prediction_sanity"] = "prediction_sanity"
+    user_coverage: float = Field(0.95, gt=0.0, le=1.0, description="share of the users who must get an answer")
+    between: tuple[float, float] | None = None
+
+    def check(self, context: Context) -> GateResult:
+        predictions = context.challenger.predictions
+        faults = []
+        if predictions.empty:
+            faults.append("there is no prediction at all")
+        scores = [name for name in (c.RAW_SCORE, c.PREDICTION) if name in predictions]
+        broken = int((~np.isfinite(predictions[scores].to_numpy(np.float64))).any(axis=1).sum())
+        if broken:
+            faults.append(f"{broken} of {len(predictions)} predictions are NaN or infinite")
+        if context.task in (TaskKind.CLASSIFICATION, TaskKind.PROPENSITY):
+            outside = int(((predictions[c.PREDICTION] < 0) | (predictions[c.PREDICTION] > 1)).sum())
+            if outside:
+                faults.append(f"{outside} of {len(predictions)} predictions are no probabilities (outside 0 to 1)")
+        if self.between is not None:
+            low, high = self.between
+            outside = int(((predictions[c.PREDICTION] < low) | (predictions[c.PREDICTION] > high)).sum())
+            if outside:
+                faults.append(f"{outside} of {len(predictions)} predictions are outside {low:g} to {high:g}")
+        if len(predictions) > 1 and predictions[scores[0]].nunique(dropna=False) == 1:
+            faults.append(f"all {len(predictions)} predictions are the same, {predictions[scores[0]].iloc[0]:.4g}")
+        coverage = context.challenger.evaluation.metrics.get(USER_COVERAGE)
+        if coverage is not None and coverage < self.user_coverage:
+            faults.append(f"only {coverage:.1%} of the users got an answer; at least {self.user_coverage:.1%} must")
+        reason = "; ".join(faults) or f"{len(predictions)} predictions are finite, in range and not all the same"
+        return self.answer(not faults, reason, user_coverage=coverage, predictions=len(predictions))
+
+    @model_validator(mode="after")
+    def _has_a_width(self) -> PredictionSanity:
+        if self.between is not None and not self.between[0] < self.between[1]:
+            raise ValueError(f"between is the lowest and the highest, such as [0, 6]; got {list(self.between)}")
+        return self
+
+
+class Calibration(ComparingGate):
+    """Probabilities mean what they say: the expected calibration error is at most `at_most`, and not clearly larger than
+    the champion's.
+
+    Clearly is judged by the errors' squares, because their bias can be taken off: the whole interval of the difference lies
+    beyond what an error larger by `margin` would make of it.
+    """
+
+    kind: Literal["calibration"] = "calibration"
+    at_most: float = Field(gt=0.0, le=1.0)
+    margin: float = Field(0.01, ge=0.0, le=1.0)
+
+    def check(self, context: Context) -> GateResult:
+        value = _error(context.challenger, context.task)
+        if not np.isfinite(value):
+            return self.answer(
+                False, "the calibration error is not a number: a prediction is NaN or infinite, or there is none"
+            )
+        if value > self.at_most:
+            reason = f"calibration error {value:.4f} is above {self.at_most:.4f}: probabilities do not mean what they say"
+            return self.answer(False, reason, challenger=value)
+        said = f"calibration error {value:.4f} is at most {self.at_most:.4f}"
+        if context.champion is None:
+            return self.answer(True, said, challenger=value)
+        theirs = _error(context.champion, context.task)
+        try:
+            (found,) = context.compare(
+                self.questions(context), confidence=self.confidence, resamples=self.resamples, group_by=self.group_by
+            )
+        except NotEnoughData as error:
+            return self.answer(False, str(error), challenger=value)
+        is_worse = -found.high > self.margin**2 + 2 * self.margin * np.sqrt(found.champion) and found.units >= MIN_UNITS
+        clearly = "clearly" if is_worse else "not clearly"
+        reason = f"{said}, {clearly} more than {self.margin:.4f} above the {theirs:.4f} of version {context.champion_version}"
+        figures = {"challenger": value, "champion": theirs, "low": found.low, "high": found.high}
+        return self.answer(not is_worse, reason, **figures).model_copy(update={"comparisons": (found,)})
+
+    def questions(self, context: Context) -> list[Question]:
+        if context.champion is None:
+            return []
+        return [Question(get_metric(SQUARED_CALIBRATION_ERROR, context.task), context.challenger, context.champion)]
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        super().check_fits(task, metrics, candidates)
+        try:
+            get_metric(CALIBRATION_ERROR, task)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.kind}: the task '{task}' promises no probabilities; leave it out") from error
+
+
+def _error(answers: Answers, task: TaskKind) -> float:
+    """The expected calibration error on the whole holdout; NaN where it is no number."""
+    once = np.ones((1, len(answers.units)))
+    return float(get_metric(CALIBRATION_ERROR, task).compute(answers.units, answers.predictions, once)[0])
+
+
+class CatalogCoverage(Gate):
+    """The lists show enough of the catalogue, and not ever more of what is popular anyhow.
+
+    `metric` is a `catalog_coverage_at_<k>`. `popularity_at_most` bounds the popularity bias, the past buyers of a
+    recommended item on average (Abdollahpouri and others 2019), as a multiple of the champion's.
+    """
+
+    kind: Literal["catalog_coverage"] = "catalog_coverage"
+    metric: str = Field(pattern=r"^catalog_coverage_at_[1-9][0-9]*$")
+    at_least: float = Field(gt=0.0, le=1.0)
+    popularity_at_most: float | None = Field(None, gt=0.0, description="times the champion's")
+
+    def check(self, context: Context) -> GateResult:
+        value = context.challenger.evaluation.metrics.get(self.metric)
+        if value is None:
+            return self.answer(False, f"{self.metric} was not measured: it is not in metrics.report")
+        if value < self.at_least:
+            reason = f"the lists show {value:.2%} of the catalogue, less than {self.at_least:.2%}"
+            return self.answer(False, reason, challenger=value)
+        said = f"the lists show {value:.2%} of the catalogue"
+        if self.popularity_at_most is None or context.champion is None:
+            return self.answer(True, said, challenger=value)
+        mine, theirs = (self._popularity(side, context) for side in (context.challenger, context.champion))
+        ratio = mine / theirs if theirs > 0 else float(mine > 0) * np.inf
+        passed = not ratio > self.popularity_at_most and np.isfinite(mine)
+        said += f"; their items have {mine:.1f} past buyers on average, {theirs:.1f} in the lists of version "
+        said += f"{context.champion_version} ({self.popularity_at_most:g} times that is allowed)"
+        return self.answer(bool(passed), said, challenger=value, popularity=mine, champion_popularity=theirs, ratio=ratio)
+
+    def _popularity(self, answers: Answers, context: Context) -> float:
+        """Mean over all recommended items of how many users met the item before; NaN without a list."""
+        features = context.holdout.features
+        if features is None or answers.predictions.empty:
+            return float("nan")
+        buyers = features.pairs[c.ITEM_ID].value_counts()
+        return float(answers.predictions[c.ITEM_ID].map(buyers).fillna(0.0).mean())
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        if self.metric not in metrics:
+            raise ConfigurationError(f"{self.kind}.metric: {cannot_gate(self.metric, metrics)}")
+        if self.popularity_at_most is not None and task is TaskKind.RATING:
+            raise ConfigurationError(
+                f"{self.kind}.popularity_at_most: the task '{task}' keeps ratings, not lists, to measure it by: leave it out"
+            )
+
+
+class SuspiciousImprovement(Gate):
+    """Too good to be true: the leakage alarm. A label in the features looks like a great model.
+
+    `beyond` is a value that no honest model reaches (above it, below it for errors and losses); `over_champion` and
+    `over_baseline` are the largest gains that are believed. All in the metric's own unit. If the gain is real, look, and
+    raise the bound in the same commit that explains it.
+    """
+
+    kind: Literal["suspicious_improvement"] = "suspicious_improvement"
+    metric: str
+    beyond: float | None = None
+    over_champion: float | None = Field(None, gt=0.0)
+    over_baseline: float | None = Field(None, gt=0.0)
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> SuspiciousImprovement:
+        if self.beyond is None and self.over_champion is None and self.over_baseline is None:
+            raise ValueError("without a bound it suspects nothing: state beyond, over_champion or over_baseline")
+        return self
+
+    def check(self, context: Context) -> GateResult:
+        sign = 1.0 if get_metric(self.metric, context.task).greater_is_better else -1.0
+        value = context.challenger.evaluation.metrics.get(self.metric)
+        if value is None:
+            return self.answer(False, f"{self.metric} was not measured: it is no number here, or not in metrics.report")
+        faults, figures = [], {"challenger": value}
+        if self.beyond is not None and sign * value >= sign * self.beyond:
+            faults.append(f"{self.metric} {value:.4f} is beyond {self.beyond:.4f}")
+        bounds = (("champion", context.champion, self.over_champion), ("baseline", context.baseline, self.over_baseline))
+        for name, other, bound in bounds:
+            theirs = other.evaluation.metrics.get(self.metric) if other else None
+            if bound is None or theirs is None:
+                continue
+            figures[name] = theirs
+            if sign * (value - theirs) > bound:
+                faults.append(f"{self.metric} {value:.4f} gains more than {bound:.4f} over the {theirs:.4f} of the {name}")
+        if faults:
+            reason = f"{'; '.join(faults)}: too good to be true. Look for a label, or the future, in the features"
+            return self.answer(False, reason, **figures)
+        return self.answer(True, f"{self.metric} {value:.4f} is no better than can be believed", **figures)
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        get_metric(self.metric, task)
+        if self.metric not in metrics:
+            raise ConfigurationError(f"{self.kind}.metric: '{self.metric}' is not evaluated; evaluated: {', '.join(metrics)}")

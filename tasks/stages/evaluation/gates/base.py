@@ -1,0 +1,259 @@
+"""What all gates share: the context that they look at, and the way they answer."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.judging import Comparison, GateMode, GateResult
+from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.training import Candidate, ServingTerms
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.kinds import Spec
+from tasks.metrics import UNIT, get_metric
+from tasks.models.base import Examples, ServedModel
+from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Floats, Places, Question, conclude_from, resample
+from tasks.stages.evaluation.slices import Slice, make_slices
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Export:
+    """The challenger as it would be served: loaded from its export, whose digest was checked."""
+
+    model: ServedModel
+    terms: ServingTerms
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What the candidate learned from. `windows`: of the validated snapshots; `labels_from`: first day that has a label."""
+
+    windows: tuple[Window, ...] = ()
+    labels_from: date | None = None
+
+
+def _nothing_to_read() -> ConfigurationError:
+    return ConfigurationError(
+        "this gate looks at the holdout or the export; judge by tasks.stages.evaluation.judge, which has both"
+    )
+
+
+@dataclass
+class Context:
+    """What a gate may look at. What costs time to read is read when the first gate asks for it.
+
+    Attributes
+    ----------
+    comparisons : collects what was compared with the champion.
+    reigning : the champion's version; its answers are `champion`.
+    read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
+        names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
+    open_endpoint : serves the challenger's export by the real endpoint, at the address that comes, while the context lasts.
+    clock : seconds, to measure answers with.
+    drawn : the resamples that were drawn; contexts of one seed may share them.
+    """
+
+    task: TaskKind
+    candidate: Candidate
+    challenger: Answers
+    champion: Answers | None
+    champion_version: int | None
+    baseline: Answers | None
+    seed: int
+    comparisons: list[Comparison] = field(default_factory=list)
+    reigning: ModelVersion | None = None
+    lineage: Lineage = Lineage()
+    read_holdout: Callable[[], Examples] | None = None
+    read_export: Callable[[], Export] | None = None
+    read_signature: Callable[[], dict[str, str]] | None = None
+    read_columns: Callable[[], dict[str, dict[str, str]]] | None = None
+    open_endpoint: Callable[[], AbstractContextManager[str]] | None = None
+    clock: Callable[[], float] = time.perf_counter
+    drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._slices: dict[tuple[object, ...], list[Slice]] = {}
+        self._groups: dict[str, Places] = {}
+
+    @cached_property
+    def holdout(self) -> Examples:
+        if self.read_holdout is None:
+            raise _nothing_to_read()
+        return self.read_holdout()
+
+    @cached_property
+    def export(self) -> Export:
+        if self.read_export is None:
+            raise _nothing_to_read()
+        return self.read_export()
+
+    @cached_property
+    def signature(self) -> dict[str, str]:
+        if self.read_signature is None:
+            raise _nothing_to_read()
+        return self.read_signature()
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        if self.read_columns is None:
+            raise _nothing_to_read()
+        return self.read_columns()
+
+    def serve(self) -> AbstractContextManager[str]:
+        """The address at which the challenger's export answers, while the context lasts."""
+        if self.open_endpoint is None:
+            raise _nothing_to_read()
+        return self.open_endpoint()
+
+    def question(self, other: Answers, metric: str, margin: float = 0.0) -> Question:
+        """The difference between challenger and other, over everybody.
+
+        Raises
+        ------
+        ConfigurationError : the metric was not evaluated, or cannot be resampled.
+        """
+        parsed = get_metric(metric, self.task)
+        if not parsed.resamples or (parsed.per_unit and metric not in self.challenger.units):
+            raise ConfigurationError(cannot_gate(metric, tuple(self.challenger.evaluation.metrics)))
+        return Question(parsed, self.challenger, other, margin)
+
+    def slices(self, names: tuple[str, ...], other: Answers, metrics: tuple[str, ...], new_item_days: int) -> list[Slice]:
+        """The parts of the holdout that a gate names (see `tasks.stages.evaluation.slices`); the same ones when asked again."""
+        key = (names, other.evaluation.subject, metrics, new_item_days)
+        if key not in self._slices:
+            parsed = [get_metric(name, self.task) for name in metrics]
+            self._slices[key] = make_slices(names, self.holdout, self.challenger, other, parsed, new_item_days)
+        return self._slices[key]
+
+    def draw(self, questions: Sequence[Question], resamples: int, group_by: str | None = None) -> list[Floats]:
+        """The resamples of questions, (2, resamples) each. What was drawn before is not drawn again."""
+
+        def key_of(question: Question) -> tuple[object, ...]:
+            return id(question.challenger), id(question.other), question.metric.name, resamples, group_by
+
+        fresh = list({key_of(one): one for one in questions if key_of(one) not in self.drawn}.values())
+        found = resample(fresh, seed=self.seed, resamples=resamples, groups=self.groups(group_by)) if fresh else []
+        self.drawn |= {key_of(one): (one, values) for one, values in zip(fresh, found, strict=True)}
+        return [self.drawn[key_of(one)][1] for one in questions]
+
+    def compare(
+        self,
+        questions: Sequence[Question],
+        *,
+        confidence: float,
+        resamples: int,
+        effect: float | None = None,
+        group_by: str | None = None,
+    ) -> list[Comparison]:
+        """The paired bootstrap of each question; not yet corrected for being many.
+
+        Raises
+        ------
+        NotEnoughData : a metric is not a number here, or the holdout has no column to group by.
+        SnapshotError : both were not scored on the same holdout.
+        """
+        pairs = zip(questions, self.draw(questions, resamples, group_by), strict=True)
+        groups = self.groups(group_by)
+        return [conclude_from(one, drawn, confidence, effect=effect, groups=groups) for one, drawn in pairs]
+
+    def groups(self, column: str | None) -> Places | None:
+        """The group of each unit by a column of the holdout's rows; a row without a value is a group of its own."""
+        if column is None:
+            return None
+        if column not in self._groups:
+            rows = self.holdout.rows
+            if rows is None or column not in rows:
+                there = "" if rows is None else ", ".join(map(str, rows.columns))
+                raise NotEnoughData(f"group_by: the holdout's rows have no column '{column}'; they have: {there or 'none'}")
+            self._groups[column] = _codes(rows.set_index(c.ROW_ID)[column].reindex(self.challenger.units[UNIT]))
+        return self._groups[column]
+
+
+def _codes(values: pd.Series) -> Places:
+    codes = np.array(values.astype("category").cat.codes, dtype=np.intp)
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+class Gate(Spec):
+    """One condition of a promotion. `mode` overrides the section's for this gate alone."""
+
+    mode: GateMode | None = None
+
+    @abstractmethod
+    def check(self, context: Context) -> GateResult:
+        """Look, and say why: `self.answer(passed, reason, figures)`."""
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        """Refuse, when the use case is parsed, what could never work there (ConfigurationError)."""
+
+    def answer(self, passed: bool, reason: str, **figures: float | None) -> GateResult:
+        """A result; figures that are not finite are left out, because JSON has no name for them."""
+        finite = {name: float(value) for name, value in figures.items() if value is not None and np.isfinite(value)}
+        return GateResult(gate=self.kind, mode=self.mode or GateMode.ENABLED, passed=passed, reason=reason, figures=finite)
+
+
+class ComparingGate(Gate):
+    """A gate that compares by the paired bootstrap.
+
+    `group_by` names a column of a tabular holdout whose rows belong together (the patient, the site): groups are drawn
+    instead of rows. Users are drawn whole anyhow.
+    """
+
+    confidence: float = Field(0.95, gt=0.5, lt=1.0)
+    resamples: int = Field(2000, ge=2000, le=100_000)
+    group_by: str | None = None
+
+    def questions(self, context: Context) -> list[Question]:
+        """What `check` will compare: asked of all gates first, so that everything is drawn once."""
+        return []
+
+    def required_resamples(self, questions: Sequence[Question]) -> int:
+        """How many resamples these questions need."""
+        return self.resamples
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        if self.group_by is not None and not task.is_tabular:
+            raise ConfigurationError(
+                f"{self.kind}.group_by: only rows are grouped; the units of the task '{task}' are users already: leave it out"
+            )
+
+
+def describe(found: Comparison, other: str) -> str:
+    """One comparison as a sentence."""
+    said = found.outcome.value.replace("_", " ")
+    text = (
+        f"{found.metric}{f' for {found.slice}' if found.slice else ''} {found.challenger:.4f} against {found.champion:.4f} of "
+        f"{other}: {said} (difference {found.difference:+.4f}, {found.confidence:.0%} interval {found.low:+.4f} to "
+        f"{found.high:+.4f}, {found.units} units)"
+    )
+    if found.units < MIN_UNITS:
+        return f"{text}; nothing is concluded from fewer than {MIN_UNITS} units"
+    if found.effect is not None and found.power is not None:
+        text += f"; a true difference of {found.effect:.4g} is called better with a chance of {found.power:.0%}"
+    elif found.outcome.value == "inconclusive" and found.detectable is not None:
+        text += f"; it takes a true difference of {found.detectable:.4f} to be called better in 4 of 5 such holdouts"
+    return text
+
+
+def cannot_gate(metric: str, metrics: Sequence[str]) -> str:
+    return (
+        f"'{metric}' is not evaluated, or cannot be compared by resampling (catalog_coverage, calibration_error); evaluated: "
+        f"{', '.join(metrics)}. Gate by one of them, or add it to metrics.report"
+    )

@@ -1,0 +1,144 @@
+"""Gates that compare as a whole: is the challenger better than the champion, and above the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tasks.contracts.base import Name, TaskKind
+from tasks.contracts.judging import GateResult, Outcome
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.metrics import get_metric
+from tasks.stages.evaluation.gates.base import ComparingGate, Context, cannot_gate, describe
+from tasks.stages.evaluation.paired import Question
+
+
+class BeatsChampion(ComparingGate):
+    """The challenger is better than the champion on the same holdout, and not by chance.
+
+    The paired bootstrap gives an interval of the difference. `better`: all of it is above zero. `not_worse`: all of it is
+    above -margin, where a margin is stated (in the metric's own unit). Without a champion it passes.
+    """
+
+    kind: Literal["beats_champion"] = "beats_champion"
+    metric: str
+    margin: float = Field(0.0, ge=0.0)
+    effect: float | None = Field(None, gt=0.0, description="the smallest difference that matters: its power is told")
+    accept: tuple[Outcome, ...] = Field((Outcome.BETTER,), min_length=1)
+
+    @model_validator(mode="after")
+    def _still_a_gate(self) -> BeatsChampion:
+        if Outcome.WORSE in self.accept:
+            raise ValueError("a gate that accepts 'worse' refuses nothing; to look without refusing say mode: dry_run")
+        if Outcome.NOT_WORSE in self.accept and self.margin == 0.0:
+            raise ValueError("'not_worse' needs a margin above 0: say how much worse is still not worse")
+        return self
+
+    def check(self, context: Context) -> GateResult:
+        if context.champion is None:
+            return self.answer(True, "there is no champion yet")
+        try:
+            (found,) = context.compare(
+                self.questions(context),
+                confidence=self.confidence,
+                resamples=self.resamples,
+                effect=self.effect,
+                group_by=self.group_by,
+            )
+        except NotEnoughData as error:
+            return self.answer(False, str(error))
+        context.comparisons.append(found)
+        reason = describe(found, f"version {context.champion_version}")
+        return self.answer(
+            found.outcome in self.accept,
+            reason,
+            challenger=found.challenger,
+            champion=found.champion,
+            difference=found.difference,
+            low=found.low,
+            high=found.high,
+            detectable=found.detectable,
+            power=found.power,
+        )
+
+    def questions(self, context: Context) -> list[Question]:
+        return [] if context.champion is None else [context.question(context.champion, self.metric, self.margin)]
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        super().check_fits(task, metrics, candidates)
+        if self.metric not in metrics or not get_metric(self.metric, task).resamples:
+            raise ConfigurationError(f"{self.kind}.metric: {cannot_gate(self.metric, metrics)}")
+
+
+class MinimumMetric(ComparingGate):
+    """The challenger reaches a floor: `at_least`, `at_most`, or better than a simple model by more than chance.
+
+    `over_baseline` names the candidate that must be beaten, on the same holdout, with the interval above zero. The
+    baseline itself never passes: if nothing beat it on the validation window, there is nothing to promote.
+    """
+
+    kind: Literal["minimum_metric"] = "minimum_metric"
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    over_baseline: Name | None = None
+
+    @model_validator(mode="after")
+    def _has_a_floor(self) -> MinimumMetric:
+        if self.at_least is None and self.at_most is None and self.over_baseline is None:
+            raise ValueError("without a floor it refuses nothing: state at_least, at_most or over_baseline")
+        return self
+
+    def check(self, context: Context) -> GateResult:
+        value = context.challenger.evaluation.metrics.get(self.metric)
+        if value is None:
+            return self.answer(False, f"{self.metric} was not measured: it is no number here, or not in metrics.report")
+        figures: dict[str, float] = {"challenger": value}
+        if self.at_least is not None and value < self.at_least:
+            return self.answer(False, f"{self.metric} {value:.4f} is below the floor {self.at_least:.4f}", **figures)
+        if self.at_most is not None and value > self.at_most:
+            return self.answer(False, f"{self.metric} {value:.4f} is above the ceiling {self.at_most:.4f}", **figures)
+        if self.over_baseline is None:
+            return self.answer(True, f"{self.metric} {value:.4f} is within its bounds", **figures)
+        return self._check_baseline(context, self.over_baseline)
+
+    def _check_baseline(self, context: Context, name: str) -> GateResult:
+        if context.candidate.name == name:
+            return self.answer(
+                False, f"the chosen candidate is the baseline '{name}' itself: no other was better in validation"
+            )
+        if context.baseline is None or context.baseline.evaluation.name != name:
+            return self.answer(False, f"the baseline '{name}' was not trained in this run: train it along, to be compared with")
+        try:
+            (found,) = context.compare(
+                self.questions(context),
+                confidence=self.confidence,
+                resamples=self.resamples,
+                group_by=self.group_by,
+            )
+        except NotEnoughData as error:
+            return self.answer(False, str(error))
+        return self.answer(
+            found.outcome is Outcome.BETTER,
+            describe(found, f"the baseline '{name}'"),
+            challenger=found.challenger,
+            baseline=found.champion,
+            difference=found.difference,
+            low=found.low,
+            high=found.high,
+        )
+
+    def questions(self, context: Context) -> list[Question]:
+        if self.over_baseline is None or context.baseline is None:
+            return []
+        return [context.question(context.baseline, self.metric)]
+
+    def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
+        super().check_fits(task, metrics, candidates)
+        if self.metric not in metrics or (self.over_baseline and not get_metric(self.metric, task).resamples):
+            raise ConfigurationError(f"{self.kind}.metric: {cannot_gate(self.metric, metrics)}")
+        if self.over_baseline and self.over_baseline not in candidates:
+            there = ", ".join(candidates)
+            raise ConfigurationError(f"{self.kind}.over_baseline: no candidate '{self.over_baseline}'; there are: {there}")

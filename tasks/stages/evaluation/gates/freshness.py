@@ -1,0 +1,48 @@
+"""The gate of order in time: the title goes to newer data only, and to data without holes."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from tasks.contracts.judging import GateResult
+from tasks.stages.evaluation.gates.base import Context, Gate, Lineage
+
+
+class Freshness(Gate):
+    """The candidate's data are later than the champion's, others than the champion's, and complete.
+
+    Its as_of day is later, the digest of its examples differs, and every day before as_of was validated, from the first
+    day that has a label, or from the champion's as_of where that is earlier. `missing_days` may be absent (a shop that is
+    closed and delivers no file).
+    """
+
+    kind: Literal["freshness"] = "freshness"
+    missing_days: int = Field(0, ge=0)
+
+    def check(self, context: Context) -> GateResult:
+        split, reigning, faults = context.candidate.split, context.reigning, []
+        if reigning is not None and split.as_of <= reigning.as_of:
+            faults.append(f"the candidate is as of {split.as_of}, not later than the champion ({reigning.as_of})")
+        if reigning is not None and split.digest == reigning.data_digest:
+            faults.append("it learned from the very rows that the champion learned from")
+        missing = _missing(context.lineage, split.as_of, reigning.as_of if reigning else None)
+        if not context.lineage.windows:
+            faults.append("nothing tells which windows its data came from: the holdout names no validated snapshot")
+        elif len(missing) > self.missing_days:
+            shown = ", ".join(day.isoformat() for day in missing[-5:])
+            faults.append(f"{len(missing)} days before {split.as_of} were never validated, the last: {shown}")
+        later = f"later than the champion's data ({reigning.as_of})" if reigning else "there is no champion yet"
+        reason = "; ".join(faults) or f"as of {split.as_of}, {later}, {len(missing)} days missing"
+        return self.answer(not faults, reason, missing_days=len(missing))
+
+
+def _missing(lineage: Lineage, as_of: date, champion_as_of: date | None) -> list[date]:
+    """The days up to `as_of` that no window covers, from the first one that matters on."""
+    covered = {window.start + timedelta(days=day) for window in lineage.windows for day in range(window.days)}
+    starts = [day for day in (lineage.labels_from, champion_as_of) if day is not None]
+    first = min(starts or covered, default=as_of)
+    days = (first + timedelta(days=place) for place in range((as_of - first).days))
+    return [day for day in days if day not in covered]

@@ -1,0 +1,74 @@
+"""KindRegistry: raw files -> an immutable raw snapshot with canonical columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.contracts.data import DatasetRef
+from tasks.errors import SourceError
+from tasks.io.storage import Storage, Writer
+from tasks.stages.ingestion.base import Source, SourceFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["ingest"]
+
+
+def ingest(use_case: str, source: Source, folder: Path | None, window: Window, storage: Storage) -> DatasetRef | None:
+    """Publish the rows of the window as the layer `raw`; None where no file lies in it, as on a day without trading.
+
+    The same files give the same snapshot, and are not read again.
+
+    Raises
+    ------
+    SourceError : a file is missing or of another form; nothing was published.
+    """
+    files = source.files(folder, window)
+    if not files:
+        return None
+    partition = source.partition(window)
+    facts: dict[str, Any] = {"files": {file.name: file.sha256 for file in files}, "source": source.identity}
+    if older := {name: sha256 for file in files for name, sha256 in file.supersedes.items()}:
+        facts["superseded"] = older
+    current = storage.current(use_case, c.RAW, partition)
+    if current is not None and storage.manifest(current)["facts"] == facts:
+        return current
+
+    from tasks.io.spark import get_spark
+
+    frame = source.read(get_spark(), files, window)
+    tables = {c.ROWS: _write_complete(frame, files)}
+    return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
+
+
+def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
+    """A writer that refuses to lose or double a row: the door and Spark read with two parsers, and both must agree."""
+    expected = sum(file.rows for file in files)
+
+    def write(folder: Path) -> None:
+        import pyarrow.dataset as ds
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        try:
+            frame.write.parquet(str(folder))
+        except (PySparkException, Py4JError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            told = next((line for line in lines if "No space left" in line), lines[0] if lines else "no reason told")
+            raise SourceError(
+                f"{', '.join(file.name for file in files[:5])}: Spark could not read or keep them: {told[:300]}; "
+                "is there room on the disk, and are the types those of the source's schema? Nothing was published"
+            ) from error
+        found = ds.dataset(folder, format="parquet").count_rows()
+        if found != expected:
+            names = ", ".join(file.name for file in files[:5])
+            raise SourceError(
+                f"{names}{', ...' if len(files) > 5 else ''}: {expected} rows were counted at the door and {found} were read: "
+                "a file changed meanwhile, or its quoting is ambiguous; nothing was published"
+            )
+
+    return write

@@ -1,0 +1,154 @@
+"""The contract of all sources, and the refusals at the door that they share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.errors import SourceError
+from tasks.kinds import Spec
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One raw file that passed the door.
+
+    name : relative to the source's folder. day : the day that it reports on. rows : its data rows within the window, as
+    counted at the door; what Spark reads must add up to them. supersedes : name -> sha256 of older deliveries of the day.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    day: date
+    rows: int
+    supersedes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Spec):
+    """Where raw rows come from.
+
+    To add one: `files` says which files belong to a window and refuses broken ones, `read` gives their rows with the
+    canonical columns of `tasks.columns`, null where a cell does not parse. `reader_version` goes up with every change of
+    `read` that changes rows, so that a snapshot of the old reading is not taken for the new one.
+    """
+
+    reader_version: ClassVar[int] = 1
+
+    path: Path | None = None
+
+    @abstractmethod
+    def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
+        """The files of the window, oldest first, each checked; empty where there is none.
+
+        Raises
+        ------
+        SourceError : a missing folder, or a file that is unreadable, empty, cut off or of another format.
+        """
+
+    @abstractmethod
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
+        """All rows of the files that lie in the window, in one Spark read."""
+
+    def partition(self, window: Window) -> str:
+        """The name of the raw partition."""
+        return window.label
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What, besides the files, decides which rows come out; part of the raw snapshot's version."""
+        return {**self.model_dump(mode="json", exclude={"path"}), "reader_version": self.reader_version}
+
+
+def check_folder(folder: Path | None, kind: str) -> Path:
+    """The folder of raw files, refusing one that is not set, not there or not a folder."""
+    remedy = "set source.path in the use case's YAML, or TITLEHOLDER_SOURCE_PATHS"
+    if folder is None:
+        raise SourceError(f"source {kind}: no folder of raw files is named; {remedy}")
+    if not folder.exists():
+        raise SourceError(f"source {kind}: no folder {folder}; make it, or {remedy}")
+    if not folder.is_dir():
+        raise SourceError(f"source {kind}: a folder of raw files is wanted; {folder} is a file; {remedy}")
+    return folder
+
+
+def read_bytes(path: Path) -> tuple[bytes, str]:
+    """The content of a file and its sha256, refusing one that cannot be read or holds nothing."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}; give this user the right to read it") from error
+    if not content:
+        raise SourceError(f"{path}: the file is empty (0 bytes); deliver it again")
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def decode(content: bytes, path: Path, encoding: str = "utf-8") -> str:
+    """The text of a file (a byte order mark is allowed)."""
+    try:
+        return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        came = content[error.start : error.start + 1].hex()
+        name = encoding.upper()
+        raise SourceError(f"{path}: line {line}: {name} is allowed; got byte 0x{came}; save the file as {name}") from error
+
+
+def plain_paths(files: list[SourceFile]) -> list[str]:
+    """Paths for Spark, which would take brackets, braces and stars in them for patterns."""
+    return [re.sub(r"([\[\]{}*?\\])", r"\\\1", str(file.path.resolve())) for file in files]
+
+
+def number_rows(frame: DataFrame) -> DataFrame:
+    """Add `source_file` and `row_id` to a frame as it came from a reader of files.
+
+    A row's place in its file is its rank by the block that it was read from and by its place in the block's task, however
+    many files Spark packs into one task, and into however many tasks it splits one.
+    """
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    placed = frame.select(
+        "*",
+        F.col("_metadata.file_name").alias(c.SOURCE_FILE),
+        F.col("_metadata.file_block_start").alias("block"),
+        F.monotonically_increasing_id().alias("place"),
+    )
+    place = F.row_number().over(Over.partitionBy(c.SOURCE_FILE).orderBy("block", "place"))
+    row_id = F.concat_ws(":", F.col(c.SOURCE_FILE), place.cast("string"))
+    return placed.withColumn(c.ROW_ID, row_id).drop("block", "place")
+
+
+def as_json(names: list[str]) -> Column:
+    """The original cells as one JSON object; an empty cell is an empty string."""
+    from pyspark.sql import functions as F
+
+    cells = [F.coalesce(F.col(f"`{name}`").cast("string"), F.lit("")).alias(name) for name in names]
+    return F.to_json(F.struct(*cells))
+
+
+def text(name: str) -> Column:
+    """A cell without blanks around it; null where nothing is left."""
+    from pyspark.sql import functions as F
+
+    return F.nullif(F.btrim(F.col(f"`{name}`").cast("string"), F.lit(" \t\r\n")), F.lit(""))
+
+
+def number(name: str) -> Column:
+    """A cell as a finite double; null where it is none. (Java would also take 6d, NaN and Infinity for numbers.)"""
+    from pyspark.sql import functions as F
+
+    cell = text(name)
+    value = F.when(cell.rlike(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"), cell.cast("double"))
+    return F.when(F.abs(value) < float("inf"), value)

@@ -1,0 +1,114 @@
+"""What the endpoint was told, and what it answered, as sources: its event store and its prediction log."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks import columns as c
+from tasks.contracts.base import Name, Window
+from tasks.errors import SourceError
+from tasks.io.prediction_log import PredictionLog
+from tasks.settings import get_settings
+from tasks.stages.ingestion.base import SourceFile
+from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, CellType, arrow_schema, spark_schema
+from tasks.stages.ingestion.extract import Extracted
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_CELLS: dict[str, CellType] = {
+    **dict.fromkeys((c.EVENT_AT, c.INGESTED_AT), "timestamp"),
+    **dict.fromkeys((c.AS_IT_CAME, c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.SEGMENT), "string"),
+    **dict.fromkeys((c.QUANTITY, c.UNIT_PRICE, c.VALUE), "double"),
+}
+
+
+class EndpointLog(Extracted):
+    """Rows of one of this installation's own logs, known since it took them.
+
+    Attributes
+    ----------
+    of : the use case that the endpoint was asked, or told, about; its own name, as a rule.
+    """
+
+    of: Name
+
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        day = F.concat(F.lit(f"{self.kind}@"), F.to_date(c.INGESTED_AT).cast("string"))
+        frame = self.open(spark, files, spark_schema(_CELLS)).withColumn(c.SOURCE_FILE, day)
+        missing = [F.lit(None).cast("string").alias(name) for name in c.INTERACTION_COLUMNS if name not in frame.columns]
+        return frame.select("*", *missing).select(*c.INTERACTION_COLUMNS)
+
+    def extract(self, window: Window, path: Path) -> int:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema, rows, count = arrow_schema(_CELLS), self.rows(window), 0
+        with pq.ParquetWriter(path, schema) as writer:
+            while some := list(itertools.islice(rows, ROWS_OF_A_GROUP)):
+                writer.write_table(pa.Table.from_pylist(some, schema))
+                count += len(some)
+        return count
+
+    @abstractmethod
+    def rows(self, window: Window) -> Iterator[dict[str, Any]]:
+        """The rows that were kept in the window, in an order that the log does not change, by canonical names."""
+
+
+class EventLog(EndpointLog):
+    """What users did, as `POST /v1/<use case>/events` was told. `value` is the money paid, or the rating."""
+
+    kind: Literal["event_log"] = "event_log"
+
+    def rows(self, window: Window) -> Iterator[dict[str, Any]]:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from tasks.io.events import EventStore
+
+        since, until = (datetime.combine(day, time(), UTC) for day in (window.start, window.end))
+        url = get_settings().events_url
+        try:
+            for event in EventStore(url).events_between(self.of, since, until):
+                told = event._asdict()
+                del told["sequence"], told["use_case"]  # the place in this store, and a name: no part of what was told
+                is_sale = event.event_type == c.PURCHASE and event.value is not None and event.quantity > 0
+                yield told | {
+                    c.AS_IT_CAME: json.dumps(told, default=str, ensure_ascii=False),
+                    c.UNIT_PRICE: (event.value or 0.0) / event.quantity if is_sale else None,
+                }
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0][:200]
+            raise SourceError(f"source {self.kind}: the event store cannot be read: {reason}; is the database up?") from error
+
+
+class AnswerLog(EndpointLog):
+    """What was shown to whom: a row for each item of each answer; `value` is its score, `segment` the way that made it."""
+
+    kind: Literal["answer_log"] = "answer_log"
+
+    def rows(self, window: Window) -> Iterator[dict[str, Any]]:
+        log = PredictionLog(get_settings().predictions_root)
+        shown = (one for one in log.read(self.of, window.start, window.end) if one.channel == "online")
+        for answer in sorted(shown, key=lambda one: (one.made_at, one.prediction_id)):
+            for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), start=1):
+                cells = {"prediction_id": answer.prediction_id, "rank": rank, "item_id": item, "score": score}
+                told = {"made_at": answer.made_at, "subject": answer.subject, "model_version": answer.model_version}
+                yield {
+                    c.EVENT_AT: answer.made_at,
+                    c.INGESTED_AT: answer.made_at,
+                    c.EVENT_ID: answer.prediction_id,
+                    c.EVENT_TYPE: c.RECOMMENDED,
+                    c.USER_ID: answer.subject,
+                    c.ITEM_ID: item,
+                    c.VALUE: score,
+                    c.SEGMENT: answer.path,
+                    c.AS_IT_CAME: json.dumps(cells | told, default=str, ensure_ascii=False),
+                }

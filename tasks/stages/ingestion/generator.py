@@ -1,0 +1,321 @@
+"""A seeded generator of daily invoice files whose truth is known: who would buy what, with which probability.
+
+Customers and items have latent vectors. What a customer buys is drawn from a mixture: half taste (softmax of taste . item
++ popularity, which is Zipf's and moves with the season), half habit (a few staples of each customer). Everything is a
+function of the seed and the day, never of days before: any range of days gives the same files, however it is cut.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.io.storage import write_atomically
+from tasks.stages.ingestion.invoice_files import HEADER
+
+Floats = NDArray[np.float64]
+
+DIMENSIONS = 8
+TASTE_STRENGTH = 1.1
+ZIPF = 0.8
+HABIT_SHARE = 0.5
+STAPLES = 10
+CUSTOMER_DAYS, ITEM_DAYS = 600, 1000  # how long a customer buys here, and an item is on sale
+SATURDAY = 5
+WEEKDAY_VOLUME = (1.0, 1.05, 1.05, 1.15, 0.95, 0.0, 0.7)
+COUNTRIES = ("United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland")
+COUNTRY_SHARES = (0.84, 0.04, 0.04, 0.03, 0.02, 0.01, 0.01, 0.01)
+PIECES = (1, 2, 3, 4, 6, 8, 10, 12, 24, 48)
+PIECE_SHARES = (0.28, 0.18, 0.08, 0.09, 0.12, 0.05, 0.04, 0.11, 0.04, 0.01)
+COLOURS = ("WHITE", "RED", "PINK", "BLUE", "IVORY", "CREAM", "BLACK", "GREEN", "SILVER", "VINTAGE", "RETROSPOT", "REGENCY")
+MATTERS = ("METAL", "WOODEN", "CERAMIC", "GLASS", "PAPER", "KNITTED", "ENAMEL", "HANGING", "HEART", "UNION JACK", "JUMBO")
+THINGS = (
+    "LANTERN",
+    "MUG",
+    "T-LIGHT HOLDER",
+    "CAKE STAND",
+    "BUNTING",
+    "SHOPPER BAG",
+    "ALARM CLOCK",
+    "TEA TOWEL",
+    "DOORMAT",
+    "PHOTO FRAME",
+    "HOT WATER BOTTLE",
+    'PLATE 8"',
+    "JAM JAR, LABELLED",
+    "COAT HANGER",
+    "LUNCH BOX",
+    "TRINKET BOX",
+)
+# Streams of random numbers: one for each question, so that a knob changes what it is for and nothing else.
+CUSTOMER, ITEM, DAY, DIRT, ROTATION = range(5)
+
+
+class Knobs(BaseModel):
+    """What can be turned. Defaults give about 480 lines a day."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    customers: int = Field(600, ge=1, le=30_000, description="customers at any one time; they come and go")
+    items: int = Field(300, ge=2, le=20_000, description="items on sale at any one time; they come and go")
+    invoices_per_day: int = Field(60, ge=1, le=5_000, description="on an average weekday")
+    drift_from: date | None = Field(
+        None, description="a new season: most items are replaced, tastes turn, habits fade, prices rise"
+    )
+    drift_item_share: float = Field(0.6, ge=0, le=1, description="share of the items that the new season replaces")
+    drift_price_factor: float = Field(1.6, gt=0)
+    drift_habit_share: float = Field(0.05, ge=0, le=1, description="share of the purchases that stay habit in the new season")
+    dirt: float = Field(0.0, ge=0, le=1, description="share of the rows that are made bad")
+    dirty_day: date | None = Field(None, description="the only day with dirt; none: every day has it")
+
+
+@dataclass(frozen=True)
+class _Customer:
+    number: int
+    taste: Floats
+    whims: Floats  # what makes staples of some items, one number an item slot
+    activity: float
+    country: int
+
+
+@dataclass(frozen=True)
+class _Item:
+    code: str
+    text: str
+    price: float
+    latent: Floats
+    popularity: float  # logarithm
+    peak: float  # day of the year
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """One day: who can buy, what is on sale, and each customer's probabilities."""
+
+    customers: list[_Customer]
+    items: list[_Item]
+    probabilities: Floats  # customers x items; rows add up to 1
+    attendance: Floats  # share of the invoices of each customer
+    prices: Floats
+
+
+@dataclass(frozen=True)
+class GeneratedTruth:
+    """What the generator knows and a model has to find out. Any day may be asked, generated or not."""
+
+    seed: int
+    knobs: Knobs
+    days: tuple[date, ...] = field(default=(), repr=False)
+
+    def customers(self, day: date) -> list[str]:
+        """Ids, as the pipeline reads them, of all who can buy on a day."""
+        return [str(customer.number) for customer in self._scene(day).customers]
+
+    def items(self, day: date) -> list[str]:
+        """Stock codes on sale on a day."""
+        return [item.code for item in self._scene(day).items]
+
+    def probabilities(self, customer: str, day: date) -> dict[str, float]:
+        """Item -> the probability that one line of this customer's invoice of the day is for it; they add up to 1."""
+        scene = self._scene(day)
+        row = scene.probabilities[self.customers(day).index(customer)]
+        return {item.code: float(share) for item, share in zip(scene.items, row, strict=True)}
+
+    def best_items(self, customer: str, day: date, k: int) -> list[str]:
+        """The `k` items that the customer is most likely to buy on a day, best first: no ranking can do better."""
+        shares = self.probabilities(customer, day)
+        return sorted(shares, key=lambda item: (-shares[item], item))[:k]
+
+    def _scene(self, day: date) -> _Scene:
+        return self._world.scene(day)
+
+    @cached_property
+    def _world(self) -> _World:
+        return _World(self.seed, self.knobs)
+
+
+def generate_invoices(folder: Path, start: date, end: date, seed: int = 7, knobs: Knobs = Knobs()) -> GeneratedTruth:  # noqa: B008
+    """Write one CSV for each trading day from `start` to before `end`; no file on Saturdays, as in the real set.
+
+    A file is written as a whole or not at all. The same seed, day and knobs give the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    truth = GeneratedTruth(seed, knobs, tuple(_trading_days(start, end)))
+    for day in truth.days:
+        write_atomically(folder / f"{day.isoformat()}.csv", _as_csv(truth._world.rows(day)))
+    return truth
+
+
+def _trading_days(start: date, end: date) -> Iterator[date]:
+    for offset in range((end - start).days):
+        day = start + timedelta(days=offset)
+        if day.weekday() != SATURDAY:
+            yield day
+
+
+def _as_csv(rows: list[list[str]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+class _World:
+    """Customers and items live in slots: after some time each is followed by a new one, evenly over the year."""
+
+    def __init__(self, seed: int, knobs: Knobs) -> None:
+        self.seed, self.knobs = seed, knobs
+        self._customers: dict[tuple[int, int], _Customer] = {}
+        self._items: dict[tuple[int, int, int], _Item] = {}
+        self._last: tuple[date, _Scene] | None = None
+        rotation = self._stream(ROTATION)
+        self._rotation = np.linalg.qr(rotation.normal(size=(DIMENSIONS, DIMENSIONS)))[0]
+        self._leaving = rotation.random(knobs.items) < knobs.drift_item_share
+
+    def _stream(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *key])
+
+    def is_new_season(self, day: date) -> bool:
+        return self.knobs.drift_from is not None and day >= self.knobs.drift_from
+
+    def scene(self, day: date) -> _Scene:
+        if self._last is None or self._last[0] != day:
+            self._last = (day, self._make_scene(day))
+        return self._last[1]
+
+    def _make_scene(self, day: date) -> _Scene:
+        new_season, ordinal = self.is_new_season(day), day.toordinal()
+        customers = [
+            self._customer(slot, (ordinal + slot * CUSTOMER_DAYS // self.knobs.customers) // CUSTOMER_DAYS)
+            for slot in range(self.knobs.customers)
+        ]
+        items = [
+            self._item(slot, (ordinal + slot * 619 % ITEM_DAYS) // ITEM_DAYS, int(new_season and self._leaving[slot]))
+            for slot in range(self.knobs.items)
+        ]
+        tastes = np.stack([customer.taste for customer in customers])
+        if new_season:
+            tastes = tastes @ self._rotation
+        latent = np.stack([item.latent for item in items])
+        season = np.cos((day.timetuple().tm_yday - np.array([item.peak for item in items])) * 2 * math.pi / 365.25)
+        appeal = TASTE_STRENGTH * tastes @ latent.T + np.array([item.popularity for item in items]) + 0.4 * season
+        taste = np.exp(appeal - appeal.max(axis=1, keepdims=True))
+        taste /= taste.sum(axis=1, keepdims=True)
+        wish = appeal + np.stack([customer.whims for customer in customers])
+        staples = np.argsort(-wish, axis=1, kind="stable")[:, : min(STAPLES, self.knobs.items)]
+        habit = np.zeros_like(taste)
+        shares = 1 / np.arange(1.0, staples.shape[1] + 1)
+        np.put_along_axis(habit, staples, np.broadcast_to(shares / shares.sum(), staples.shape), axis=1)
+        attendance = np.array([c.activity * (6.0 if new_season and c.country else 1.0) for c in customers])
+        factor, habits = 1.0, HABIT_SHARE
+        if new_season:
+            factor, habits = self.knobs.drift_price_factor, self.knobs.drift_habit_share
+        return _Scene(
+            customers=customers,
+            items=items,
+            probabilities=(1 - habits) * taste + habits * habit,
+            attendance=attendance / attendance.sum(),
+            prices=np.array([round(item.price * factor, 2) for item in items]),
+        )
+
+    def _customer(self, slot: int, generation: int) -> _Customer:
+        if (slot, generation) not in self._customers:
+            random = self._stream(CUSTOMER, slot, generation)
+            self._customers[slot, generation] = _Customer(
+                number=10_000 + (generation * self.knobs.customers + slot) % 90_000,
+                taste=random.normal(size=DIMENSIONS),
+                whims=random.gumbel(size=self.knobs.items),
+                activity=random.gamma(0.8) + 0.05,
+                country=int(random.choice(len(COUNTRIES), p=COUNTRY_SHARES)),
+            )
+        return self._customers[slot, generation]
+
+    def _item(self, slot: int, generation: int, season: int) -> _Item:
+        key = (slot, generation, season)
+        if key not in self._items:
+            random = self._stream(ITEM, *key)
+            letter = str(random.choice(["", "", "", "", "A", "B", "C"]))
+            words = [str(random.choice(names)) for names in (COLOURS, MATTERS, THINGS)]
+            self._items[key] = _Item(
+                code=f"{20_000 + (2 * (generation * self.knobs.items + slot) + season) % 70_000}{letter}",
+                text=" ".join(words),
+                price=float(np.clip(random.lognormal(0.9, 0.8), 0.2, 60)),
+                latent=random.normal(size=DIMENSIONS) / math.sqrt(DIMENSIONS) * 1.5,
+                popularity=-ZIPF * math.log(1 + random.random() * self.knobs.items),
+                peak=float(random.random() * 365),
+            )
+        return self._items[key]
+
+    def rows(self, day: date) -> list[list[str]]:
+        """The lines of one day's file, without the header, as text."""
+        scene, random = self.scene(day), self._stream(DAY, day.toordinal())
+        yearly = 1 + 0.25 * math.cos((day.timetuple().tm_yday - 325) * 2 * math.pi / 365.25)
+        count = max(1, int(random.poisson(self.knobs.invoices_per_day * WEEKDAY_VOLUME[day.weekday()] * yearly)))
+        buyers = random.choice(len(scene.customers), size=count, p=scene.attendance)
+        sizes = np.minimum(random.integers(6, 11, size=count), len(scene.items))
+        minutes = np.sort(random.integers(8 * 60, 18 * 60, size=count))
+        # The Gumbel trick: the largest of log p + noise are draws without replacement with probabilities p.
+        keys = np.log(scene.probabilities[buyers] + 1e-300) + random.gumbel(size=(count, len(scene.items)))
+        chosen = np.argsort(-keys, axis=1, kind="stable")
+        numbers = iter(range(100_000 + day.toordinal() * max(500, 3 * self.knobs.invoices_per_day) % 800_000, 10**9))
+        rows: list[list[str]] = []
+        for place in range(count):
+            customer = scene.customers[buyers[place]]
+            who = [f"{customer.number}.0" if random.random() >= 0.1 else "", COUNTRIES[customer.country]]
+            basket = chosen[place, : sizes[place]]
+            pieces = random.choice(PIECES, size=len(basket), p=PIECE_SHARES)
+            sold = [self._line(scene, item, int(n), random) for item, n in zip(basket, pieces, strict=True)]
+            rows += _invoice(str(next(numbers)), datetime.combine(day, time()), int(minutes[place]), sold, who)
+            if random.random() < 0.1:  # some of it comes back on the same day
+                back = [[code, text, f"-{n}", price] for code, text, n, price in sold[: int(random.integers(1, 3))]]
+                later = int(min(minutes[place] + random.integers(5, 120), 19 * 60))
+                rows += _invoice(f"C{next(numbers)}", datetime.combine(day, time()), later, back, who)
+        copies = 1 + (random.random(len(rows)) < 0.005)
+        rows = [list(row) for row, times in zip(rows, copies, strict=True) for _ in range(times)]
+        return self._soil(rows, day)
+
+    def _line(self, scene: _Scene, item: int, pieces: int, random: np.random.Generator) -> list[str]:
+        text = scene.items[item].text if random.random() >= 0.003 else ""
+        return [scene.items[item].code, text, str(pieces), repr(float(scene.prices[item]))]
+
+    def _soil(self, rows: list[list[str]], day: date) -> list[list[str]]:
+        """Make a share of the rows bad, each in one of the ways that validation knows."""
+        if not self.knobs.dirt or self.knobs.dirty_day not in (None, day):
+            return rows
+        random = self._stream(DIRT, day.toordinal())
+        bad = random.permutation(len(rows))[: round(self.knobs.dirt * len(rows))]
+        for place, way in zip(bad, random.integers(len(DIRT_WAYS), size=len(bad)), strict=True):
+            column, cell = DIRT_WAYS[way]
+            rows[place][HEADER.index(column)] = cell
+        return rows
+
+
+DIRT_WAYS = (
+    ("InvoiceDate", "31/31/2011 25:61"),
+    ("InvoiceDate", ""),
+    ("UnitPrice", "-4.95"),
+    ("UnitPrice", "n/a"),
+    ("Quantity", "0"),
+    ("Quantity", "a dozen"),
+    ("Quantity", "999999"),
+    ("StockCode", ""),
+    ("Country", ""),
+)
+
+
+def _invoice(number: str, day: datetime, minute: int, lines: list[list[Any]], who: list[str]) -> list[list[str]]:
+    """The lines of one invoice in the order of the header."""
+    at = (day + timedelta(minutes=minute)).strftime("%Y-%m-%d %H:%M:%S")
+    return [[number, code, text, pieces, at, price, *who] for code, text, pieces, price in lines]

@@ -1,0 +1,175 @@
+"""Sources whose columns are named in the YAML: how cells of any format become the canonical columns, or rows with a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tasks import columns as c
+from tasks.stages.ingestion.base import Source, as_json, number, text
+from tasks.stages.ingestion.cells import CellType, spark_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+TIMES = (c.EVENT_AT, c.INGESTED_AT)
+OF_INTERACTIONS = (
+    *TIMES,
+    c.EVENT_ID,
+    c.EVENT_TYPE,
+    c.USER_ID,
+    c.ITEM_ID,
+    c.ITEM_TEXT,
+    c.QUANTITY,
+    c.UNIT_PRICE,
+    c.VALUE,
+    c.SEGMENT,
+    c.USER_ATTRIBUTES,
+    c.ITEM_ATTRIBUTES,
+)
+
+
+class Mapped(Source):
+    """Interactions, or rows with a target, whose schema is stated, never guessed.
+
+    Attributes
+    ----------
+    cells : every column of the source, in order, with its type. A column that is lost or new is refused at the door; a cell
+        that is not of its type becomes null, which the suite judges.
+    columns : canonical column -> column of the source, where the names differ.
+    time_format : of times that are text, in Spark's letters; whole numbers are seconds since 1970, UTC.
+    positive : rows with a target: the cell that means class 1; another one means class 0. None: the cells are 0 and 1.
+    leave_out : rows with a target: columns that are no features, such as what is known only afterwards.
+
+    Rows are tabular where a column is the `target`: what is neither named in `columns` nor left out is a feature.
+
+    What is not there is null, but: `event_type` is `return` for negative pieces and else `purchase`, `value` is pieces
+    times price, `ingested_at` is midnight after the day of the delivery, and `event_at` of tabular rows is the delivery's day.
+    """
+
+    cells: dict[Annotated[str, Field(pattern=r"^[^`]+$")], CellType] = Field(min_length=2)
+    columns: dict[str, str] = Field({})
+    time_format: str = "yyyy-MM-dd HH:mm:ss"
+    positive: str | None = None
+    leave_out: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _maps_what_is_there(self) -> Self:
+        allowed = (*TIMES, c.TARGET) if self.is_tabular else OF_INTERACTIONS
+        for canonical, column in self.columns.items():
+            if canonical not in allowed:
+                raise ValueError(f"columns: no canonical column {canonical!r}; allowed: {', '.join(allowed)}")
+            if column not in self.cells:
+                raise ValueError(f"columns.{canonical}: no column {column!r} in cells; there are: {', '.join(self.cells)}")
+        if unknown := [name for name in self.leave_out if name not in self.cells]:
+            raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; there are: {', '.join(self.cells)}")
+        if not self.is_tabular:
+            if self.positive is not None or self.leave_out:
+                raise ValueError("positive and leave_out are for rows with a target: which column is columns.target?")
+            if missing := [name for name in (c.EVENT_AT, c.ITEM_ID) if self.cell_of(name) is None]:
+                raise ValueError(f"columns: which column is {', '.join(missing)}? There are: {', '.join(self.cells)}")
+        elif not self.features:
+            raise ValueError("columns: no column is left to be a feature")
+        elif taken := [name for name in self.features if name in (*c.TABULAR_COLUMNS, c.LABEL)]:
+            raise ValueError(f"cells: {', '.join(taken)} cannot be features: the pipeline has columns of these names")
+        elif times := [name for name in self.features if self.cells[name] in {"timestamp", "date"}]:
+            raise ValueError(f"cells: {', '.join(times)}: a time is no feature; name it in columns, or leave it out")
+        return self
+
+    @property
+    def is_tabular(self) -> bool:
+        """Whether the rows have a target, and are no interactions."""
+        return self.cell_of(c.TARGET) is not None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Of tabular rows: the columns to learn from."""
+        told = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.TARGET))}
+        return tuple(name for name in self.cells if name not in told)
+
+    def cell_of(self, canonical: str) -> str | None:
+        """The source's column of a canonical one; None where it has none."""
+        return self.columns.get(canonical, canonical if canonical in self.cells else None)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the format knows text only, so that types are what the text must parse as."""
+        return False
+
+    @property
+    def schema_of_cells(self) -> str:
+        """For Spark, whose reader then guesses nothing."""
+        return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.cells)
+
+    def to_canonical(self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None) -> DataFrame:
+        """Cells with `row_id` and `source_file` -> the canonical columns; null where a cell does not parse."""
+        from pyspark.sql import functions as F
+
+        if self.is_tabular:
+            return self._to_rows(frame, known_at, as_it_came)
+        amount = self._number(c.QUANTITY) * self._number(c.UNIT_PRICE)
+        kind = F.when(self._number(c.QUANTITY) < 0, c.RETURN).otherwise(c.PURCHASE)
+        told = F.lower(self._text(c.EVENT_TYPE))
+        return frame.select(
+            c.ROW_ID,
+            c.SOURCE_FILE,
+            self._moment(c.EVENT_AT).alias(c.EVENT_AT),
+            F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
+            (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
+            self._text(c.EVENT_ID).alias(c.EVENT_ID),
+            (F.when(told.isin(*c.EVENT_TYPES), told) if self.cell_of(c.EVENT_TYPE) else kind).alias(c.EVENT_TYPE),
+            self._text(c.USER_ID).alias(c.USER_ID),
+            self._text(c.ITEM_ID).alias(c.ITEM_ID),
+            self._text(c.ITEM_TEXT).alias(c.ITEM_TEXT),
+            self._number(c.QUANTITY).alias(c.QUANTITY),
+            self._number(c.UNIT_PRICE).alias(c.UNIT_PRICE),
+            (self._number(c.VALUE) if self.cell_of(c.VALUE) else amount).alias(c.VALUE),
+            self._text(c.SEGMENT).alias(c.SEGMENT),
+            self._text(c.USER_ATTRIBUTES).alias(c.USER_ATTRIBUTES),
+            self._text(c.ITEM_ATTRIBUTES).alias(c.ITEM_ATTRIBUTES),
+        )
+
+    def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None) -> DataFrame:
+        """Cells -> the columns of tabular rows, then the features: text, or doubles."""
+        from pyspark.sql import functions as F
+
+        told = self._text(c.TARGET)
+        value = self._number(c.TARGET)
+        target = F.when(value.isin(0, 1), value) if self.positive is None else F.when(told.isNotNull(), told == self.positive)
+        day = F.date_sub(F.to_date(known_at), 1).cast("timestamp")
+        texts = {name for name, kind in self.cells.items() if kind == "string"}
+        return frame.select(
+            c.ROW_ID,
+            c.SOURCE_FILE,
+            (self._moment(c.EVENT_AT) if self.cell_of(c.EVENT_AT) else day).alias(c.EVENT_AT),
+            F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
+            (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
+            target.cast("long").alias(c.TARGET),
+            *((text(name) if name in texts else number(name)).alias(name) for name in self.features),
+        )
+
+    def _text(self, canonical: str) -> Column:
+        from pyspark.sql import functions as F
+
+        name = self.cell_of(canonical)
+        return F.lit(None).cast("string") if name is None else text(name)
+
+    def _number(self, canonical: str) -> Column:
+        from pyspark.sql import functions as F
+
+        name = self.cell_of(canonical)
+        return F.lit(None).cast("double") if name is None else number(name)
+
+    def _moment(self, canonical: str) -> Column:
+        from pyspark.sql import functions as F
+
+        name = self.cell_of(canonical)
+        if name is None:
+            return F.lit(None).cast("timestamp")
+        kind, cell = self.cells[name], F.col(f"`{name}`")
+        if kind in {"int", "long"}:
+            return F.timestamp_seconds(number(name).cast("long"))
+        if kind == "string" or self.is_text:
+            return F.try_to_timestamp(text(name), F.lit(self.time_format))
+        return cell.cast("timestamp")

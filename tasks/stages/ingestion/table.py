@@ -1,0 +1,117 @@
+"""A table of a PostgreSQL database, read over Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.errors import SourceError
+from tasks.stages.ingestion.base import SourceFile
+from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema
+from tasks.stages.ingestion.extract import Extracted
+from tasks.stages.ingestion.mapped import Mapped
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+NAME_OF_TABLE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
+
+
+class Table(Mapped, Extracted):
+    """Rows whose time of arrival (`ingested_at`, else `event_at`) lies in the window.
+
+    The password is never in the YAML: libpq takes it from PGPASSWORD, PGPASSFILE or a service.
+
+    Attributes
+    ----------
+    url : postgresql://user@host:port/database
+    table : with its schema, where it is not the first of the search path.
+    order_by : columns that tell rows apart, by which an extract is ordered, so that the same rows give the same file.
+    """
+
+    kind: Literal["table"] = "table"
+    url: str
+    table: str = Field(pattern=NAME_OF_TABLE)
+    order_by: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+            raise ValueError(f"url: postgresql://user@host:port/database is wanted; the scheme is {parts.scheme or 'missing'}")
+        if parts.password or "password" in parts.query:
+            raise ValueError("url: without the password, which libpq takes from PGPASSWORD or PGPASSFILE")
+        if missing := [name for name in self.order_by if name not in self.cells]:
+            raise ValueError(f"order_by: no column {', '.join(missing)} in cells; there are: {', '.join(self.cells)}")
+        if self.cells.get(self._arrival) not in {"timestamp", "date"}:
+            told = f"{self._arrival or 'ingested_at, or event_at,'} decides which window a row is of"
+            raise ValueError(f"cells: {told}, and must be a timestamp")
+        return self
+
+    @property
+    def _arrival(self) -> str:
+        return self.cell_of(c.INGESTED_AT) or self.cell_of(c.EVENT_AT) or ""
+
+    def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        frame = self.open(spark, files, self.schema_of_cells)
+        arrived = F.to_date(F.col(f"`{self._arrival}`"))
+        # A day of the table is what a longer window reads again, as a file is elsewhere.
+        day = F.concat(F.lit(f"{self.table}@"), arrived.cast("string"))
+        return self.to_canonical(frame.withColumn(c.SOURCE_FILE, day), F.date_add(arrived, 1).cast("timestamp"))
+
+    def _query(self) -> str:
+        names = ", ".join(f'"{name}"' for name in self.cells)
+        order = ", ".join(f'"{name}"' for name in self.order_by)
+        table = ".".join(f'"{part}"' for part in self.table.split("."))
+        # Names are those of the YAML, checked or quoted; the days are parameters.
+        return f'SELECT {names} FROM {table} WHERE "{self._arrival}" >= $1 AND "{self._arrival}" < $2 ORDER BY {order}'  # noqa: S608
+
+    def extract(self, window: Window, path: Path) -> int:
+        import pyarrow.parquet as pq
+        from adbc_driver_manager import Error
+        from adbc_driver_postgresql import dbapi
+
+        start, end = (datetime.combine(day, time(), UTC) for day in (window.start, window.end))
+        try:
+            with dbapi.connect(self.url) as connection, connection.cursor() as cursor:
+                cursor.execute("SET TIME ZONE 'UTC'")
+                cursor.execute(self._query(), parameters=(start, end))
+                reader = cursor.fetch_record_batch()
+                types, rows = arrow_schema({name: self.cells[name] for name in reader.schema.names}), 0
+                with pq.ParquetWriter(path, types) as writer:
+                    for table in _regroup(reader):
+                        writer.write_table(table.cast(types))
+                        rows += table.num_rows
+                return rows
+        except Error as error:
+            raise SourceError(
+                f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; is the server up, is the "
+                "password in PGPASSWORD or PGPASSFILE, and has the table the columns of source.cells?"
+            ) from error
+
+
+def _regroup(reader: Any) -> Iterator[Any]:
+    """The same rows in tables of one size, so that the file does not depend on how the server cut its answer."""
+    import pyarrow as pa
+
+    kept: list[Any] = []
+    waiting = 0
+    for batch in reader:
+        kept.append(batch)
+        waiting += batch.num_rows
+        while waiting >= ROWS_OF_A_GROUP:
+            whole = pa.Table.from_batches(kept, reader.schema)
+            yield whole.slice(0, ROWS_OF_A_GROUP).combine_chunks()
+            kept = whole.slice(ROWS_OF_A_GROUP).to_batches()
+            waiting -= ROWS_OF_A_GROUP
+    if waiting:
+        yield pa.Table.from_batches(kept, reader.schema).combine_chunks()

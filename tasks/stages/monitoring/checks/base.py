@@ -1,0 +1,98 @@
+"""What a check is, and what it is given to look at: numbers that Spark has counted, and small samples."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.contracts.monitoring import CheckResult, Signal
+from tasks.kinds import Spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_OF, PREDICTIONS_OF = "rows", "predictions"  # the tables that checks look at
+NEVER_EQUAL = (c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME)  # names of rows, and what their columns say already
+OF_ITS_DAY = (c.EVENT_AT, c.EVENT_ID)  # what differs where the same is delivered on another day
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows of each side are in each bin; exact, over all rows."""
+
+    names: tuple[str, ...]
+    reference: tuple[int, ...]
+    current: tuple[int, ...]
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Rows of the reference and of the current window."""
+        return sum(self.reference), sum(self.current)
+
+    def share(self, name: str) -> tuple[float, float]:
+        """The share of a bin, in the reference and in the current window."""
+        if name not in self.names:
+            return 0.0, 0.0
+        place = self.names.index(name)
+        before, now = self.rows
+        return self.reference[place] / max(1, before), self.current[place] / max(1, now)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a window and its reference. In pairs the reference stands first.
+
+    counts : (table, column) -> rows by bin.
+    samples : (table, column) -> values of a bounded sample of each side, the same rows every time.
+    days : rows by day of event. doubled : share of rows that occur more than once. Both are of the rows.
+    known_until : the end of the last window before this one; days since then should be here.
+    repeated : rows of the window before that occur once there, and the share of those that this window has again.
+    figures : name -> value of what is measured without a reference.
+    """
+
+    window: Window
+    counts: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
+    samples: Mapping[tuple[str, str], tuple[pd.Series, pd.Series]] = field(default_factory=dict)
+    days: tuple[Mapping[date, int], Mapping[date, int]] = field(default_factory=lambda: ({}, {}))
+    known_until: date | None = None
+    doubled: tuple[float, float] = (0.0, 0.0)
+    repeated: tuple[int, float] = (0, 0.0)
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class DriftCheck(Spec):
+    """Base of all checks. To add one: a `kind`, `judge`, its entry in CHECKS, and data that it must object to in the tests."""
+
+    @property
+    def wanted(self) -> tuple[tuple[str, str], ...]:
+        """(table, column) of what is to be counted and sampled for it."""
+        return ()
+
+    @property
+    def wants_facts(self) -> bool:
+        """Whether it looks at days, doubled or repeated rows, which cost a pass over all columns."""
+        return False
+
+    @abstractmethod
+    def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
+        """One result for each column or figure that it looks at."""
+
+    def answer(
+        self, column: str, method: str, value: float, threshold: float, violated: bool, signal: Signal, note: str = ""
+    ) -> CheckResult:
+        """A result of this check; with a note it is told and not judged."""
+        return CheckResult(
+            check=self.kind,
+            column=column,
+            method=method,
+            value=value,
+            threshold=threshold,
+            violated=violated and not note,
+            signal=signal,
+            note=note,
+        )

@@ -1,0 +1,107 @@
+"""Checks of how far two distributions are apart, and how far is too far.
+
+They compare effect sizes, never p-values: with enough rows every p-value is small, and a threshold that depends on the
+number of rows means nothing. Both methods compare shares of the same bins (see bins.py):
+
+psi : sum of (c - r) * ln(c / r) over the bins, c and r the shares in the current and the reference window. 0 for equal
+    shares; 0.1 is commonly called a moderate and 0.2 a large shift. An empty share counts as 0.0001, as Evidently has it.
+jensenshannon : the square root of the Jensen-Shannon divergence in nats. 0 for equal shares, 0.83 for disjoint ones.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from tasks.columns import PREDICTION
+from tasks.contracts.monitoring import CheckResult, Signal
+from tasks.stages.monitoring.checks.base import PREDICTIONS_OF, ROWS_OF, Counts, DriftCheck, Evidence
+
+EMPTY_SHARE = 1e-4
+
+
+def measure_distance(counts: Counts, method: str) -> float:
+    """The distance of the current window from the reference; 0 where one side is empty."""
+    if not all(counts.rows):
+        return 0.0
+    r, c = (np.array(side, dtype=np.float64) / sum(side) for side in (counts.reference, counts.current))
+    if method == "psi":
+        r, c = (np.where(share > 0, share, EMPTY_SHARE) for share in (r, c))
+        return float(((c - r) * np.log(c / r)).sum())
+    middle = (r + c) / 2
+    halves = [(share[share > 0] * np.log(share[share > 0] / middle[share > 0])).sum() / 2 for share in (r, c)]
+    return float(np.sqrt(max(0.0, sum(halves))))
+
+
+class DistanceCheck(DriftCheck):
+    """Base of the checks that compare two distributions.
+
+    Parameters
+    ----------
+    method : how the distance of two distributions is measured.
+    threshold : violated from this distance on.
+    thresholds : another one for columns that are named here.
+    min_rows : with fewer values than this, in the window or in the reference, the distance is told but not judged.
+    """
+
+    method: Literal["psi", "jensenshannon"]
+    threshold: float = Field(gt=0)
+    thresholds: dict[str, float] = Field({})
+    min_rows: int = Field(100, ge=20)
+
+    def threshold_of(self, column: str) -> float:
+        return self.thresholds.get(column, self.threshold)
+
+    def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
+        return tuple(self._judge(column, seen.counts[table, column], self._signal) for table, column in self.wanted)
+
+    @property
+    def _signal(self) -> Signal:
+        return Signal.DRIFT
+
+    def _judge(self, column: str, counts: Counts, signal: Signal) -> CheckResult:
+        threshold, distance = self.threshold_of(column), measure_distance(counts, self.method)
+        before, now = counts.rows
+        note = ""
+        for rows, where in ((now, "in the window"), (before, "in the reference")):
+            if rows < self.min_rows:
+                note = note or f"not judged: {rows} values {where}, {self.min_rows} needed"
+        return self.answer(column, self.method, distance, threshold, distance >= threshold, signal, note)
+
+
+class ColumnDrift(DistanceCheck):
+    """The values of columns of the data, each judged by itself."""
+
+    kind: Literal["column_drift"] = "column_drift"
+    columns: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def wanted(self) -> tuple[tuple[str, str], ...]:
+        return tuple((ROWS_OF, column) for column in self.columns)
+
+
+class PredictionDrift(DistanceCheck):
+    """The scores that the model in service gave out."""
+
+    kind: Literal["prediction_drift"] = "prediction_drift"
+
+    @property
+    def wanted(self) -> tuple[tuple[str, str], ...]:
+        return ((PREDICTIONS_OF, PREDICTION),)
+
+
+class LabelDrift(DistanceCheck):
+    """What is to be predicted: the class, the rating, or what else tells an outcome. A person is told beside the retraining."""
+
+    kind: Literal["label_drift"] = "label_drift"
+    column: str
+
+    @property
+    def wanted(self) -> tuple[tuple[str, str], ...]:
+        return ((ROWS_OF, self.column),)
+
+    @property
+    def _signal(self) -> Signal:
+        return Signal.LABEL_SHIFT

@@ -1,0 +1,214 @@
+"""Counting by Spark: exact over all rows, however many there are. in_memory.py counts the same of few rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks import columns as c
+from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
+from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import Column, DataFrame
+
+_SLOTS = 64  # more than the bins of any column
+_TOGETHER = 3
+
+
+def take_sample(rows: DataFrame, columns: Sequence[str], seed: int, most: int) -> pd.DataFrame:
+    """The `most` rows with the smallest hash of their id: the same ones in whatever order the rows come."""
+    from pyspark.sql import functions as F
+
+    kept = rows.select(*dict.fromkeys([c.ROW_ID, *columns]))
+    order = F.xxhash64(F.lit(seed), F.col(c.ROW_ID))
+    frame: pd.DataFrame = kept.orderBy(order, c.ROW_ID).limit(most).toPandas()
+    return frame
+
+
+def count_bins(reference: DataFrame, current: DataFrame, sample: pd.DataFrame, columns: Sequence[str]) -> dict[str, Counts]:
+    """The rows of each side in each bin of each column. `sample` is of the reference and says where to cut."""
+    from pyspark.sql import functions as F
+
+    totals = reference.count(), current.count()
+    if not all(totals):
+        return {column: Counts(("(all)",), (totals[0],), (totals[1],)) for column in columns}
+    smaller = min(totals)
+    side = F.lit(0).alias("side"), F.lit(1).alias("side")
+    both = reference.select(side[0], *columns).unionByName(current.select(side[1], *columns))
+    cut = [column for column in columns if is_cut_at_quantiles(sample[column], smaller)]
+    named = [column for column in columns if column not in cut]
+    most, times = category_limits(totals[0], smaller)
+    return {**_count_numbers(both, cut, sample, smaller), **_count_names(both, named, most, times)}
+
+
+def _count_numbers(both: DataFrame, columns: Sequence[str], sample: pd.DataFrame, smaller: int) -> dict[str, Counts]:
+    if not columns:
+        return {}
+    from pyspark.sql import functions as F
+
+    bins = {column: find_edges(sample[column], smaller) for column in columns}
+    slots: list[Column] = []
+    for column, (edges, names) in bins.items():
+        value = F.col(column).cast("double")
+        over: Column = F.lit(0)
+        for edge in edges:
+            over = over + (value > edge).cast("int")
+        slots.append(F.when(value.isNull() | F.isnan(value), len(names)).otherwise(over).cast("long"))
+    # Three columns are counted together and added up apart. One query for all would be a method too large for Java to compile.
+    groups = [slots[first : first + _TOGETHER] for first in range(0, len(slots), _TOGETHER)]
+    tallies = [
+        both.select("side", reduce(add, (slot * _SLOTS**place for place, slot in enumerate(group))).alias("code"))
+        .groupBy("side", "code")
+        .count()
+        .withColumn("code", F.col("code") + number * _SLOTS**_TOGETHER)
+        for number, group in enumerate(groups)
+    ]
+    found = reduce(lambda one, other: one.unionAll(other), tallies).toPandas()
+    code, side, count = (found[name].to_numpy() for name in ("code", "side", "count"))
+    counted = {}
+    for nth, (column, (_, names)) in enumerate(bins.items()):
+        number, place = divmod(nth, _TOGETHER)
+        own = code // _SLOTS**_TOGETHER == number
+        slot = code // _SLOTS**place % _SLOTS
+        sides = [np.bincount(slot[own & (side == n)], count[own & (side == n)], len(names) + 1) for n in (0, 1)]
+        counted[column] = _tally([*names, MISSING], [one.astype(np.int64).tolist() for one in sides])
+    return counted
+
+
+def _count_names(both: DataFrame, columns: Sequence[str], most: int, times: float) -> dict[str, Counts]:
+    """The `most` frequent categories that the reference has at least `times` times stand for themselves (see bins.py)."""
+    if not columns:
+        return {}
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    pairs = [F.struct(F.lit(place).alias("place"), _name(both, column).alias("name")) for place, column in enumerate(columns)]
+    values = (
+        both.select("side", F.explode(F.array(*pairs)).alias("pair"))
+        .groupBy("pair.place", "pair.name")
+        .agg(F.sum(1 - F.col("side")).alias("before"), F.sum("side").alias("now"))
+    )
+    by_rank = Over.partitionBy("place", F.col("name").isNull()).orderBy(F.desc("before"), "name")
+    is_frequent = F.col("name").isNotNull() & (F.row_number().over(by_rank) <= most) & (F.col("before") >= times)
+    found = (
+        values.withColumn("own", F.when(is_frequent, F.col("name")))
+        .groupBy("place", "own", F.col("name").isNull().alias("missing"))
+        .agg(
+            F.sum("before").alias("before"),
+            F.sum("now").alias("now"),
+            F.sum(F.when(F.col("before") == 1, 1).otherwise(0)).alias("once"),
+            F.sum(F.when(F.col("before") == 0, F.col("now")).otherwise(0)).alias("new"),
+        )
+        .collect()
+    )
+    counted = {}
+    for place, column in enumerate(columns):
+        rows = [row for row in found if row["place"] == place]
+        own = sorted((row for row in rows if row["own"] is not None), key=lambda row: (-row["before"], row["own"]))
+        table = {row["own"]: (row["before"], row["now"]) for row in own}
+        rest = next((row for row in rows if row["own"] is None and not row["missing"]), None)
+        if rest is not None:
+            table[OTHER] = (rest["before"] - rest["once"], rest["now"] - rest["new"])
+            table[NEW] = (rest["once"], rest["new"])
+        for row in rows:
+            if row["missing"]:
+                table[MISSING] = (row["before"], row["now"])
+        counted[column] = _tally(list(table), [[side[n] for side in table.values()] for n in (0, 1)])
+    return counted
+
+
+def _tally(names: Sequence[str], sides: Sequence[Sequence[int]]) -> Counts:
+    return Counts(tuple(names), tuple(map(int, sides[0])), tuple(map(int, sides[1])))
+
+
+def _name(rows: DataFrame, column: str) -> Column:
+    """Values as text: numbers in their shortest form, so that 1 and 1.0 are one category."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import NumericType
+
+    if not isinstance(rows.schema[column].dataType, NumericType):
+        return F.col(column).cast("string")
+    value = F.col(column).cast("double")
+    text = F.when(value == F.floor(value), F.floor(value).cast("string")).otherwise(value.cast("string"))
+    return F.when(F.isnan(value), None).otherwise(text)
+
+
+def _content(rows: DataFrame, without: Sequence[str]) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    return rows.select(F.xxhash64(*[name for name in sorted(rows.columns) if name not in without]).alias("content"))
+
+
+def count_days(rows: DataFrame) -> dict[date, int]:
+    from pyspark.sql import functions as F
+
+    found = rows.groupBy(F.to_date(c.EVENT_AT).alias("day")).count().collect()
+    return {row["day"]: int(row["count"]) for row in found if row["day"] is not None}
+
+
+def share_doubled(rows: DataFrame) -> float:
+    from pyspark.sql import functions as F
+
+    row = _content(rows, NEVER_EQUAL).agg(F.count("*").alias("all"), F.count_distinct("content").alias("different")).first()
+    return 1 - row["different"] / row["all"] if row and row["all"] else 0.0
+
+
+def share_repeated(previous: DataFrame, current: DataFrame) -> tuple[int, float]:
+    """How many rows occur once in the window before, their days aside, and the share of those that are here again."""
+    from pyspark.sql import functions as F
+
+    without = (*NEVER_EQUAL, *OF_ITS_DAY)
+    once = _content(previous, without).groupBy("content").count().where("count = 1").select("content")
+    here = _content(current, without).distinct().withColumn("here", F.lit(1))
+    row = once.join(here, "content", "left").agg(F.count("*").alias("once"), F.count("here").alias("again")).first()
+    return (int(row["once"]), row["again"] / row["once"]) if row and row["once"] else (0, 0.0)
+
+
+def measure_predictions(predictions: DataFrame, rows: DataFrame) -> dict[str, float]:
+    """Figures of the answers that were given out, which need no labels; empty where there is no answer.
+
+    Parameters
+    ----------
+    predictions : `row_id`, `subject`, `item_id` (null for tabular), `prediction`, `path`.
+    rows : the window's rows; their items are what could have been shown.
+
+    Returns
+    -------
+    answers, subjects; cold_share, of the subjects that the model did not know; invalid_share, of the answers whose score is
+    no finite number; doubled_answer_share; and item_coverage, the share of the window's items that anybody was shown.
+    """
+    from pyspark.sql import functions as F
+
+    score = F.col(c.PREDICTION)
+    is_valid = score.isNotNull() & ~F.isnan(score) & (F.abs(score) < float("inf"))
+    by_subject = predictions.groupBy("subject").agg(
+        F.count("*").alias("answers"),
+        F.max((F.col("path") == "popular").cast("int")).alias("cold"),
+        F.count_if(~is_valid).alias("invalid"),
+    )
+    sums = [F.sum(name).alias(name) for name in ("answers", "cold", "invalid")]
+    told = by_subject.agg(F.count("subject").alias("subjects"), *sums).first()
+    if told is None or not told["answers"]:
+        return {}
+    different = predictions.select(c.ROW_ID).distinct().count()  # distinct counts of two columns in one query cost twice
+    figures = {
+        "answers": float(told["answers"]),
+        "subjects": float(told["subjects"]),
+        "cold_share": (told["cold"] or 0) / told["subjects"],
+        "invalid_share": told["invalid"] / told["answers"],
+        "doubled_answer_share": 1 - different / told["answers"],
+    }
+    if c.ITEM_ID in rows.columns:
+        items = rows.select(c.ITEM_ID).distinct()
+        shown = predictions.select(c.ITEM_ID).distinct().withColumn("shown", F.lit(1))
+        row = items.join(shown, c.ITEM_ID, "left").agg(F.count("*").alias("all"), F.count("shown").alias("shown")).first()
+        if row and row["all"]:
+            figures["item_coverage"] = row["shown"] / row["all"]
+    return figures

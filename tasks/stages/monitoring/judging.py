@@ -1,0 +1,47 @@
+"""The core: evidence and checks in, verdicts out; and Evidently's report of the same columns, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.contracts.monitoring import CheckResult
+from tasks.stages.monitoring.bins import cut_into_bins
+from tasks.stages.monitoring.checks import DriftCheck, Evidence
+from tasks.stages.monitoring.checks.distributions import DistanceCheck
+
+
+def judge(checks: Sequence[DriftCheck], seen: Evidence) -> tuple[CheckResult, ...]:
+    """One result for each column or figure of each check, in their order."""
+    return tuple(result for check in checks for result in check.judge(seen))
+
+
+def render_evidently(checks: Sequence[DriftCheck], seen: Evidence) -> str:
+    """Evidently's page of the samples, empty where nothing can be compared.
+
+    It works in memory, so it is given samples: its distances differ a little from the verdict's, which are of all rows.
+    """
+    wanted: dict[str, tuple[DistanceCheck, tuple[str, str]]] = {}
+    for check in checks:
+        if isinstance(check, DistanceCheck):
+            for table, column in check.wanted:
+                if all(len(side) for side in seen.samples[table, column]):
+                    titles = (column, f"{column} ({check.method})", f"{column} ({len(wanted) + 1})")
+                    wanted[next(title for title in titles if title not in wanted)] = check, (table, column)
+    if not wanted:
+        return ""
+    import pandas as pd
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    cut = {title: cut_into_bins(*seen.samples[where]) for title, (_, where) in wanted.items()}
+    definition = DataDefinition(categorical_columns=list(cut))
+    # columns of unequal length are filled up with nothing, which Evidently drops column by column
+    before, now = (
+        Dataset.from_pandas(pd.DataFrame({title: sides[side] for title, sides in cut.items()}), data_definition=definition)
+        for side in (0, 1)
+    )
+    metrics = [
+        ValueDrift(column=title, method=check.method, threshold=check.threshold_of(column))
+        for title, (check, (_, column)) in wanted.items()
+    ]
+    return str(Report(metrics).run(now, before).get_html_str(as_iframe=False))

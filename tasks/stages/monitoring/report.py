@@ -1,0 +1,283 @@
+"""Look at a window, write down what was seen as one MLflow run, and hand the report on.
+
+A run holds drift.html (Evidently's report below a summary), drift.png, history.png and drift.json, and is found again by its
+key: the same checks on the same data are made once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.monitoring import CheckResult, DriftReport
+from tasks.errors import ConfigurationError
+from tasks.io import tracking
+from tasks.io.storage import Storage
+from tasks.stages.monitoring.checks import PREDICTIONS_OF, ROWS_OF, DriftCheck
+from tasks.stages.monitoring.checks.base import NEVER_EQUAL
+from tasks.stages.monitoring.labels import LabelPolicy, attribute, find_propensities, measure_quality, read_outcomes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import DataFrame, SparkSession
+
+SMALL_ROWS = 200_000  # of all sides together: so many are counted in memory
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the comparison: snapshots of validated rows, and of the champion's batch answers."""
+
+    rows: Sequence[DatasetRef]
+    predictions: Sequence[DatasetRef] = ()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Mature answers (see labels.py), and the validated snapshots in which their outcomes are."""
+
+    window: Window
+    exposures: DatasetRef
+    outcomes: Sequence[DatasetRef]
+    policy: LabelPolicy
+    task: TaskKind
+
+
+def monitor(
+    use_case: str,
+    checks: Sequence[DriftCheck],
+    window: Window,
+    current: Side,
+    reference: Side,
+    reference_label: str,
+    storage: Storage,
+    seed: int,
+    run_tags: dict[str, str],
+    previous: DatasetRef | None = None,
+    cohort: Cohort | None = None,
+    new_labels: int | None = None,
+    history: Sequence[DriftReport] = (),
+) -> DriftReport:
+    """Run the checks on a window and record what they saw.
+
+    Parameters
+    ----------
+    current, reference : what the window holds, and what the champion was trained on.
+    reference_label : how the reference is called in the report, e.g. `champion 3, 2011-01-01..2011-03-01`.
+    seed : picks the samples, by a hash of the row id.
+    previous : the snapshot of the window before this one.
+    cohort : the newest mature answers; None where there are none yet.
+    new_labels : how many labels came after what the champion has learned.
+    history : earlier reports, for the plot only.
+
+    Raises
+    ------
+    ConfigurationError : a check names a column that the snapshots do not have.
+    ServiceUnavailable : MLflow does not answer.
+    """
+    from tasks.stages.monitoring.evidence import engine_of, gather
+    from tasks.stages.monitoring.judging import judge, render_evidently
+    from tasks.stages.monitoring.plots import add_summary, plot_drift, plot_history
+
+    key = _make_key(use_case, checks, window, current, reference, previous, cohort, seed, new_labels)
+    finished = tracking.find_finished_run(use_case, key)
+    if finished is not None:
+        return DriftReport.from_json(tracking.read_run_dict(finished.info.run_id, "drift.json")["report"])
+
+    for side in (current, reference):
+        _refuse_missing_columns(use_case, checks, side.rows, storage)
+    tables = [*current.rows, *current.predictions, *reference.rows, *reference.predictions]
+    is_small = sum(ref.rows[c.ROWS] for ref in tables) <= SMALL_ROWS
+    before, now = (_read_side(storage, side, checks, is_small) for side in (reference, current))
+    figures = {
+        **engine_of(now[ROWS_OF]).measure_predictions(now[PREDICTIONS_OF], now[ROWS_OF]),
+        **(_measure_cohort(storage, cohort) if cohort is not None else {}),
+    }
+    seen = gather(
+        checks,
+        window,
+        before,
+        now,
+        _read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
+        Window.from_label(previous.partition).end if previous is not None else None,
+        figures,
+        seed,
+    )
+    measured, html = judge(checks, seen), render_evidently(checks, seen)
+    with tracking.start_run(use_case, f"monitoring {window.label}", key, run_tags) as run:
+        report = DriftReport(
+            use_case=use_case,
+            window=window,
+            reference=reference_label,
+            current_rows=sum(ref.rows[c.ROWS] for ref in current.rows),
+            reference_rows=sum(ref.rows[c.ROWS] for ref in reference.rows),
+            checks=measured,
+            violated=any(result.violated for result in measured),
+            report_uri=tracking.artifact_page(run.run_id, use_case, "drift.html") if html else "",
+            run_id=run.run_id,
+            evidence=key.removeprefix("monitoring-"),
+            new_labels=new_labels,
+            figures=figures,
+        )
+        told = {"window": window.label, "reference": reference_label, "seed": seed, "violated": report.violated}
+        run.log_params({**told, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
+        run.log_metrics({**_name_metrics(measured), **figures, "violations": sum(result.violated for result in measured)})
+        if html:
+            run.log_text(add_summary(html, report), "drift.html")
+        if measured:
+            run.log_figure(plot_drift(report), "drift.png")
+            run.log_figure(plot_history([*history, report]), "history.png")
+        run.log_dict({"report": report.to_json(), "checks": [check.model_dump(mode="json") for check in checks]}, "drift.json")
+    return report
+
+
+def recent(history: Sequence[DatasetRef], as_of: date, days: int) -> list[DatasetRef]:
+    """Of snapshots of windows, those that reach into the `days` days before `as_of`, and no further than `as_of`."""
+    newest = Window.before(as_of, days)
+    windows = [(Window.from_label(ref.partition), ref) for ref in history]
+    return [ref for window, ref in windows if newest.start < window.end <= newest.end]
+
+
+def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_small: bool) -> dict[str, Any]:
+    """Rows and batch answers of one side, in memory where they are few."""
+    columns = sorted({column for check in checks for table, column in check.wanted if table == ROWS_OF})
+    needs_all = any(check.wants_facts for check in checks)
+    if not is_small:
+        from tasks.io.spark import get_spark
+
+        spark = get_spark()
+        empty = ", ".join([*(f"`{name}` string" for name in (c.ROW_ID, *columns)), f"{c.EVENT_AT} timestamp"])
+        many = read_rows(spark, storage, side.rows) if side.rows else spark.createDataFrame([], empty)
+        return {ROWS_OF: many, PREDICTIONS_OF: read_predictions(spark, storage, side.predictions)}
+    import pandas as pd
+
+    parts = []
+    for ref in side.rows:
+        there = list(storage.manifest(ref)["schema"][c.ROWS])
+        kept = [name for name in there if name not in NEVER_EQUAL] if needs_all else [*columns, c.ITEM_ID, c.EVENT_AT]
+        parts.append(storage.read(ref, c.ROWS, [name for name in dict.fromkeys([c.ROW_ID, *kept]) if name in there]))
+    rows = pd.concat(parts, ignore_index=True) if parts else _no_rows(columns)
+    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition) for ref in side.predictions]
+    return {
+        ROWS_OF: rows,
+        PREDICTIONS_OF: pd.concat([_no_answers(), *answers], ignore_index=True) if answers else _no_answers(),
+    }
+
+
+def _no_rows(columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    empty = pd.DataFrame({name: pd.Series(dtype=object) for name in (c.ROW_ID, *columns)})
+    return empty.assign(**{c.EVENT_AT: pd.Series(dtype="datetime64[ns, UTC]")})
+
+
+def _no_answers() -> pd.DataFrame:
+    import pandas as pd
+
+    names = ("row_id", "subject", c.ITEM_ID, "path")
+    return pd.DataFrame({**{name: pd.Series(dtype=object) for name in names}, c.PREDICTION: pd.Series(dtype="float64")})
+
+
+def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
+    import pandas as pd
+
+    is_list = c.USER_ID in rows
+    subject = rows[c.USER_ID if is_list else c.ROW_ID].astype(str)
+    ids = snapshot + "/" + subject + ("/" + rows[c.ITEM_ID].astype(str) if is_list else "")
+    answers = {"row_id": ids, "subject": subject, c.ITEM_ID: rows[c.ITEM_ID] if is_list else None}
+    return pd.DataFrame({**answers, "path": rows["path"] if is_list else "model", c.PREDICTION: rows[c.PREDICTION]})
+
+
+def read_rows(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
+    """The validated rows of several snapshots together."""
+    return spark.read.parquet(*(str(storage.table(ref, c.ROWS)) for ref in refs))
+
+
+def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
+    """Batch answers: `row_id`, `subject`, `item_id` (null for tabular), `prediction`, `path`. None may be given."""
+    from pyspark.sql import functions as F
+
+    names = ("row_id", "subject", c.ITEM_ID, "path")
+    if not refs:
+        return spark.createDataFrame([], ", ".join([*(f"{name} string" for name in names), f"{c.PREDICTION} double"]))
+    rows = spark.read.parquet(*(str(storage.table(ref, c.ROWS)) for ref in refs))
+    snapshot = F.substring_index(
+        F.substring_index(F.input_file_name(), "/", -4), "/", 1
+    )  # .../<snapshot>/<version>/rows/<file>
+    is_list = c.USER_ID in rows.columns
+    subject = F.col(c.USER_ID if is_list else c.ROW_ID)
+    item = F.col(c.ITEM_ID) if is_list else F.lit(None).cast("string")
+    return rows.select(
+        F.concat_ws("/", snapshot, subject, item).alias("row_id"),
+        subject.alias("subject"),
+        item.alias(c.ITEM_ID),
+        (F.col("path") if is_list else F.lit("model")).alias("path"),
+        F.col(c.PREDICTION),
+    )
+
+
+def _measure_cohort(storage: Storage, cohort: Cohort) -> dict[str, float]:
+    """Quality of the mature answers, and how sound the log of them is."""
+    if not cohort.outcomes:
+        return {}
+    from tasks.io.spark import get_spark
+    from tasks.stages.monitoring.in_spark import measure_predictions
+
+    spark = get_spark()
+    exposures = read_rows(spark, storage, [cohort.exposures]).cache()
+    outcomes = read_outcomes(read_rows(spark, storage, cohort.outcomes), cohort.task)
+    labelled = attribute(exposures, outcomes, cohort.policy, cohort.task).cache()
+    found = measure_quality(labelled, find_propensities(labelled, cohort.policy), cohort.task)
+    log = measure_predictions(exposures, exposures.drop(c.ITEM_ID))
+    labelled.unpersist()
+    exposures.unpersist()
+    kept = {"cold_share": "log_cold_share", "invalid_share": "log_invalid_share", "doubled_answer_share": "log_doubled_share"}
+    return {**found, **{told: log[name] for name, told in kept.items() if name in log}}
+
+
+def _refuse_missing_columns(use_case: str, checks: Sequence[DriftCheck], refs: Sequence[DatasetRef], storage: Storage) -> None:
+    for ref in refs:
+        allowed = storage.manifest(ref)["schema"][c.ROWS]
+        for table, column in sorted({one for check in checks for one in check.wanted}):
+            if table == ROWS_OF and column not in allowed:
+                raise ConfigurationError(
+                    f"{use_case}: drift.checks: no column {column!r} in snapshot {ref.key}; allowed: {', '.join(allowed)}"
+                )
+
+
+def _name_metrics(measured: Sequence[CheckResult]) -> dict[str, float]:
+    """`drift_<column>`, with the method where a column is measured by two."""
+    named: dict[str, float] = {}
+    for result in measured:
+        column = "".join(letter if letter.isalnum() or letter in " _-." else "_" for letter in result.column)
+        name = f"drift_{column}"
+        named[f"{name}_{result.method}" if name in named else name] = result.value
+    return named
+
+
+def _make_key(
+    use_case: str,
+    checks: Sequence[DriftCheck],
+    window: Window,
+    current: Side,
+    reference: Side,
+    previous: DatasetRef | None,
+    cohort: Cohort | None,
+    seed: int,
+    new_labels: int | None,
+) -> str:
+    """Everything that the report depends on, as one digest."""
+    sides = [[sorted(ref.digest for ref in refs) for refs in (side.rows, side.predictions)] for side in (current, reference)]
+    seen: list[object] = [use_case, window.label, sides, previous and [previous.partition, previous.digest], seed, new_labels]
+    seen.append([check.model_dump(mode="json") for check in checks])
+    if cohort is not None:
+        seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures.digest])
+        seen.append(sorted(ref.digest for ref in cohort.outcomes))
+    return "monitoring-" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()

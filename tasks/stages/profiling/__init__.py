@@ -1,0 +1,66 @@
+"""KindRegistry: validated snapshots -> one page of what a person looks at before modelling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tasks import columns as c
+from tasks.contracts.data import DatasetRef
+from tasks.io.storage import Storage
+
+__all__ = ["PAGE", "draw_profile", "profile"]
+
+PAGE = "profile.html"
+SAMPLE_ROWS = 20_000  # about so many are in the library's charts; every figure above them is of all rows
+
+
+def profile(
+    use_case: str, label: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int, run_tags: dict[str, str]
+) -> str:
+    """Log the page of some snapshots to MLflow as `profile.html`, with its figures; its address there comes back.
+
+    The same snapshots and seed give the same page, which is made once.
+
+    Parameters
+    ----------
+    label : how the rows are called on the page, such as `known before 2011-03-01`.
+    snapshots : raw or validated rows; of windows that overlap each source file counts once.
+    seed : picks the sample, by a hash of the row id.
+
+    Raises
+    ------
+    NotEnoughData : no snapshot, or one without a row.
+    ServiceUnavailable : MLflow does not answer.
+    """
+    from tasks.io import tracking
+
+    key = f"profile-{hashlib.sha256(json.dumps([label, seed, *(ref.key for ref in snapshots)]).encode()).hexdigest()[:32]}"
+    finished = tracking.find_finished_run(use_case, key)
+    if finished is not None:
+        return tracking.artifact_page(finished.info.run_id, use_case, PAGE)
+    page, figures = draw_profile(f"{use_case}, {label}", snapshots, storage, seed)
+    with tracking.start_run(use_case, f"profile {label}", key, run_tags) as run:
+        run.log_params({"label": label, "snapshots": len(snapshots), "seed": seed})
+        run.log_metrics({"rows": float(figures["rows"])})
+        run.log_dict(figures, "profile.json")
+        run.log_text(page, PAGE)
+    return tracking.artifact_page(run.run_id, use_case, PAGE)
+
+
+def draw_profile(title: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int) -> tuple[str, dict[str, Any]]:
+    """The page as HTML, and the figures that it shows."""
+    from tasks.io.history import read_history
+    from tasks.io.spark import get_spark
+    from tasks.stages.profiling.measuring import measure, take_sample
+    from tasks.stages.profiling.page import make_page
+
+    rows = read_history(get_spark(), storage, snapshots, None).drop(c.AS_IT_CAME).cache()
+    try:
+        found = measure(rows)
+        page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed))
+    finally:
+        rows.unpersist()
+    return page, found.to_json()

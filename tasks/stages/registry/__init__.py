@@ -1,0 +1,128 @@
+"""The room of titles: register a judged model, promote it, give the title back. The ledger decides, aliases follow it.
+
+A version is one judging of one model: judged again against another champion, the same model gets another version. What it
+was told stands in `verdict.json` of its run, whose sha256 the version and the ledger carry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.promotion import ModelVersion
+from tasks.io import tracking
+from tasks.io.storage import Storage
+from tasks.io.tracking import CHALLENGER, CHAMPION
+from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
+from tasks.stages.registry.bake import BakeJudgement, BakePolicy, watch_bake
+from tasks.stages.registry.interrupted import close_interrupted_runs
+from tasks.stages.registry.promotion import promote, rollback
+from tasks.stages.registry.rehearsal import rehearse
+from tasks.stages.registry.versions import CARD, card_page, champion_of, read_verdict, verdict_folder, version_of
+from tasks.stages.reporting import read_training, write_card
+from tasks.stages.reporting.markdown import draw_comparisons, write_report
+
+NOBODY = "none"  # the tag judged_against of a version that was judged when there was no champion
+
+
+def register(verdict: Verdict, storage: Storage) -> ModelVersion:
+    """Make a judged candidate a version, refused ones too, with the reasons on it; alias `challenger` only if it passed.
+
+    Saying it again changes nothing, also where the gates measured a few milliseconds more or less this time: a run stands
+    for use case, window, code, data and candidate, and a version for one run, one champion and one set of answers. A
+    candidate that is the champion itself (bit for bit) gets no second version: the champion's comes back, with `passed` as
+    judged now.
+
+    Raises
+    ------
+    SnapshotError : an evaluation that the verdict rests on is no longer what it was.
+    """
+    use_case, candidate = verdict.use_case, verdict.candidate
+    for evaluation in verdict.evaluations:
+        storage.verify(evaluation.units)
+    if verdict.champion_version is not None:
+        champion = version_of(use_case, verdict.champion_version)
+        if champion.manifest_digest == candidate.manifest_digest:
+            return champion.model_copy(update={"passed": verdict.passed})
+    judging = _judging(verdict)
+    found = tracking.find_version(use_case, candidate.run_id, judging)
+    version = _log_and_register(verdict, storage, judging) if found is None else found
+    named = tracking.aliases(use_case)
+    in_time = found is None or (named.get(CHAMPION) == verdict.champion_version and version not in named.values())
+    if verdict.passed and in_time:
+        tracking.set_alias(use_case, CHALLENGER, version)
+    return version_of(use_case, version)
+
+
+def _judging(verdict: Verdict) -> str:
+    """The digest of what makes two judgings the same: who was judged against whom, on what, and which gates let it pass."""
+    said = [
+        verdict.candidate.model_uri,
+        verdict.candidate.manifest_digest,
+        verdict.champion_version,
+        [(one.subject, one.model_uri, one.units.digest, one.metrics) for one in verdict.evaluations],
+        [(gate.gate, gate.mode.value, gate.passed) for gate in verdict.gates],
+        verdict.passed,
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _log_and_register(verdict: Verdict, storage: Storage, judging: str) -> int:
+    """Artifacts first, the version last: a version that is there is complete. Of two made at once the first one counts."""
+    text = json.dumps(verdict.to_json(), indent=1, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    candidate, folder, report = verdict.candidate, verdict_folder(digest), write_report(verdict)
+    card = write_card(verdict, read_training(verdict), folder, storage)
+    with tracking.reopen_run(candidate.run_id) as run:
+        run.log_text(text, f"{folder}/verdict.json")
+        run.log_text(report, f"{folder}/report.md")
+        run.log_text(card, f"{folder}/{CARD}")
+        if verdict.comparisons:
+            run.log_figure(draw_comparisons(verdict), f"{folder}/comparisons.png")
+        run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
+    tags = {**_tags(verdict, digest), "judging": judging, "card_digest": hashlib.sha256(card.encode()).hexdigest()}
+    page = tracking.artifact_page(candidate.run_id, verdict.use_case, f"{folder}/{CARD}")
+    description = f"[Model card]({page})\n\n{report}"
+    made = tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, description[:5000])
+    return tracking.find_version(verdict.use_case, candidate.run_id, judging) or made
+
+
+def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
+    candidate = verdict.candidate
+    modes = sorted({result.mode.value for result in verdict.gates if result.mode is not GateMode.ENABLED})
+    data = [ref.digest for ref in (candidate.split.train, candidate.split.validation, candidate.split.holdout)]
+    return {
+        "passed": str(verdict.passed).lower(),
+        "verdict": verdict.outcome.value if verdict.outcome else "first",
+        "reasons": "; ".join(verdict.reasons)[:5000],
+        "gates_not_enabled": ", ".join(modes) or "none",
+        "judged_against": str(verdict.champion_version) if verdict.champion_version is not None else NOBODY,
+        "candidate": candidate.name,
+        "kind": candidate.kind,
+        "run_id": candidate.run_id,
+        "manifest_digest": candidate.manifest_digest,
+        "data_digest": hashlib.sha256("\n".join(data).encode()).hexdigest(),
+        "report_digest": report_digest,
+        "code_version": candidate.code_version,
+        "as_of": candidate.split.as_of.isoformat(),
+    }
+
+
+__all__ = [
+    "BakeJudgement",
+    "BakePolicy",
+    "card_page",
+    "champion_of",
+    "close_interrupted_runs",
+    "compare_aliases",
+    "follow_ledger",
+    "promote",
+    "read_verdict",
+    "reconcile_aliases",
+    "register",
+    "rehearse",
+    "rollback",
+    "version_of",
+    "watch_bake",
+]

@@ -1,0 +1,118 @@
+"""The bake period: what the endpoint counts of a new champion, judged for a while after its promotion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.contracts.base import Contract
+from tasks.errors import ServiceUnavailable
+from tasks.io.endpoint import ServedFigures, served_figures
+from tasks.io.ledger import Ledger
+
+
+class BakePolicy(BaseModel):
+    """When a new champion loses the title again by itself. `minutes: 0` switches it off.
+
+    The limits are for what is plainly broken, because nobody looks before it acts; drift is for monitoring.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minutes: int = Field(30, ge=0, le=7 * 24 * 60, description="how long after its promotion a champion is watched")
+    max_error_share: float = Field(0.02, ge=0.0, le=1.0, description="share of requests at which the version itself fails")
+    max_latency_p99_ms: float = Field(1000.0, gt=0.0, le=2500.0, description="the endpoint's histogram ends at 2.5 s")
+    max_score_shift: float = Field(1.0, gt=0.0, description="PSI of the best scores; 0.25 is a shift, above 1 another scale")
+    min_answers: int = Field(200, ge=1, description="fewer requests, or scores, are not judged")
+
+
+class BakeJudgement(Contract):
+    """What a look at a new champion says. `violated` takes the title from it."""
+
+    state: Literal["watching", "held", "violated", "ended"]
+    reason: str
+
+
+def judge_bake(
+    policy: BakePolicy, seen: ServedFigures, expected: Sequence[int], former: Sequence[int] = ()
+) -> tuple[tuple[str, ...], str]:
+    """The limits that a version breaks (none where it holds them), and its figures in words.
+
+    Scores are compared with two references and only a shift from both counts: with what the version said in its rehearsal
+    (the same model, other subjects), and with what the former champion said online (the same subjects, another model).
+
+    Parameters
+    ----------
+    seen : what the endpoint counted of the version.
+    expected, former : counts in the bins of `tasks.models.smoke_test.SCORE_EDGES`; too few, or none, are no reference.
+    """
+    requests = seen.answered + seen.failed
+    if requests < policy.min_answers:
+        return (), f"{requests} requests, too few to judge (min_answers: {policy.min_answers})"
+    errors = seen.failed / requests
+    faults, told = [], [f"{requests} requests", f"{errors:.2%} failed"]
+    if errors > policy.max_error_share:
+        faults.append(f"{errors:.2%} of {requests} requests failed, at most {policy.max_error_share:.2%} may")
+    if seen.latency and seen.latency[-1][1]:
+        slow = 1000.0 * quantile(seen.latency, 0.99)
+        told.append(f"p99 {slow:.0f} ms")
+        if slow > policy.max_latency_p99_ms:
+            faults.append(f"p99 is {slow:.0f} ms, at most {policy.max_latency_p99_ms:.0f} ms may be")
+    references = [counts for counts in (expected, former) if sum(counts) >= min(policy.min_answers, 50)]
+    if references and sum(seen.scores) >= policy.min_answers:
+        shift = min(stability_index(reference, seen.scores) for reference in references)
+        told.append(f"score shift {shift:.2f}")
+        if shift > policy.max_score_shift:
+            faults.append(f"the scores shifted by a PSI of {shift:.2f}, at most {policy.max_score_shift:.2f} may be")
+    return tuple(faults), ", ".join(told)
+
+
+def quantile(cumulative: Sequence[tuple[float, int]], share: float) -> float:
+    """The value that a share of all does not exceed, linear within its bin, as Prometheus' histogram_quantile has it.
+
+    Infinite where it lies above the last finite edge.
+    """
+    rank = share * cumulative[-1][1]
+    low, below = 0.0, 0
+    for edge, count in cumulative:
+        if count >= rank:
+            return edge if np.isinf(edge) or count == below else low + (edge - low) * (rank - below) / (count - below)
+        low, below = edge, count
+    return float("inf")
+
+
+def stability_index(reference: Sequence[int], current: Sequence[int]) -> float:
+    """Population stability index of two rows of counts in the same bins, half a count added to each bin that is not empty.
+
+    sum over bins of (q - p) * ln(q / p), with the shares p of the reference and q of the current counts.
+    """
+    counts = np.array([reference, current], dtype=np.float64)
+    counts = counts[:, counts.sum(axis=0) > 0] + 0.5
+    p, q = counts / counts.sum(axis=1, keepdims=True)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def watch_bake(
+    use_case: str, sequence: int, policy: BakePolicy, expected: Sequence[int], ledger: Ledger, now: datetime
+) -> BakeJudgement:
+    """One look at the champion that entry `sequence` crowned. An endpoint that does not answer says nothing against it."""
+    head = ledger.head(use_case)
+    if head is None or head.sequence != sequence:
+        now_holds = f"version {head.version} by {head.actor}" if head else "nobody"
+        return BakeJudgement(state="ended", reason=f"the title changed meanwhile: {now_holds} holds it")
+    try:
+        seen = served_figures(use_case, head.version)
+        former = served_figures(use_case, head.previous_version).scores if head.previous_version else ()
+    except ServiceUnavailable as error:
+        faults, told = tuple[str, ...](), str(error)
+    else:
+        faults, told = judge_bake(policy, seen, expected, former)
+    if faults:
+        return BakeJudgement(state="violated", reason=f"version {head.version}: {'; '.join(faults)} ({told})")
+    over = now >= head.at + timedelta(minutes=policy.minutes)
+    span = f"{policy.minutes} minutes after its promotion" if over else f"until {policy.minutes} minutes after its promotion"
+    return BakeJudgement(state="held" if over else "watching", reason=f"version {head.version} {span}: {told}")

@@ -1,0 +1,212 @@
+"""Who holds the title: `promote` gives it to a challenger, `rollback` gives it back. First the ledger, then the aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks.contracts.judging import Verdict
+from tasks.contracts.promotion import Action, Approval, LedgerEntry, ModelVersion, Trust
+from tasks.errors import PromotionRefused
+from tasks.io.ledger import Ledger
+from tasks.stages.registry.aliases import follow_ledger
+from tasks.stages.registry.rehearsal import Rehearsal, rehearse
+from tasks.stages.registry.versions import name_version, read_verdict, version_of
+
+
+def promote(
+    approval: Approval, dag_run: str, ledger: Ledger, now: datetime | None = None, rehearsal: Rehearsal = rehearse
+) -> LedgerEntry:
+    """Make a version the champion: a rehearsal, one ledger entry, then the aliases. Of racing promotions exactly one wins.
+
+    Promoting the present champion changes nothing and gives the head.
+
+    Parameters
+    ----------
+    rehearsal : loads and asks the version before anything is moved; default: in a fresh process.
+
+    Raises
+    ------
+    PromotionRefused : the version did not pass (and nobody overrides that), was judged against another champion than the
+        present one, knows less than the present one (its `as_of` is earlier, which nobody can override), held the title
+        before (that is what `rollback` is for), failed its rehearsal, or lost the race; or the approval names another
+        report, has expired, or nobody signs; or the ledger was altered, and another entry would make that look right.
+    ModelError : there is no such version, or its verdict was altered.
+    """
+    use_case, version = approval.use_case, approval.version
+    _demand_signature(use_case, approval.actor, approval.reason)
+    broken = ledger.broken_links(use_case)
+    if broken:
+        raise PromotionRefused(
+            f"{use_case}: the ledger's chain of digests is broken at entries {broken}, so nobody can say who holds the title; "
+            "restore the ledger's database from its backup"
+        )
+    head = ledger.head(use_case)
+    if head is not None and head.version == version:
+        follow_ledger(use_case, ledger)
+        return head
+    held = [entry.sequence for entry in ledger.entries(use_case) if entry.version == version]
+    if held:
+        raise PromotionRefused(
+            f"{use_case}: version {version} held the title before (entry {held[-1]}) and lost it; to bring it back trigger "
+            f"{use_case}.rollback with to_version {version}"
+        )
+    wanted = version_of(use_case, version)
+    verdict = read_verdict(use_case, version)
+    _demand_approved(approval, wanted, now or datetime.now(UTC))
+    if not verdict.passed and not approval.is_override:
+        raise PromotionRefused(f"{use_case}: version {version} did not pass: {'; '.join(verdict.reasons)}")
+    if verdict.champion_version != (head.version if head else None):
+        raise PromotionRefused(
+            f"{use_case}: version {version} was judged against {name_version(verdict.champion_version)}, but the champion is "
+            f"{name_version(head.version if head else None)}: trigger {use_case}.training to judge against that one"
+        )
+    if head is not None:
+        _demand_newer(verdict, read_verdict(use_case, head.version))
+    rehearsal(use_case, version, wanted.manifest_digest)
+    entry = ledger.append(
+        use_case=use_case,
+        action=Action.PROMOTE,
+        version=version,
+        expected_head=head,
+        actor=approval.actor,
+        trust=approval.trust,
+        is_override=approval.is_override and not verdict.passed,
+        reason=approval.reason,
+        dag_run=dag_run,
+        **_digests(wanted),
+    )
+    follow_ledger(use_case, ledger)
+    return entry
+
+
+def rollback(
+    use_case: str,
+    actor: str,
+    reason: str,
+    dag_run: str,
+    ledger: Ledger,
+    to_version: int | None = None,
+    trust: Trust = Trust.ON_TRUST,
+    of_version: int | None = None,
+    rehearsal: Rehearsal = rehearse,
+) -> LedgerEntry:
+    """Give the title back. A rehearsal of the target, then a new entry, then the aliases; nothing is erased.
+
+    Without `to_version` the target is the one that held the title before the present champion came, leaving out whoever
+    was rolled back from or jumped over since (see `default_target`): rolling back twice goes back two champions, and never
+    to the version that was just withdrawn. The same `dag_run` again gives the entry that it made.
+
+    Parameters
+    ----------
+    to_version : any version that ever held the title; also one that was rolled back from, which only a person may want.
+    of_version : withdraw this version only: refused where another one holds the title by now.
+    rehearsal : loads and asks the target before anything is moved; default: in a fresh process.
+
+    Raises
+    ------
+    PromotionRefused : there is nobody to go back to, `to_version` never was champion or is it now, the champion changed
+        since this `dag_run` rolled back, the target failed its rehearsal or its entry was altered, or it lost a race; or
+        nobody signs.
+    """
+    _demand_signature(use_case, actor, reason)
+    entries = ledger.entries(use_case)
+    head = entries[-1] if entries else None
+    done = [entry for entry in entries if entry.dag_run == dag_run and entry.action is Action.ROLLBACK]
+    if done and head == done[-1]:
+        follow_ledger(use_case, ledger)
+        return done[-1]
+    if done:
+        raise PromotionRefused(
+            f"{use_case}: this run rolled back before (entry {done[-1].sequence}), and the champion changed since"
+        )
+    if of_version is not None and (head is None or head.version != of_version):
+        raise PromotionRefused(
+            f"{use_case}: version {of_version} was to lose the title, but {name_version(head.version if head else None)} "
+            "holds it: nothing was moved"
+        )
+    held = {entry.version: entry for entry in entries}
+    former = ", ".join(str(one) for one in sorted(held) if head and one != head.version) or "none"
+    target = to_version if to_version is not None else default_target(entries)
+    if head is None or target is None:
+        raise PromotionRefused(
+            f"{use_case}: {name_version(head.version if head else None)} has no predecessor to go back to that was not itself "
+            f"rolled back from; name one of: {former}"
+        )
+    if target not in held or target == head.version:
+        why = "is the champion already" if target == head.version else "never was champion"
+        raise PromotionRefused(f"{use_case}: version {target} {why}; it can go back to: {former}")
+    if held[target].sequence in ledger.broken_links(use_case):
+        raise PromotionRefused(
+            f"{use_case}: the ledger's entry {held[target].sequence}, which crowned version {target}, was altered; go back to "
+            "another version, or restore the ledger's database from its backup"
+        )
+    rehearsal(use_case, target, held[target].manifest_digest)
+    entry = ledger.append(
+        use_case=use_case,
+        action=Action.ROLLBACK,
+        version=target,
+        expected_head=head,
+        actor=actor,
+        trust=trust,
+        reason=reason,
+        dag_run=dag_run,
+        **_digests(held[target]),
+    )
+    follow_ledger(use_case, ledger)
+    return entry
+
+
+def default_target(entries: Sequence[LedgerEntry]) -> int | None:
+    """Whom a rollback without a version goes back to: the champion before the present one, as a pile of plates.
+
+    A promotion lays its version on top. A rollback takes plates off until its target is on top, and lays it there if it was
+    taken off before. So promotions of 1, 2, 3 and two rollbacks lead to 2 and then to 1; nobody is left then. After 1, 2, a
+    rollback to 1 and a promotion of 3 the next target is 1, never 2. After 1, 2, 3 and a rollback that names 1, version 2
+    is not offered: whoever jumped over it had a reason.
+    """
+    pile: list[int] = []
+    for entry in entries:
+        if entry.action is Action.ROLLBACK:
+            kept = pile.index(entry.version) if entry.version in pile else len(pile) - 1
+            pile = pile[:kept]
+        pile.append(entry.version)
+    return pile[-2] if len(pile) > 1 else None
+
+
+def _demand_approved(approval: Approval, wanted: ModelVersion, now: datetime) -> None:
+    """A yes counts for the report that the reviewer saw, and until it expires."""
+    where = f"{approval.use_case}: version {approval.version}"
+    if approval.report_digest != wanted.report_digest:
+        raise PromotionRefused(
+            f"{where}: the approval is of report {approval.report_digest[:12]}, the version's is {wanted.report_digest[:12]}: "
+            "look at that one and approve again"
+        )
+    if approval.expires_at is not None and now >= approval.expires_at:
+        raise PromotionRefused(
+            f"{where}: the approval expired at {approval.expires_at.isoformat(timespec='seconds')}: approve again"
+        )
+
+
+def _demand_newer(challenger: Verdict, champion: Verdict) -> None:
+    """A backfilled or late run never takes the title from a newer one, whatever the gates were told to look at."""
+    wanted, held = challenger.candidate.split.as_of, champion.candidate.split.as_of
+    if wanted < held:
+        raise PromotionRefused(
+            f"{challenger.use_case}: this version knows what happened before {wanted}, and the champion what happened before "
+            f"{held}: an older run never takes the title from a newer one, and no override changes that. Train on newer data; "
+            "a former champion comes back by a rollback"
+        )
+
+
+def _demand_signature(use_case: str, actor: str, reason: str) -> None:
+    if not actor.strip() or not reason.strip() or len(actor) > 200:
+        raise PromotionRefused(
+            f"{use_case}: the ledger wants a name (at most 200 characters) and a reason; got {actor!r}, {reason!r}"
+        )
+
+
+def _digests(of: ModelVersion | LedgerEntry) -> dict[str, Any]:
+    names = ("manifest_digest", "data_digest", "report_digest", "code_version")
+    return {name: getattr(of, name) for name in names}

@@ -1,0 +1,90 @@
+"""Versions and their verdicts, as MLflow keeps them and digests prove them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from tasks.contracts.judging import Verdict
+from tasks.contracts.promotion import ModelVersion
+from tasks.errors import ModelError
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+
+CARD = "model-card.html"
+
+
+def version_of(use_case: str, version: int) -> ModelVersion:
+    """A version, from its tags.
+
+    Raises
+    ------
+    ModelError : there is no such version, or it was not registered by `register`.
+    """
+    there = tracking.versions(use_case)
+    if version not in there:
+        raise ModelError(f"{use_case}: there is no version {version}; there are: {', '.join(map(str, there)) or 'none'}")
+    tags = tracking.version_tags(use_case, version)
+    fields = ("run_id", "model_uri", "kind", "manifest_digest", "data_digest", "report_digest", "code_version", "as_of")
+    missing = [name for name in (*fields, "passed") if name not in tags]
+    if missing:
+        raise ModelError(
+            f"{use_case} version {version}: tags {', '.join(missing)} are missing, so it was not registered by the training "
+            "DAG; train again"
+        )
+    return ModelVersion.model_validate(
+        {"use_case": use_case, "version": version, "passed": tags["passed"] == "true", **{name: tags[name] for name in fields}}
+    )
+
+
+def read_verdict(use_case: str, version: int) -> Verdict:
+    """What the gates said of a version, proved by the digest that the version carries.
+
+    Raises
+    ------
+    ModelError : the verdict is missing, or was altered.
+    """
+    known = version_of(use_case, version)
+    text = tracking.read_run_text(known.run_id, f"{verdict_folder(known.report_digest)}/verdict.json")
+    verdict = Verdict.from_json(json.loads(text))
+    told, held = (verdict.candidate.manifest_digest, verdict.passed), (known.manifest_digest, known.passed)
+    if hashlib.sha256(text.encode()).hexdigest() != known.report_digest or told != held:
+        raise ModelError(
+            f"{use_case} version {version}: its verdict is not the one that its tags name, so one of them was altered by hand; "
+            "train again"
+        )
+    return verdict
+
+
+def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
+    """The champion by the ledger's head, never by the alias; None before the first.
+
+    Raises
+    ------
+    ModelError : the version now names another model than the one that the ledger crowned.
+    """
+    head = ledger.head(use_case)
+    if head is None:
+        return None
+    champion = version_of(use_case, head.version)
+    if champion.manifest_digest != head.manifest_digest:
+        raise ModelError(
+            f"{use_case} version {head.version}: its tag manifest_digest was altered; the ledger crowned "
+            f"{head.manifest_digest[:12]}..., the tag says {champion.manifest_digest[:12]}...: set the tag back, or roll back"
+        )
+    return champion
+
+
+def verdict_folder(report_digest: str) -> str:
+    """Where the artifacts of one judging lie in the run of its candidate."""
+    return f"verdict-{report_digest[:12]}"
+
+
+def card_page(version: ModelVersion) -> str:
+    """The address of a version's model card in the MLflow UI."""
+    return tracking.artifact_page(version.run_id, version.use_case, f"{verdict_folder(version.report_digest)}/{CARD}")
+
+
+def name_version(version: int | None) -> str:
+    """How people call it."""
+    return "nobody" if version is None else f"version {version}"

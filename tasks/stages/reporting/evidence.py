@@ -1,0 +1,267 @@
+"""The model card: one HTML page that tells a reviewer at a glance what was judged, on what, how well, and where it fails.
+
+It is made from the verdict, from the snapshots that the verdict names, and from what the run recorded: the same verdict
+gives the same bytes. What is not there (an evaluation without tables, a run without parameters) is said to be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.judging import Verdict
+from tasks.contracts.training import LearningCurve
+from tasks.errors import SnapshotError
+from tasks.io import tracking
+from tasks.io.storage import Storage
+from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
+from tasks.metrics.names import FAMILIES
+from tasks.stages.reporting import curves, error_analysis, slices
+from tasks.stages.reporting.curves import Bin, Curve
+from tasks.stages.reporting.error_analysis import Case, Mistakes
+from tasks.stages.reporting.slices import CHALLENGER, Side, Slice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNITS = "units"  # the table of an evaluation with one row a unit
+TEXT_SNAPSHOTS = 60  # so many of the newest are asked what items are called
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the split: its reference, and what its manifest says."""
+
+    name: str
+    ref: DatasetRef
+    facts: Mapping[str, Any]
+    schema: Mapping[str, Mapping[str, str]]
+    inputs: tuple[DatasetRef, ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the challenger's run recorded."""
+
+    params: Mapping[str, str]
+    seconds: float | None
+    model_bytes: int
+    page: str
+    learning: LearningCurve | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured again for the card; empty where the snapshots tell nothing."""
+
+    task: TaskKind | None = None
+    metric: Metric | None = None
+    slices: Sequence[Slice] = ()
+    segments: Sequence[Slice] = ()
+    calibration: Mapping[str, Sequence[Bin]] = field(default_factory=dict)
+    gain: Mapping[str, Curve] = field(default_factory=dict)
+    mistakes: Sequence[Mistakes] = ()
+    cases: Sequence[Case] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_training(verdict: Verdict) -> Training:
+    """What MLflow holds of the challenger's training.
+
+    Raises
+    ------
+    ServiceUnavailable : MLflow does not answer.
+    """
+    candidate = verdict.candidate
+    params, seconds = tracking.run_record(candidate.run_id)
+    page = tracking.run_page(candidate.run_id, verdict.use_case)
+    learning = None
+    if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
+        learning = LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
+    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page, learning)
+
+
+def write_card(verdict: Verdict, training: Training, folder: str, storage: Storage) -> str:
+    """The card of a verdict as one page of HTML.
+
+    Parameters
+    ----------
+    folder : where verdict and report of this judging lie in the challenger's run.
+
+    Raises
+    ------
+    SnapshotError : a snapshot that the verdict names is gone.
+    """
+    from tasks.stages.reporting.sections import lay_out
+
+    split = verdict.candidate.split
+    named = {"train": split.train, "validation": split.validation, "holdout": split.holdout}
+    parts = tuple(read_part(name, ref, storage) for name, ref in named.items())
+    return lay_out(verdict, parts, training, gather(verdict, parts[-1], storage), folder)
+
+
+def read_part(name: str, ref: DatasetRef, storage: Storage) -> Part:
+    """What a snapshot's manifest says of it."""
+    manifest = storage.manifest(ref)
+    inputs = tuple(DatasetRef.from_json(one) for one in manifest["inputs"])
+    return Part(name, ref, manifest["facts"], manifest["schema"], inputs)
+
+
+def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
+    """Measure again, from the evaluations' tables and the holdout, what the verdict sums up."""
+    sides = tuple(
+        _read_side(one.subject, one.name, one.units, storage)
+        for one in verdict.evaluations
+        if {UNITS, c.PREDICTIONS} <= set(one.units.rows)
+    )
+    if not sides or sides[0].subject != CHALLENGER:
+        return Evidence()
+    task = task_of(holdout.facts, sides[0].predictions)
+    compared = [one.metric for one in verdict.comparisons]
+    if task.is_tabular:
+        rows = storage.read(holdout.ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True)
+        return judge_rows(tuple(map(_with_brier, sides)), rows, compared)
+    both = [c.USER_ID, c.ITEM_ID]
+    keys = {c.USERS: [c.USER_ID], c.ITEMS: [c.ITEM_ID], c.PAIRS: both, c.LABELS: both}
+    tables = {name: storage.read(holdout.ref, name).sort_values(by, ignore_index=True) for name, by in keys.items()}
+    found = judge_users(sides, tables, compared, task)
+    wanted = {entry.item for case in found.cases for entry in (*case.predicted, *case.happened)}
+    return replace(found, texts=read_texts(wanted, holdout.inputs, storage))
+
+
+def task_of(facts: Mapping[str, Any], predictions: pd.DataFrame) -> TaskKind:
+    """The task that the holdout was made for; where its manifest does not say, by the form of the predictions."""
+    if facts.get("task"):
+        return TaskKind(facts["task"])
+    if c.ROW_ID in predictions:
+        return TaskKind.CLASSIFICATION
+    if c.RANK not in predictions:
+        return TaskKind.RATING
+    is_calibrated = not predictions[c.PREDICTION].equals(predictions[c.RAW_SCORE])
+    return TaskKind.PROPENSITY if is_calibrated else TaskKind.RECOMMENDATION
+
+
+def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compared: Sequence[str], task: TaskKind) -> Evidence:
+    """The evidence about users, from what each was sent and what they then did."""
+    import numpy as np
+
+    users, items, pairs, labels = (tables[name] for name in (c.USERS, c.ITEMS, c.PAIRS, c.LABELS))
+    challenger, units = sides[0], list(sides[0].units[UNIT])
+    metric = slices.slice_metric(compared, challenger.units, task)
+    labels = labels[labels[c.USER_ID].isin(units)].reset_index(drop=True)
+    kinds = error_analysis.kinds_of_labels(labels, pairs, items)
+    counts = {
+        "units": len(units),
+        "labels": len(labels),
+        "new_units": int((~challenger.units[UNIT].isin(users[c.USER_ID])).sum()),
+        "new_items": int((kinds == error_analysis.NEW_ITEM).sum()),
+    }
+    is_list = task is not TaskKind.RATING
+    k = max((int(side.predictions[c.RANK].max()) for side in sides if is_list and len(side.predictions)), default=0)
+    bought = labels[labels[c.LABEL] > 0].groupby(c.USER_ID).size()
+    relevant = np.array([float(bought.get(unit, 0)) for unit in units])
+    gain: dict[str, Curve] = {}
+    if not is_list:
+        gain = {side.subject: curves.gain_by_share(side.predictions) for side in sides}
+    elif k:
+        gain = {side.subject: curves.gain_by_rank(side.predictions, relevant, k) for side in sides}
+        gain["best possible"] = curves.best_gain_by_rank(relevant, k)
+
+    def describe(unit: str, predicted: pd.DataFrame) -> Case:
+        if not is_list:
+            return error_analysis.describe_ratings(unit, predicted)
+        mine = labels[c.USER_ID] == unit
+        return error_analysis.describe_list(unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], task is TaskKind.PROPENSITY)
+
+    told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID).reindex(units).reset_index(drop=True)
+    groups = slices.group_users(units, users, pairs)
+    features = slices.group_features(told).assign(history=groups["history"])
+    return Evidence(
+        task=task,
+        metric=metric,
+        counts=counts,
+        slices=slices.measure_slices(metric, sides, groups) if metric else (),
+        segments=slices.worst_segments(metric, sides, features) if metric else (),
+        calibration={} if task is TaskKind.RECOMMENDATION else _calibration(sides),
+        gain={subject: curve for subject, curve in gain.items() if len(curve[0])},
+        mistakes=error_analysis.mistakes_of_lists(labels, kinds, sides)
+        if is_list
+        else error_analysis.mistakes_of_values(sides, task),
+        cases=error_analysis.worst_cases(metric, sides, labels, describe) if metric else (),
+    )
+
+
+def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str]) -> Evidence:
+    """The evidence about rows, from what was predicted of each and its class."""
+    import pandas as pd
+
+    task, challenger = TaskKind.CLASSIFICATION, sides[0]
+    metric = slices.slice_metric(compared, challenger.units, task)
+    rows = rows.set_index(rows[c.ROW_ID].astype(str)).loc[list(challenger.units[UNIT])]
+    features = rows.drop(columns=[c.ROW_ID, c.TARGET])
+    numbers = features.select_dtypes("number")
+    typical = pd.DataFrame({"mean": numbers.mean(), "std": numbers.std()})
+
+    def describe(unit: str, predicted: pd.DataFrame) -> Case:
+        return error_analysis.describe_row(unit, predicted, numbers.loc[[unit]].iloc[0], typical)
+
+    return Evidence(
+        task=task,
+        metric=metric,
+        counts={"units": len(rows), "labels": len(rows), "positives": int(rows[c.TARGET].sum())},
+        slices=slices.measure_slices(metric, sides, slices.group_rows(rows.reset_index(drop=True))) if metric else (),
+        segments=(
+            slices.worst_segments(metric, sides, slices.group_features(features.reset_index(drop=True))) if metric else ()
+        ),
+        calibration=_calibration(sides),
+        gain={side.subject: curve for side in sides if len((curve := curves.gain_by_share(side.predictions))[0])},
+        mistakes=error_analysis.mistakes_of_values(sides, task),
+        cases=error_analysis.worst_cases(metric, sides, None, describe) if metric else (),
+    )
+
+
+def read_texts(items: set[str], inputs: Sequence[DatasetRef], storage: Storage) -> dict[str, str]:
+    """What items are called in the rows that the holdout was made from: the newest snapshot's most frequent text."""
+    texts: dict[str, str] = {}
+    for ref in list(reversed(inputs))[:TEXT_SNAPSHOTS]:
+        missing = items - set(texts)
+        if not missing or c.ROWS not in ref.rows:
+            break
+        try:
+            rows = storage.read(ref, c.ROWS, [c.ITEM_ID, c.ITEM_TEXT])
+        except SnapshotError:  # pruned: the id has to do
+            break
+        told = rows[rows[c.ITEM_ID].isin(missing)].dropna().value_counts().reset_index(name="count")
+        ordered = told.sort_values(["count", c.ITEM_TEXT], ascending=[False, True]).drop_duplicates(c.ITEM_ID)
+        texts |= dict(zip(ordered[c.ITEM_ID], ordered[c.ITEM_TEXT], strict=True))
+    return texts
+
+
+def _read_side(subject: str, name: str, ref: DatasetRef, storage: Storage) -> Side:
+    units = storage.read(ref, UNITS).sort_values(UNIT, ignore_index=True)
+    predictions = storage.read(ref, c.PREDICTIONS)
+    keys = [key for key in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if key in predictions]
+    return Side(subject, name, units, predictions.sort_values(keys, ignore_index=True))
+
+
+def _with_brier(side: Side) -> Side:
+    """Rows whose reported metrics are all of the whole (ROC-AUC) still have a loss each."""
+    if any(str(name).endswith(WEIGHT) for name in side.units.columns):
+        return side
+    parts = FAMILIES["brier"].parts
+    metric = get_metric("brier", TaskKind.CLASSIFICATION)
+    predicted = side.predictions.set_index(c.ROW_ID).loc[list(side.units[UNIT])]
+    loss, weight = parts(predicted[c.PREDICTION].to_numpy(float), predicted[c.LABEL].to_numpy(float)) if parts else (0.0, 0.0)
+    return Side(
+        side.subject, side.name, side.units.assign(**{metric.name: loss, metric.name + WEIGHT: weight}), side.predictions
+    )
+
+
+def _calibration(sides: Sequence[Side]) -> dict[str, list[Bin]]:
+    found = {side.subject: curves.calibration_bins(side.predictions) for side in sides}
+    return {subject: bins for subject, bins in found.items() if bins}

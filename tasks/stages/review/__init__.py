@@ -1,0 +1,377 @@
+"""A person's word on a challenger: what counts as one, and what is answered to what does not.
+
+A review is of one version, as one report shows it, from its opening until it expires, while the champion that the challenger
+was judged against holds the title. Whatever else stands in the tags of the version ends nothing: it is answered there, with
+what is wrong and what to do, and the waiting goes on. Silence is a no.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from tasks.contracts.base import Contract
+from tasks.contracts.promotion import Approval, Decision, ModelVersion, Rejection, ReviewChannel, ReviewRecord, Trust
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+from tasks.io.tracking import CHALLENGER
+from tasks.stages.review.signatures import Code, ForgedCode, MalformedCode, is_code, read_code
+
+WORD, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_answer"
+OPENED = "opened"
+CLOCKS_DIFFER = timedelta(minutes=1)  # so far may the clock of a reviewer's machine be ahead
+_PLAIN = re.compile(r"(approved|rejected)(?::([0-9a-f]{12,64}))?")
+
+
+class OpenReview(Contract):
+    """What is waited for. Travels to the triggerer and survives its restarts."""
+
+    version: ModelVersion
+    champion_version: int | None
+    dag_run: str
+    opened_at: datetime
+    expires_at: datetime
+    early: str = ""  # the tag `review` that was there when the review opened: it cannot be a word on this report
+
+    @property
+    def mark(self) -> str:
+        """The beginning of the report's digest, by which a plain tag can name it."""
+        return self.version.report_digest[:12]
+
+    @property
+    def invitation(self) -> str:
+        """What a reviewer is told on the version's page while nobody has said anything."""
+        return (
+            f"open until {_written(self.expires_at)}: set the tag {WORD} to approved or rejected and {REVIEWER} to your name "
+            f"({REASON}: why), or {WORD} to a code of titleholder approve; or answer in Airflow under Required Actions. "
+            "Silence is a no."
+        )
+
+
+class Fault(StrEnum):
+    """Why a word does not count."""
+
+    FORGED = "forged"
+    MALFORMED = "malformed"
+    MISMATCHED = "mismatched"  # a word on another use case, version or model
+    STALE = "stale"  # expired, or on another report of this version's model
+    EARLY = "early"  # said before there was a report that passed
+    UNSIGNED = "unsigned"  # anybody could have written it
+    NAMELESS = "nameless"
+
+
+class Refused(Contract):
+    """A word that does not count, why, and what to do."""
+
+    fault: Fault
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}, so it does not count: {self.why}. {self.remedy}"
+
+
+class Over(Contract):
+    """The review ended without a word."""
+
+    why: str
+
+
+Word = Approval | Rejection
+
+
+def read_word(
+    review: OpenReview, tags: Mapping[str, str], reviewers: Mapping[str, str], is_private: bool, now: datetime
+) -> Word | Refused | None:
+    """What the tags of the version say; None where they say nothing.
+
+    Parameters
+    ----------
+    tags : all tags of the version, as they are now.
+    reviewers : name -> public key, of the use case.
+    is_private : whether only this machine reaches MLflow; else plain tags count for nothing.
+    """
+    word = tags.get(WORD, "").strip()
+    if not word:
+        return None
+    if is_code(word):
+        return judge_code(review.version, word, reviewers, now, review.expires_at)
+    return _judge_plain(review, word, tags, is_private)
+
+
+def judge_code(
+    version: ModelVersion, text: str, reviewers: Mapping[str, str], now: datetime, open_until: datetime | None = None
+) -> Word | Refused:
+    """A signed code as a word on one version, or why it is none."""
+    try:
+        code = read_code(text, reviewers)
+    except ForgedCode as error:
+        return _refused(Fault.FORGED, f"{error}", "Sign with the key whose public line stands in the use case's YAML")
+    except MalformedCode as error:
+        return _refused(Fault.MALFORMED, f"{error}", "Paste the whole line that titleholder approve printed")
+    again = f"Sign again: titleholder approve {version.use_case} {version.version}"
+    ours, theirs = (f"{one.use_case} version {one.version}" for one in (version, code))
+    model, report = version.manifest_digest[:12], version.report_digest[:12]
+    unpassed = not version.passed and not code.is_override and code.decision is Decision.APPROVED
+    return _first_fault(
+        (ours != theirs, Fault.MISMATCHED, f"the code is of {theirs}, this is {ours}", again),
+        (
+            code.manifest_digest != version.manifest_digest,
+            Fault.MISMATCHED,
+            f"the code is of the model {code.manifest_digest[:12]}, this version's is {model}",
+            again,
+        ),
+        (
+            code.report_digest != version.report_digest,
+            Fault.STALE,
+            f"the code is of report {code.report_digest[:12]}, this version's is {report}",
+            f"Look at that report. {again}",
+        ),
+        (now >= code.expires_at, Fault.STALE, f"the code expired at {_written(code.expires_at)}", again),
+        (
+            code.issued_at > now + CLOCKS_DIFFER,
+            Fault.EARLY,
+            f"the code was signed at {_written(code.issued_at)}, which has not come",
+            f"Set the clock of the machine that signs. {again}",
+        ),
+        (unpassed, Fault.EARLY, "no gate let this version pass", f"{again} --override, with the reason"),
+    ) or _as_word(code, min(code.expires_at, open_until or code.expires_at))
+
+
+def _judge_plain(review: OpenReview, word: str, tags: Mapping[str, str], is_private: bool) -> Word | Refused:
+    version, short = review.version, word[:40]
+    signed = f"Paste the code that titleholder approve {version.use_case} {version.version} prints, or answer in Airflow"
+    found = _PLAIN.fullmatch(word.lower())
+    said, named = (found[1], found[2] or "") if found else ("", "")
+    exactly = f"Look at the report, then set {WORD} to {said}:{review.mark}"
+    actor, reason = tags.get(REVIEWER, "").strip()[:200], tags.get(REASON, "").strip()[:1000]
+    refused = _first_fault(
+        (
+            not is_private,
+            Fault.UNSIGNED,
+            f"{short!r} is not signed, and whoever reaches this MLflow could have written it",
+            signed,
+        ),
+        (found is None, Fault.MALFORMED, f"{short!r} is no word", f"Set {WORD} to approved or rejected. {signed}"),
+        (
+            not version.report_digest.startswith(named),
+            Fault.STALE,
+            f"it names report {named[:12]}, this version's is {review.mark}",
+            exactly,
+        ),
+        (
+            not named and word == review.early,
+            Fault.EARLY,
+            f"{short!r} stood there before the review of this report was opened",
+            exactly,
+        ),
+        (said == Decision.APPROVED and not version.passed, Fault.EARLY, "no gate let this version pass", signed),
+        (not actor, Fault.NAMELESS, "nobody stands behind it", f"Set the tag {REVIEWER} to your name"),
+    )
+    if refused is not None:
+        return refused
+    fields = {"use_case": version.use_case, "version": version.version, "report_digest": version.report_digest}
+    fields |= {"actor": actor, "trust": Trust.ON_TRUST, "reason": reason or f"{said} in MLflow"}
+    if said == Decision.REJECTED:
+        return Rejection.model_validate(fields)
+    return Approval.model_validate({**fields, "expires_at": review.expires_at})
+
+
+def closed_reason(review: OpenReview, challenger: int | None, champion: int | None, now: datetime) -> str:
+    """Why nobody need wait any longer; empty while the review is open. `challenger` is whom that alias names."""
+    name, version = review.version.use_case, review.version.version
+    if champion == version:
+        return f"version {version} holds the title already"
+    if champion != review.champion_version:
+        return f"superseded: the champion is version {champion} now; train {name} again to judge against that one"
+    if challenger != version:
+        rival = "is gone" if challenger is None else f"names version {challenger}"
+        return f"superseded: the alias {CHALLENGER} of {name} {rival}"
+    if now >= review.expires_at:
+        return f"silence is a no: nobody said a word that counts until {_written(review.expires_at)}"
+    return ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is of this machine only: of its loopback, or of a file."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        return True
+    try:
+        return ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return parts.hostname == "localhost"
+
+
+# the edge: MLflow's tags and the record
+
+
+def prepare_review(version: ModelVersion, ledger: Ledger, dag_run: str, open_for: timedelta, now: datetime) -> OpenReview:
+    """What is to be waited for, as things are now. Nothing is written yet."""
+    head = ledger.head(version.use_case)
+    tags = tracking.version_tags(version.use_case, version.version)
+    return OpenReview(
+        version=version,
+        champion_version=head.version if head else None,
+        dag_run=dag_run,
+        opened_at=now,
+        expires_at=now + open_for,
+        early=tags.get(WORD, "").strip(),
+    )
+
+
+def open_review(review: OpenReview, ledger: Ledger) -> None:
+    """Begin to wait: keep since when, and invite on the version's page."""
+    version = review.version
+    opening = ReviewRecord(
+        use_case=version.use_case,
+        version=version.version,
+        report_digest=version.report_digest,
+        said=OPENED,
+        actor="",
+        trust=None,
+        reason=review.early[:1000],
+        door=ReviewChannel.PAGE,
+        dag_run=review.dag_run,
+        at=review.opened_at,
+        why_not=f"nobody's word: open until {_written(review.expires_at)}",
+    )
+    ledger.record_review(opening)
+    tracking.tag_version(version.use_case, version.version, {ANSWER: review.invitation})
+
+
+def opened_before(version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger) -> OpenReview | None:
+    """The review that an earlier try of this run opened: what was said since then counts, and its time goes on."""
+    head = ledger.head(version.use_case)
+    for record in ledger.reviews(version.use_case):
+        names = (record.dag_run, record.version, record.report_digest)
+        if record.said == OPENED and names == (dag_run, version.version, version.report_digest):
+            return OpenReview(
+                version=version,
+                champion_version=head.version if head else None,
+                dag_run=dag_run,
+                opened_at=record.at,
+                expires_at=record.at + open_for,
+                early=record.reason,
+            )
+    return None
+
+
+def look(
+    review: OpenReview, reviewers: Mapping[str, str], is_private: bool, ledger: Ledger, now: datetime
+) -> Word | Over | None:
+    """Look once: a word that counts, the end of the waiting, or None. What does not count is answered on the version."""
+    use_case, version = review.version.use_case, review.version.version
+    head = ledger.head(use_case)
+    over = closed_reason(review, tracking.aliases(use_case).get(CHALLENGER), head.version if head else None, now)
+    if over:
+        return Over(why=over)
+    tags = tracking.version_tags(use_case, version)
+    word = read_word(review, tags, reviewers, is_private, now)
+    if isinstance(word, Approval | Rejection):
+        return word
+    answer = review.invitation if word is None else str(word)
+    if tags.get(ANSWER) != answer:
+        if word is not None:
+            record_refusal(review.version, tags, answer, review.dag_run, ledger, now)
+        tracking.tag_version(use_case, version, {ANSWER: answer})
+    return None
+
+
+def record_refusal(
+    version: ModelVersion,
+    tags: Mapping[str, str],
+    why_not: str,
+    dag_run: str,
+    ledger: Ledger,
+    now: datetime,
+    door: ReviewChannel = ReviewChannel.MLFLOW,
+) -> None:
+    """Keep a word that did not count."""
+    said = tags.get(WORD, "")
+    record = ReviewRecord(
+        use_case=version.use_case,
+        version=version.version,
+        report_digest=version.report_digest,
+        said="a code" if is_code(said) else said[:100],
+        actor=tags.get(REVIEWER, "")[:200],
+        trust=None,
+        reason=tags.get(REASON, "")[:1000],
+        door=door,
+        dag_run=dag_run,
+        at=now,
+        why_not=why_not,
+    )
+    ledger.record_review(record)
+
+
+def record_review(word: Word, door: ReviewChannel, dag_run: str, ledger: Ledger, now: datetime) -> None:
+    """Keep a word that counts, then show it on the version; a rejection takes the alias challenger away. Again is harmless."""
+    is_yes = isinstance(word, Approval)
+    said = Decision.APPROVED if is_yes else Decision.REJECTED
+    record = ReviewRecord(
+        use_case=word.use_case,
+        version=word.version,
+        report_digest=word.report_digest,
+        said=said.value,
+        actor=word.actor,
+        trust=word.trust,
+        reason=word.reason,
+        door=door,
+        dag_run=dag_run,
+        at=now,
+    )
+    ledger.record_review(record)
+    if not is_yes and tracking.aliases(word.use_case).get(CHALLENGER) == word.version:
+        tracking.set_alias(word.use_case, CHALLENGER, None)
+    how = word.trust.value.replace("_", " ")
+    tracking.tag_version(word.use_case, word.version, {ANSWER: f"{said} by {word.actor} ({how}): {word.reason}"})
+
+
+def close(review: OpenReview, over: Over) -> None:
+    """Show on the version that the waiting ended without a word."""
+    tracking.tag_version(review.version.use_case, review.version.version, {ANSWER: f"closed: {over.why}"})
+
+
+def review_of_run(
+    version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger
+) -> tuple[Word, ReviewChannel] | None:
+    """What this run heard before it was tried or cleared again: a person need not say it twice."""
+    heard = [
+        record
+        for record in ledger.reviews(version.use_case)
+        if (record.dag_run, record.version, record.report_digest) == (dag_run, version.version, version.report_digest)
+        and record.counted
+    ]
+    if not heard:
+        return None
+    last = heard[-1]
+    fields = {"use_case": last.use_case, "version": last.version, "report_digest": last.report_digest}
+    fields |= {"actor": last.actor, "reason": last.reason, "trust": last.trust}
+    if last.said == Decision.REJECTED:
+        return Rejection.model_validate(fields), last.door
+    return Approval.model_validate({**fields, "expires_at": last.at + open_for}), last.door
+
+
+def _as_word(code: Code, expires_at: datetime) -> Word:
+    said = {"use_case": code.use_case, "version": code.version, "report_digest": code.report_digest}
+    said |= {"actor": code.reviewer, "reason": code.reason, "trust": Trust.SIGNED}
+    if code.decision is Decision.REJECTED:
+        return Rejection.model_validate(said)
+    return Approval.model_validate({**said, "is_override": code.is_override, "expires_at": expires_at})
+
+
+def _refused(fault: Fault, why: str, remedy: str) -> Refused:
+    return Refused(fault=fault, why=why, remedy=f"{remedy}.")
+
+
+def _first_fault(*faults: tuple[bool, Fault, str, str]) -> Refused | None:
+    return next((_refused(fault, why, remedy) for applies, fault, why, remedy in faults if applies), None)
+
+
+def _written(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,91 @@
+"""A trained model -> files, which are read back and must answer as the model does, before anybody can register them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ServingTerms
+from tasks.errors import ModelError
+from tasks.models import SERVED
+from tasks.models.base import Examples, FeatureTables, ServedModel, load_model, save_model
+from tasks.models.signature import example_question
+from tasks.models.smoke_test import STRANGER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AGREEMENT = 1e-5
+QUESTIONS = 200
+
+
+def export_model(
+    model: ServedModel, folder: Path, terms: ServingTerms, examples: Examples, kinds: Mapping[str, type[ServedModel]] = SERVED
+) -> str:
+    """Save a model, load it again by its digest, and compare the two on questions of the examples; the digest comes back.
+
+    Asked are up to `QUESTIONS` rows, pairs and users, and what neither knows: a row of gaps, a strange user and a strange
+    item. Compared are all scores, raw ones too, as a flat calibration would hide their distance.
+
+    Raises
+    ------
+    ModelError : what was loaded answers otherwise, or on other terms.
+    """
+    digest = save_model(model, folder, terms)
+    loaded, loaded_terms = load_model(folder, digest, dict(kinds))
+    if loaded_terms != terms:
+        raise ModelError(f"{terms.use_case}: exported on the terms {terms}, and read back on {loaded_terms}")
+    asked = example_question(terms, examples, QUESTIONS)
+    tables = zip(_answers(model, terms, asked, examples), _answers(loaded, terms, asked, examples), strict=True)
+    apart = float(np.max([_distance(trained, read_back) for trained, read_back in tables]))  # Python's max would lose a NaN
+    if not apart <= AGREEMENT:
+        raise ModelError(
+            f"{terms.use_case}: the exported model of kind '{model.kind}' answers {len(asked)} questions up to {apart:.3g} "
+            f"apart from the trained one, and {AGREEMENT} is allowed; `state` of its class loses what `from_state` needs"
+        )
+    return digest
+
+
+def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examples: Examples) -> list[pd.DataFrame]:
+    """Everything that the endpoint could be asked of a model of this task."""
+    import pandas as pd
+
+    if examples.features is None:
+        gaps = {name: pd.Series([None if name in terms.text_columns else np.nan]) for name in asked.columns}
+        rows = pd.concat([asked, pd.DataFrame(gaps).astype(asked.dtypes.to_dict())], ignore_index=True)
+        return [pd.DataFrame({c.PREDICTION: model.predict_rows(rows)})]
+    users = [*dict.fromkeys(str(user) for user in asked[c.USER_ID]), STRANGER]
+    lists = _lists(model, terms, users, examples.features)
+    if terms.task is not TaskKind.RATING:
+        return [lists]
+    pairs = asked[[c.USER_ID, c.ITEM_ID]]
+    first = pairs[:1]
+    strange = [first.assign(user_id=STRANGER), first.assign(item_id=STRANGER), first.assign(user_id=STRANGER, item_id=STRANGER)]
+    pairs = pd.concat([pairs, *strange], ignore_index=True)
+    return [lists, pairs.assign(**{c.PREDICTION: model.predict_ratings(pairs, examples.features)})]
+
+
+def _lists(model: ServedModel, terms: ServingTerms, users: list[str], features: FeatureTables) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        (answer.user_id, answer.path, *one)
+        for answer in model.recommend(users, features, terms.k, terms.exclude_seen)
+        for one in zip(answer.items, answer.raw_scores, answer.scores, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=[c.USER_ID, "path", c.ITEM_ID, c.RAW_SCORE, c.PREDICTION])
+
+
+def _distance(one: pd.DataFrame, other: pd.DataFrame) -> float:
+    """The largest distance of two tables of answers; infinite where they do not answer the same questions alike."""
+    scores = [name for name in one.columns if name in (c.RAW_SCORE, c.PREDICTION)]
+    keys = [name for name in one.columns if name not in scores]
+    if list(one.columns) != list(other.columns) or not one[keys].equals(other[keys]):
+        return float("inf")
+    trained, read_back = (table[scores].to_numpy(np.float64) for table in (one, other))
+    return float(np.abs(trained - read_back).max(initial=0.0))

@@ -1,0 +1,166 @@
+"""The learning curve of a candidate: the same settings, fitted on shares of the training data."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import Candidate, LearningCurve, LearningPoint
+from tasks.errors import NotEnoughData
+from tasks.io import tracking
+from tasks.io.storage import Storage
+from tasks.metrics import get_metric, score_model
+from tasks.models.base import Examples, ModelSpec, read_examples
+from tasks.stages.training.calibration import calibrate
+from tasks.stages.training.spec import with_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHARES = (0.1, 0.25, 0.5)
+LEAST_BUDGET_SECONDS = 60.0
+BUCKETS = 10_000
+
+
+def draw_learning_curve(
+    candidate: Candidate, task: TaskKind, spec: ModelSpec, metric: str, k: int, exclude_seen: bool, seed: int, storage: Storage
+) -> LearningCurve:
+    """Fit the candidate's settings (those that tuning chose, too) on shares of its data, smallest first, and log the curve.
+
+    What the run has already is read, not computed. The budget is twice the time that the candidate took to fit, or a
+    minute: a share that would go beyond is left out, and `stopped` says so.
+
+    Raises
+    ------
+    ServiceUnavailable : MLflow does not answer.
+    """
+    if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
+        return LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
+    spec = with_settings(spec, candidate.settings)
+    train, validation = read_examples(storage, candidate.split.train), read_examples(storage, candidate.split.validation)
+    curve = measure(
+        spec,
+        task,
+        train,
+        validation,
+        metric,
+        k,
+        exclude_seen,
+        seed,
+        budget_seconds=max(LEAST_BUDGET_SECONDS, 2 * candidate.fit_seconds),
+    )
+    with tracking.reopen_run(candidate.run_id) as run:
+        run.log_figure(picture(curve, f"{candidate.use_case}: {candidate.name}"), "plots/learning_curve.png")
+        run.log_dict(curve.to_json(), tracking.LEARNING_CURVE)  # last: it says that the rest is there
+    return curve
+
+
+def measure(
+    spec: ModelSpec,
+    task: TaskKind,
+    train: Examples,
+    validation: Examples,
+    metric: str,
+    k: int,
+    exclude_seen: bool,
+    seed: int,
+    budget_seconds: float,
+    shares: Sequence[float] = SHARES,
+) -> LearningCurve:
+    """Points at the shares and at 1.0, each measured on the whole validation window.
+
+    Users are drawn with all that they did, by a hash of their id; what is known of items stays that of everybody. Rows are
+    drawn by a hash of theirs. So a larger share holds the smaller ones.
+    """
+    points: list[LearningPoint] = []
+    stopped, spent, rate = "", 0.0, 0.0
+    for share in (*shares, 1.0):
+        if spent + rate * share > budget_seconds:
+            stopped = f"{share:.0%} of the data and more: beyond the budget of {budget_seconds:.0f} s"
+            break
+        began = perf_counter()
+        try:
+            point = _measure_share(spec, task, train, validation, metric, k, exclude_seen, seed, share)
+        except NotEnoughData as error:
+            stopped = f"{share:.0%} of the data: {error}"[:300]
+            continue
+        points.append(point)
+        took = perf_counter() - began
+        spent, rate = spent + took, max(rate, took / share) if share >= 0.25 else rate
+    return LearningCurve(
+        metric=metric,
+        unit="rows" if task.is_tabular else "users",
+        greater_is_better=get_metric(metric, task).greater_is_better,
+        points=tuple(points),
+        stopped=stopped,
+    )
+
+
+def _measure_share(
+    spec: ModelSpec,
+    task: TaskKind,
+    train: Examples,
+    validation: Examples,
+    metric: str,
+    k: int,
+    exclude_seen: bool,
+    seed: int,
+    share: float,
+) -> LearningPoint:
+    part = take_share(train, share)
+    model = spec.fit(part, take_share(validation, share), seed)
+    if task is TaskKind.PROPENSITY:
+        calibrate(model, validation, k, exclude_seen)
+    told = score_model(model, validation, task, (metric,), k, exclude_seen).metrics[metric]
+    fitted = score_model(model, part, task, (metric,), k, exclude_seen).metrics[metric] if task.is_tabular else None
+    drawn = part.rows if part.features is None else part.features.users
+    units = 0 if drawn is None else len(drawn)
+    return LearningPoint(share=share, units=units, fitted=fitted, validation=told)
+
+
+def take_share(examples: Examples, share: float) -> Examples:
+    """The examples of a share of the users, or of the rows; all of them at 1.0."""
+    if share >= 1.0:
+        return examples
+    if examples.rows is not None:
+        return replace(examples, rows=examples.rows[_drawn(examples.rows[c.ROW_ID], share)].reset_index(drop=True))
+    features, labels = examples.features, examples.labels
+    if features is not None:
+        users = features.users[_drawn(features.users[c.USER_ID], share)].reset_index(drop=True)
+        pairs = features.pairs[_drawn(features.pairs[c.USER_ID], share)].reset_index(drop=True)
+        features = replace(features, users=users, pairs=pairs)
+    if labels is not None:
+        labels = labels[_drawn(labels[c.USER_ID], share)].reset_index(drop=True)
+    return Examples(features=features, labels=labels)
+
+
+def _drawn(ids: Any, share: float) -> NDArray[np.bool_]:
+    buckets = np.fromiter((zlib.crc32(str(one).encode()) % BUCKETS for one in ids), dtype=np.int64, count=len(ids))
+    return buckets < share * BUCKETS
+
+
+def picture(curve: LearningCurve, title: str) -> Figure:
+    """Validation against the data that was learned from, and beside it how well that was fitted."""
+    from matplotlib.figure import Figure  # without pyplot there is no backend and no global state
+
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    units = [point.units for point in curve.points]
+    axes.plot(units, [point.validation for point in curve.points], color="#4c72b0", marker="o", label="validation")
+    fitted = [(point.units, point.fitted) for point in curve.points if point.fitted is not None]
+    if fitted:
+        axes.plot(*zip(*fitted, strict=True), color="#c44e52", marker="s", linestyle="--", label="what it learned from")
+    axes.set_title(f"{title}, learning curve")
+    axes.set_xlabel(f"{curve.unit} learned from")
+    axes.set_ylabel(f"{curve.metric} ({'higher' if curve.greater_is_better else 'lower'} is better)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,153 @@
+"""KindRegistry: a raw snapshot -> validated rows, quarantined rows, and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import columns as c
+from tasks.contracts.data import DatasetRef, RuleResult, Severity, Validated, ValidationReport
+from tasks.errors import SnapshotError, ValidationFailed
+from tasks.io.storage import Storage, Writer
+from tasks.stages.validation.computed import OF_THE_PAST
+from tasks.stages.validation.docs import docs_page, publish_docs, write_docs
+from tasks.stages.validation.past import read_past
+from tasks.stages.validation.quarantine import Refused, find_refused
+from tasks.stages.validation.suite import load_suite
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Refused", "docs_page", "find_refused", "publish_docs", "validate"]
+
+
+def validate(
+    raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path, docs: Path | None = None
+) -> Validated:
+    """Judge every row of a raw snapshot; publish the good ones as `validated` and the others as `quarantine`.
+
+    The quarantine has one row for each that broke a row rule: its id, its file, the row as it came and the names of all
+    rules that it broke; the manifest has the report and the run. It is published also when the run stops, and when it is
+    empty. The same rows, suite, tolerance and past give the same snapshots, and are not judged again.
+
+    Where the run stops, rows of this window that were validated before stay current: the last good delivery is better than
+    none. The error says so, and `find_refused` until a delivery passes.
+
+    Parameters
+    ----------
+    suite : name of a file in the folder `suites`, without `.yaml`.
+    tolerance : share of rows, 0 to 1, that may go to quarantine.
+    docs : folder for Great Expectations' page of each judgement (`docs_page` names it); none is made without it.
+
+    Raises
+    ------
+    ValidationFailed : a batch rule is broken, or more rows than the tolerance are; nothing was published as validated.
+    ConfigurationError : the suite is missing, wrong, or does not fit the data.
+    """
+    declared = load_suite(suite, suites)
+    terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance}
+    past = read_past(raw, storage)
+    compared = {"past": past.versions} if declared.parameter_names or declared.columns & OF_THE_PAST else {}
+    quarantine = _find(raw, c.QUARANTINE, {**terms, **compared}, storage)
+    validated = _find(raw, c.VALIDATED, terms, storage)
+    if quarantine is not None:
+        report = ValidationReport.from_json(storage.manifest(quarantine)["facts"]["report"])
+        _stop_if_broken(report, quarantine, storage)
+        if validated is not None:
+            return Validated(validated=validated, quarantine=quarantine, report=report)
+
+    from tasks.io.spark import get_spark
+    from tasks.stages.validation.checks import check_rules, split_rows
+    from tasks.stages.validation.computed import add_rule_columns
+
+    spark = get_spark()
+    rows = spark.read.parquet(str(storage.table(raw)))
+    frame = add_rule_columns(rows, past.window, past, declared.columns)
+    with check_rules(frame, declared, raw.rows[c.ROWS], past.parameters(declared.parameter_names, spark)) as found:
+        report = _report(raw, suite, tolerance, found.results, found.quarantined)
+        good, bad = split_rows(rows, found)
+        quarantine = storage.publish(
+            use_case=raw.use_case,
+            layer=c.QUARANTINE,
+            partition=raw.partition,
+            inputs=[raw],
+            tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
+            facts={**terms, **compared, "report": report.to_json()},
+        )
+        if docs is not None:
+            write_docs(found.document(), report, docs_page(docs, quarantine))
+        _stop_if_broken(report, quarantine, storage)
+        validated = storage.publish(
+            use_case=raw.use_case,
+            layer=c.VALIDATED,
+            partition=raw.partition,
+            inputs=[raw],
+            tables={c.ROWS: _write_exactly(good, report.rows_validated)},
+            facts=terms,
+        )
+    return Validated(validated=validated, quarantine=quarantine, report=report)
+
+
+def _find(raw: DatasetRef, layer: str, terms: dict[str, Any], storage: Storage) -> DatasetRef | None:
+    """The partition's snapshot of a layer, if it was made from this raw snapshot on these terms."""
+    current = storage.current(raw.use_case, layer, raw.partition)
+    if current is None:
+        return None
+    manifest = storage.manifest(current)
+    same_terms = all(manifest["facts"].get(key) == value for key, value in terms.items())
+    return current if same_terms and manifest["inputs"] == [raw.to_json()] else None
+
+
+def _report(
+    raw: DatasetRef, suite: str, tolerance: float, results: tuple[RuleResult, ...], quarantined: int
+) -> ValidationReport:
+    rows = raw.rows[c.ROWS]
+    batch_holds = all(result.passed for result in results if result.severity is Severity.BATCH)
+    return ValidationReport(
+        suite=suite,
+        dataset=raw,
+        rows_in=rows,
+        rows_validated=rows - quarantined,
+        rows_quarantined=quarantined,
+        tolerance=tolerance,
+        passed=batch_holds and quarantined <= tolerance * rows,
+        rules=results,
+    )
+
+
+def _stop_if_broken(report: ValidationReport, quarantine: DatasetRef, storage: Storage) -> None:
+    if report.passed:
+        return
+    share = report.rows_quarantined / max(report.rows_in, 1)
+    kept = storage.current(report.dataset.use_case, c.VALIDATED, report.dataset.partition)
+    stopping = [result for result in report.broken if result.severity is not Severity.WARN]
+    told = [
+        f"  {result.rule} ({result.severity}): "
+        + (f"{result.broken_rows} rows, " if result.severity is Severity.ROW else "")
+        + f"seen: {result.observed or 'broken'}; {result.reason}"
+        for result in stopping
+    ]
+    raise ValidationFailed(
+        f"{report.dataset.key}: {report.rows_quarantined} of {report.rows_in} rows ({share:.2%}) broke row rules of suite "
+        f"'{report.suite}', and {report.tolerance:.2%} are allowed (validation.tolerance). Broken:\n"
+        + "\n".join(told)
+        + f"\nThe rows as they came, with the rules that each broke: {storage.table(quarantine)}. "
+        "Correct the files and run again, or the rule and `titleholder quarantine replay`. Nothing was published as validated"
+        + (f": features are still made from {kept.key}, which was validated before." if kept else ".")
+    )
+
+
+def _write_exactly(frame: DataFrame, expected: int) -> Writer:
+    """A writer that refuses to lose or double a row."""
+
+    def write(folder: Path) -> None:
+        import pyarrow.dataset as ds
+
+        frame.write.parquet(str(folder))
+        found = ds.dataset(folder, format="parquet").count_rows()
+        if found != expected:
+            raise SnapshotError(
+                f"{folder}: {expected} rows were to be written, {found} were; is {c.ROW_ID} unique in the raw data?"
+            )
+
+    return write

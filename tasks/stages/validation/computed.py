@@ -1,0 +1,126 @@
+"""Columns that rules may name besides the canonical ones, each made only where a rule of the suite names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from tasks.stages.validation.past import Past
+
+DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of a file
+SIGN_AGREES = "sign_agrees"  # boolean or null: more than 0 pieces in a purchase, fewer in a return
+MISSING_FEATURES = "missing_features"  # long, how many features of a tabular row are null or not finite
+LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
+DAYS_BEFORE_END = "days_before_end"  # long, whole days from the event's day to the window's end: 1 on its last day
+PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
+DELIVERED_BEFORE = "delivered_before"  # boolean: the very same row stands in a file of the past
+RETURNED_ITEM_WAS_SOLD = "returned_item_was_sold"  # boolean, null unless a return: was the item sold here or in the past?
+
+
+def add_rule_columns(frame: DataFrame, window: Window, past: Past, wanted: Collection[str]) -> DataFrame:
+    """The frame with those computed columns that are wanted."""
+    for name, make in _SIMPLE.items():
+        if name in wanted:
+            frame = frame.withColumn(name, make(frame, window))
+    if DELIVERED_BEFORE in wanted:
+        frame = _add_delivered(frame, past)
+    return _add_sold(frame, past) if RETURNED_ITEM_WAS_SOLD in wanted else frame
+
+
+def _duplicate_number(_frame: DataFrame, _window: Window) -> Column:
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    place = F.substring_index(c.ROW_ID, ":", -1).cast("long")
+    # Equal rows are found by a hash of what came: sorting the texts themselves costs three times as much.
+    same = Over.partitionBy(c.SOURCE_FILE, F.xxhash64(c.AS_IT_CAME), F.hash(c.AS_IT_CAME)).orderBy(place)
+    return F.row_number().over(same).cast("long")
+
+
+def _sign_agrees(_frame: DataFrame, _window: Window) -> Column:
+    from pyspark.sql import functions as F
+
+    positive = F.when(F.col(c.QUANTITY) != 0, F.col(c.QUANTITY) > 0)
+    return F.when(F.col(c.EVENT_TYPE) == c.PURCHASE, positive).when(F.col(c.EVENT_TYPE) == c.RETURN, ~positive)
+
+
+def _days_before_end(_frame: DataFrame, window: Window) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.date_diff(F.lit(window.end.isoformat()).cast("date"), F.col(c.EVENT_AT).cast("date")).cast("long")
+
+
+def _price_band(_frame: DataFrame, _window: Window) -> Column:
+    from pyspark.sql import functions as F
+
+    price = F.col(c.UNIT_PRICE)
+    power = F.pow(F.lit(2.0), F.floor(F.log2(price)))
+    return F.when(price <= 0, "0 or less").otherwise(power.cast("string"))
+
+
+def _features(frame: DataFrame) -> list[Column]:
+    from pyspark.sql import functions as F
+
+    known = {*c.TABULAR_COLUMNS, *_SIMPLE}
+    return [F.col(f"`{name}`").cast("double") for name in frame.columns if name not in known]
+
+
+def _missing_features(frame: DataFrame, _window: Window) -> Column:
+    from pyspark.sql import functions as F
+
+    infinite = F.lit(float("inf"))
+    missing = [
+        F.when(feature.isNull() | F.isnan(feature) | (F.abs(feature) == infinite), 1).otherwise(0)
+        for feature in _features(frame)
+    ]
+    return sum(missing, F.lit(0)).cast("long")
+
+
+def _least_feature(frame: DataFrame, _window: Window) -> Column:
+    from pyspark.sql import functions as F
+
+    return F.array_min(F.array(*_features(frame)))
+
+
+def _add_delivered(frame: DataFrame, past: Past) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    before = past.rows(frame.sparkSession)
+    if before is None:
+        return frame.withColumn(DELIVERED_BEFORE, F.lit(False))
+    known = before.select(F.xxhash64(c.AS_IT_CAME).alias("_hash"), F.col(c.AS_IT_CAME).alias("_came")).distinct()
+    same = (F.xxhash64(c.AS_IT_CAME) == F.col("_hash")) & (F.col(c.AS_IT_CAME) == F.col("_came"))
+    joined = frame.join(known, same, "left")
+    return joined.select(*[f"`{name}`" for name in frame.columns], F.col("_came").isNotNull().alias(DELIVERED_BEFORE))
+
+
+def _add_sold(frame: DataFrame, past: Past) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    bought = frame.where(F.col(c.EVENT_TYPE) == c.PURCHASE).select(c.ITEM_ID)
+    before = past.rows(frame.sparkSession)
+    if before is not None:
+        bought = bought.unionByName(before.where(F.col(c.EVENT_TYPE) == c.PURCHASE).select(c.ITEM_ID))
+    sold = bought.distinct().withColumn("_sold", F.lit(True))
+    is_return = F.col(c.EVENT_TYPE) == c.RETURN
+    found = F.when(is_return & F.col(c.ITEM_ID).isNotNull(), F.coalesce(F.col("_sold"), F.lit(False)))
+    joined = frame.join(sold, c.ITEM_ID, "left").withColumn(RETURNED_ITEM_WAS_SOLD, found)
+    return joined.select(*[f"`{name}`" for name in frame.columns], RETURNED_ITEM_WAS_SOLD)
+
+
+_SIMPLE: dict[str, Callable[[DataFrame, Window], Column]] = {
+    DUPLICATE_NUMBER: _duplicate_number,
+    SIGN_AGREES: _sign_agrees,
+    DAYS_BEFORE_END: _days_before_end,
+    PRICE_BAND: _price_band,
+    MISSING_FEATURES: _missing_features,
+    LEAST_FEATURE: _least_feature,
+}
+OF_THE_PAST = frozenset({DELIVERED_BEFORE, RETURNED_ITEM_WAS_SOLD})
+COMPUTED = frozenset({*_SIMPLE, *OF_THE_PAST})

@@ -1,0 +1,172 @@
+"""Mutations of data: files at the door, rows against their suite, and rows that nobody could have known yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef, Severity
+from tasks.io.spark import get_spark
+from tasks.stages.features import FeatureSpec, build_features, split
+from tasks.stages.features.spec import ByTime
+from tasks.stages.ingestion import ingest
+from tasks.stages.ingestion.sources import SOURCES
+from tasks.stages.profiling import profile
+from tasks.stages.validation import validate
+from tests.proof.proof import Arena, Mutation
+from tests.tasks.stages.ingestion.conftest import SAMPLES, SETTINGS
+from tests.tasks.stages.validation.suite_runner import SUITES, WINDOW, judge, judge_twins, load, to_frame, twin_id
+from tests.tasks.stages.validation.twins import BROKEN_BATCHES, BROKEN_ROWS, GOOD, UNUSUAL, Row
+
+# the door
+
+
+def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Arena) -> object:
+    """The sample files of a source, one of them changed: in a file some text is replaced; without a text it is emptied."""
+    folder, window = SAMPLES[kind](place.folder / "sources" / f"{kind}-{name}")
+    file, old, new = change
+    if file and folder is not None:
+        path = folder / file
+        text = path.read_bytes().decode("latin-1")
+        path.write_bytes((text.replace(old, new, 1) if old else "").encode("latin-1"))
+    source = SOURCES.parse({"kind": kind, **SETTINGS.get(kind, {})}, "proof")
+    return ingest(f"{kind}_{name}"[:60], source, folder, window, place.storage)
+
+
+FILES = {
+    "an_empty_file": ("invoice_files", "2010-12-02.csv", "", ""),
+    "a_swapped_header": ("invoice_files", "2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo"),
+    "a_column_lost": ("daily_files", "2026-01-05.csv", ",item_id", ""),
+    "an_empty_file_of_ratings": ("movielens", "u.data", "", ""),
+    "a_rating_without_its_film": ("movielens", "u.data", "196\t242\t3\t", "196\t3\t"),
+}
+
+# the suites
+
+
+def _break_one_rule(suite: str, rule: str, place: Arena) -> tuple[str, ...]:
+    """What a row, or a batch, breaks that is wrong in one way only."""
+    good = GOOD[suite]()
+    if rule in BROKEN_BATCHES[suite]:
+        rows = BROKEN_BATCHES[suite][rule](good)
+        results, _ = judge(get_spark(), load(suite), rows, rows[0] if rows else good[0], **UNUSUAL.get(rule, {}))
+        return tuple(f"validate/{suite}.{name}" for name, result in results.items() if not result.passed)
+    results, rules_of_row = judge_twins(get_spark(), suite)
+    broken = list(rules_of_row.get(twin_id(good[0], list(BROKEN_ROWS[suite]).index(rule)), []))
+    told = results[rule]
+    if told.severity is Severity.WARN and told.broken_rows == 1:  # it stops nothing, but tells of this row
+        broken.append(rule)
+    return tuple(f"validate/{suite}.{name}" for name in broken)
+
+
+def _break_no_rule(suite: str, place: Arena) -> tuple[str, ...]:
+    good = GOOD[suite]()
+    results, _ = judge(get_spark(), load(suite), good, good[0])
+    return tuple(f"validate/{suite}.{name}" for name, result in results.items() if not result.passed)
+
+
+def _validate(suite: str, name: str, change: Row, place: Arena) -> object:
+    """A raw snapshot through the room; `change` is made to every row."""
+    rows = [row | change for row in GOOD[suite]()]
+    raw = _publish(place, f"{suite}_{name}", c.RAW, rows)
+    return validate(raw, suite, 0.0, place.storage, SUITES)
+
+
+def _rescale(place: Arena) -> object:
+    """Ratings in percent instead of stars."""
+    rows = [row | {c.VALUE: 20.0 * row[c.VALUE]} for row in GOOD["ratings"]()]
+    return validate(_publish(place, "ratings_percent", c.RAW, rows), "ratings", 0.0, place.storage, SUITES)
+
+
+def _publish(place: Arena, use_case: str, layer: str, rows: list[Row]) -> DatasetRef:
+    def write(folder: Path) -> None:
+        to_frame(get_spark(), rows, rows[0]).coalesce(1).write.parquet(str(folder))
+
+    return place.storage.publish(use_case=use_case, layer=layer, partition=WINDOW.label, tables={c.ROWS: write})
+
+
+NULLS: dict[str, Row] = {
+    "invoice_lines": {c.ITEM_ID: None, c.QUANTITY: None, c.UNIT_PRICE: None, c.VALUE: None},
+    "ratings": {c.USER_ID: None, c.VALUE: None},
+    "tumours": {c.TARGET: None},
+}
+delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in SAMPLES}
+honest = {suite: partial(_break_no_rule, suite) for suite in GOOD}
+validated = {suite: partial(_validate, suite, "honest", {}) for suite in GOOD}
+
+# what could not be known yet
+
+AS_OF, WEEK = date(2011, 3, 1), 7
+SPEC = FeatureSpec(lookback_days=(7, 28))
+
+
+def _buys(place: int, at: datetime, known: datetime) -> Row:
+    changes: dict[str, Any] = {c.EVENT_AT: at, c.INGESTED_AT: known, c.EVENT_ID: f"e{place}", c.ROW_ID: f"f:{place}"}
+    return GOOD["invoice_lines"]()[0] | changes | {c.USER_ID: f"u{place % 3}", c.ITEM_ID: f"i{place % 2}"}
+
+
+def _past() -> list[Row]:
+    noon = datetime(2011, 3, 1, 12, tzinfo=UTC)
+    return [_buys(back, noon - timedelta(days=back), noon - timedelta(days=back - 1)) for back in range(1, 35)]
+
+
+def _late(is_known: bool) -> list[Row]:
+    """Two rows of the last days: one that arrived after the day, one that claims to be from after it. Or both in time."""
+    inside, after = datetime(2011, 2, 27, 10, tzinfo=UTC), datetime(2011, 3, 2, tzinfo=UTC)
+    times = [(inside, inside), (inside, inside)] if is_known else [(inside, after), (after, inside)]
+    return [_buys(100 + place, *pair) | {c.ITEM_ID: "an item of its own"} for place, pair in enumerate(times)]
+
+
+def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:
+    """Whether late rows change what is learned from. Stopped: they do not. (Those that were known in time must.)"""
+    digests = []
+    for name, rows in (("without", _past()), (f"known_{is_known}".lower(), _past() + _late(is_known))):
+        history = [_publish(place, f"leak_{verb}_{name}", c.VALIDATED, rows)]
+        case = (f"leak_{verb}_{name}", TaskKind.PROPENSITY, SPEC)
+        if verb == "split":
+            digests.append(split(*case, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage).digest)
+        else:
+            digests.append(build_features(*case, history, AS_OF, place.storage).digest)
+    return (verb,) if digests[0] == digests[1] else ()
+
+
+def _cut_through(is_torn: bool, place: Arena) -> object:
+    """One basket from before midnight to after it, where the holdout begins; or two baskets."""
+    late, early = (datetime(2011, 2, 22, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
+    rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
+    name = f"cut_{is_torn}".lower()
+    history = [_publish(place, name, c.VALIDATED, _past() + rows)]
+    return split(name, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage)
+
+
+def _profile(use_case: str, rows: list[Row], place: Arena) -> str:
+    snapshots = [_publish(place, use_case, c.VALIDATED, rows)] if rows else []
+    return profile(use_case, "of the proof", snapshots, place.storage, 7, {})
+
+
+MUTATIONS = (
+    *(
+        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, tuple(change)), delivered[kind])
+        for name, (kind, *change) in FILES.items()
+    ),
+    *(
+        Mutation(rule, f"validate/{suite}.{rule}", partial(_break_one_rule, suite, rule), honest[suite], alone=True)
+        for suite in GOOD
+        for rule in (*BROKEN_ROWS[suite], *BROKEN_BATCHES[suite])
+    ),
+    *(
+        Mutation(f"nulls_in_{suite}", f"validate/{suite}", partial(_validate, suite, "nulls", change), validated[suite])
+        for suite, change in NULLS.items()
+    ),
+    Mutation("another_unit_of_the_target", "validate/ratings.rating_on_the_scale", _rescale, validated["ratings"]),
+    *(
+        Mutation(f"rows_from_the_future_in_{verb}", verb, partial(_leak, verb, False), partial(_leak, verb, True))
+        for verb in ("build_features", "split")
+    ),
+    Mutation("an_event_on_both_sides_of_the_cut", "split", partial(_cut_through, True), partial(_cut_through, False)),
+    Mutation("nothing_to_look_at", "profile", partial(_profile, "empty", []), partial(_profile, "looked_at", _past())),
+)

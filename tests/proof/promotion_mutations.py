@@ -1,0 +1,152 @@
+"""Mutations of what comes around the judging: training, evaluating, registering, promoting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.promotion import Approval, Trust
+from tasks.contracts.training import Candidate
+from tasks.io import tracking
+from tasks.io.ledger import Ledger
+from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.registry import champion_of, promote, read_verdict, register, version_of
+from tasks.stages.registry.versions import verdict_folder
+from tests.proof.proof import Arena, Mutation
+from tests.tasks.stages.evaluation.mutations import shuffled_labels
+from tests.tasks.stages.evaluation.synthetic_pipelines import TwistedSpec, Ward
+
+WARD = ("ward", TaskKind.CLASSIFICATION)
+
+
+def _first(place: Arena) -> Verdict:
+    return place.ward.judge(is_first=True)
+
+
+def _one_class(parts: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return parts | {"train": parts["train"].assign(**{c.TARGET: 1})}
+
+
+def _evaluate(change: dict[str, Any], place: Arena) -> object:
+    candidate = _first(place).candidate.model_copy(update=change)
+    return evaluate(*WARD, [candidate], None, candidate.split, Ward.METRICS, None, 10, False, place.storage)
+
+
+def _choose(metrics: dict[str, float], place: Arena) -> Candidate:
+    return choose([_first(place).candidate.model_copy(update={"metrics": metrics})], "log_loss", TaskKind.CLASSIFICATION)
+
+
+def _baseline(names: Sequence[str], place: Arena) -> object:
+    floor = {"kind": "minimum_metric", "metric": "log_loss"}
+    return baseline_of([GATES.parse(floor | {"over_baseline": name}, "proof") for name in names])
+
+
+def _judge(mode: GateMode, place: Arena) -> Verdict:
+    """One gate, in a mode of its own, under an enabled section."""
+    verdict = _first(place)
+    gate = GATES.parse({"kind": "prediction_sanity", "mode": mode}, "proof")
+    return judge(*WARD, verdict.candidate, verdict.evaluations, [gate], GateMode.ENABLED, None, 7, place.storage)
+
+
+def _register(change: dict[str, Any], place: Arena) -> object:
+    """`change` is made to what the verdict says of the units that it rests on."""
+    verdict = _first(place)
+    mine, *others = verdict.evaluations
+    mine = mine.model_copy(update={"units": mine.units.model_copy(update=change)})
+    return register(verdict.model_copy(update={"evaluations": (mine, *others)}), place.storage)
+
+
+def _set_current(name: str, said: dict[str, Any], place: Arena, verdict: Verdict | None = None) -> Ledger:
+    """Register and promote, in a ledger of its own; `said` replaces what the approval says."""
+    version = register(verdict or _first(place), place.storage)
+    ledger = _ledger(name, place)
+    known = {"use_case": "ward", "version": version.version, "report_digest": version.report_digest}
+    yes = {"actor": "ada", "reason": "it is better", "trust": Trust.LOCAL, **known, **said}
+    promote(Approval.model_validate(yes), "run", ledger, datetime(2026, 1, 2, tzinfo=UTC))
+    return ledger
+
+
+def _ledger(name: str, place: Arena) -> Ledger:
+    path = place.folder / f"ledger-{name}-{time.monotonic_ns()}.db"
+    return Ledger(f"sqlite:///{path}")
+
+
+def _crown_the_refused(place: Arena) -> object:
+    return _set_current("refused", {}, place, place.ward.judge(shuffled_labels, is_first=True))
+
+
+def _crown_against_nobody(place: Arena) -> object:
+    """Judged when there was no champion, promoted when there is one."""
+    ledger = _set_current("early", {}, place)
+    late = register(place.ward.judge(is_first=True, seed=8), place.storage)
+    yes = {"use_case": "ward", "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
+    return promote(Approval(**yes, actor="ada", reason="it is better"), "another run", ledger)
+
+
+def _look_up(change: dict[str, str], place: Arena) -> object:
+    """The champion, while a tag of its version says something else than the ledger."""
+    ledger = _set_current("tags", {}, place)
+    head = ledger.head("ward")
+    version, tags = str(head.version if head else 0), {"manifest_digest": head.manifest_digest if head else ""}
+    client = tracking.get_client()
+    try:
+        for key, value in change.items():
+            client.set_model_version_tag("ward", version, key, value)
+        return champion_of("ward", ledger)
+    finally:
+        for key, value in tags.items():
+            client.set_model_version_tag("ward", version, key, value)
+
+
+def _version(beyond: int, place: Arena) -> object:
+    return version_of("ward", register(_first(place), place.storage).version + beyond)
+
+
+def _read(change: str, place: Arena) -> object:
+    """The verdict of a version, while somebody has written more into its artifact."""
+    version = register(_first(place), place.storage)
+    path = f"{verdict_folder(version.report_digest)}/verdict.json"
+    text = tracking.read_run_text(version.run_id, path)
+    try:
+        with tracking.reopen_run(version.run_id) as run:
+            run.log_text(text + change, path)
+        return read_verdict("ward", version.version)
+    finally:
+        with tracking.reopen_run(version.run_id) as run:
+            run.log_text(text, path)
+
+
+honest = partial(_set_current, "honest", {})
+OTHER = {"manifest_digest": "f" * 64}
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+MUTATIONS = (
+    Mutation("one_class_only", "train", lambda place: place.ward.judge(_one_class, is_first=True), _first),
+    Mutation(
+        "an_export_that_answers_otherwise",
+        "train",
+        lambda place: place.ward.judge(spec=TwistedSpec(fault="forgetful"), is_first=True),
+        _first,
+    ),
+    Mutation("another_model_than_was_trained", "evaluate", partial(_evaluate, OTHER), partial(_evaluate, {})),
+    Mutation("no_figure_to_choose_by", "choose", partial(_choose, {}), partial(_choose, {"log_loss": 0.5})),
+    Mutation("two_baselines", "baseline_of", partial(_baseline, ["prior", "bias"]), partial(_baseline, ["prior"])),
+    Mutation("every_gate_switched_off", "judge", partial(_judge, GateMode.DISABLED), partial(_judge, GateMode.ENABLED)),
+    Mutation("units_were_altered", "register", partial(_register, {"digest": "0" * 64}), partial(_register, {})),
+    Mutation("a_refused_version", "promote", _crown_the_refused, honest),
+    Mutation("an_approval_of_another_report", "promote", partial(_set_current, "other", {"report_digest": "0" * 64}), honest),
+    Mutation("an_approval_that_expired", "promote", partial(_set_current, "expired", {"expires_at": PAST}), honest),
+    Mutation("an_approval_by_nobody", "promote", partial(_set_current, "nobody", {"actor": ""}), honest),
+    Mutation("judged_before_there_was_a_champion", "promote", _crown_against_nobody, honest),
+    Mutation("a_tag_of_the_champion_was_altered", "champion_of", partial(_look_up, OTHER), partial(_look_up, {})),
+    Mutation("a_verdict_that_was_altered", "read_verdict", partial(_read, " "), partial(_read, "")),
+    Mutation("a_version_that_nobody_registered", "version_of", partial(_version, 100), partial(_version, 0)),
+)

@@ -1,0 +1,276 @@
+"""Snapshots: content-addressed, atomic, and still there after a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.errors import SnapshotError
+from tasks.io.storage import Storage, frame_writer, write_atomically
+from tasks.settings import ROOT
+
+FRAME = pd.DataFrame({"row_id": ["a", "b", "c"], "x": [1.0, np.nan, 3.0], "n": [1, 2, 3]})
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+WINDOW = "2011-01-01..2011-01-02"
+
+
+def publish(storage: Storage, frame: pd.DataFrame = FRAME, partition: str = WINDOW, **extra: object) -> object:
+    return storage.publish(
+        use_case="shop",
+        layer="raw",
+        partition=partition,
+        tables={"rows": frame_writer(frame)},
+        **extra,  # type: ignore[arg-type]
+    )
+
+
+def test_the_same_rows_in_another_order_are_the_same_snapshot(storage: Storage) -> None:
+    first = publish(storage)
+    assert publish(storage, FRAME.iloc[::-1]) == first
+    versions = [path.name for path in (storage.root / "shop/raw" / WINDOW).iterdir() if path.is_dir()]
+    assert versions == [first.version]  # type: ignore[attr-defined]
+
+
+def test_the_digest_does_not_depend_on_how_files_are_cut(storage: Storage) -> None:
+    def in_two(folder: Path) -> None:
+        folder.mkdir()
+        FRAME.iloc[:1].to_parquet(folder / "part-0.parquet", index=False)
+        FRAME.iloc[1:].to_parquet(folder / "part-1.parquet", index=False)
+
+    whole = publish(storage)
+    cut = storage.publish(use_case="shop", layer="raw", partition=WINDOW, tables={"rows": in_two})
+    assert cut.digest == whole.digest  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FRAME.assign(x=[1.0, np.nan, 3.0000001]),
+        FRAME.assign(x=[1.0, 0.0, 3.0]),
+        FRAME.assign(row_id=["a", "b", "C"]),
+        FRAME.rename(columns={"x": "y"}),
+        FRAME.assign(n=FRAME["n"].astype("float64")),
+        pd.concat([FRAME, FRAME.iloc[:1]]),
+        FRAME.iloc[:2],
+    ],
+    ids=["value", "null", "case", "name", "type", "doubled row", "lost row"],
+)
+def test_any_change_changes_the_digest(storage: Storage, other: pd.DataFrame) -> None:
+    assert publish(storage).digest != publish(storage, other).digest  # type: ignore[attr-defined]
+
+
+def test_the_version_names_its_inputs_and_facts(storage: Storage) -> None:
+    raw = publish(storage)
+    plain = publish(storage, partition="2011-01-02..2011-01-03")
+    derived = publish(storage, partition="2011-01-02..2011-01-03", inputs=[raw], facts={"suite": "v1"})
+    assert derived.version != plain.version  # type: ignore[attr-defined]
+    assert storage.manifest(derived)["inputs"] == [raw.to_json()]  # type: ignore[arg-type,attr-defined]
+    assert storage.current("shop", "raw", "2011-01-02..2011-01-03") == derived
+
+
+def test_history_ends_where_it_is_told_to(storage: Storage) -> None:
+    labels = ["2011-01-03..2011-01-04", "2011-01-01..2011-01-02", "2011-01-01..2011-01-04"]
+    for label in labels:
+        publish(storage, partition=label)
+    found = [ref.partition for ref in storage.history("shop", "raw", date(2011, 1, 4))]
+    assert found == ["2011-01-01..2011-01-02", "2011-01-01..2011-01-04", "2011-01-03..2011-01-04"]
+    assert [ref.partition for ref in storage.history("shop", "raw", date(2011, 1, 3))] == ["2011-01-01..2011-01-02"]
+    assert storage.history("nobody", "raw", date(2011, 1, 3)) == []
+
+
+def test_altered_rows_are_noticed(storage: Storage) -> None:
+    ref = publish(storage)
+    storage.verify(ref)  # type: ignore[arg-type]
+    file = next(storage.table(ref).glob("*.parquet"))  # type: ignore[arg-type]
+    FRAME.assign(x=0.0).to_parquet(file, index=False)
+    with pytest.raises(SnapshotError, match="was altered"):
+        storage.verify(ref)  # type: ignore[arg-type]
+
+
+def test_missing_snapshots_and_tables_are_told(storage: Storage) -> None:
+    ref = publish(storage)
+    with pytest.raises(SnapshotError, match="has no table 'users'; it has: rows"):
+        storage.table(ref, "users")  # type: ignore[arg-type]
+    with pytest.raises(SnapshotError, match="TITLEHOLDER_HOME"):
+        Storage(storage.root / "elsewhere").folder(ref)  # type: ignore[arg-type]
+
+
+def test_a_failing_writer_leaves_the_old_snapshot_and_no_debris(storage: Storage) -> None:
+    ref = publish(storage)
+
+    def broken(folder: Path) -> None:
+        folder.mkdir()
+        FRAME.to_parquet(folder / "part-0.parquet")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        storage.publish(use_case="shop", layer="raw", partition=WINDOW, tables={"rows": broken})
+    assert storage.current("shop", "raw", WINDOW) == ref
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+def test_a_killed_publisher_leaves_the_old_snapshot_and_the_next_one_sweeps(storage: Storage) -> None:
+    ref = publish(storage)
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+from tasks.io.storage import Storage
+def die(folder):
+    folder.mkdir()
+    (folder / "half.parquet").write_bytes(b"PAR1")
+    os.kill(os.getpid(), signal.SIGKILL)
+Storage(Path({str(storage.root)!r})).publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": die}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL
+    folder = storage.root / "shop/raw" / WINDOW
+    assert list(folder.glob(".staging-*")), "the fault did not fire"
+    assert storage.current("shop", "raw", WINDOW) == ref
+    publish(storage, FRAME.iloc[:1])
+    assert not list(folder.glob(".staging-*"))
+
+
+def test_what_was_current_is_read_by_version_and_by_time(storage: Storage) -> None:
+    hours = iter(range(24))
+    clocked = Storage(storage.root, run="run 1", now=lambda: NOON + timedelta(hours=next(hours)))
+    first = publish(clocked)
+    second = publish(Storage(storage.root, run="run 2", now=clocked.now), FRAME.iloc[:1])
+    publish(clocked, FRAME.iloc[:1])  # the same again changes nothing
+    reigns = storage.reigns("shop", "raw", WINDOW)
+    assert [(reign.version, reign.run) for reign in reigns] == [(first.version, "run 1"), (second.version, "run 2")]  # type: ignore[attr-defined]
+    assert storage.current("shop", "raw", WINDOW) == second
+    for reign, then in zip(reigns, (first, second), strict=True):
+        assert reign.since is not None
+        assert storage.at("shop", "raw", WINDOW, reign.since) == then
+    assert storage.at("shop", "raw", WINDOW, NOON - timedelta(days=1)) is None
+    assert storage.version("shop", "raw", WINDOW, first.version) == first  # type: ignore[attr-defined]
+    with pytest.raises(SnapshotError, match=f"no version '0{'0' * 15}'.*there are: "):
+        storage.version("shop", "raw", WINDOW, "0" * 16)
+    made = storage.manifest(second)["made"]  # type: ignore[arg-type]
+    assert made["run"] == "run 2" and made["at"].startswith("2026-01-01T") and made["code"]
+
+
+def test_an_installation_from_before_reigns_is_read(storage: Storage) -> None:
+    ref = publish(storage)
+    (storage.root / "shop/raw" / WINDOW / "CURRENT").write_text(ref.version)  # type: ignore[attr-defined]
+    assert storage.current("shop", "raw", WINDOW) == ref == storage.at("shop", "raw", WINDOW, NOON)
+    assert publish(storage, FRAME.iloc[:1]) == storage.current("shop", "raw", WINDOW)
+    assert len(storage.reigns("shop", "raw", WINDOW)) == 2
+
+
+def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
+    early = Storage(storage.root, now=lambda: NOON)
+    raw = publish(early)
+    kept = early.publish(
+        use_case="shop", layer="features", partition="2011-01-02", tables={"rows": frame_writer(FRAME)}, inputs=[raw]
+    )  # type: ignore[list-item]
+    publish(early, FRAME.iloc[:2])  # raw is superseded, but features were made from it
+    lost = publish(early, FRAME.iloc[1:])
+    current = publish(early, FRAME.iloc[:1])
+    assert storage.superseded(NOON) == [], "nothing was superseded before it was"
+    gone = storage.superseded(NOON + timedelta(days=1))
+    assert lost in gone and len(gone) == 2 and not any(ref in gone for ref in (raw, kept, current))
+    with pytest.raises(SnapshotError, match="is current"):
+        storage.remove(current)  # type: ignore[arg-type]
+    for ref in gone:
+        storage.remove(ref)
+    assert storage.superseded(NOON + timedelta(days=1)) == []
+    storage.verify(raw)  # type: ignore[arg-type]
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+STEPS = ("os.fsync", "Path.rename", "Path.replace")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("time", ["before", "after"])
+def test_killed_at_any_step_the_partition_is_as_before_or_as_after(storage: Storage, step: str, time: str) -> None:
+    """kill -9 around each system call that publishing consists of; then an independent look, then the next publisher."""
+    ref = publish(storage)
+    script = f"""
+import os, signal
+from pathlib import Path
+import pandas as pd
+from tasks.io.storage import Storage, frame_writer
+frame = pd.DataFrame({{"row_id": ["z"], "x": [9.0], "n": [9]}})
+owner, name = ({"os" if step.startswith("os") else "Path"}, {step.split(".")[1]!r})
+real = getattr(owner, name)
+def deadly(*args, **kwargs):
+    if name == "replace" and Path(args[1]).name != "CURRENT":
+        return real(*args, **kwargs)
+    if {time == "after"}:
+        real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, deadly)
+store = Storage(Path({str(storage.root)!r}))
+store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == -signal.SIGKILL, "the fault did not fire"
+    now = storage.current("shop", "raw", WINDOW)
+    assert now is not None
+    storage.verify(now)
+    assert (now == ref) is not (step == "Path.replace" and time == "after"), "current only once CURRENT was replaced"
+    last = publish(storage, FRAME.iloc[:2])
+    assert storage.current("shop", "raw", WINDOW) == last
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*")), "debris"
+
+
+def test_a_full_disk_leaves_the_old_snapshot(storage: Storage) -> None:
+    """A real limit of the kernel on what one process may write, as a full disk is one."""
+    ref = publish(storage)
+    script = f"""
+import resource, signal
+from pathlib import Path
+import numpy as np, pandas as pd
+from tasks.io.storage import Storage, frame_writer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+frame = pd.DataFrame({{"x": np.random.default_rng(7).random(100_000)}})
+store = Storage(Path({str(storage.root)!r}))
+store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1 and "File too large" in done.stderr
+    assert storage.current("shop", "raw", WINDOW) == ref
+    assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+def test_publishers_at_once_lose_no_reign(storage: Storage) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+import pandas as pd
+from tasks.io.storage import Storage, frame_writer
+for place in range(5):
+    frame = pd.DataFrame({{"x": [float(sys.argv[1]) * 100 + place]}})
+    store = Storage(Path({str(storage.root)!r}))
+    store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows": frame_writer(frame)}})
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [subprocess.Popen([sys.executable, "-c", script, str(place)], cwd=ROOT, env=env) for place in range(3)]
+    assert [one.wait() for one in running] == [0, 0, 0]
+    assert len(storage.reigns("shop", "raw", WINDOW)) == len(storage.versions("shop", "raw", WINDOW)) == 15
+
+
+def test_write_atomically_replaces_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "CURRENT"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["CURRENT"]

@@ -1,0 +1,322 @@
+"""Two small pipelines whose truth is known, with every gate enabled: honest challengers pass, mutations do not.
+
+The ward classifies rows and trains for real. The shop recommends, by models whose skill is set. Both export, log, evaluate
+and judge as the training DAG does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.training import Candidate, ServingTerms
+from tasks.io import tracking
+from tasks.io.storage import Storage, frame_writer
+from tasks.models import SERVED
+from tasks.models.base import Examples, ModelSpec, ServedModel, save_model
+from tasks.models.logistic_regression import LogisticRegressionModel, LogisticRegressionSpec
+from tasks.models.prior import Prior
+from tasks.settings import get_settings
+from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.training import train
+from tests.tasks import synthetic_classification
+
+AS_OF, CHAMPION_AS_OF = date(2011, 6, 1), date(2011, 5, 18)
+Frames = dict[str, pd.DataFrame]
+BUDGET_MS = 60.0
+
+
+def open_courts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A store, a home and the models of this module, for as long as the patch lasts; the store stays what it is."""
+    monkeypatch.setenv("TITLEHOLDER_HOME", str(folder / "home"))
+    monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    monkeypatch.setenv("TITLEHOLDER_CODE_VERSION", "test")
+    monkeypatch.chdir(folder)  # MLflow's SQL store puts artifacts under ./mlruns
+    get_settings.cache_clear()
+    for model in (Twisted, synthetic_classification.Skilled):
+        monkeypatch.setitem(SERVED, model.kind, model)
+    return Storage(folder / "home" / "data")
+
+
+def publish(storage: Storage, use_case: str, as_of: date, parts: dict[str, Frames], absent: date | None = None) -> Split:
+    """A split with the lineage that the features room gives it: daily windows, of which one may be absent."""
+    days = [as_of - timedelta(days=back) for back in range(60, 0, -1)]
+    inputs = [
+        DatasetRef(
+            use_case=use_case,
+            layer=c.VALIDATED,
+            partition=Window(start=day, end=day + timedelta(days=1)).label,
+            version="0" * 16,
+            digest="0" * 64,
+            rows={c.ROWS: 1},
+        )
+        for day in days
+        if day != absent
+    ]
+    refs = {
+        part: storage.publish(
+            use_case=use_case,
+            layer=c.EXAMPLES,
+            partition=f"{as_of}.{part}",
+            inputs=inputs,
+            tables={name: frame_writer(frame) for name, frame in tables.items()},
+        )
+        for part, tables in parts.items()
+    }
+    return Split(as_of=as_of, **refs)
+
+
+def as_champion(candidate: Candidate, as_of: date = CHAMPION_AS_OF, digest: str = "") -> ModelVersion:
+    version = synthetic_classification.as_version(candidate, 3)
+    return version.model_copy(update={"as_of": as_of, "data_digest": digest or candidate.split.digest})
+
+
+# the ward
+
+
+class TwistedSpec(ModelSpec):
+    """A logistic regression whose answers are spoilt on purpose."""
+
+    tasks = frozenset({TaskKind.CLASSIFICATION})
+    kind: Literal["twisted"] = "twisted"
+    fault: str
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        regression = LogisticRegressionSpec().fit(train, history, seed)
+        assert isinstance(regression, LogisticRegressionModel)
+        return Twisted(regression, self.fault)
+
+
+class Twisted(ServedModel):
+    kind = "twisted"
+
+    def __init__(self, regression: LogisticRegressionModel, fault: str) -> None:
+        self.regression, self.fault = regression, fault
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        settings, arrays = self.regression.state()
+        ballast = {"ballast": np.zeros(500_000)} if self.fault == "heavy" else {}
+        if self.fault == "forgetful":
+            arrays = {name: 1.001 * array for name, array in arrays.items()}
+        return settings | {"fault": self.fault}, arrays | ballast
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Twisted:
+        return cls(LogisticRegressionModel.from_state(settings, arrays), settings["fault"])
+
+    def predict_rows(self, rows: pd.DataFrame) -> Any:
+        answer = self.regression.predict_rows(rows)
+        odds = np.log(answer / (1 - answer))
+        if self.fault == "slow" and len(rows) == 1:
+            time.sleep(1.2 * BUDGET_MS / 1000)
+        if self.fault == "constant":
+            return np.full(len(rows), answer.mean() if len(rows) > 1 else 0.5)
+        if self.fault == "nan":
+            return np.where(rows["x"] > 9, np.nan, answer)
+        if self.fault == "overconfident":
+            return 1 / (1 + np.exp(-3 * odds))
+        if self.fault == "forgets_a_site":
+            return np.where(rows["site"] == 3, 0.5, answer)
+        return answer
+
+
+def ward_rows(seed: int, many: int = 700) -> pd.DataFrame:
+    """Class 1 follows x and y; the site, one of four, tells nothing."""
+    generator = np.random.default_rng([21, seed])
+    x, y = generator.normal(size=(2, many))
+    target = generator.random(many) < 1 / (1 + np.exp(-(1.2 * x + 1.2 * y)))
+    site = generator.integers(0, 4, many).astype(float)
+    ids = [f"r{seed}{row:05d}" for row in range(many)]
+    return pd.DataFrame({c.ROW_ID: ids, c.TARGET: target.astype("int64"), "x": x, "y": y, "site": site})
+
+
+Change = Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class Ward:
+    """Judges a challenger of the ward against a champion that never learned what y is good for.
+
+    `asks_endpoint`: with the gate that starts an endpoint for each challenger, which takes seconds.
+    """
+
+    storage: Storage
+    asks_endpoint: bool = False
+
+    METRICS = ("log_loss", "roc_auc", "accuracy", "calibration_error")
+    GATES = tuple(
+        GATES.parse(entry, "ward")
+        for entry in (
+            {"kind": "prediction_sanity"},
+            {"kind": "minimum_metric", "metric": "log_loss", "over_baseline": "prior"},
+            {"kind": "beats_champion", "metric": "log_loss", "effect": 0.05},
+            {"kind": "no_slice_regression", "metrics": {"log_loss": 0.02}, "slices": ["site"]},
+            {"kind": "calibration", "at_most": 0.08},
+            {"kind": "suspicious_improvement", "metric": "roc_auc", "beyond": 0.98, "over_champion": 0.3},
+            {"kind": "freshness"},
+            {"kind": "serving_budget", "p99_ms": BUDGET_MS, "megabytes": 1, "requests": 20},
+            {"kind": "signature_match"},
+        )
+    )
+
+    def judge(
+        self,
+        change: Change = lambda rows: rows,
+        spec: ModelSpec | None = None,
+        as_of: date = AS_OF,
+        absent: date | None = None,
+        champion_knows: bool = False,
+        champion_digest: str = "",
+        alone: bool = False,
+        is_first: bool = False,
+        seed: int = 7,
+    ) -> Verdict:
+        """The verdict on what is trained from changed rows; `alone` without the baseline to be chosen instead.
+
+        The first one is judged without a champion.
+        """
+        parts = {"train": ward_rows(0), "validation": ward_rows(1, 400), "holdout": ward_rows(2)}
+        split = self._publish(change(parts), as_of, absent)
+        specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
+        candidates = [self._train(one, split, seed) for one in specs]
+        if is_first:
+            return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, None, 10)
+        old = {"train": parts["train"] if champion_knows else _shuffled(parts["train"], "y"), "validation": parts["validation"]}
+        champion = self._train(LogisticRegressionSpec(), self._publish(old | {"holdout": ward_rows(3)}, CHAMPION_AS_OF))
+        digest = {"same": split.digest}.get(champion_digest, champion_digest)
+        return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, as_champion(champion, digest=digest), 10)
+
+    def _publish(self, parts: dict[str, pd.DataFrame], as_of: date, absent: date | None = None) -> Split:
+        return publish(self.storage, "ward", as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
+
+    def _train(self, spec: ModelSpec, split: Split, seed: int = 7) -> Candidate:
+        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
+
+
+def _shuffled(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return rows.assign(**{column: np.random.default_rng(1).permutation(rows[column].to_numpy())})
+
+
+# the shop
+
+SHOPPERS, SHELF, POPULAR = 240, 16, 4
+IS_NEW_USER, IS_NEW_ITEM = np.arange(SHOPPERS) >= 160, np.arange(SHELF) >= 13
+
+
+def appetite() -> Any:
+    """The true probability, (users, items), that a user buys an item."""
+    return np.random.default_rng(31).random((SHOPPERS, SHELF))
+
+
+def knows(share: float, users: Any = True, items: Any = True, seed: int = 0) -> Any:
+    """Scores of a model that knows the appetite of a share of the users, of these users and items only."""
+    guess = np.random.default_rng(100 + seed).random((SHOPPERS, SHELF))
+    known = (np.random.default_rng(7).random(SHOPPERS) < share)[:, None] & np.broadcast_to(users, SHOPPERS)[:, None]
+    return np.where(known & np.broadcast_to(items, SHELF)[None, :], appetite(), guess)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Judges lists of three against a champion that knows what 40 % of the users want."""
+
+    storage: Storage
+    folder: Path
+    asks_endpoint: bool = False
+
+    METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
+    GATES = tuple(
+        GATES.parse(entry, "shop")
+        for entry in (
+            {"kind": "prediction_sanity"},
+            {"kind": "minimum_metric", "metric": "ndcg_at_3", "over_baseline": "guess"},
+            {"kind": "beats_champion", "metric": "ndcg_at_3", "effect": 0.05},
+            {"kind": "no_slice_regression", "metrics": {"ndcg_at_3": 0.05, "recall_at_3": 0.05}, "min_units": 30},
+            {"kind": "catalog_coverage", "metric": "catalog_coverage_at_3", "at_least": 0.4, "popularity_at_most": 1.5},
+            {"kind": "suspicious_improvement", "metric": "ndcg_at_3", "beyond": 0.95},
+            {"kind": "freshness"},
+            {"kind": "serving_budget", "p99_ms": BUDGET_MS, "megabytes": 1, "requests": 20},
+            {"kind": "signature_match"},
+        )
+    )
+
+    def judge(self, scores: Any, name: str, asked: str = c.USER_ID) -> Verdict:
+        split = publish(self.storage, "shop", AS_OF, dict.fromkeys(("train", "validation", "holdout"), self._tables()))
+        challenger = self._log(name, scores, split, 0.9, asked)
+        champion = self._log("champion", knows(0.4, seed=1), split, 0.5)
+        baseline = self._log("guess", knows(0.0, seed=2), split, 0.1)
+        reigning = as_champion(champion, digest="5" * 64)
+        return decide(self, TaskKind.PROPENSITY, "shop", [challenger, baseline], reigning, 3)
+
+    def _tables(self) -> Frames:
+        """Everybody buys what they have the most appetite for; the first items are popular, some users and items new."""
+        users, items = [f"u{row:03d}" for row in range(SHOPPERS)], [f"i{row:03d}" for row in range(SHELF)]
+        top = np.argsort(-appetite(), axis=1)[:, :3]
+        labels = [(users[u], items[i], 1.0) for u in range(SHOPPERS) for i in top[u]]
+        met = [
+            (users[u], items[i], 1.0 + u % 5)
+            for u in np.flatnonzero(~IS_NEW_USER)
+            for i in range(SHELF)
+            if i < POPULAR or (u + i) % 20 == 0
+        ]
+        return {
+            c.USERS: pd.DataFrame({c.USER_ID: [users[u] for u in np.flatnonzero(~IS_NEW_USER)]}),
+            c.ITEMS: pd.DataFrame({c.ITEM_ID: items, "item_age_days": np.where(IS_NEW_ITEM, 3.0, 100.0)}),
+            c.PAIRS: pd.DataFrame(met, columns=[c.USER_ID, c.ITEM_ID, "pair_orders"]),
+            c.LABELS: pd.DataFrame(labels, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]),
+        }
+
+    def _log(self, name: str, scores: Any, split: Split, validation: float, asked: str = c.USER_ID) -> Candidate:
+        model = synthetic_classification.Skilled(scores)
+        native = self.folder / f"{name}-{time.monotonic_ns()}" / tracking.NATIVE
+        digest = save_model(model, native, ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3))
+        with tracking.start_run("shop", name, f"key-{name}", {}) as run:
+            model_uri = run.log_model(
+                native, synthetic_classification.WRAPPER, pd.DataFrame({asked: ["u000"]}), pd.DataFrame({"x": [1.0]}), {}
+            )
+        return Candidate(
+            use_case="shop",
+            name=name,
+            kind=model.kind,
+            run_id=run.run_id,
+            model_uri=model_uri,
+            manifest_digest=digest,
+            split=split,
+            code_version="test",
+            metrics={"ndcg_at_3": validation},
+            fit_seconds=0.1,
+        )
+
+
+def decide(
+    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion | None, k: int
+) -> Verdict:
+    """As the training DAG does it."""
+    gates = [gate for gate in court.GATES if court.asks_endpoint or gate.kind != "serving_budget"]
+    evaluations = evaluate(
+        use_case,
+        task,
+        candidates,
+        champion,
+        candidates[0].split,
+        court.METRICS,
+        baseline_of(gates),
+        k,
+        False,
+        court.storage,
+    )
+    chosen = choose(candidates, court.METRICS[0], task)
+    return judge(use_case, task, chosen, evaluations, gates, GateMode.ENABLED, champion, 7, court.storage)

@@ -1,0 +1,148 @@
+"""Batch scoring: everybody once, checked, traceable, and the same when done again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
+from tasks.contracts.promotion import LedgerEntry
+from tasks.contracts.training import ServingTerms
+from tasks.errors import ModelError
+from tasks.io.prediction_log import PredictionLog
+from tasks.io.storage import frame_writer
+from tasks.models.base import FeatureTables, Floats, Recommendation
+from tasks.stages.inference import score, score_rows, score_users
+from tests.serving.constant_models import KINDS, TinyClassifier, TinyRanker, TinyRater, tables
+from tests.serving.installation import ROW_COLUMNS, Installation
+
+MADE_AT = datetime(2011, 1, 2, 3, tzinfo=UTC)
+
+
+def run(installation: Installation, use_case: str, entry: LedgerEntry, features: DatasetRef) -> DatasetRef:
+    log = PredictionLog(installation.settings.predictions_root)
+    return score(use_case, entry, features, installation.storage, log, MADE_AT, kinds=KINDS)
+
+
+def test_everybody_gets_an_answer_that_can_be_traced(installation: Installation) -> None:
+    features = installation.publish_features("shop", users=40)
+    entry = installation.crown("shop", TinyRanker(1.0))
+    ref = run(installation, "shop", entry, features)
+    assert (ref.layer, ref.partition) == ("predictions", "v1.2011-01-01")
+    frame = installation.storage.read(ref).sort_values([c.USER_ID, c.RANK], ignore_index=True)
+    assert list(frame.columns) == [c.USER_ID, c.ITEM_ID, c.RANK, c.PREDICTION, c.RAW_SCORE, "path"]
+    assert set(frame[c.USER_ID]) == {f"u{n}" for n in range(40)}
+    assert frame[c.ITEM_ID].tolist() == ["i4", "i3", "i2"] * 40
+    assert frame[c.RANK].tolist() == [1, 2, 3] * 40
+    assert frame[c.PREDICTION].tolist() == [1004.0, 1003.0, 1002.0] * 40
+    predictions = list(PredictionLog(installation.settings.predictions_root).read("shop"))
+    assert {p.subject for p in predictions} == {f"u{n}" for n in range(40)}
+    assert len({p.prediction_id for p in predictions}) == 40
+    first = predictions[0]
+    assert (first.channel, first.made_at, first.model_version, first.items) == ("batch", MADE_AT, 1, ("i4", "i3", "i2"))
+    assert (first.manifest_digest, first.features_version) == (entry.manifest_digest, features.version)
+
+
+def test_doing_it_again_changes_nothing(installation: Installation) -> None:
+    features = installation.publish_features("shop")
+    entry = installation.crown("shop", TinyRanker(1.0))
+    ref = run(installation, "shop", entry, features)
+    everything = {p: p.read_bytes() for p in installation.settings.home.rglob("*") if p.is_file() and p.suffix != ".db"}
+    assert run(installation, "shop", entry, features) == ref
+    assert {p: p.read_bytes() for p in installation.settings.home.rglob("*") if p.is_file() and p.suffix != ".db"} == everything
+
+
+def test_scores_the_rows_of_a_classification(installation: Installation) -> None:
+    frame = pd.DataFrame({c.ROW_ID: ["f:2", "f:1"], "mean radius": [1.0, 0.0], "mean texture": [1.0, 0.0], c.TARGET: [1, 0]})
+    features = installation.storage.publish(
+        use_case="tumours", layer=c.FEATURES, partition="2026-01-01", tables={c.ROWS: frame_writer(frame)}
+    )
+    entry = installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
+    scored = installation.storage.read(run(installation, "tumours", entry, features))
+    assert scored[c.ROW_ID].tolist() == ["f:1", "f:2"]
+    assert scored[c.PREDICTION].tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-2.0))])
+    logged = list(PredictionLog(installation.settings.predictions_root).read("tumours"))
+    assert [(p.subject, p.items, p.scores) for p in logged] == [
+        ("f:1", (), (0.5,)),
+        ("f:2", (), (pytest.approx(0.8807970779778823),)),
+    ]
+
+
+def test_ratings_give_the_best_unseen_items(installation: Installation) -> None:
+    features = installation.publish_features("films")
+    entry = installation.crown("films", TinyRater(4.0), TaskKind.RATING, k=10, exclude_seen=True)
+    frame = installation.storage.read(run(installation, "films", entry, features))
+    assert set(frame.loc[frame[c.USER_ID] == "u0", c.ITEM_ID]) == {"i1", "i2", "i3", "i4"}
+    assert len(frame.loc[frame[c.USER_ID] == "u1"]) == 5
+
+
+def test_a_forged_model_scores_nothing(installation: Installation) -> None:
+    features = installation.publish_features("shop")
+    entry = installation.crown("shop", TinyRanker(1.0)).model_copy(update={"manifest_digest": "f" * 64})
+    with pytest.raises(ModelError, match="manifest"):
+        run(installation, "shop", entry, features)
+    with pytest.raises(ModelError, match="features of 'shop'"):
+        run(installation, "films", entry, features)
+    assert installation.storage.newest("shop", c.PREDICTIONS) is None
+    assert not list(PredictionLog(installation.settings.predictions_root).read("shop"))
+
+
+class Broken(TinyRanker):
+    """Gives whatever answer a test wants."""
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__(1.0)
+        self.changes = changes
+
+    def recommend(
+        self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool = False
+    ) -> list[Recommendation]:
+        first, *others = super().recommend(user_ids, features, k, exclude_seen)
+        return [first._replace(**self.changes), *others]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"items": (), "scores": (), "raw_scores": ()}, "0 items"),
+        ({"items": ("a", "b", "c", "d")}, "4 items"),
+        ({"items": ("i1", "i1")}, "an item twice"),
+        ({"scores": (float("nan"), 1.0, 0.0)}, "not finite"),
+        ({"raw_scores": (float("inf"), 1.0, 0.0)}, "not finite"),
+        ({"user_id": "somebody else"}, "another order"),
+    ],
+)
+def test_unfit_answers_are_refused(changes: dict[str, object], told: str) -> None:
+    terms = ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3)
+    features = FeatureTables(**tables())
+    assert len(score_users(TinyRanker(1.0), terms, features)) == 3
+    with pytest.raises(ModelError, match=told):
+        score_users(Broken(**changes), terms, features)
+
+
+def test_somebody_who_has_seen_everything_gets_nothing() -> None:
+    terms = ServingTerms(use_case="films", task=TaskKind.RATING, k=3, exclude_seen=True)
+    answers = score_users(TinyRater(1.0), terms, FeatureTables(**tables(items=1)))
+    assert [len(answer.items) for answer in answers] == [0, 1, 1]
+
+
+class Certain(TinyClassifier):
+    """Its answers are no probabilities."""
+
+    def predict_rows(self, rows: pd.DataFrame) -> Floats:
+        return np.full(len(rows), self.mark)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
+def test_what_is_no_probability_is_refused(value: float) -> None:
+    terms = ServingTerms(use_case="tumours", task=TaskKind.CLASSIFICATION, row_columns=ROW_COLUMNS)
+    rows = pd.DataFrame({c.ROW_ID: ["f:1"], "mean radius": [1.0], "mean texture": [1.0]})
+    with pytest.raises(ModelError, match="row f:1"):
+        score_rows(Certain(value), terms, rows)
+    with pytest.raises(ModelError, match="mean texture"):
+        score_rows(Certain(0.5), terms, rows.drop(columns="mean texture"))

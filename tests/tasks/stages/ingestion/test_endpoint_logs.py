@@ -1,0 +1,122 @@
+"""The endpoint's own logs as sources."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.contracts.predictions import Prediction
+from tasks.errors import SourceError
+from tasks.io.events import EventStore
+from tasks.io.prediction_log import PredictionLog
+from tasks.io.storage import Storage
+from tasks.settings import get_settings
+from tasks.stages.ingestion import ingest
+from tasks.stages.ingestion.sources import AnswerLog, EventLog
+
+DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def tell(event_id: str, taken: datetime, use_case: str = "shop", **changes: object) -> None:
+    get_settings().home.mkdir(exist_ok=True)
+    event = {"event_id": event_id, "user_id": "ann", "item_id": "mug", "event_type": "purchase", "event_at": NOON}
+    EventStore(get_settings().events_url).add_events(use_case, [event | {"value": 5.0, "quantity": 2.0} | changes], taken)
+
+
+def test_what_users_did_is_a_source(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    tell("late", NOON, event_at=NOON - timedelta(days=9), event_type="rating", value=4.0, quantity=1.0)
+    tell("bought", MIDNIGHT - timedelta(microseconds=1))
+    tell("looked", NOON, event_type="view", value=None, quantity=1.0)
+    tell("tomorrow", MIDNIGHT)
+    tell("elsewhere", NOON, use_case="other")
+    source = EventLog(of="shop")
+    ref = ingest("shop", source, tmp_path / "extracts", DAY, storage)
+    assert ref is not None
+    frame = storage.read(ref).sort_values(c.EVENT_ID)
+    assert frame[[c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.QUANTITY]].to_numpy().tolist() == [
+        ["bought", "purchase", "ann", "mug", 2.0],
+        ["late", "rating", "ann", "mug", 1.0],
+        ["looked", "view", "ann", "mug", 1.0],
+    ]
+    assert frame[c.VALUE].fillna(-1.0).tolist() == [5.0, 4.0, -1.0]
+    assert frame[c.UNIT_PRICE].fillna(-1.0).tolist() == [2.5, -1.0, -1.0]
+    assert frame[c.EVENT_AT].tolist()[1] == pd.Timestamp("2025-12-27 12:00"), "it came late"
+    assert frame[c.INGESTED_AT].tolist()[1] == pd.Timestamp("2026-01-05 12:00"), "and was not known before"
+    assert set(frame[c.SOURCE_FILE]) == {"event_log@2026-01-05"}
+
+    assert ingest("shop", source, tmp_path / "extracts", DAY, storage) == ref, "the same events change nothing"
+    EventStore(get_settings().events_url).forget("shop", "ann", [])
+    tell("again", NOON, user_id="bob")
+    corrected = ingest("shop", source, tmp_path / "extracts", DAY, storage)
+    assert corrected is not None
+    assert storage.read(corrected)[c.USER_ID].tolist() == ["bob"]
+    facts = storage.manifest(corrected)["facts"]
+    assert facts["superseded"] == storage.manifest(ref)["facts"]["files"]
+
+
+def test_what_was_shown_is_a_source_whether_it_was_sealed_or_not(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    log = PredictionLog(get_settings().predictions_root)
+
+    def answers(name: str, at: datetime, channel: str = "online") -> list[Prediction]:
+        return [
+            Prediction(
+                prediction_id=f"{name}{place}",
+                made_at=at,
+                use_case="shop",
+                channel=channel,
+                subject="ann",
+                model_version=1,
+                manifest_digest="a" * 64,
+                features_version="f" * 16,
+                path="model",
+                items=("mug", "pen")[:place],
+                scores=(0.5, 0.25)[:place],
+                latency_ms=1.0,
+            )
+            for place in (1, 2)
+        ]
+
+    log.append(answers("sealed", NOON))
+    log.rotate()
+    assert log.seal() == 1
+    log.append([*answers("open", NOON), *answers("tomorrow", MIDNIGHT)])
+    log.write_batch("shop", "v1.x", answers("batch", NOON, "batch"))
+    ref = ingest("shop", AnswerLog(of="shop"), tmp_path / "extracts", DAY, storage)
+    assert ref is not None
+    frame = storage.read(ref).sort_values([c.EVENT_ID, c.VALUE], ascending=[True, False])
+    assert frame[[c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.VALUE, c.EVENT_TYPE, c.SEGMENT]].to_numpy().tolist() == [
+        [f"{name}{place}", "ann", item, value, "recommended", "model"]
+        for name in ("open", "sealed")
+        for place, item, value in ((1, "mug", 0.5), (2, "mug", 0.5), (2, "pen", 0.25))
+    ]
+    log.rotate()
+    log.seal()
+    assert ingest("shop", AnswerLog(of="shop"), tmp_path / "extracts", DAY, storage) == ref, "sealing changes nothing"
+
+
+@pytest.mark.parametrize("source", [EventLog(of="shop"), AnswerLog(of="shop")], ids=lambda source: source.kind)
+def test_a_log_without_rows_of_the_window_gives_nothing(source: EventLog | AnswerLog, tmp_path: Path, own_home: Path) -> None:
+    own_home.mkdir()
+    assert source.files(tmp_path, DAY) == []
+    assert list(tmp_path.iterdir()) == [own_home], "no debris"
+
+
+def test_a_store_that_cannot_be_read_is_told(tmp_path: Path, own_home: Path) -> None:
+    own_home.mkdir()
+    (own_home / "events.db").write_text("this is no database" * 100)
+    with pytest.raises(SourceError, match=r"source event_log: the event store cannot be read: .*is not a database"):
+        EventLog(of="shop").files(tmp_path / "extracts", DAY)
+    assert list((tmp_path / "extracts").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="no folder can be made at"):
+        EventLog(of="shop").files(tmp_path / "file", DAY)
+    with pytest.raises(SourceError, match="extracts need a folder"):
+        EventLog(of="shop").files(None, DAY)

@@ -1,0 +1,166 @@
+"""A table of a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.errors import ConfigurationError, SourceError
+from tasks.io.storage import Storage
+from tasks.stages.ingestion import ingest
+from tasks.stages.ingestion.sources import SOURCES, Table
+from tests.debian import fetch
+from tests.ports import free_ports
+
+DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+CELLS = {"id": "long", "at": "timestamp", "loaded": "timestamp", "customer": "string", "sku": "string", "pieces": "double"}
+COLUMNS = {
+    "event_id": "id",
+    "event_at": "at",
+    "ingested_at": "loaded",
+    "user_id": "customer",
+    "item_id": "sku",
+    "quantity": "pieces",
+}
+
+
+def _programs() -> tuple[Path, dict[str, str]]:
+    """Where PostgreSQL's programs are, and what they need of the environment; fetched from Debian where not installed."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not installed and (found := shutil.which("initdb")):
+        installed = [Path(found).resolve()]
+    if installed:
+        return installed[-1].parent, {}
+    root, why_not = fetch("usr/lib/postgresql/*/bin/initdb", ("postgresql",), is_default=True)
+    if root is None:
+        pytest.skip(f"PostgreSQL is not installed (apt-get install postgresql), and {why_not}")
+    libraries = sorted({str(path.parent) for path in (root / "usr" / "lib").glob("*/*.so*")})
+    return next(root.glob("usr/lib/postgresql/*/bin")), {"LD_LIBRARY_PATH": ":".join(libraries)}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of our own, on a free port, as another user where we are root, whom it refuses."""
+    programs, needed = _programs()
+    home = tmp_path_factory.mktemp("postgres")
+    settings: dict[str, Any] = {"env": {**os.environ, **needed}}
+    if os.getuid() == 0:
+        user = pwd.getpwnam("nobody")
+        os.chown(home, user.pw_uid, user.pw_gid)
+        for parent in home.parents[:3]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+        settings |= {"user": user.pw_uid, "group": user.pw_gid}
+    (port,) = free_ports(1)
+    made = [str(programs / "initdb"), "-D", str(home / "data"), "-U", "shop", "-A", "trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run(made, check=True, capture_output=True, cwd=home, **settings)
+    run = [str(programs / "postgres"), "-D", str(home / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(home), "-F"]
+    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **settings)
+    url = f"postgresql://shop@127.0.0.1:{port}/postgres"
+    try:
+        _await(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _await(url: str) -> None:
+    import time
+
+    for _ in range(120):
+        try:
+            execute(url, "SELECT 1")
+        except Exception:
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail("PostgreSQL did not start within a minute")
+
+
+def execute(url: str, *statements: str) -> None:
+    from adbc_driver_postgresql import dbapi
+
+    with dbapi.connect(url) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        connection.commit()
+
+
+@pytest.fixture
+def lines(server: str) -> str:
+    execute(
+        server,
+        "DROP TABLE IF EXISTS lines",
+        """CREATE TABLE lines (id bigint PRIMARY KEY, at timestamptz, loaded timestamptz NOT NULL,
+                              customer text, sku text, pieces float8)""",
+        """INSERT INTO lines VALUES
+           (2, '2026-01-05 11:00+01', '2026-01-05 12:00Z', 'bob', 'tea', -1),
+           (1, '2026-01-02 10:00Z', '2026-01-05 00:00Z', NULL, 'mug', 2),
+           (3, '2026-01-05 10:00Z', '2026-01-06 00:00Z', 'eve', 'pen', 1)""",
+    )
+    return server
+
+
+def source(url: str, **changes: Any) -> Table:
+    settings = {"kind": "table", "url": url, "table": "public.lines", "order_by": ["id"], "cells": CELLS, "columns": COLUMNS}
+    found: Table = SOURCES.parse(settings | changes, "test")
+    return found
+
+
+def test_rows_that_arrived_in_the_window_are_read(lines: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    ref = ingest("test", source(lines), tmp_path, DAY, storage)
+    assert ref is not None
+    frame = storage.read(ref).sort_values(c.EVENT_ID)
+    assert frame[[c.EVENT_ID, c.USER_ID, c.ITEM_ID, c.EVENT_TYPE]].to_numpy().tolist() == [
+        ["1", None, "mug", "purchase"],
+        ["2", "bob", "tea", "return"],
+    ]
+    assert frame[c.EVENT_AT].tolist() == [pd.Timestamp("2026-01-02 10:00"), pd.Timestamp("2026-01-05 10:00")]
+    assert frame[c.INGESTED_AT].tolist() == [pd.Timestamp("2026-01-05"), pd.Timestamp("2026-01-05 12:00")]
+    assert set(frame[c.SOURCE_FILE]) == {"public.lines@2026-01-05"}
+
+    assert ingest("test", source(lines), tmp_path, DAY, storage) == ref, "the same rows change nothing"
+    execute(lines, "UPDATE lines SET pieces = 5 WHERE id = 1")
+    corrected = ingest("test", source(lines), tmp_path, DAY, storage)
+    assert corrected is not None and corrected.version != ref.version
+    facts = storage.manifest(corrected)["facts"]
+    assert facts["superseded"] == storage.manifest(ref)["facts"]["files"]
+    assert sorted(path.name for path in tmp_path.glob("*.parquet")) == sorted([*facts["files"], *facts["superseded"]])
+    empty = Window(start=date(2026, 2, 1), end=date(2026, 2, 2))
+    assert ingest("test", source(lines), tmp_path, empty, storage) is None
+
+
+def test_a_table_that_cannot_be_read_is_told(lines: str, tmp_path: Path) -> None:
+    execute(lines, "ALTER TABLE lines DROP COLUMN sku")
+    with pytest.raises(SourceError, match=r'public.lines of postgresql://.* cannot be read: .*"sku" does not exist'):
+        source(lines).files(tmp_path, DAY)
+    with pytest.raises(SourceError, match="is the server up"):
+        source("postgresql://shop@127.0.0.1:1/postgres").files(tmp_path, DAY)
+    assert list(tmp_path.iterdir()) == [], "no debris"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"url": "postgresql://shop:secret@localhost/shop"}, "without the password"),
+        ({"url": "mysql://shop@localhost/shop"}, "the scheme is mysql"),
+        ({"table": "lines; DROP TABLE lines"}, "table"),
+        ({"order_by": ["nobody"]}, "no column nobody in cells"),
+        ({"cells": {**CELLS, "loaded": "string"}}, "must be a timestamp"),
+    ],
+)
+def test_wrong_settings_are_answered(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        source(**{"url": "postgresql://shop@localhost/shop", **changes})

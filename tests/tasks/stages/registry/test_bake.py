@@ -1,0 +1,76 @@
+"""What takes the title from a new champion, and what does not: numbers in, decision out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tasks.io.endpoint import ServedFigures
+from tasks.models.smoke_test import count_scores
+from tasks.stages.registry import BakePolicy
+from tasks.stages.registry.bake import judge_bake, quantile, stability_index
+
+POLICY = BakePolicy(max_error_share=0.02, max_latency_p99_ms=100.0, max_score_shift=1.0, min_answers=100)
+FAST = ((0.01, 990), (0.1, 1000), (math.inf, 1000))
+
+
+def scores(mean: float, count: int = 1000, seed: int = 0) -> tuple[int, ...]:
+    """Counts of so many scores around a mean."""
+    return tuple(count_scores(np.random.default_rng(seed).normal(mean, 0.1, count)).tolist())
+
+
+def test_a_calm_champion_keeps_the_title() -> None:
+    seen = ServedFigures(answered=1000, failed=20, latency=FAST, scores=scores(0.5, seed=1))
+    faults, told = judge_bake(POLICY, seen, scores(0.5))
+    assert faults == ()
+    assert told.startswith("1020 requests, 1.96% failed, p99 10 ms, score shift 0.0")
+
+
+def test_each_limit_is_seen_to_be_broken() -> None:
+    calm = {"answered": 1000, "failed": 0, "latency": FAST, "scores": scores(0.5)}
+    for broken, why in (
+        ({"failed": 21}, "2.06% of 1021 requests failed, at most 2.00% may"),
+        ({"latency": ((0.1, 989), (0.25, 1000), (math.inf, 1000))}, "p99 is 114 ms, at most 100 ms may be"),
+        ({"latency": ((0.1, 989), (0.25, 989), (math.inf, 1000))}, "p99 is inf ms, at most 100 ms may be"),
+        ({"scores": scores(4.0)}, "the scores shifted by a PSI of"),
+    ):
+        (fault,), _ = judge_bake(POLICY, ServedFigures(**{**calm, **broken}), scores(0.5))  # type: ignore[arg-type]
+        assert fault.startswith(why)
+
+
+def test_few_answers_and_few_scores_are_not_judged() -> None:
+    assert judge_bake(POLICY, ServedFigures(answered=0, failed=99), scores(0.5))[0] == ()
+    assert "too few to judge" in judge_bake(POLICY, ServedFigures(failed=99), ())[1]
+    assert judge_bake(POLICY, ServedFigures(failed=100), ())[0], "enough requests, none answered"
+    assert judge_bake(POLICY, ServedFigures(1000, 0, FAST, scores(4.0, 99)), scores(0.5))[0] == ()
+    assert judge_bake(POLICY, ServedFigures(1000, 0, FAST, scores(4.0)), scores(0.5, 10))[0] == (), "no reference to speak of"
+
+
+def test_scores_shift_only_if_neither_the_rehearsal_nor_the_former_champion_gave_such() -> None:
+    """Other visitors than in the rehearsal, or another scale than the former champion's, is no fault by itself."""
+    seen = ServedFigures(1000, 0, FAST, scores(0.5))
+    assert judge_bake(POLICY, seen, scores(4.0), scores(0.5, seed=1))[0] == ()
+    assert judge_bake(POLICY, seen, scores(0.5, seed=1), scores(4.0))[0] == ()
+    assert judge_bake(POLICY, seen, scores(4.0), scores(8.0))[0] != ()
+
+
+def test_the_quantile_is_that_of_prometheus() -> None:
+    cumulative = ((0.1, 50), (0.2, 100), (math.inf, 100))
+    assert quantile(cumulative, 0.5) == pytest.approx(0.1)
+    assert quantile(cumulative, 0.75) == pytest.approx(0.15)
+    assert quantile(((0.1, 0), (0.2, 10), (math.inf, 20)), 0.99) == math.inf
+
+
+def test_the_stability_index_of_known_shares() -> None:
+    assert stability_index([500, 500], [500, 500]) == 0.0
+    expected = (0.9 - 0.5) * math.log(0.9 / 0.5) + (0.1 - 0.5) * math.log(0.1 / 0.5)
+    assert stability_index([50_000, 50_000, 0], [90_000, 10_000, 0]) == pytest.approx(expected, rel=1e-3)
+    assert stability_index([1000, 0], [0, 1000]) > 10
+
+
+def test_equal_scores_are_not_called_shifted() -> None:
+    """The noise of the smallest samples that are judged: far below the limit."""
+    noise = [stability_index(scores(0.5, 100, seed), scores(0.5, 100, seed + 1000)) for seed in range(200)]
+    assert max(noise) < 0.6

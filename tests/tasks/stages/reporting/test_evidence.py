@@ -1,0 +1,198 @@
+"""Slices, curves and mistakes with known answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.metrics import get_metric
+from tasks.stages.reporting import curves, error_analysis, slices
+from tasks.stages.reporting.slices import Side
+
+NDCG = get_metric("ndcg_at_3", TaskKind.PROPENSITY)
+RMSE = get_metric("rmse", TaskKind.RATING)
+
+
+def side(
+    subject: str, part: Any, weight: Any = 1.0, metric: str = "ndcg_at_3", predictions: pd.DataFrame | None = None
+) -> Side:
+    units = pd.DataFrame({"unit": [f"u{row:03d}" for row in range(len(part))], metric: part, f"{metric}__weight": weight})
+    return Side(subject, subject, units, pd.DataFrame() if predictions is None else predictions)
+
+
+def predicted(said: Any, happened: Any, **columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({c.PREDICTION: np.asarray(said, float), c.LABEL: np.asarray(happened, float), **columns})
+
+
+# slices
+
+
+def test_the_interval_of_a_plain_mean_is_the_paired_normal_one() -> None:
+    generator = np.random.default_rng(1)
+    mine, theirs = generator.random(50), generator.random(50)
+    found = slices.measure_slice(NDCG, (side("challenger", mine), side("champion", theirs)), "g", "n", np.ones(50, bool))
+    difference = mine - theirs
+    half = 1.959964 * difference.std(ddof=1) / 50**0.5
+    assert found.values == {"challenger": pytest.approx(mine.mean()), "champion": pytest.approx(theirs.mean())}
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (difference.mean(), difference.mean() - half, difference.mean() + half)
+    )
+
+
+def test_the_influence_is_the_derivative_by_a_units_weight() -> None:
+    generator = np.random.default_rng(2)
+    units = side("challenger", generator.random(30), generator.integers(1, 9, 30).astype(float), "rmse").units
+    found = slices.influences(RMSE, units)
+    step = 1e-6
+    for unit in range(5):
+        weights = np.ones((1, 30))
+        weights[0, unit] += step
+        moved = float(RMSE.compute(units, units, weights)[0]) - slices.value_of(RMSE, units)
+        assert found[unit] / 30 == pytest.approx(moved / step, rel=1e-3)
+    assert found.sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_an_error_that_falls_is_a_positive_difference() -> None:
+    both = (side("challenger", [1.0] * 25, metric="rmse"), side("champion", [4.0] * 25, metric="rmse"))
+    found = slices.measure_slice(RMSE, both, "g", "n", np.ones(25, bool))
+    assert (found.difference, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0))
+
+
+def test_few_units_have_no_interval_and_units_without_weight_no_value() -> None:
+    both = (side("challenger", np.ones(30), [1.0] * 19 + [0.0] * 11), side("champion", np.zeros(30), [1.0] * 19 + [0.0] * 11))
+    few = slices.measure_slice(NDCG, both, "g", "n", np.arange(30) < 19)
+    assert (few.units, few.difference, few.low, few.high) == (19, 1.0, None, None)
+    assert slices.measure_slice(NDCG, both, "g", "n", np.arange(30) >= 19).values == {}
+
+
+def test_thirds_keep_ties_together_and_tell_what_is_missing() -> None:
+    found = slices.cut_thirds(pd.Series([1.0, 1.0, 1.0, 2.0, 3.0, 9.0, np.nan]), ("light", "medium", "heavy"), "items")
+    assert list(found) == ["light: 1 items"] * 3 + ["medium: 2 items", *["heavy: 3 to 9 items"] * 2, "(not told)"]
+    assert list(slices.cut_thirds(pd.Series([5.0, 5.0]))) == ["5", "5"]
+    assert list(slices.cut_thirds(pd.Series([np.nan]))) == ["(not told)"]
+
+
+def test_values_are_ordered_by_how_frequent_they_are() -> None:
+    found = slices.cut_values(pd.Series(["b", "a", "a", "b", "z", None, "y"]), most=2)
+    assert list(found) == ["b", "a", "a", "b", "(other)", "(not told)", "(other)"]
+    assert list(found.cat.categories) == ["a", "b", "(other)", "(not told)"], "of equals the first by name"
+    assert list(slices.cut_values(pd.Series([1.0, 0.5]), most=2)) == ["1", "0.5"]
+
+
+def test_a_planted_weakness_is_found_once() -> None:
+    """Users of Peru get nothing; a column that says the same in other words adds nothing."""
+    peru = np.arange(100) % 4 == 0
+    sides = (side("challenger", np.where(peru, 0.0, 0.8)), side("champion", np.full(100, 0.5)))
+    noise = np.random.default_rng(3).normal(size=100)
+    features = pd.DataFrame({"country": np.where(peru, "Peru", "Norway"), "is_far": peru.astype(int), "noise": noise})
+    found = slices.worst_segments(NDCG, sides, slices.group_features(features))
+    assert (found[0].group, found[0].name, found[0].units, found[0].difference) == ("country", "Peru", 25, -0.5)
+    assert [one.group for one in found[1:]] in ([], ["noise"], ["noise", "noise"])
+    few = features.assign(country=np.where(np.arange(100) % 6 == 0, "Peru", "Norway"))[["country"]]
+    assert slices.worst_segments(NDCG, sides, slices.group_features(few)[few.columns]) == [], "17 units are too few"
+
+
+# curves
+
+
+def test_calibration_bins_hold_a_tenth_each_with_wilsons_interval() -> None:
+    said = np.repeat(np.arange(10) / 10 + 0.05, 10)
+    happened = np.concatenate([np.arange(10) < tenth for tenth in range(10)])
+    bins = curves.calibration_bins(predicted(said, happened))
+    assert [one.count for one in bins] == [10] * 10
+    assert [one.happened for one in bins] == pytest.approx(np.arange(10) / 10)
+    assert [one.predicted for one in bins] == pytest.approx(np.arange(10) / 10 + 0.05)
+    assert (bins[8].low, bins[8].high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert bins[0].low == 0.0 and bins[0].high == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_equal_predictions_share_a_bin_and_broken_ones_have_none() -> None:
+    (only,) = curves.calibration_bins(predicted([0.3] * 40 + [np.nan], [1.0] * 12 + [0.0] * 28 + [1.0]))
+    assert (only.count, only.predicted, only.happened) == (40, pytest.approx(0.3), pytest.approx(0.3))
+    assert curves.calibration_bins(predicted([np.nan], [1.0])) == []
+
+
+def test_gain_by_rank_counts_what_nobody_was_offered() -> None:
+    lists = predicted([0.5] * 4, [1, 0, 0, 1], **{c.RANK: [1, 2, 1, 2]})
+    ranks, found = curves.gain_by_rank(lists, np.array([1.0, 3.0]), 3)
+    assert list(ranks) == [1, 2, 3] and list(found) == [0.25, 0.5, 0.5]
+    assert list(curves.best_gain_by_rank(np.array([1.0, 3.0]), 3)[1]) == [0.5, 0.75, 1.0]
+
+
+def test_gain_by_share_takes_equal_predictions_at_once() -> None:
+    taken, found = curves.gain_by_share(predicted([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]))
+    assert list(taken) == [0, 0.25, 0.75, 1] and list(found) == [0, 0.5, 1, 1]
+    assert list(curves.gain_by_share(predicted([0.3] * 5, [1, 0, 0, 0, 1]))[1]) == [0, 1], "a constant finds nothing early"
+    assert len(curves.gain_by_share(predicted([0.3], [0]))[0]) == 0
+    assert list(curves.gain_by_share(predicted([5, 4, 3], [4, 5, 3]))[1]) == [0, 0.5, 1, 1], "ratings from 4 on"
+
+
+# mistakes
+
+
+@pytest.fixture
+def labels() -> pd.DataFrame:
+    return pd.DataFrame([("u0", "a"), ("u0", "b"), ("u0", "n"), ("u1", "a")], columns=[c.USER_ID, c.ITEM_ID]).assign(label=1.0)
+
+
+@pytest.fixture
+def kinds(labels: pd.DataFrame) -> pd.Series[Any]:
+    pairs = pd.DataFrame({c.USER_ID: ["u0", "u0", "u9"], c.ITEM_ID: ["a", "a", "b"]})
+    return error_analysis.kinds_of_labels(labels, pairs, pd.DataFrame({c.ITEM_ID: ["a", "b"]}))
+
+
+def test_kinds_of_labels(kinds: pd.Series[Any]) -> None:
+    assert list(kinds) == [error_analysis.AGAIN, error_analysis.DISCOVERY, error_analysis.NEW_ITEM, error_analysis.DISCOVERY]
+
+
+def test_mistakes_of_lists(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
+    lists = pd.DataFrame({c.USER_ID: ["u0", "u1"], c.ITEM_ID: ["a", "b"]})
+    again, discovery, new = error_analysis.mistakes_of_lists(labels, kinds, [side("challenger", [1.0], predictions=lists)])
+    assert (again.count, again.share, again.values) == (1, 0.25, {"challenger": 1.0})
+    assert (discovery.count, discovery.values) == (2, {"challenger": 0.0}) and new.count == 1
+
+
+def test_a_users_list_beside_what_they_bought(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
+    mine = labels[c.USER_ID] == "u0"
+    lines = predicted([0.4, 0.2], [0, 1], **{c.ITEM_ID: ["x", "b"], c.RANK: [1, 2]})
+    case = error_analysis.describe_list("u0", lines, labels[c.ITEM_ID][mine], kinds[mine], True)
+    assert [(one.item, one.note, one.is_hit) for one in case.predicted] == [("x", "40%", False), ("b", "20%", True)]
+    assert [(one.item, one.note, one.is_hit) for one in case.happened] == [
+        ("b", "place 2", True),
+        ("a", "had it before", False),
+        ("n", "new item", False),
+    ]
+
+
+def test_the_worst_cases_cost_most_and_what_has_no_weight_is_none() -> None:
+    sides = (side("challenger", [0.0, 0.9, 0.0, 0.5], [1.0, 1.0, 0.0, 1.0]), side("champion", [0.25] * 4))
+    bought = pd.DataFrame({c.USER_ID: ["u000", "u003", "u003"], c.ITEM_ID: ["a", "a", "b"]})
+    empty = pd.DataFrame({c.USER_ID: ["u000"]})
+    sides = (Side("challenger", "x", sides[0].units, empty), sides[1])
+    cases = error_analysis.worst_cases(NDCG, sides, bought, lambda unit, _: error_analysis.Case(unit, 0.0, None, (), ()))
+    assert [(case.unit, case.value, case.champion) for case in cases] == [("u000", 0.0, 0.25)], "the others are above the mean"
+
+
+def test_of_ratings_the_greatest_sum_of_errors_costs_most() -> None:
+    """One rating that is far off costs less than many that are quite off."""
+    units = side("challenger", [9.0, 40.0, 1.0, 1.0], [1.0, 10.0, 10.0, 10.0], "rmse").units
+    sides = (Side("challenger", "x", units, pd.DataFrame({c.USER_ID: ["u000"]})),)
+    cases = error_analysis.worst_cases(
+        RMSE, sides, pd.DataFrame({c.USER_ID: ["u000"]}), lambda unit, _: error_analysis.Case(unit, 0, None, (), ())
+    )
+    assert [(case.unit, case.value) for case in cases] == [("u001", 2.0), ("u000", 3.0)]
+
+
+def test_classes_and_ratings() -> None:
+    rows = predicted([0.9, 0.4, 0.2, 0.5], [1, 1, 0, 0])
+    zero, one = error_analysis.mistakes_of_values([side("challenger", [1.0], predictions=rows)], TaskKind.CLASSIFICATION)
+    assert (zero.kind, zero.count, zero.values["challenger"]) == ("class 0", 2, 0.5)
+    assert (one.kind, one.values["challenger"]) == ("class 1", 0.5)
+    ratings = predicted([4.0, 2.0, np.nan], [5, 5, 1])
+    broken, five = error_analysis.mistakes_of_values([side("challenger", [1.0], predictions=ratings)], TaskKind.RATING)
+    assert five.values["challenger"] == pytest.approx(5**0.5) and broken.values == {}

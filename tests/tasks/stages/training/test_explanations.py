@@ -1,0 +1,38 @@
+"""What a classifier goes by: what it does not use has no importance, and a stronger penalty leaves smaller weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.models.base import Examples
+from tasks.models.logistic_regression import LogisticRegressionSpec
+from tasks.models.trees import RandomForest
+from tasks.stages.training.explanations import PATH, explain, measure_importance, measure_path
+from tests.tasks.models.checkerboard import rows
+
+
+def test_importance_is_of_the_columns_that_decide() -> None:
+    frame = rows()  # class 1 where the first column is above the second; the third is noise
+    model = LogisticRegressionSpec().fit(Examples(rows=frame), Examples(), 7)
+    names, importances = measure_importance(model, frame, 7)
+    mean = dict(zip(names, importances.mean(axis=1), strict=True))
+    assert mean["mean radius"] > 0.5 < mean["mean texture"] and abs(mean["worst area"]) < 0.05
+    assert np.array_equal(measure_importance(model, frame, 7)[1], importances)
+
+
+def test_a_stronger_penalty_leaves_smaller_weights() -> None:
+    frame = rows()
+    names, weights, losses = measure_path(LogisticRegressionSpec(), Examples(rows=frame[:120]), frame[120:], 7)
+    size = np.abs(weights).sum(axis=1)
+    assert weights.shape == (len(PATH), len(names)) == (17, 3)
+    assert (np.diff(size) < 0).all() and losses[-1] > losses[0]
+
+
+def test_a_path_is_drawn_of_what_has_weights_of_columns() -> None:
+    frame = Examples(rows=rows())
+    drawn = {}
+    for spec in (LogisticRegressionSpec(), LogisticRegressionSpec(degree=2), RandomForest(trees=5)):
+        drawn[str(spec)] = set(explain(spec, spec.fit(frame, frame, 7), frame, frame, 7, "rows"))
+    both = {"plots/importance.png", "plots/regularization_path.png"}
+    assert list(drawn.values()) == [both, {"plots/importance.png"}, {"plots/importance.png"}]
+    assert explain(RandomForest(), None, Examples(), Examples(), 7, "") == {}  # type: ignore[arg-type]
