@@ -19,11 +19,12 @@ def faults(text: str, folder: Path) -> list[str]:
     links = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     found = [f"links to {target}" for target in links if not (folder / target).exists()]
     for name in FILE.findall(text):
-        places = (ROOT / name, folder / name, *(ROOT / "tasks").glob(f"*/{name}"))
+        places = (ROOT / name, folder / name, *(ROOT / "tasks").glob(f"**/{name}"))
         if not name.startswith(NOT_IN_THE_REPOSITORY) and not any(place.exists() for place in places):
             found.append(f"names {name}")
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    targets |= {f"bench-{path.stem.replace('_', '-')}" for path in (ROOT / "benchmarks").glob("*.py")}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    benchmarks = [path for path in (ROOT / "benchmarks").rglob("*") if path.is_dir() or path.suffix == ".py"]
+    targets |= {f"bench-{path.stem.replace('_', '-')}" for path in benchmarks}
     for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
