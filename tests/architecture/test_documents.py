@@ -25,6 +25,7 @@ def faults(text: str, folder: Path) -> list[str]:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     benchmarks = [path for path in (ROOT / "benchmarks").rglob("*") if path.is_dir() or path.suffix == ".py"]
     targets |= {f"bench-{path.stem.replace('_', '-')}" for path in benchmarks}
+    targets |= {f"bench-{path.parent.name}-{path.stem.replace('_', '-')}" for path in benchmarks}
     for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
         found += [f"make has no target {name}" for name in named.split() if name not in targets]
     commands = _commands()
