@@ -16,11 +16,11 @@ import numpy as np
 from serving.deployment.store import Served
 from serving.http import messages
 from serving.http.problems import Refusal, cut
-from serving.ranking.ranking import FOLD_IN, MODEL, PUBLISHED, Ranked, Recent
+from serving.ranking.ranking import Ranked, Recent
 from serving.telemetry.prediction_writer import Row
 from tasks import columns as c
+from tasks.contracts.predictions import AnswerPath
 
-OF_THE_MODEL = frozenset({MODEL, PUBLISHED, FOLD_IN})
 LEAST_PLACES = 5  # shorter lists are not explored in: their only places are too dear
 
 
@@ -32,13 +32,13 @@ class Answered:
     rows: list[Row]
 
     @property
-    def paths(self) -> Mapping[str, int]:
+    def paths(self) -> Mapping[AnswerPath, int]:
         return {self.rows[0].path: 1} if len(self.rows) == 1 else Counter(row.path for row in self.rows)
 
     @property
     def best_scores(self) -> list[float]:
         """The first score of each subject that the model knows: what strangers get would tell of the visitors, not of it."""
-        return [row.scores[0] for row in self.rows if row.path in OF_THE_MODEL and row.scores]
+        return [row.scores[0] for row in self.rows if row.scores and not row.path.is_cold]
 
 
 def recommend(
@@ -126,12 +126,15 @@ def predict_rows(
     told = _finite("rows", probabilities)
     names = row_ids or [str(place) for place in range(len(rows))]
     given = [
-        messages.RowPrediction(prediction_id=prediction_id, row_id=name, path=MODEL, probability=value)
+        messages.RowPrediction(prediction_id=prediction_id, row_id=name, path=AnswerPath.MODEL, probability=value)
         for prediction_id, name, value in zip(ids, names, told, strict=True)
     ]
     return Answered(
         given,
-        [Row(prediction_id, name, MODEL, (), (value,)) for prediction_id, name, value in zip(ids, names, told, strict=True)],
+        [
+            Row(prediction_id, name, AnswerPath.MODEL, (), (value,))
+            for prediction_id, name, value in zip(ids, names, told, strict=True)
+        ],
     )
 
 
@@ -185,11 +188,11 @@ def predict_pairs(served: Served, pairs: Sequence[messages.Pair], ids: Sequence[
     ratings = _finite("pairs", served.model.predict_ratings(frame, served.features))
     given = [
         messages.PairPrediction(
-            prediction_id=prediction_id, user_id=pair.user_id, item_id=pair.item_id, path=MODEL, rating=rating
+            prediction_id=prediction_id, user_id=pair.user_id, item_id=pair.item_id, path=AnswerPath.MODEL, rating=rating
         )
         for prediction_id, pair, rating in zip(ids, pairs, ratings, strict=True)
     ]
-    rows = [Row(one.prediction_id, one.user_id, MODEL, (one.item_id,), (one.rating,)) for one in given]
+    rows = [Row(one.prediction_id, one.user_id, AnswerPath.MODEL, (one.item_id,), (one.rating,)) for one in given]
     return Answered(given, rows)
 
 

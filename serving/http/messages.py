@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from tasks.contracts.predictions import AnswerPath
+
 MOST_SUBJECTS = 1000
 MOST_ITEMS = 1000
 MOST_ANSWERS = 100_000  # users times k: bounds the size of one answer and of its log lines
@@ -60,7 +62,7 @@ class RecommendedItem(Given):
 class UserRecommendations(Given, kw_only=True):
     prediction_id: Annotated[str, Meta(description="finds it in the prediction log, and takes its outcome")]
     user_id: str
-    path: Annotated[str, Meta(description="model, published, fold_in, similar, popular_in_segment, or popular")]
+    path: Annotated[AnswerPath, Meta(description="model, published, fold_in, similar, popular_in_segment, or popular")]
     items: list[RecommendedItem]
     explored: Annotated[list[str], Meta(description="new items that were put in to be tried")] = []
 
@@ -79,7 +81,7 @@ class OneUser(Provenance, kw_only=True):
 
     prediction_id: str
     user_id: str
-    path: str
+    path: AnswerPath
     items: list[RecommendedItem]
     explored: list[str] = []
 
@@ -95,7 +97,7 @@ class SimilarItems(Provenance, kw_only=True):
 
     prediction_id: str
     item_id: str
-    path: str
+    path: AnswerPath
     items: list[RecommendedItem]
 
 
@@ -124,7 +126,7 @@ class PredictionsRequest(RequestModel):
 class RowPrediction(Given, kw_only=True):
     prediction_id: str
     row_id: str
-    path: str
+    path: AnswerPath
     probability: Annotated[float, Meta(description="of class 1")]
 
 
@@ -132,7 +134,7 @@ class PairPrediction(Given, kw_only=True):
     prediction_id: str
     user_id: str
     item_id: str
-    path: str
+    path: AnswerPath
     rating: float
 
 

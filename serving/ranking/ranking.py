@@ -16,13 +16,12 @@ from serving.ranking.vector_index import Factors
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
+from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ServingTerms
 from tasks.io.storage import Storage
 from tasks.models.base import FeatureTables, Floats, ServedModel
 
-MODEL, PUBLISHED, FOLD_IN, SIMILAR = "model", "published", "fold_in", "similar"
-IN_SEGMENT, POPULAR = "popular_in_segment", "popular"
 NOBODY = ""  # no id may be empty, so nobody has this one
 NEW_DAYS = 14.0  # an item younger than this may be tried out
 
@@ -32,7 +31,7 @@ class Ranked(NamedTuple):
 
     items: list[str]
     scores: list[float]
-    path: str
+    path: AnswerPath
 
 
 class Recent(NamedTuple):
@@ -66,7 +65,7 @@ class Published:
         if manifest["facts"].get("manifest_digest") != entry.manifest_digest or made_of != [features.version]:
             return None
         frame = storage.read(ref, columns=[c.USER_ID, c.ITEM_ID, c.RANK, c.PREDICTION, "path"])
-        frame = frame[frame["path"] == MODEL].sort_values([c.USER_ID, c.RANK], ignore_index=True)
+        frame = frame[frame["path"] == AnswerPath.MODEL].sort_values([c.USER_ID, c.RANK], ignore_index=True)
         users = frame[c.USER_ID].to_numpy(dtype=object)
         starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]]) if len(users) else np.empty(0, np.intp)
         ends = np.r_[starts[1:], len(users)] if len(users) else starts
@@ -118,13 +117,14 @@ class Ranking:
             if rows is not None:
                 start, end = rows[0], min(rows[1], rows[0] + k)
                 items, scores = self.published.items[start:end].tolist(), self.published.scores[start:end].tolist()
-                return Ranked(items, scores, PUBLISHED)
+                return Ranked(items, scores, AnswerPath.PUBLISHED)
         taught = self._taught(recent)
         if self.factors is not None:
             query = self.factors.query(user_id, taught)
             if query is not None:
                 places, products = self.factors.top(query[0], k, self._without(user_id, recent))
-                return self._ranked(places, self.model.calibrated(products + query[1]), FOLD_IN if taught else MODEL)
+                path = AnswerPath.FOLD_IN if taught else AnswerPath.MODEL
+                return self._ranked(places, self.model.calibrated(products + query[1]), path)
         if recent and user_id not in self.features.user_row:
             found = self.session([event.item_id for event in recent], k)
             if found.items:
@@ -132,7 +132,7 @@ class Ranking:
         if segment is not None and user_id not in self.features.user_row:
             known = self.segments.of(segment, k)
             if known is not None:
-                return self._ranked(*known, IN_SEGMENT)
+                return self._ranked(*known, AnswerPath.POPULAR_IN_SEGMENT)
         answer = self.model.recommend([user_id], self.features, k, self.terms.exclude_seen)[0]
         return Ranked(list(answer.items), list(answer.scores), answer.path)
 
@@ -141,7 +141,7 @@ class Ranking:
         position = self.features.item_position
         places = [position[item] for item in dict.fromkeys(reversed(items)) if item in position][::-1]
         found, scores = self.neighbours.session(places, k)
-        return self._ranked(found, scores, SIMILAR) if len(found) else self.rank(NOBODY, k, (), segment)
+        return self._ranked(found, scores, AnswerPath.SIMILAR) if len(found) else self.rank(NOBODY, k, (), segment)
 
     def similar(self, item_id: str, k: int) -> Ranked | None:
         """The k items most alike one; None where the features do not know it."""
@@ -149,9 +149,9 @@ class Ranking:
         if place is None:
             return None
         places, scores = self.neighbours.of(place)
-        return self._ranked(places[:k], scores[:k], SIMILAR)
+        return self._ranked(places[:k], scores[:k], AnswerPath.SIMILAR)
 
-    def _ranked(self, places: NDArray[np.intp], scores: Floats, path: str) -> Ranked:
+    def _ranked(self, places: NDArray[np.intp], scores: Floats, path: AnswerPath) -> Ranked:
         return Ranked(self.features.item_ids[places].tolist(), scores.tolist(), path)
 
     def _taught(self, recent: Sequence[Recent]) -> dict[int, float]:

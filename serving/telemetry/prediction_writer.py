@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from serving.telemetry.metrics import ServingMetrics
+from tasks.contracts.predictions import AnswerPath
 from tasks.io import isolated_process
 from tasks.io.prediction_log import PredictionLog
 
@@ -35,7 +36,7 @@ class Row(NamedTuple):
 
     prediction_id: str
     subject: str
-    path: str
+    path: AnswerPath
     items: Sequence[str]
     scores: Sequence[float]
     explored: Sequence[str] = ()
@@ -47,7 +48,7 @@ class _Line(msgspec.Struct):
 
     prediction_id: str
     subject: str
-    path: str
+    path: AnswerPath
     items: Sequence[str]
     scores: Sequence[float]
     explored: Sequence[str]

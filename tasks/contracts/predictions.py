@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from enum import StrEnum
 
 from pydantic import Field
 
 from tasks.contracts.base import Contract, Name
+
+
+class AnswerPath(StrEnum):
+    """Which way made an answer. The values are stored in the prediction log and in batch snapshots."""
+
+    MODEL = "model"  # the model, from what it learned of the subject
+    PUBLISHED = "published"  # a stored batch answer of the model
+    FOLD_IN = "fold_in"  # the model, from the subject's newest events
+    SIMILAR = "similar"  # items similar to those that an unknown subject met
+    POPULAR_IN_SEGMENT = "popular_in_segment"  # what is popular in the segment of an unknown subject
+    POPULAR = "popular"  # what is popular everywhere
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the model knew nothing of the subject, so that neighbours or popularity answered instead of it."""
+        return self in COLD_PATHS
+
+
+COLD_PATHS = frozenset({AnswerPath.SIMILAR, AnswerPath.POPULAR_IN_SEGMENT, AnswerPath.POPULAR})
 
 
 class Prediction(Contract):
@@ -21,7 +41,7 @@ class Prediction(Contract):
     manifest_digest: str
     features_version: str
     features_as_of: date | None = Field(None, description="the day of the features; None where rows were sent with the request")
-    path: str = Field(description="which way made the answer: model, published, fold_in, similar, popular_in_segment, popular")
+    path: AnswerPath = Field(description="which way made the answer")
     items: tuple[str, ...]
     scores: tuple[float, ...]
     latency_ms: float

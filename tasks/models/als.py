@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
 from tasks.models.base import (
     Best,
@@ -27,7 +28,7 @@ from tasks.models.base import (
 )
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
 from tasks.models.histories import Weighing
-from tasks.models.popularity import POPULAR, recent_buyers
+from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures
 
 if TYPE_CHECKING:
@@ -193,17 +194,17 @@ class AlsModel(ServedModel):
         penalties = Penalties(**settings["penalties"])
         return cls(arrays["items"].astype(object), arrays["factors"], penalties, scale, settings["typical_best"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         ready = self._ready(features)
         vector = self.fold_in(user_id, features)
         if ready.effects is not None and self.scale is not None:
             base = self.scale.mean + ready.effects.item + ready.effects.user.get(user_id, 0.0)
-            return (base, POPULAR) if vector is None else (base + ready.factors @ vector, "model")
+            return (base, AnswerPath.POPULAR) if vector is None else (base + ready.factors @ vector, AnswerPath.MODEL)
         if vector is None:
-            return ready.popular, POPULAR
+            return ready.popular, AnswerPath.POPULAR
         scores = ready.factors @ vector
         scores[ready.unknown] = -np.inf
-        return scores, "model"
+        return scores, AnswerPath.MODEL
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
         ready = self._ready(features)
@@ -219,7 +220,7 @@ class AlsModel(ServedModel):
                 rating[known] += ready.factors[places[known].astype(np.intp)] @ vector
         return np.clip(rating, self.scale.low, self.scale.high)
 
-    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[str]]:
+    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[AnswerPath]]:
         """All vectors in one call of LAPACK, and all scores in one product."""
         if self.scale is not None:
             return super().score_users(user_ids, features)
@@ -229,7 +230,7 @@ class AlsModel(ServedModel):
         scores[~is_folded] = ready.popular
         return scores, _paths(is_folded)
 
-    def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[str]]:
+    def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[AnswerPath]]:
         """In single precision, in half of the time; what could be among the best is then multiplied anew in double."""
         if self.scale is not None:
             return super().search(user_ids, features, k, exclude_seen)
@@ -364,5 +365,5 @@ class AlsModel(ServedModel):
         return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
 
 
-def _paths(is_folded: NDArray[np.bool_]) -> list[str]:
-    return ["model" if folded else POPULAR for folded in is_folded.tolist()]
+def _paths(is_folded: NDArray[np.bool_]) -> list[AnswerPath]:
+    return [AnswerPath.MODEL if folded else AnswerPath.POPULAR for folded in is_folded.tolist()]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.data import DatasetRef
+from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
@@ -184,13 +185,13 @@ class ModelSpec(Spec):
 
 
 class Recommendation(NamedTuple):
-    """The top items of one user, best first. `path`: model, fold_in or popular."""
+    """The top items of one user, best first."""
 
     user_id: str
     items: tuple[str, ...]
     raw_scores: tuple[float, ...]
     scores: tuple[float, ...]  # calibrated to probabilities where the model was calibrated, else the raw scores
-    path: str
+    path: AnswerPath
 
 
 class ServedModel(ABC):
@@ -212,7 +213,7 @@ class ServedModel(ABC):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         """The inverse of `state`."""
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         """Raw scores of all `features.item_ids` for a user, and the path that made them; -inf where it has no score."""
         raise ModelError(f"a model of kind '{self.kind}' does not rank items")
 
@@ -230,7 +231,7 @@ class ServedModel(ABC):
 
         return self.predict_rows(pd.DataFrame(values, columns=list(names)))
 
-    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[str]]:
+    def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[AnswerPath]]:
         """`score_items` of several users: (users, items), and their paths. Override it where many at once cost less."""
         answers = [self.score_items(user_id, features) for user_id in user_ids]
         return np.stack([scores for scores, _ in answers]), [path for _, path in answers]
@@ -252,7 +253,7 @@ class ServedModel(ABC):
                 answers.append(Recommendation(user_id, tuple(items[first:end]), told, scores, path))
         return answers
 
-    def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[str]]:
+    def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[AnswerPath]]:
         """The best of each user of one block, and the paths. Override it where not every score need be exact to find them."""
         scores, paths = self.score_users(user_ids, features)
         if exclude_seen:

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
-from tasks.models.popularity import POPULAR
 from tasks.models.prepared import PerFeatures
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ class BiasModel(ServedModel):
         scale = Scale(settings["mean"], settings["low"], settings["high"])
         return cls(scale, settings["item_damping"], settings["user_damping"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         """Not clipped to the scale, as the best would then tie."""
         effects = self.effects(features)
         known = user_id in effects.user
-        return self.scale.mean + effects.item + effects.user.get(user_id, 0.0), "model" if known else POPULAR
+        path = AnswerPath.MODEL if known else AnswerPath.POPULAR
+        return self.scale.mean + effects.item + effects.user.get(user_id, 0.0), path
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
         effects = self.effects(features)

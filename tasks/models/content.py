@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.predictions import AnswerPath
 from tasks.models.base import Examples, FeatureTables, Floats, ServedModel
 from tasks.models.histories import HistorySpec, Weighing, read_histories
-from tasks.models.popularity import POPULAR, recent_buyers
+from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures
 from tasks.models.text import ItemVectors
 
@@ -47,13 +48,13 @@ class ContentModel(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return cls(ItemVectors.from_state(settings, arrays), Weighing(**settings["weighing"]))
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         vectors, weights, popular = self._ready(features)
         rows = features.pairs_of(user_id)
         met = features.sorted_pairs["item_position"].to_numpy()[rows]
         profile = weights[rows] @ vectors[met] if met.size else np.zeros(vectors.shape[1])
         length = float(np.linalg.norm(profile))
-        return (vectors @ (profile / length), "model") if length > 0 else (popular, POPULAR)
+        return (vectors @ (profile / length), AnswerPath.MODEL) if length > 0 else (popular, AnswerPath.POPULAR)
 
     def _prepare(self, features: FeatureTables) -> tuple[Floats, Floats, Floats]:
         popular = recent_buyers(features.sorted_items, self.weighing.popular_half_life_days)

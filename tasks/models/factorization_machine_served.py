@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.predictions import AnswerPath
 from tasks.models.base import FeatureTables, Floats, ServedModel
 from tasks.models.bias import Scale
-from tasks.models.popularity import POPULAR
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class FactorizationMachineModel(ServedModel):
         scale = Scale(**settings["scale"])
         return cls(scale, Layout(**layout), *names, settings["intercept"], arrays["linear"], arrays["vectors"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         """Of the newest day, and not clipped to the scale, as the best would then tie."""
         users, items = self._sides(features)
         known = features.pairs_of(user_id)
@@ -115,7 +115,7 @@ class FactorizationMachineModel(ServedModel):
         day, linear = self._days(np.zeros(1))
         toward = users.sums[row] + day[0]
         scores = self.intercept + linear[0] + users.terms[row] + users.sums[row] @ day[0] + items.terms[:-1]
-        return scores + items.sums[:-1] @ toward, "model" if known.stop > known.start else POPULAR
+        return scores + items.sums[:-1] @ toward, AnswerPath.MODEL if known.stop > known.start else AnswerPath.POPULAR
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
         """A column `pair_recency_days` in `pairs` says how many days ago the rating is asked for; without it, today."""

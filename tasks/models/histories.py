@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
-from tasks.models.popularity import POPULAR, recent_buyers
+from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:
@@ -161,16 +162,16 @@ class HistoryModel(ServedModel):
         model.typical_best = settings["typical_best"]
         return model
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         ready, rows = self._ready(features), features.pairs_of(user_id)
         taught = (ready.number[rows] >= 0) & (ready.weights[rows] > 0)
         if not taught.any():
-            return ready.popular, POPULAR
+            return ready.popular, AnswerPath.POPULAR
         found = self.score_history(user_id, ready.number[rows][taught], ready.weights[rows][taught])
         scores = np.full(len(features.item_ids), -np.inf)
         known = ready.place >= 0
         scores[ready.place[known]] = found[known]
-        return scores, "model"
+        return scores, AnswerPath.MODEL
 
     def _prepare(self, features: FeatureTables) -> _Ready:
         import pandas as pd

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
-
-POPULAR = "popular"
 
 
 class Popularity(ModelSpec):
@@ -59,8 +58,8 @@ class PopularityModel(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return cls(float(settings["half_life_days"]), settings["recent_days"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
-        return self.scores_of(features), POPULAR
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
+        return self.scores_of(features), AnswerPath.POPULAR
 
 
 def recent_buyers(items: pd.DataFrame, half_life_days: float, recent_days: int | None = None) -> Floats:

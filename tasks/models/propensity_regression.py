@@ -11,9 +11,10 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
-from tasks.models.popularity import POPULAR, recent_buyers
+from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:
@@ -183,15 +184,15 @@ class PropensityRegressionModel(ServedModel):
         design = Design(**{name: tuple(names) for name, names in settings["design"].items()})
         return cls(design, arrays["weights"], float(settings["intercept"]))
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         items, users, pairs, places = self._terms(features)
         row = features.user_row.get(user_id)
         if row is None:
-            return items, POPULAR
+            return items, AnswerPath.POPULAR
         scores = items + users[row]
         mine = features.pairs_of(user_id)
         scores[places[mine]] += pairs[mine]
-        return scores, "model"
+        return scores, AnswerPath.MODEL
 
     def _measure(self, features: FeatureTables) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
         users, pairs = self.design.bounds

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
 from tasks.models.bias import Scale, measure_scale
-from tasks.models.popularity import POPULAR
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class RatingRegressionModel(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         return cls(Scale(**settings["scale"]), settings["damping"], arrays["weights"], settings["intercept"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         """Not clipped to the scale, as the best would then tie."""
         users, items, unknown = self._terms(features)
         row = features.user_row.get(user_id)
         user = unknown[0] if row is None else users[row]
-        return np.asarray(self.intercept + user + items), POPULAR if row is None else "model"
+        return np.asarray(self.intercept + user + items), AnswerPath.POPULAR if row is None else AnswerPath.MODEL
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
         users, items, unknown = self._terms(features)

@@ -24,7 +24,6 @@ from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.models.base import Examples, FeatureTables, Floats, ServedModel, load_model, read_examples, read_features
-from tasks.models.popularity import POPULAR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +130,7 @@ def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables,
     best = np.array([answer.scores[0] for answer in answers if answer.scores])
     if model.calibration is not None and ((best < 0.0) | (best > 1.0)).any():
         raise ModelError(f"calibrated probabilities lie outside 0 to 1: {best.min():g} to {best.max():g}")
-    known = np.array([answer.path != POPULAR for answer in answers if answer.scores], dtype=bool)
+    known = np.array([not answer.path.is_cold for answer in answers if answer.scores], dtype=bool)
     return np.array(list(chain.from_iterable(answer.raw_scores for answer in answers))), best[known]
 
 

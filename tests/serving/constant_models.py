@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from serving.app import create_app
 from tasks import columns as c
+from tasks.contracts.predictions import AnswerPath
 from tasks.models.base import FeatureTables, Floats, ServedModel
 
 
@@ -33,9 +34,9 @@ class TinyRanker(Marked):
 
     kind: ClassVar[str] = "tiny_ranker"
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
-        known = user_id in features.user_row
-        return 1000.0 * self.mark + np.arange(len(features.item_ids), dtype=np.float64), "model" if known else "popular"
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
+        path = AnswerPath.MODEL if user_id in features.user_row else AnswerPath.POPULAR
+        return 1000.0 * self.mark + np.arange(len(features.item_ids), dtype=np.float64), path
 
 
 class TinyRater(TinyRanker):
@@ -62,8 +63,8 @@ class Mute(Marked):
 
     kind: ClassVar[str] = "mute"
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
-        return np.full(len(features.item_ids), np.nan), "model"
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
+        return np.full(len(features.item_ids), np.nan), AnswerPath.MODEL
 
 
 class Sulky(TinyRanker):
@@ -71,7 +72,7 @@ class Sulky(TinyRanker):
 
     kind: ClassVar[str] = "sulky"
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         scores, path = super().score_items(user_id, features)
         return (np.full(len(scores), np.nan) if user_id == "u2" else scores), path
 
@@ -82,7 +83,7 @@ class Moody(TinyRanker):
     kind: ClassVar[str] = "moody"
     looks = 0
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         if user_id == "u1":
             self.looks += 1
             if self.looks > 2:  # by the smoke set: the model itself, and as it will be asked

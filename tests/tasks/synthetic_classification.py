@@ -16,6 +16,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, GateResult, Verdict
+from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ServingTerms
 from tasks.io import tracking
@@ -42,10 +43,10 @@ class Skilled(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Skilled:
         return cls(arrays["scores"], settings["slope"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, str]:
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, AnswerPath]:
         if not user_id[1:].isdigit():
-            return self.scores.mean(axis=0), "popular"
-        return self.scores[int(user_id[1:])], "model"
+            return self.scores.mean(axis=0), AnswerPath.POPULAR
+        return self.scores[int(user_id[1:])], AnswerPath.MODEL
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Any:
         users, items = (pairs[name].str[1:].astype(int) for name in (c.USER_ID, c.ITEM_ID))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.predictions import Prediction
+from tasks.contracts.predictions import AnswerPath, Prediction
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
@@ -55,10 +55,12 @@ def score(
     if (entry.use_case, features.use_case) != (use_case, use_case):
         raise ModelError(f"{use_case}: got an entry of '{entry.use_case}' and features of '{features.use_case}'")
     model, terms = fetch_champion(entry, kinds)
-    subjects: list[tuple[str, tuple[str, ...], tuple[float, ...], str]]
+    subjects: list[tuple[str, tuple[str, ...], tuple[float, ...], AnswerPath]]
     if terms.task.is_tabular:
         frame = score_rows(model, terms, storage.read(features, c.ROWS))
-        subjects = [(row_id, (), (value,), "model") for row_id, value in zip(frame[c.ROW_ID], frame[c.PREDICTION], strict=True)]
+        subjects = [
+            (row_id, (), (value,), AnswerPath.MODEL) for row_id, value in zip(frame[c.ROW_ID], frame[c.PREDICTION], strict=True)
+        ]
     else:
         answers = score_users(model, terms, read_features(storage, features))
         frame = as_frame(answers)

@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
+from tasks.contracts.predictions import COLD_PATHS
 from tasks.stages.monitoring.bins import cut_into_bins
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
 
@@ -68,7 +69,7 @@ def measure_predictions(predictions: pd.DataFrame, rows: pd.DataFrame) -> dict[s
     figures = {
         "answers": float(len(predictions)),
         "subjects": float(subjects),
-        "cold_share": predictions.loc[predictions["path"] == "popular", "subject"].nunique() / subjects,
+        "cold_share": predictions.loc[predictions["path"].isin(COLD_PATHS), "subject"].nunique() / subjects,
         "invalid_share": float((~np.isfinite(predictions[c.PREDICTION].to_numpy(np.float64))).mean()),
         "doubled_answer_share": 1 - predictions[c.ROW_ID].nunique() / len(predictions),
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks import columns as c
+from tasks.contracts.predictions import COLD_PATHS
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
 
@@ -181,7 +182,8 @@ def measure_predictions(predictions: DataFrame, rows: DataFrame) -> dict[str, fl
 
     Returns
     -------
-    answers, subjects; cold_share, of the subjects that the model did not know; invalid_share, of the answers whose score is
+    answers, subjects; cold_share, the share of the subjects of whom the model knew nothing
+    in at least one answer (see `AnswerPath.is_cold`); invalid_share, of the answers whose score is
     no finite number; doubled_answer_share; and item_coverage, the share of the window's items that anybody was shown.
     """
     from pyspark.sql import functions as F
@@ -190,7 +192,7 @@ def measure_predictions(predictions: DataFrame, rows: DataFrame) -> dict[str, fl
     is_valid = score.isNotNull() & ~F.isnan(score) & (F.abs(score) < float("inf"))
     by_subject = predictions.groupBy("subject").agg(
         F.count("*").alias("answers"),
-        F.max((F.col("path") == "popular").cast("int")).alias("cold"),
+        F.max(F.col("path").isin([path.value for path in COLD_PATHS]).cast("int")).alias("cold"),
         F.count_if(~is_valid).alias("invalid"),
     )
     sums = [F.sum(name).alias(name) for name in ("answers", "cold", "invalid")]

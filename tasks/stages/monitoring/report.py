@@ -17,6 +17,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import CheckResult, DriftReport
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.io import tracking
 from tasks.io.storage import Storage
@@ -192,7 +193,9 @@ def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
     subject = rows[c.USER_ID if is_list else c.ROW_ID].astype(str)
     ids = snapshot + "/" + subject + ("/" + rows[c.ITEM_ID].astype(str) if is_list else "")
     answers = {"row_id": ids, "subject": subject, c.ITEM_ID: rows[c.ITEM_ID] if is_list else None}
-    return pd.DataFrame({**answers, "path": rows["path"] if is_list else "model", c.PREDICTION: rows[c.PREDICTION]})
+    return pd.DataFrame(
+        {**answers, "path": rows["path"] if is_list else AnswerPath.MODEL.value, c.PREDICTION: rows[c.PREDICTION]}
+    )
 
 
 def read_rows(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
@@ -218,7 +221,7 @@ def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[Datas
         F.concat_ws("/", snapshot, subject, item).alias("row_id"),
         subject.alias("subject"),
         item.alias(c.ITEM_ID),
-        (F.col("path") if is_list else F.lit("model")).alias("path"),
+        (F.col("path") if is_list else F.lit(AnswerPath.MODEL.value)).alias("path"),
         F.col(c.PREDICTION),
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric, score_model
 from tasks.models.base import Examples, FeatureTables, ServedModel
@@ -29,8 +30,8 @@ class Fixed(ServedModel):
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Fixed:
         return cls(settings["scores"])
 
-    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, str]:
-        return np.array(self.scores.get(user_id, [-np.inf] * 4), dtype=float), "model"
+    def score_items(self, user_id: str, features: FeatureTables) -> tuple[Any, AnswerPath]:
+        return np.array(self.scores.get(user_id, [-np.inf] * 4), dtype=float), AnswerPath.MODEL
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Any:
         return np.array([self.scores[u]["abcd".index(i)] for u, i in zip(pairs["user_id"], pairs["item_id"], strict=True)])

@@ -11,6 +11,7 @@ from scipy.spatial.distance import jensenshannon
 
 from tasks.columns import ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE
 from tasks.contracts.monitoring import CheckResult, Signal
+from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.stages.monitoring import in_memory, in_spark
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, cut_into_bins
@@ -104,13 +105,14 @@ def test_spark_counts_what_pandas_counts(spark: SparkSession) -> None:
 
 
 def test_spark_and_pandas_measure_the_same_of_answers(spark: SparkSession) -> None:
+    """Of ten users three are cold: one gets similar items, one what is popular in a segment, one what is popular."""
     rows = make_rows(500, 1)
     answers = pd.DataFrame(
         {
             "row_id": [f"r{n % 90}" for n in range(100)],
             "subject": [f"u{n % 10}" for n in range(100)],
             ITEM_ID: [rows[ITEM_ID][n] for n in range(100)],
-            "path": ["popular" if n % 10 < 3 else "model" for n in range(100)],
+            "path": [list(AnswerPath)[n % 10].value if n % 10 < 6 else "model" for n in range(100)],
             PREDICTION: [np.nan, np.inf, *[0.5] * 98],
         }
     )
@@ -119,6 +121,29 @@ def test_spark_and_pandas_measure_the_same_of_answers(spark: SparkSession) -> No
     assert {name: ours[name] for name in expected} == pytest.approx(expected)
     assert in_spark.measure_predictions(to_spark(spark, answers), to_spark(spark, rows)) == pytest.approx(ours)
     assert in_spark.measure_predictions(to_spark(spark, answers[:0]), to_spark(spark, rows)) == {}
+
+
+@pytest.mark.parametrize(
+    ("paths", "share"),
+    [
+        (["model", "published", "fold_in", "model"], 0.0),
+        (["model", "model", "popular", "model"], 0.25),
+        (["popular_in_segment", "similar", "fold_in", "popular"], 0.75),
+    ],
+)
+def test_cold_share_counts_every_cold_path(spark: SparkSession, paths: list[str], share: float) -> None:
+    """A subject is cold if at least one of its answers came without the model: the first subject always has a second answer."""
+    answers = pd.DataFrame(
+        {
+            "row_id": [f"r{n}" for n in range(5)],
+            "subject": ["u0", "u1", "u2", "u3", "u0"],
+            ITEM_ID: "i",
+            "path": [*paths, "model"],
+            PREDICTION: 0.5,
+        }
+    )
+    assert in_memory.measure_predictions(answers, answers[[ROW_ID]])["cold_share"] == share
+    assert in_spark.measure_predictions(to_spark(spark, answers), to_spark(spark, answers[[ROW_ID]]))["cold_share"] == share
 
 
 def test_distances_have_known_answers() -> None:

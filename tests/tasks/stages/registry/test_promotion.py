@@ -12,6 +12,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import Action, LedgerEntry, ModelVersion, Trust
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError, PromotionRefused
@@ -100,28 +101,28 @@ def test_a_rollback_of_a_version_that_is_no_longer_champion_moves_nothing(court:
 class Constant(synthetic_classification.Skilled):
     kind = "constant"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
-        return np.full(synthetic_classification.ITEMS, 0.25), "model"
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
+        return np.full(synthetic_classification.ITEMS, 0.25), AnswerPath.MODEL
 
 
 class NotFinite(synthetic_classification.Skilled):
     kind = "not_finite"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
-        return self.scores.mean(axis=0) * np.nan, "model"
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
+        return self.scores.mean(axis=0) * np.nan, AnswerPath.MODEL
 
 
 class NoStrangers(synthetic_classification.Skilled):
     kind = "no_strangers"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
-        return self.scores[int(user_id[1:])], "model"
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
+        return self.scores[int(user_id[1:])], AnswerPath.MODEL
 
 
 class Slow(synthetic_classification.Skilled):
     kind = "slow"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
         import time
 
         time.sleep(60)
@@ -131,14 +132,14 @@ class Slow(synthetic_classification.Skilled):
 class Huge(synthetic_classification.Skilled):
     kind = "huge"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
-        return np.ones((2**17, 2**17)).sum(axis=0), "model"
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
+        return np.ones((2**17, 2**17)).sum(axis=0), AnswerPath.MODEL
 
 
 class Dies(synthetic_classification.Skilled):
     kind = "dies"
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
         import os
         import signal
 

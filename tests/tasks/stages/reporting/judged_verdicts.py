@@ -14,6 +14,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, Verdict
+from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve, LearningPoint
 from tasks.io.storage import Storage, frame_writer
@@ -96,8 +97,8 @@ class Known(synthetic_classification.Skilled):
         super().__init__(1 + 4 * mixed if task is TaskKind.RATING else mixed, slope=2 * share)
         self.calibration = (2.0, -1.0) if task is TaskKind.PROPENSITY else None
 
-    def score_items(self, user_id: str, features: Any) -> tuple[Any, str]:
-        return self.scores[int(user_id[1:])][: len(features.item_ids)], "model"
+    def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
+        return self.scores[int(user_id[1:])][: len(features.item_ids)], AnswerPath.MODEL
 
     def predict_ratings(self, pairs: pd.DataFrame, features: Any) -> Any:
         position = {item: place for place, item in enumerate(sorted(pairs[c.ITEM_ID].unique()))}
