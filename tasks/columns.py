@@ -67,6 +67,7 @@ RANK = "rank"  # long, from 1
 RAW_SCORE = "raw_score"  # double, the model's own score, comparable within one user only
 
 # tables of one snapshot
+UNITS = "units"  # the table of an evaluation with one row for each user, or for each row of a table
 ROWS = "rows"  # the only table of raw, validated, quarantine; the table of tabular features and examples
 USERS, ITEMS, PAIRS, LABELS = "users", "items", "pairs", "labels"  # tables of interaction features and examples
 

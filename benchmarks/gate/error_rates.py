@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Evaluation, GateResult
+from tasks.contracts.judging import Evaluation, GateResult, Role
 from tasks.contracts.training import Candidate
 from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.settings import ROOT
@@ -125,6 +125,8 @@ def lists(metric: str, users: int, effect: float, seed: int) -> Pair:
 
 
 def _answers(metric: str, parts: Floats, weights: Floats) -> Answers:
-    evaluation = Evaluation(subject="x", name="x", model_uri="models:/m-0", holdout=REF, metrics={metric: 0.0}, units=REF)
+    evaluation = Evaluation(
+        subject=Role.CHALLENGER, name="x", model_uri="models:/m-0", holdout=REF, metrics={metric: 0.0}, units=REF
+    )
     columns: dict[str, Any] = {UNIT: np.arange(len(parts)), metric: parts, metric + WEIGHT: weights}
     return Answers(evaluation, pd.DataFrame(columns), pd.DataFrame())

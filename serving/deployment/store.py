@@ -26,6 +26,7 @@ from serving.ranking.vector_index import Factors, HasVectors
 from serving.telemetry.metrics import ServingMetrics
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
+from tasks.contracts.judging import Role
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
@@ -296,7 +297,7 @@ class ModelStore:
         for seat in self.seats.values():
             gauge = self._metrics.alias_disagrees.labels(seat.use_case)
             try:
-                alias = tracking.aliases(seat.use_case).get(tracking.CHAMPION)
+                alias = tracking.aliases(seat.use_case).get(Role.CHAMPION)
             except Exception as error:  # MLflow down, or anything else: unknown is an answer too
                 seat.alias = f"unknown: {_told(error)}"
                 gauge.set(float("nan"))

@@ -11,10 +11,18 @@ from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate
 
 
+class Role(StrEnum):
+    """The part that a model plays in a comparison. The values are stored in evaluations, and name aliases in MLflow."""
+
+    CHALLENGER = "challenger"
+    CHAMPION = "champion"
+    BASELINE = "baseline"
+
+
 class Evaluation(Contract):
     """One model, re-scored on one holdout. `units` holds one row per user (or row, for tabular) with each metric's part."""
 
-    subject: str = Field(description="who was scored: challenger, champion or baseline")
+    subject: Role
     name: str
     model_uri: str
     holdout: DatasetRef

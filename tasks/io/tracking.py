@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-CHAMPION, CHALLENGER, PREVIOUS_CHAMPION = "champion", "challenger", "previous_champion"
+PREVIOUS_CHAMPION = "previous_champion"  # an alias beside those of `Role`
 KEY = "titleholder.key"
 LEARNING_CURVE = "learning_curve.json"  # artifact of a candidate's run
 PROCESS = "titleholder.process"  # host, pid and start of the process that writes a run

@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.metrics.calibration import BINS, bin_groups, group_ties
+
 Floats = NDArray[np.float64]
 Parts = tuple[Floats, Floats]
-BINS = 10
 
 
 def accuracy(prediction: Floats, label: Floats) -> Parts:
@@ -81,7 +82,7 @@ def placements(prediction: Floats, label: Floats) -> Floats:
 
 def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """Average precision: sum over thresholds of (recall gained) x precision, without interpolation. NaN as `roc_auc`."""
-    order, starts = _tie_groups(-prediction)
+    order, starts = group_ties(-prediction)
     if order is None:
         return np.full(len(weights), np.nan)
     found = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
@@ -103,7 +104,7 @@ def gain_at_top_decile(prediction: Floats, label: Floats, weights: Floats) -> Fl
 
     Rows with equal scores at the border count in part, as if drawn among each other. NaN as `roc_auc`.
     """
-    order, starts = _tie_groups(-prediction)
+    order, starts = group_ties(-prediction)
     if order is None:
         return np.full(len(weights), np.nan)
     mass = np.add.reduceat(weights[:, order], starts, axis=1)
@@ -134,26 +135,16 @@ def squared_calibration_error(prediction: Floats, label: Floats, weights: Floats
 
 def _by_bin(prediction: Floats, label: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Sum of prediction - label, and the mass, of ten bins of equal mass, both (resamples, 10); no mass without numbers."""
-    order, starts = _tie_groups(prediction)
+    order, starts = group_ties(prediction)
     if order is None:
         return np.zeros((len(weights), BINS)), np.zeros((len(weights), BINS))
     ordered = weights[:, order]
     mass = np.add.reduceat(ordered, starts, axis=1)
     gap = np.add.reduceat(ordered * (prediction - label)[order], starts, axis=1)
-    middle = (np.cumsum(mass, axis=1) - 0.5 * mass) / mass.sum(axis=1, keepdims=True)
-    bins = np.minimum((middle * BINS).astype(np.intp), BINS - 1)
+    bins = bin_groups(mass)
     cells = (bins + BINS * np.arange(len(weights))[:, None]).ravel()
     summed = [np.bincount(cells, values.ravel(), BINS * len(weights)).astype(np.float64) for values in (gap, mass)]
     return summed[0].reshape(-1, BINS), summed[1].reshape(-1, BINS)
-
-
-def _tie_groups(scores: Floats) -> tuple[NDArray[np.intp] | None, NDArray[np.intp]]:
-    """The order of rising scores, and where each group of equal scores starts in it; no order if one is not finite."""
-    if not len(scores) or not np.isfinite(scores).all():
-        return None, np.zeros(0, dtype=np.intp)
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -39,6 +39,7 @@ MANIFEST = "manifest.json"
 # Where each row's best begin, and one more for where the last ends; their places; their scores.
 Best = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 LARGEST_MODEL = 4 * 2**30  # bytes
+AGREEMENT = 1e-5  # the largest distance of predictions that an export or a conversion to arrays may cause
 CELLS_AT_ONCE = 2**23  # of users and items, scored as one block of eight bytes each
 
 

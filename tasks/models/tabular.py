@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError, NotEnoughData
-from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.base import AGREEMENT, Examples, Floats, ServedModel
 from tasks.models.encoding import Encoding
 from tasks.models.platt import fit_curve
 from tasks.models.prepared import sigmoid
@@ -57,9 +57,6 @@ def column_means(values: Floats) -> Floats:
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=0)
     return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float64)
-
-
-AGREEMENT = 1e-5  # what the exported arrays may answer otherwise than the library that trained them
 
 
 @dataclass(frozen=True)

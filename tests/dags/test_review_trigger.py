@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tasks.contracts.judging import Role
 from tasks.contracts.promotion import ModelVersion
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
@@ -56,7 +57,7 @@ def version(store: Path) -> ModelVersion:
     client = tracking.get_client()
     client.create_registered_model(CASE)
     client.create_model_version(CASE, source=str(store), tags=told | {"passed": "true"})
-    tracking.set_alias(CASE, tracking.CHALLENGER, 1)
+    tracking.set_alias(CASE, Role.CHALLENGER, 1)
     return ModelVersion.model_validate({**told, "version": 1, "passed": True})
 
 
@@ -133,7 +134,7 @@ def test_a_try_that_has_no_request_asks_for_one(version: ModelVersion, page: Pag
 
 
 def test_a_newer_challenger_ends_it(version: ModelVersion, page: Page) -> None:
-    assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, tracking.CHALLENGER, None))["over"]
+    assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, Role.CHALLENGER, None))["over"]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pandas as pd
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
+from tasks.contracts.judging import Role
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.contracts.training import ServingTerms
 from tasks.io import tracking
@@ -69,7 +70,7 @@ class Installation:
             dag_run="by hand",
         )
         if alias and self.has_mlflow:
-            tracking.set_alias(use_case, tracking.CHAMPION, version)
+            tracking.set_alias(use_case, Role.CHAMPION, version)
         return entry
 
     def crown(self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object) -> LedgerEntry:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Verdict
+from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate
 from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
@@ -25,8 +25,6 @@ from tasks.models.base import Examples, load_model, read_examples
 from tasks.stages.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 
-CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
-UNITS = "units"
 TOLD_CONFIDENCE, TOLD_RESAMPLES = 0.95, 2000  # of comparisons that no gate asked for
 
 
@@ -108,11 +106,11 @@ def evaluate(
     NotEnoughData : the holdout has no label.
     """
     chosen = choose(candidates, metrics[0], task)
-    subjects = [(CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
+    subjects = [(Role.CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
     if champion is not None:
-        subjects.append((CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
+        subjects.append((Role.CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
     subjects += [
-        (BASELINE, one.name, one.model_uri, one.manifest_digest)
+        (Role.BASELINE, one.name, one.model_uri, one.manifest_digest)
         for one in candidates
         if one.name == baseline and one.name != chosen.name
     ]
@@ -159,7 +157,7 @@ def _score(
         use_case=use_case,
         layer=c.EVALUATION,
         partition=partition,
-        tables={UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
         inputs=[holdout],
         facts={"model_uri": model_uri, "manifest_digest": digest, "metrics": measured, "k": k, "exclude_seen": exclude_seen},
     )
@@ -226,7 +224,7 @@ def judge(
     """
     _demand_an_enabled_gate(gates, mode)
     answers = {one.subject: _read_answers(one, storage) for one in evaluations}
-    if CHALLENGER not in answers or (champion is not None) != (CHAMPION in answers):
+    if Role.CHALLENGER not in answers or (champion is not None) != (Role.CHAMPION in answers):
         raise ConfigurationError(
             f"{use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
             f"got {', '.join(answers) or 'none'}: run evaluate with the same champion"
@@ -234,10 +232,10 @@ def judge(
     context = Context(
         task=task,
         candidate=candidate,
-        challenger=answers[CHALLENGER],
-        champion=answers.get(CHAMPION),
+        challenger=answers[Role.CHALLENGER],
+        champion=answers.get(Role.CHAMPION),
         champion_version=champion.version if champion else None,
-        baseline=answers.get(BASELINE),
+        baseline=answers.get(Role.BASELINE),
         seed=seed,
         reigning=champion,
         lineage=_lineage(candidate.split, storage),
@@ -305,11 +303,11 @@ def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:
 
 
 def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
-    units = storage.read(evaluation.units, UNITS).sort_values(UNIT, ignore_index=True)
+    units = storage.read(evaluation.units, c.UNITS).sort_values(UNIT, ignore_index=True)
     predictions = storage.read(evaluation.units, c.PREDICTIONS)
     keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in predictions]
     depth = storage.manifest(evaluation.units)["facts"].get("k")
     return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
 
 
-__all__ = ["BASELINE", "CHALLENGER", "CHAMPION", "baseline_of", "check_gates", "choose", "evaluate", "judge"]
+__all__ = ["baseline_of", "check_gates", "choose", "evaluate", "judge"]

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 
-from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.judging import GateMode, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.io import tracking
 from tasks.io.storage import Storage
-from tasks.io.tracking import CHALLENGER, CHAMPION
 from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
 from tasks.stages.registry.bake import BakeJudgement, BakePolicy, watch_bake
 from tasks.stages.registry.interrupted import close_interrupted_runs
@@ -49,9 +48,9 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
     found = tracking.find_version(use_case, candidate.run_id, judging)
     version = _log_and_register(verdict, storage, judging) if found is None else found
     named = tracking.aliases(use_case)
-    in_time = found is None or (named.get(CHAMPION) == verdict.champion_version and version not in named.values())
+    in_time = found is None or (named.get(Role.CHAMPION) == verdict.champion_version and version not in named.values())
     if verdict.passed and in_time:
-        tracking.set_alias(use_case, CHALLENGER, version)
+        tracking.set_alias(use_case, Role.CHALLENGER, version)
     return version_of(use_case, version)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from tasks.contracts.judging import Role
 from tasks.errors import PromotionRefused
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
-from tasks.io.tracking import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
+from tasks.io.tracking import PREVIOUS_CHAMPION
 from tasks.stages.registry.versions import name_version
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def compare_aliases(use_case: str, ledger: Ledger) -> dict[str, tuple[int | None
     """Alias -> whom it names and whom it should, by the ledger; only those that differ."""
     head = ledger.head(use_case)
     found = tracking.aliases(use_case)
-    wanted = {CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
-    if found.get(CHALLENGER) in [version for version in wanted.values() if version is not None]:
-        wanted[CHALLENGER] = None
+    wanted = {Role.CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
+    if found.get(Role.CHALLENGER) in [version for version in wanted.values() if version is not None]:
+        wanted[Role.CHALLENGER] = None
     return {alias: (found.get(alias), version) for alias, version in wanted.items() if found.get(alias) != version}

@@ -13,6 +13,7 @@ from tasks.contracts.base import Contract
 from tasks.errors import ServiceUnavailable
 from tasks.io.endpoint import ServedFigures, served_figures
 from tasks.io.ledger import Ledger
+from tasks.metrics.distances import merge_rare_bins, psi
 
 
 class BakePolicy(BaseModel):
@@ -64,7 +65,7 @@ def judge_bake(
             faults.append(f"p99 is {slow:.0f} ms, at most {policy.max_latency_p99_ms:.0f} ms may be")
     references = [counts for counts in (expected, former) if sum(counts) >= min(policy.min_answers, 50)]
     if references and sum(seen.scores) >= policy.min_answers:
-        shift = min(stability_index(reference, seen.scores) for reference in references)
+        shift = min(psi(*merge_rare_bins(reference, seen.scores)) for reference in references)
         told.append(f"score shift {shift:.2f}")
         if shift > policy.max_score_shift:
             faults.append(f"the scores shifted by a PSI of {shift:.2f}, at most {policy.max_score_shift:.2f} may be")
@@ -83,17 +84,6 @@ def quantile(cumulative: Sequence[tuple[float, int]], share: float) -> float:
             return edge if np.isinf(edge) or count == below else low + (edge - low) * (rank - below) / (count - below)
         low, below = edge, count
     return float("inf")
-
-
-def stability_index(reference: Sequence[int], current: Sequence[int]) -> float:
-    """Population stability index of two rows of counts in the same bins, half a count added to each bin that is not empty.
-
-    sum over bins of (q - p) * ln(q / p), with the shares p of the reference and q of the current counts.
-    """
-    counts = np.array([reference, current], dtype=np.float64)
-    counts = counts[:, counts.sum(axis=0) > 0] + 0.5
-    p, q = counts / counts.sum(axis=1, keepdims=True)
-    return float(((q - p) * np.log(q / p)).sum())
 
 
 def watch_bake(

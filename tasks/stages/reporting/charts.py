@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from tasks.contracts.judging import Role
 from tasks.stages.reporting.curves import Bin, Curve
 from tasks.stages.reporting.html import Html, plain, tag
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, CARD = "#010101", "#020202", "#030303", "#040404"
 GOOD, BAD, OPEN = "#050505", "#060606", "#070707"
-SUBJECTS = {"challenger": "#080808", "champion": "#090909", "baseline": "#0a0a0a"}
+SUBJECTS: dict[str, str] = {Role.CHALLENGER: "#080808", Role.CHAMPION: "#090909", Role.BASELINE: "#0a0a0a"}
 _NAMES = {
     INK: "ink",
     MUTED: "muted",
@@ -32,7 +33,12 @@ _NAMES = {
     OPEN: "open",
     **{colour: subject for subject, colour in SUBJECTS.items()},
 }
-_DRAWN = {"challenger": ("-", "o", 2.0), "champion": ("--", "s", 1.5), "baseline": (":", "^", 1.5)}  # also without colour
+# line, marker and width: the roles differ without colour too
+_DRAWN: dict[str, tuple[str, str, float]] = {
+    Role.CHALLENGER: ("-", "o", 2.0),
+    Role.CHAMPION: ("--", "s", 1.5),
+    Role.BASELINE: (":", "^", 1.5),
+}
 _STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -105,7 +111,7 @@ def draw_calibration(curves: Mapping[str, Sequence[Bin]], title: str, x: str, y:
             across, up = [one.predicted for one in bins], [one.happened for one in bins]
             line, marker, width = _DRAWN[subject]
             colour = SUBJECTS[subject]
-            if subject == "challenger":
+            if subject == Role.CHALLENGER:
                 axes.vlines(across, [one.low for one in bins], [one.high for one in bins], color=colour, linewidth=1, alpha=0.5)
             axes.plot(across, up, line, marker=marker, color=colour, linewidth=width, markersize=4.5, label=subject)
         _legend(axes, "upper left")
@@ -154,7 +160,7 @@ def draw_learning(curve: LearningCurve, title: str) -> Html:
             [point.validation for point in curve.points],
             "-",
             marker="o",
-            color=SUBJECTS["challenger"],
+            color=SUBJECTS[Role.CHALLENGER],
             linewidth=2,
             markersize=5,
             label="validation",

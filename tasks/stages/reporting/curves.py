@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.metrics.calibration import bin_rows
 from tasks.metrics.scoring import RELEVANT_RATING
 from tasks.stages.reporting.slices import NORMAL
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]
-BINS, POINTS = 10, 200
+POINTS = 200
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,13 @@ def calibration_bins(predictions: pd.DataFrame) -> list[Bin]:
 
     The interval is Wilson's where what happened is yes or no, else the normal one of a mean; each line counts as one draw.
     """
-    import pandas as pd
-
     predicted, happened = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
     told = np.isfinite(predicted) & np.isfinite(happened)
     predicted, happened = predicted[told], happened[told]
     if not len(predicted):
         return []
     is_binary = bool(np.isin(happened, (0.0, 1.0)).all())
-    middle = (pd.Series(predicted).rank().to_numpy() - 0.5) / len(predicted)
-    place = np.minimum((middle * BINS).astype(int), BINS - 1)
+    place = bin_rows(predicted)
     bins = []
     for one in np.unique(place):
         mine = place == one

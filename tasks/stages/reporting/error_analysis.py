@@ -10,9 +10,10 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.metrics.names import FAMILIES
-from tasks.stages.reporting.slices import CHAMPION, Floats, Side
+from tasks.stages.reporting.slices import Floats, Side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,7 @@ def worst_cases(
     cases = []
     for place, unit in zip(ranked.index.to_numpy(int), ranked[UNIT], strict=True):
         case = describe(str(unit), mine.get(unit, sides[0].predictions[:0]))
-        champion = float(values[CHAMPION][place]) if CHAMPION in values else None
+        champion = float(values[Role.CHAMPION][place]) if Role.CHAMPION in values else None
         value = float(values[sides[0].subject][place])
         cases.append(Case(case.unit, value, champion, case.predicted, case.happened, case.more))
     return cases

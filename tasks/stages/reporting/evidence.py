@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.judging import Verdict
+from tasks.contracts.judging import Role, Verdict
 from tasks.contracts.training import LearningCurve
 from tasks.errors import SnapshotError
 from tasks.io import tracking
@@ -23,12 +23,11 @@ from tasks.metrics.names import FAMILIES
 from tasks.stages.reporting import curves, error_analysis, slices
 from tasks.stages.reporting.curves import Bin, Curve
 from tasks.stages.reporting.error_analysis import Case, Mistakes
-from tasks.stages.reporting.slices import CHALLENGER, Side, Slice
+from tasks.stages.reporting.slices import Side, Slice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNITS = "units"  # the table of an evaluation with one row a unit
 TEXT_SNAPSHOTS = 60  # so many of the newest are asked what items are called
 
 
@@ -117,9 +116,9 @@ def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
     sides = tuple(
         _read_side(one.subject, one.name, one.units, storage)
         for one in verdict.evaluations
-        if {UNITS, c.PREDICTIONS} <= set(one.units.rows)
+        if {c.UNITS, c.PREDICTIONS} <= set(one.units.rows)
     )
-    if not sides or sides[0].subject != CHALLENGER:
+    if not sides or sides[0].subject != Role.CHALLENGER:
         return Evidence()
     task = task_of(holdout.facts, sides[0].predictions)
     compared = [one.metric for one in verdict.comparisons]
@@ -243,7 +242,7 @@ def read_texts(items: set[str], inputs: Sequence[DatasetRef], storage: Storage) 
 
 
 def _read_side(subject: str, name: str, ref: DatasetRef, storage: Storage) -> Side:
-    units = storage.read(ref, UNITS).sort_values(UNIT, ignore_index=True)
+    units = storage.read(ref, c.UNITS).sort_values(UNIT, ignore_index=True)
     predictions = storage.read(ref, c.PREDICTIONS)
     keys = [key for key in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if key in predictions]
     return Side(subject, name, units, predictions.sort_values(keys, ignore_index=True))

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role
 from tasks.stages.reporting import charts
 from tasks.stages.reporting.charts import Interval
 from tasks.stages.reporting.curves import Curve
 from tasks.stages.reporting.error_analysis import Entry
 from tasks.stages.reporting.html import Html, section, show, table, tag, together
-from tasks.stages.reporting.slices import BASELINE, CHALLENGER, CHAMPION, FEWEST, Slice
+from tasks.stages.reporting.slices import FEWEST, Slice
 
 if TYPE_CHECKING:
     from tasks.stages.reporting.evidence import Evidence
@@ -42,8 +43,8 @@ def show_slices(evidence: Evidence) -> Html:
 def _slice_table(found: Sequence[Slice], is_grouped: bool) -> Html:
     """Slices by group under a heading each, or in their order with the group in the name."""
     is_compared = any(one.difference is not None for one in found)
-    wanted = (CHALLENGER, CHAMPION, BASELINE) if is_grouped or not is_compared else (CHALLENGER, CHAMPION)
-    subjects = [name for name in wanted if any(name in one.values for one in found)]
+    roles = [role for role in Role if role is not Role.BASELINE or is_grouped or not is_compared]
+    subjects = [name for name in roles if any(name in one.values for one in found)]
     rows: list[list[object]] = []
     for place, one in enumerate(found):
         if is_grouped and (place == 0 or found[place - 1].group != one.group):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Verdict
+from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import LearningCurve
 from tasks.metrics.names import FAMILIES
 from tasks.stages.reporting import charts, findings
 from tasks.stages.reporting.charts import Interval
 from tasks.stages.reporting.findings import as_number
 from tasks.stages.reporting.html import Html, document, section, show, table, tag
-from tasks.stages.reporting.slices import CHALLENGER, FEWEST
+from tasks.stages.reporting.slices import FEWEST
 
 if TYPE_CHECKING:
     from tasks.stages.reporting.evidence import Evidence, Part, Training
@@ -85,7 +85,7 @@ def _outcome_sentence(verdict: Verdict) -> str:
 
 
 def _tiles(verdict: Verdict, parts: Sequence[Part], training: Training, evidence: Evidence) -> Iterable[Html]:
-    challenger = next((one for one in verdict.evaluations if one.subject == CHALLENGER), None)
+    challenger = next((one for one in verdict.evaluations if one.subject == Role.CHALLENGER), None)
     if verdict.comparisons:
         first = verdict.comparisons[0]
         yield _tile(first.metric, f"{first.challenger:.4f}", f"champion {first.champion:.4f}")
@@ -96,7 +96,7 @@ def _tiles(verdict: Verdict, parts: Sequence[Part], training: Training, evidence
         if name in challenger.metrics:
             yield _tile(name, f"{challenger.metrics[name]:.4f}", "no champion to compare with")
         for gate in verdict.gates:
-            if {"baseline", "difference", "low", "high"} <= set(gate.figures):
+            if {Role.BASELINE, "difference", "low", "high"} <= set(gate.figures):
                 low, high = gate.figures["low"], gate.figures["high"]
                 tone = "good" if low > 0 else "bad" if high < 0 else "open"
                 yield _tile("over the baseline", f"{gate.figures['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", tone)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role
 from tasks.metrics import USER_COVERAGE, WEIGHT, Metric, get_metric
 from tasks.metrics.names import FAMILIES
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
 FEWEST = 20  # units; below, no interval is told, as the gates conclude nothing from fewer
 SEGMENT_VALUES, WORST_SEGMENTS = 6, 8
 MISSING, OTHER = "(not told)", "(other)"
@@ -86,13 +86,13 @@ def measure_slice(metric: Metric, sides: Sequence[Side], group: str, name: str, 
     values = {subject: value_of(metric, units) for subject, units in parts.items()}
     finite = {subject: value for subject, value in values.items() if np.isfinite(value)}
     count = int(inside.sum())
-    if not {CHALLENGER, CHAMPION} <= set(finite):
+    if not {Role.CHALLENGER, Role.CHAMPION} <= set(finite):
         return Slice(group, name, count, finite)
     sign = 1.0 if metric.greater_is_better else -1.0
-    difference = sign * (finite[CHALLENGER] - finite[CHAMPION])
+    difference = sign * (finite[Role.CHALLENGER] - finite[Role.CHAMPION])
     if count < FEWEST:
         return Slice(group, name, count, finite, difference)
-    spread = influences(metric, parts[CHALLENGER]) - influences(metric, parts[CHAMPION])
+    spread = influences(metric, parts[Role.CHALLENGER]) - influences(metric, parts[Role.CHAMPION])
     half = NORMAL * float(spread.std(ddof=1)) / count**0.5
     return Slice(group, name, count, finite, difference, difference - half, difference + half)
 

@@ -15,10 +15,10 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from tasks.contracts.base import Contract
+from tasks.contracts.judging import Role
 from tasks.contracts.promotion import Approval, Decision, ModelVersion, Rejection, ReviewChannel, ReviewRecord, Trust
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
-from tasks.io.tracking import CHALLENGER
 from tasks.stages.review.signatures import Code, ForgedCode, MalformedCode, is_code, read_code
 
 WORD, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_answer"
@@ -190,7 +190,7 @@ def closed_reason(review: OpenReview, challenger: int | None, champion: int | No
         return f"superseded: the champion is version {champion} now; train {name} again to judge against that one"
     if challenger != version:
         rival = "is gone" if challenger is None else f"names version {challenger}"
-        return f"superseded: the alias {CHALLENGER} of {name} {rival}"
+        return f"superseded: the alias {Role.CHALLENGER} of {name} {rival}"
     if now >= review.expires_at:
         return f"silence is a no: nobody said a word that counts until {_written(review.expires_at)}"
     return ""
@@ -267,7 +267,7 @@ def look(
     """Look once: a word that counts, the end of the waiting, or None. What does not count is answered on the version."""
     use_case, version = review.version.use_case, review.version.version
     head = ledger.head(use_case)
-    over = closed_reason(review, tracking.aliases(use_case).get(CHALLENGER), head.version if head else None, now)
+    over = closed_reason(review, tracking.aliases(use_case).get(Role.CHALLENGER), head.version if head else None, now)
     if over:
         return Over(why=over)
     tags = tracking.version_tags(use_case, version)
@@ -326,8 +326,8 @@ def record_review(word: Word, door: ReviewChannel, dag_run: str, ledger: Ledger,
         at=now,
     )
     ledger.record_review(record)
-    if not is_yes and tracking.aliases(word.use_case).get(CHALLENGER) == word.version:
-        tracking.set_alias(word.use_case, CHALLENGER, None)
+    if not is_yes and tracking.aliases(word.use_case).get(Role.CHALLENGER) == word.version:
+        tracking.set_alias(word.use_case, Role.CHALLENGER, None)
     how = word.trust.value.replace("_", " ")
     tracking.tag_version(word.use_case, word.version, {ANSWER: f"{said} by {word.actor} ({how}): {word.reason}"})
 

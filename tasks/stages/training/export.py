@@ -13,14 +13,13 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.models import SERVED
-from tasks.models.base import Examples, FeatureTables, ServedModel, load_model, save_model
+from tasks.models.base import AGREEMENT, Examples, FeatureTables, ServedModel, load_model, save_model
 from tasks.models.signature import example_question
 from tasks.models.smoke_test import STRANGER
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AGREEMENT = 1e-5
 QUESTIONS = 200
 
 

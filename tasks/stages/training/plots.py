@@ -10,6 +10,7 @@ import numpy as np
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import TrialState, Tuned
+from tasks.metrics.calibration import bin_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +61,8 @@ def _roc(predictions: pd.DataFrame, title: str) -> Figure:
 
 
 def _calibration(predictions: pd.DataFrame, title: str) -> Figure:
-    ordered = predictions.sort_values(c.PREDICTION)
-    bins = [part for part in np.array_split(ordered[[c.PREDICTION, c.LABEL]].to_numpy(np.float64), 10) if len(part)]
-    means = np.array([part.mean(axis=0) for part in bins])
+    place = bin_rows(predictions[c.PREDICTION].to_numpy(np.float64))
+    means = predictions[[c.PREDICTION, c.LABEL]].groupby(place).mean().to_numpy(np.float64)
     figure, axes = make_figure(title, "predicted probability (mean of a tenth)", "share in which it came true")
     axes.plot(means[:, 0], means[:, 1], color="#4c72b0", marker="o", label="model")
     axes.plot([0, means.max()], [0, means.max()], color="#999999", linestyle="--", label="perfect")

@@ -16,6 +16,7 @@ import pytest
 from serving.app import create_app
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role
 from tasks.io import tracking
 from tasks.io.storage import frame_writer
 from tasks.models import champion
@@ -252,7 +253,7 @@ def test_an_alias_that_disagrees_is_told(installation: Installation, serve: Serv
         assert client.get("/readyz").json()["use_cases"]["shop"]["alias"] == "agrees"
         assert 'titleholder_alias_disagrees{use_case="shop"} 0.0' in client.get("/metrics").text
         version, _ = installation.register("shop", TinyRanker(2.0))
-        tracking.set_alias("shop", tracking.CHAMPION, version)  # by somebody's hand, past the ledger
+        tracking.set_alias("shop", Role.CHAMPION, version)  # by somebody's hand, past the ledger
         look(client)
         store_of(client).compare_aliases()
         assert served_mark(client) == 1 == first.version

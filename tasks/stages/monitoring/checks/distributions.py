@@ -1,38 +1,26 @@
 """Checks of how far two distributions are apart, and how far is too far.
 
 They compare effect sizes, never p-values: with enough rows every p-value is small, and a threshold that depends on the
-number of rows means nothing. Both methods compare shares of the same bins (see bins.py):
-
-psi : sum of (c - r) * ln(c / r) over the bins, c and r the shares in the current and the reference window. 0 for equal
-    shares; 0.1 is commonly called a moderate and 0.2 a large shift. An empty share counts as 0.0001, as Evidently has it.
-jensenshannon : the square root of the Jensen-Shannon divergence in nats. 0 for equal shares, 0.83 for disjoint ones.
+number of rows means nothing. Both methods (`tasks.metrics.distances`) compare shares of the same bins (see bins.py).
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from tasks.columns import PREDICTION
 from tasks.contracts.monitoring import CheckResult, Signal
+from tasks.metrics.distances import jensenshannon, psi
 from tasks.stages.monitoring.checks.base import PREDICTIONS_OF, ROWS_OF, Counts, DriftCheck, Evidence
 
-EMPTY_SHARE = 1e-4
+DISTANCES = {"psi": psi, "jensenshannon": jensenshannon}
 
 
 def measure_distance(counts: Counts, method: str) -> float:
     """The distance of the current window from the reference; 0 where one side is empty."""
-    if not all(counts.rows):
-        return 0.0
-    r, c = (np.array(side, dtype=np.float64) / sum(side) for side in (counts.reference, counts.current))
-    if method == "psi":
-        r, c = (np.where(share > 0, share, EMPTY_SHARE) for share in (r, c))
-        return float(((c - r) * np.log(c / r)).sum())
-    middle = (r + c) / 2
-    halves = [(share[share > 0] * np.log(share[share > 0] / middle[share > 0])).sum() / 2 for share in (r, c)]
-    return float(np.sqrt(max(0.0, sum(halves))))
+    return DISTANCES[method](counts.reference, counts.current) if all(counts.rows) else 0.0
 
 
 class DistanceCheck(DriftCheck):

@@ -85,7 +85,10 @@ def test_innocent_slices_are_seldom_refused_and_uncorrected_ones_often() -> None
     """12 slices of equal models, 200 trials: a mistake anywhere in at most 5 %; without Holm in far more."""
     mistakes, uncorrected = 0, 0
     for trial in range(200):
-        sides = [answers(name, name, 0.4, seed=5000 + 2 * trial + side, units=600) for side, name in enumerate(("a", "b"))]
+        sides = [
+            answers(name, name, 0.4, seed=5000 + 2 * trial + side, units=600)
+            for side, name in enumerate(("challenger", "champion"))
+        ]
         questions = []
         for part in range(12):
             places = np.arange(50 * part, 50 * part + 50)
@@ -135,7 +138,7 @@ def test_the_power_is_what_a_simulation_finds() -> None:
 
 
 def made_of(values: np.ndarray) -> Answers:
-    made = answers("a", "a", 0.4, units=len(values))
+    made = answers("challenger", "a", 0.4, units=len(values))
     return Answers(made.evaluation, made.units.assign(ndcg_at_10=values), made.predictions)
 
 
@@ -157,7 +160,9 @@ def test_a_gate_tells_the_power_that_there_was() -> None:
 
 def test_an_inconclusive_comparison_says_what_it_would_take() -> None:
     gate = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10"}, "gates")
-    result = gate.check(context(answers("challenger", "als", 0.4, seed=2, units=30), answers("c", "c", 0.4, seed=1, units=30)))
+    result = gate.check(
+        context(answers("challenger", "als", 0.4, seed=2, units=30), answers("champion", "c", 0.4, seed=1, units=30))
+    )
     assert "inconclusive" in result.reason
     assert "it takes a true difference of" in result.reason
 

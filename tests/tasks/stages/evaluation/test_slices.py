@@ -177,4 +177,4 @@ def test_slices_of_the_same_users_are_cut_once() -> None:
     seen = context(BETTER, CHAMPION, read_holdout=holdout)
     first, second = (seen.slices((NEW_USERS,), CHAMPION, ("ndcg_at_10",), 28) for _ in (1, 2))
     assert first is second
-    assert answers("a", "a", 0.4).evaluation.holdout == REF
+    assert answers("challenger", "a", 0.4).evaluation.holdout == REF

@@ -19,7 +19,7 @@ import pandas as pd
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Evaluation
+from tasks.contracts.judging import Evaluation, Role
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ServingTerms
 from tasks.errors import ModelError
@@ -56,7 +56,7 @@ def answers(subject: str, name: str, skill: float, *, seed: int = 0, units: int 
 def rows(name: str, prediction: np.ndarray, label: np.ndarray) -> Answers:
     """A classifier's answers, one unit a row."""
     ids = [f"r{row:04d}" for row in range(len(label))]
-    evaluation = Evaluation(subject=name, name=name, model_uri="models:/m-1", holdout=REF, metrics={}, units=REF)
+    evaluation = Evaluation(subject=Role.CHALLENGER, name=name, model_uri="models:/m-1", holdout=REF, metrics={}, units=REF)
     predictions = pd.DataFrame({c.ROW_ID: ids, c.PREDICTION: prediction, c.LABEL: label})
     return Answers(evaluation, pd.DataFrame({UNIT: ids}), predictions)
 
@@ -134,7 +134,9 @@ def lists(subject: str, knows_new: bool, spread: int = 9) -> Answers:
     predictions = pd.DataFrame(flat, columns=[c.USER_ID, c.ITEM_ID, c.RANK, c.RAW_SCORE, c.PREDICTION, c.LABEL])
     units = pd.DataFrame({UNIT: USERS, "recall_at_2": np.array(hits) / 2, "recall_at_2" + WEIGHT: 1.0})
     metrics = {"recall_at_2": float(np.mean(hits)) / 2, "catalog_coverage_at_2": predictions[c.ITEM_ID].nunique() / 30}
-    evaluation = Evaluation(subject=subject, name=subject, model_uri="models:/m-1", holdout=REF, metrics=metrics, units=REF)
+    evaluation = Evaluation(
+        subject=Role.CHALLENGER, name=subject, model_uri="models:/m-1", holdout=REF, metrics=metrics, units=REF
+    )
     return Answers(evaluation, units, predictions)
 
 
@@ -146,7 +148,7 @@ def graded(sharpness: float, spread: float = 1.5) -> Answers:
 
 
 def measured(subject: str, **metrics: float) -> Answers:
-    made = answers(subject, subject, 0.4)
+    made = answers("challenger", subject, 0.4)
     return Answers(made.evaluation.model_copy(update={"metrics": metrics}), made.units, made.predictions)
 
 

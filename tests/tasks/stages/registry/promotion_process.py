@@ -26,7 +26,7 @@ from sqlalchemy import Engine, event
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Evaluation, GateMode, GateResult, Verdict
+from tasks.contracts.judging import Evaluation, GateMode, GateResult, Role, Verdict
 from tasks.contracts.promotion import Action, Approval, LedgerEntry, Trust
 from tasks.contracts.training import Candidate, ServingTerms
 from tasks.errors import PromotionRefused
@@ -93,7 +93,7 @@ class Steps:
 
 def write_alias_first(approval: Approval, dag_run: str, book: Ledger) -> LedgerEntry:
     """Broken: the alias leads, the ledger follows."""
-    tracking.set_alias(SHOP, tracking.CHAMPION, approval.version)
+    tracking.set_alias(SHOP, Role.CHAMPION, approval.version)
     return promote(approval, dag_run, book)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.io.endpoint import ServedFigures
 from tasks.models.smoke_test import count_scores
 from tasks.stages.registry import BakePolicy
-from tasks.stages.registry.bake import judge_bake, quantile, stability_index
+from tasks.stages.registry.bake import judge_bake, quantile
 
 POLICY = BakePolicy(max_error_share=0.02, max_latency_p99_ms=100.0, max_score_shift=1.0, min_answers=100)
 FAST = ((0.01, 990), (0.1, 1000), (math.inf, 1000))
@@ -61,16 +61,3 @@ def test_the_quantile_is_that_of_prometheus() -> None:
     assert quantile(cumulative, 0.5) == pytest.approx(0.1)
     assert quantile(cumulative, 0.75) == pytest.approx(0.15)
     assert quantile(((0.1, 0), (0.2, 10), (math.inf, 20)), 0.99) == math.inf
-
-
-def test_the_stability_index_of_known_shares() -> None:
-    assert stability_index([500, 500], [500, 500]) == 0.0
-    expected = (0.9 - 0.5) * math.log(0.9 / 0.5) + (0.1 - 0.5) * math.log(0.1 / 0.5)
-    assert stability_index([50_000, 50_000, 0], [90_000, 10_000, 0]) == pytest.approx(expected, rel=1e-3)
-    assert stability_index([1000, 0], [0, 1000]) > 10
-
-
-def test_equal_scores_are_not_called_shifted() -> None:
-    """The noise of the smallest samples that are judged: far below the limit."""
-    noise = [stability_index(scores(0.5, 100, seed), scores(0.5, 100, seed + 1000)) for seed in range(200)]
-    assert max(noise) < 0.6

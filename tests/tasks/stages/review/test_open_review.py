@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.contracts.judging import Role
 from tasks.contracts.promotion import Action, Approval, Decision, ModelVersion, Rejection, ReviewChannel, ReviewRecord, Trust
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
@@ -49,7 +50,7 @@ def challenger(folder: Path, **tags: str) -> ModelVersion:
         "as_of": date(2026, 3, 1).isoformat(),
     }
     made = client.create_model_version(SHOP, source=str(folder), tags=told | tags)
-    tracking.set_alias(SHOP, tracking.CHALLENGER, int(made.version))
+    tracking.set_alias(SHOP, Role.CHALLENGER, int(made.version))
     return version_of(SHOP, int(made.version))
 
 
