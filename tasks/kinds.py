@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -82,9 +82,3 @@ def _owner(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel]:
             return model
         model = nested
     return model
-
-
-class TaskScoped(Spec):
-    """A spec that fits some kinds of task only."""
-
-    tasks: ClassVar[frozenset[str]]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateResult, Role
@@ -25,7 +25,6 @@ from tasks.stages.evaluation.gates import BeatsChampion, Context
 from tasks.stages.evaluation.paired import Answers
 from tasks.use_case import load_use_case
 
-Floats = NDArray[np.float64]
 Pair = tuple[Answers, Answers]
 RATERS, RATINGS = 200, 15  # users of a simulated holdout, and how many ratings each gave on average
 SHARED = 10  # simulated holdouts that share one drawing: as many users each, so the same draws do for all

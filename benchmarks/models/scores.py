@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.models import data
 from benchmarks.models.lists import SEED, Grid, Outcome, Row, fit, grid, interval, megabytes
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.models import MODELS
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, ModelSpec, ServedModel
 from tasks.models.tabular import feature_columns
 from tasks.stages.training.learning import measure as measure_learning
 

@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.stages.ingestion.generator import DIMENSIONS, HABIT_SHARE, STAPLES, TASTE_STRENGTH, GeneratedTruth
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 BLOCK_DAYS = 45  # the season is held still so long
 LINES = 16.0  # that a customer buys in the window, about: what is sure once bought need not be bought twice

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.models.base import FeatureTables, Floats, top_places
+from tasks.contracts.arrays import Floats
+from tasks.models.base import FeatureTables, top_places
 
 MOST_CUSTOMERS = 2000  # of one item that are looked at: bounds the work for the most popular ones
 KEPT = 100  # neighbours of one item that are remembered, for so many items:

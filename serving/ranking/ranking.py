@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from serving.ranking.neighbours import ItemNeighbours, SegmentPopularity
 from serving.ranking.vector_index import Factors
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ServingTerms
 from tasks.io.storage import Storage
-from tasks.models.base import FeatureTables, Floats, ServedModel
+from tasks.models.base import FeatureTables, ServedModel
 
 NOBODY = ""  # no id may be empty, so nobody has this one
 NEW_DAYS = 14.0  # an item younger than this may be tried out

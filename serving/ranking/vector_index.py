@@ -9,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.models.base import FeatureTables, Floats, top_places
+from tasks.contracts.arrays import Floats
+from tasks.models.base import FeatureTables, top_places
 
 log = logging.getLogger("uvicorn.error.titleholder")
 

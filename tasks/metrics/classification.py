@@ -9,11 +9,10 @@ from 0.5 on.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import BINS, bin_groups, group_ties
 
-Floats = NDArray[np.float64]
 Parts = tuple[Floats, Floats]
 
 
@@ -89,14 +88,6 @@ def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     taken = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
     at_threshold = np.divide(np.cumsum(found, axis=1), taken, out=np.zeros_like(taken), where=taken > 0)
     return _ratio((found * at_threshold).sum(axis=1), found.sum(axis=1))
-
-
-def confusion_matrix(prediction: Floats, label: Floats, weights: Floats) -> Floats:
-    """(resamples, 2, 2): rows by their class, columns by the predicted one, as scikit-learn's: [[TN, FP], [FN, TP]]."""
-    cells = np.stack([(label > 0.5) == actual for actual in (False, True)])[:, None, :]
-    told = np.stack([(prediction >= 0.5) == said for said in (False, True)])[None, :, :]
-    counts: Floats = np.einsum("rn,abn->rab", weights, (cells & told).astype(np.float64))
-    return counts
 
 
 def gain_at_top_decile(prediction: Floats, label: Floats, weights: Floats) -> Floats:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.arrays import Floats
 from tasks.models.base import FeatureTables
 
-Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Measure = Callable[[Places, Floats, "Catalogue"], Floats]
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import ConfigurationError
 from tasks.metrics import classification, lists, ranking, rating
@@ -24,7 +25,6 @@ from tasks.metrics import classification, lists, ranking, rating
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 UNIT = "unit"
 WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
 

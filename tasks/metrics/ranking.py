@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tasks.contracts.arrays import Floats
 
 
 def precision(hits: Floats, relevant: Floats) -> Floats:

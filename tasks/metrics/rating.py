@@ -4,9 +4,8 @@ all pairs together, one value for each row of weights (resamples, pairs)."""
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from tasks.contracts.arrays import Floats
 
 
 def squared_error(prediction: Floats, label: Floats) -> Floats:
@@ -32,15 +31,3 @@ def r2(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     left = weights @ ((label - prediction) ** 2)
     explained: Floats = 1.0 - np.divide(left, total, out=np.full(len(weights), np.nan), where=~is_flat)
     return explained
-
-
-def adjusted_r2(prediction: Floats, label: Floats, weights: Floats, parameters: int) -> Floats:
-    """1 - (1 - R2) (n - 1) / (n - parameters - 1), for linear models whose `parameters` are counted without the intercept.
-
-    NaN where n <= parameters + 1. No use case can name it: how many parameters a model has, its answers do not tell.
-    """
-    rows = weights.sum(axis=1)
-    free = rows - parameters - 1.0
-    factor = np.divide(rows - 1.0, free, out=np.full(len(rows), np.nan), where=free > 0)
-    adjusted: Floats = 1.0 - (1.0 - r2(prediction, label, weights)) * factor
-    return adjusted

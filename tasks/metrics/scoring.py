@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.metrics import ranking
@@ -19,7 +20,6 @@ from tasks.models.base import Examples, FeatureTables, ServedModel
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 USER_COVERAGE = "user_coverage"  # share of the users who got an answer; reported beside every metric of users
 RELEVANT_RATING = 4.0
 

@@ -12,20 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
-from tasks.models.base import (
-    Best,
-    Examples,
-    FeatureTables,
-    Floats,
-    ModelSpec,
-    ServedModel,
-    SparkProblem,
-    find_best,
-    forbid_seen,
-)
+from tasks.models.base import Best, Examples, FeatureTables, ModelSpec, ServedModel, SparkProblem, find_best, forbid_seen
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
 from tasks.models.histories import Weighing
 from tasks.models.popularity import recent_buyers

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
@@ -30,11 +31,11 @@ from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.kinds import Spec
 from tasks.models.arrays import map_arrays, read_arrays
+from tasks.models.platt import sigmoid
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 MANIFEST = "manifest.json"
 # Where each row's best begin, and one more for where the last ends; their places; their scores.
 Best = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
@@ -266,8 +267,7 @@ class ServedModel(ABC):
         if self.calibration is None:
             return raw
         slope, intercept = self.calibration
-        clipped = np.clip(slope * raw + intercept, -500.0, 500.0)
-        return np.asarray(1.0 / (1.0 + np.exp(-clipped)), dtype=np.float64)
+        return sigmoid(slope * raw + intercept)
 
 
 def top_places(scores: Floats, k: int) -> NDArray[np.intp]:

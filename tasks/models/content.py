@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.predictions import AnswerPath
-from tasks.models.base import Examples, FeatureTables, Floats, ServedModel
+from tasks.models.base import Examples, FeatureTables, ServedModel
 from tasks.models.histories import HistorySpec, Weighing, read_histories
 from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.base import Examples, ServedModel
 from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
 
 

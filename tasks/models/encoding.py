@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tasks.contracts.arrays import Floats
 from tasks.errors import ModelError
-from tasks.models.base import ColumnKinds, Floats
+from tasks.models.base import ColumnKinds
 from tasks.models.prepared import read_numbers
 from tasks.models.text import WORD
 

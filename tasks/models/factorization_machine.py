@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel, SparkProblem
+from tasks.models.base import Examples, ModelSpec, ServedModel, SparkProblem
 from tasks.models.bias import Scale, measure_scale
 from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
 from tasks.models.prepared import half_of_memory_mb, read_numbers

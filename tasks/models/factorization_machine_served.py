@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.predictions import AnswerPath
-from tasks.models.base import FeatureTables, Floats, ServedModel
+from tasks.models.base import FeatureTables, ServedModel
 from tasks.models.bias import Scale
 from tasks.models.prepared import PerFeatures, read_numbers
 

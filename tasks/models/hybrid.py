@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.models.als import Penalties, Ready
-from tasks.models.base import Examples, FeatureTables, Floats, ServedModel
+from tasks.models.base import Examples, FeatureTables, ServedModel
 from tasks.models.ials import Ials, IalsModel
 from tasks.models.text import ItemVectors
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.models.als import Als, AlsModel, Penalties
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, ModelSpec, ServedModel
 from tasks.models.histories import Histories, Weighing, read_histories
 from tasks.models.prepared import half_of_memory_mb
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
-from tasks.models.base import Examples, Floats, ServedModel
+from tasks.models.base import Examples, ServedModel
 from tasks.models.encoding import Encoding
-from tasks.models.prepared import sigmoid
+from tasks.models.platt import sigmoid
 from tasks.models.steps import SteppedSpec, Steps
 from tasks.models.tabular import column_means, feature_columns, fill, read_training_rows
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.models.base import Floats
-from tasks.models.prepared import sigmoid
+from tasks.contracts.arrays import Floats
+from tasks.models.platt import sigmoid
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 

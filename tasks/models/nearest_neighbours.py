@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tasks.models.base import Floats
+from tasks.contracts.arrays import Floats
 from tasks.models.support_vectors import CELLS_AT_ONCE, squared_distances
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 

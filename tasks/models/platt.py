@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.models.base import Floats
+from tasks.contracts.arrays import Floats
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """1 / (1 + exp(-x)) of each value, without overflow; same shape as `logits`."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))), dtype=np.float64)
 
 
 def fit_curve(raw: Floats, label: Floats) -> tuple[float, float]:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ModelError, NotEnoughData
-from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel
 from tasks.models.prepared import PerFeatures, read_numbers
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from tasks.contracts.arrays import Floats
 from tasks.errors import ModelError
-from tasks.models.base import FeatureTables, Floats
+from tasks.models.base import FeatureTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,11 +49,6 @@ def read_numbers(table: pd.DataFrame, names: Sequence[str], whose: str) -> Float
             "Build the features with the settings that the model was trained with, or train it again."
         )
     return table[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def sigmoid(logits: Floats) -> Floats:
-    """1 / (1 + exp(-x)), without overflow."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0))), dtype=np.float64)
 
 
 def half_of_memory_mb() -> float:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, ModelSpec, ServedModel
 from tasks.models.tabular import read_training_rows
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, FeatureTables, Floats, ModelSpec, ServedModel
+from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel
 from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures, read_numbers
 

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
-from tasks.models.base import Examples, FeatureTables, Floats, ServedModel, load_model, read_examples, read_features
+from tasks.models.base import Examples, FeatureTables, ServedModel, load_model, read_examples, read_features
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
-from tasks.models.base import Floats, ModelSpec
+from tasks.models.base import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
-from tasks.models.base import Floats
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 CELLS_AT_ONCE = 2**22  # of rows and support vectors

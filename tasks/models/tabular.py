@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError, NotEnoughData
-from tasks.models.base import AGREEMENT, Examples, Floats, ServedModel
+from tasks.models.base import AGREEMENT, Examples, ServedModel
 from tasks.models.encoding import Encoding
-from tasks.models.platt import fit_curve
-from tasks.models.prepared import sigmoid
+from tasks.models.platt import fit_curve, sigmoid
 from tasks.models.steps import SteppedSpec, Steps
 
 if TYPE_CHECKING:

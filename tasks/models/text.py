@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
-from tasks.models.base import FeatureTables, Floats
+from tasks.models.base import FeatureTables
 from tasks.models.prepared import read_numbers
 
 if TYPE_CHECKING:

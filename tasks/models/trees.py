@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError
-from tasks.models.base import Examples, Floats, SparkProblem
+from tasks.models.base import Examples, SparkProblem
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 CELLS_AT_ONCE = 2**20  # of rows and trees

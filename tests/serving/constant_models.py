@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from serving.app import create_app
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.predictions import AnswerPath
-from tasks.models.base import FeatureTables, Floats, ServedModel
+from tasks.models.base import FeatureTables, ServedModel
 
 
 class Marked(ServedModel):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tasks import columns as c
-from tasks.models.base import ColumnKinds, Floats
+from tasks.contracts.arrays import Floats
+from tasks.models.base import ColumnKinds
 
 EDUCATION = ("basic", "high school", "college", "university")
 JOBS = ("clerk", "retired", "student", "worker")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.arrays import Floats
 from tasks.contracts.judging import Comparison, Evaluation, Outcome
 from tasks.errors import NotEnoughData, SnapshotError
 from tasks.metrics import UNIT, Metric, Sums
@@ -23,7 +24,6 @@ from tasks.metrics import UNIT, Metric, Sums
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 MIN_UNITS = 20  # below, percentile intervals are too narrow to be trusted, and nothing is concluded
 MEASURABLE = 0.95  # share of the resamples that must give a number (one class only gives no ROC-AUC)

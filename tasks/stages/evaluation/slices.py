@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.models.base import Examples, FeatureTables
-from tasks.stages.evaluation.paired import Answers, Floats, Places
+from tasks.stages.evaluation.paired import Answers, Places
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.contracts.arrays import Floats
 from tasks.io.storage import write_atomically
 from tasks.stages.ingestion.invoice_files import HEADER
-
-Floats = NDArray[np.float64]
 
 DIMENSIONS = 8
 TASTE_STRENGTH = 1.1

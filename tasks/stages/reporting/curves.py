@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import bin_rows
 from tasks.metrics.scoring import RELEVANT_RATING
 from tasks.stages.reporting.slices import NORMAL
@@ -16,7 +17,6 @@ from tasks.stages.reporting.slices import NORMAL
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]
 POINTS = 200
 

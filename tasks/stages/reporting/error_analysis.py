@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.metrics.names import FAMILIES
-from tasks.stages.reporting.slices import Floats, Side
+from tasks.stages.reporting.slices import Side
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import USER_COVERAGE, WEIGHT, Metric, get_metric
@@ -22,7 +23,6 @@ from tasks.metrics.names import FAMILIES
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
 FEWEST = 20  # units; below, no interval is told, as the gates conclude nothing from fewer
 SEGMENT_VALUES, WORST_SEGMENTS = 6, 8
 MISSING, OTHER = "(not told)", "(other)"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks import columns as c
-from tasks.models.base import Examples, Floats, ModelSpec, ServedModel
+from tasks.contracts.arrays import Floats
+from tasks.models.base import Examples, ModelSpec, ServedModel
 from tasks.models.logistic_regression import LogisticRegressionModel
 from tasks.models.tabular import feature_columns, read_training_rows
 from tasks.stages.training.plots import make_figure

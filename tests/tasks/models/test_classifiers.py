@@ -15,8 +15,7 @@ from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import Examples
 from tasks.models.mlp import Mlp
 from tasks.models.nearest_neighbours import NearestNeighbours
-from tasks.models.platt import fit_curve
-from tasks.models.prepared import sigmoid
+from tasks.models.platt import fit_curve, sigmoid
 from tasks.models.support_vectors import KernelSvm, LinearSvm
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 from tasks.models.trees import GradientBoosting, RandomForest, SparkGradientBoosting, _Nodes

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
-from tasks.models.base import Examples, FeatureTables, Floats
+from tasks.models.base import Examples, FeatureTables
 from tasks.models.factorization_machine import FactorizationMachine
 from tasks.models.factorization_machine_served import FactorizationMachineModel
 from tests.tasks.models.checkerboard import tables

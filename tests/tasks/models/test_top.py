@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.models.als import AlsModel, Penalties
-from tasks.models.base import FeatureTables, Floats, find_best
+from tasks.models.base import FeatureTables, find_best
 
 
 @pytest.mark.parametrize("size", [1, 7, 90, 700])

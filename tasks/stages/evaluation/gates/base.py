@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.judging import Comparison, GateMode, GateResult
 from tasks.contracts.promotion import ModelVersion
@@ -23,7 +24,7 @@ from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.kinds import Spec
 from tasks.metrics import UNIT, get_metric
 from tasks.models.base import Examples, ServedModel
-from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Floats, Places, Question, conclude_from, resample
+from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Places, Question, conclude_from, resample
 from tasks.stages.evaluation.slices import Slice, make_slices
 
 if TYPE_CHECKING:

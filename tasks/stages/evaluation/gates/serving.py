@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import GateResult
 from tasks.errors import ModelError
 from tasks.models.base import Examples
 from tasks.models.tabular import feature_columns
 from tasks.stages.evaluation.gates.base import Context, Gate
-from tasks.stages.evaluation.paired import Floats
 
 if TYPE_CHECKING:
     import pandas as pd

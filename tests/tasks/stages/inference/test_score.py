@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
@@ -16,7 +17,7 @@ from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import frame_writer
-from tasks.models.base import FeatureTables, Floats, Recommendation
+from tasks.models.base import FeatureTables, Recommendation
 from tasks.stages.inference import score, score_rows, score_users
 from tests.serving.constant_models import KINDS, TinyClassifier, TinyRanker, TinyRater, tables
 from tests.serving.installation import ROW_COLUMNS, Installation

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.contracts.base import TaskKind
 from tasks.metrics import score_model
+from tasks.models.platt import sigmoid
 from tasks.models.popularity import Popularity
-from tasks.models.prepared import sigmoid
 from tasks.stages.training.calibration import calibrate, fit_curve
 from tests.tasks.models.checkerboard import checkerboard
 
