@@ -98,6 +98,7 @@ def build(use_case: UseCase) -> object:
             """One drift report per window; none before the first champion, which has nothing to be compared with."""
             from tasks.columns import VALIDATED
             from tasks.contracts.base import Window
+            from tasks.io.decisions import DecisionLog
             from tasks.io.ledger import Ledger
             from tasks.io.prediction_log import PredictionLog
             from tasks.io.storage import Storage
@@ -112,9 +113,10 @@ def build(use_case: UseCase) -> object:
             windows = [window_of_run(context)] if is_stated else [Window.from_label(one) for one in labels]
             settings = get_settings()
             storage, ledger = Storage(settings.data_root), Ledger(settings.ledger_url)
+            decided = DecisionLog(settings.ledger_url)
             if not windows:
                 published = [ref.partition for ref in storage.history(name, VALIDATED, day_of_run(context))]
-                windows = find_undecided(published, ledger.decisions(name))
+                windows = find_undecided(published, decided.decisions(name))
                 if context["params"]["asked_by"] and published:
                     windows = windows or [Window.from_label(published[-1])]
             observations = []
@@ -136,10 +138,10 @@ def build(use_case: UseCase) -> object:
                             log,
                             case.seed,
                             {"dag_id": context["dag"].dag_id, "run_id": context["run_id"]},
-                            ledger.reports(name),
+                            decided.reports(name),
                         )
                     if report:
-                        ledger.record_report(report)
+                        decided.record_report(report)
                         print(f"{window.label}: {report.report_uri or 'nothing to compare'}")  # noqa: T201
                         show_page(context, report.report_uri)
                     observations.append({"window": window.to_json(), "report": report and report.to_json()})
@@ -150,6 +152,7 @@ def build(use_case: UseCase) -> object:
             """Record one decision per window, also a no; then see to a request that no training took."""
             from tasks.contracts.base import Window
             from tasks.contracts.monitoring import Ask, DriftReport
+            from tasks.io.decisions import DecisionLog
             from tasks.io.ledger import Ledger
             from tasks.io.notifications import Tone, tell
             from tasks.settings import get_settings
@@ -161,7 +164,7 @@ def build(use_case: UseCase) -> object:
             params = context["params"]
             with fail_without_retry():
                 policy, ledger = load_use_case(name).drift.retrain_when, Ledger(get_settings().ledger_url)
-                champion = champion_of(name, ledger)
+                champion, log = champion_of(name, ledger), DecisionLog(get_settings().ledger_url)
                 for seen in observations:
                     is_last = seen is observations[-1]
                     report = DriftReport.from_json(seen["report"]) if seen["report"] else None
@@ -180,19 +183,19 @@ def build(use_case: UseCase) -> object:
                         policy,
                         Window.from_json(seen["window"]),
                         report,
-                        ledger.decisions(name),
+                        log.decisions(name),
                         ledger.head(name),
                         champion.as_of if champion else None,
-                        ledger.requests(name),
+                        log.requests(name),
                         ask,
                         params["accepted_by"] if params["window_start"] else "",
                     )
-                    if ledger.record_decision(decision) and (decision.alert or decision.cause == "alert"):
+                    if log.record_decision(decision) and (decision.alert or decision.cause == "alert"):
                         tell(f"{name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", Tone.WARNING)
                     decisions.append(decision)
                     print(f"{decision.window.label}: {'RETRAIN' if decision.retrain else 'no'}: {decision.reason}")  # noqa: T201
-                past = ledger.decisions(name)
-                lost = find_lost(past, ledger.requests(name), policy, past[-1].window.end) if past else None
+                past = log.decisions(name)
+                lost = find_lost(past, log.requests(name), policy, past[-1].window.end) if past else None
             if not decisions and lost is None:
                 skip("every window is decided about, and every request was taken: nothing was left undone")
             yes = next((one for one in reversed(decisions) if one.retrain), lost)

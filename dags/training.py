@@ -27,11 +27,11 @@ and lets the gates judge. Runs on a retrain request; by hand with the form.
 
 def give_up(context: Any) -> None:
     """A training that failed holds back no other: its requests count as answered, until it is cleared and ends well."""
-    from tasks.io.ledger import Ledger
+    from tasks.io.decisions import DecisionLog
     from tasks.settings import get_settings
 
     name = context["dag"].dag_id.removesuffix(".training")
-    Ledger(get_settings().ledger_url).settle_requests(name, context["run_id"], version=None, passed=False)
+    DecisionLog(get_settings().ledger_url).settle_requests(name, context["run_id"], version=None, passed=False)
 
 
 def build(use_case: UseCase) -> object:
@@ -66,7 +66,7 @@ def build(use_case: UseCase) -> object:
             """Features and labels of three consecutive windows: train, validation, holdout."""
             from tasks.columns import VALIDATED
             from tasks.contracts.base import Window
-            from tasks.io.ledger import Ledger
+            from tasks.io.decisions import DecisionLog
             from tasks.io.storage import Storage
             from tasks.settings import get_settings
             from tasks.stages.features import split
@@ -82,9 +82,9 @@ def build(use_case: UseCase) -> object:
             with fail_without_retry():
                 case = load_use_case(name)
                 as_of = as_of or Window.from_label(history[-1].partition).end
-                ledger, run = Ledger(get_settings().ledger_url), context["run_id"]
+                log, run = DecisionLog(get_settings().ledger_url), context["run_id"]
                 keys = [event["idempotency_key"] for event in asked] or [f"by hand: {run}"]
-                taken = [ledger.take_request(name, key, as_of, run) for key in keys]
+                taken = [log.take_request(name, key, as_of, run) for key in keys]
                 if not any(taken):
                     skip(f"another training answers this request already: {', '.join(keys)}")
                 earlier = case.tuning.earlier_windows(case.task)
@@ -225,7 +225,7 @@ def build(use_case: UseCase) -> object:
         def register(verdict: dict[str, Any]) -> dict[str, Any]:
             """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
             from tasks.contracts.judging import Verdict
-            from tasks.io.ledger import Ledger
+            from tasks.io.decisions import DecisionLog
             from tasks.io.storage import Storage
             from tasks.settings import get_settings
             from tasks.stages.registry import register
@@ -233,8 +233,8 @@ def build(use_case: UseCase) -> object:
             with fail_without_retry():
                 judged = Verdict.from_json(verdict)
                 version = register(judged, Storage(get_settings().data_root))
-                ledger = Ledger(get_settings().ledger_url)
-                ledger.settle_requests(name, get_current_context()["run_id"], version.version, version.passed)
+                log, run = DecisionLog(get_settings().ledger_url), get_current_context()["run_id"]
+                log.settle_requests(name, run, version=version.version, passed=version.passed)
             said = "passed every enabled gate" if judged.passed else "refused: " + "; ".join(judged.reasons)
             print(f"version {version.version} ({judged.candidate.name}) {said}")  # noqa: T201
             return version.to_json()

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.settings import get_settings
 from titleholder import access, data_commands
@@ -128,11 +129,12 @@ def status(as_json: AsJson = False) -> None:
 
     settings = get_settings()
     ledger, storage = Ledger(settings.ledger_url), Storage(settings.data_root)
+    log = DecisionLog(settings.ledger_url)
     rows = []
     for name in list_use_cases():
         head, newest = ledger.head(name), storage.newest(name, c.FEATURES)
         served = served_model(name, timeout=2) if head else None
-        decisions = ledger.decisions(name)
+        decisions = log.decisions(name)
         rows.append(
             {
                 "use_case": name,
@@ -167,7 +169,7 @@ def history(
             Console(stderr=True).print(f"[red]the chain is broken at entries {broken}: the answer may not be what was so[/]")
         _show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
         return
-    entries, decisions = ledger.entries(use_case), ledger.decisions(use_case)
+    entries, decisions = ledger.entries(use_case), DecisionLog(get_settings().ledger_url).decisions(use_case)
     broken = ledger.broken_links(use_case)
     asked = [
         {"window": d.window.label, "retrain": "yes" if d.retrain else "no", "cause": d.cause, "reason": d.reason}

@@ -27,6 +27,7 @@ from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.io.airflow import AirflowApi
+from tasks.io.decisions import DecisionLog
 from tasks.io.endpoint import await_version, served_model
 from tasks.io.ledger import Ledger
 from tasks.io.storage import Storage
@@ -262,7 +263,7 @@ class Story:
                 self.arrive(window)
                 with self.followed_by("monitoring") as pages:
                     self.ingest(window)
-                decision = self.ledger.decisions(CASE)[-1]
+                decision = DecisionLog(self.settings.ledger_url).decisions(CASE)[-1]
                 step.outcome = f"{'RETRAIN' if decision.retrain else 'no retraining'}: {decision.reason}"
                 step.where = pages["monitoring"]
                 asked = decision.retrain

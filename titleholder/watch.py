@@ -24,11 +24,12 @@ from starlette.routing import Route
 
 from tasks.errors import ServiceUnavailable
 from tasks.io.airflow import AirflowApi
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.io.notifications import Tone, tell
 from tasks.settings import Settings, get_settings
 from tasks.use_case import list_use_cases
-from titleholder.figures import collect, render_history
+from titleholder.prometheus_metrics import collect, render_history
 from titleholder.watch_page import render_page
 
 _log = logging.getLogger(__name__)
@@ -76,23 +77,23 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
     ask : (use case, run id, form) -> whether a run of the monitoring DAG was started; default: by Airflow's REST API.
     """
     settings = settings or get_settings()
-    ledger = Ledger(settings.ledger_url)
+    ledger, log = Ledger(settings.ledger_url), DecisionLog(settings.ledger_url)
     airflow = AirflowApi(settings)
     start = ask or (lambda name, run, form: airflow.trigger_once(f"{name}.monitoring", run, form))
 
     async def metrics(_request: Request) -> Response:
         return Response(
-            await run_in_threadpool(collect, ledger, airflow), media_type="text/plain; version=0.0.4; charset=utf-8"
+            await run_in_threadpool(collect, ledger, log, airflow), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(await run_in_threadpool(render_page, ledger))
+        return HTMLResponse(await run_in_threadpool(render_page, ledger, log))
 
     async def history(request: Request) -> Response:
         name = request.path_params["use_case"]
         if name not in list_use_cases():
             return JSONResponse({"title": "there is no such use case"}, status_code=404)
-        return Response(await run_in_threadpool(render_history, ledger, name), media_type="image/svg+xml")
+        return Response(await run_in_threadpool(render_history, log, name), media_type="image/svg+xml")
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -111,7 +112,7 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
         except ValidationError as error:
             return JSONResponse({"title": "not a webhook of Alertmanager", "faults": error.error_count()}, status_code=422)
         try:
-            done = await run_in_threadpool(_answer_all, webhook, ledger, start)
+            done = await run_in_threadpool(_answer_all, webhook, log, start)
         except ServiceUnavailable as error:  # Alertmanager tries again
             return JSONResponse({"title": str(error)}, status_code=503)
         return JSONResponse(done)
@@ -127,7 +128,7 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
     )
 
 
-def _answer_all(webhook: Webhook, ledger: Ledger, ask: Ask) -> dict[str, int]:
+def _answer_all(webhook: Webhook, log: DecisionLog, ask: Ask) -> dict[str, int]:
     done = {"asked": 0, "told": 0, "known": 0, "resolved": 0}
     for alert in webhook.alerts:
         if alert.status == "resolved":
@@ -136,7 +137,7 @@ def _answer_all(webhook: Webhook, ledger: Ledger, ask: Ask) -> dict[str, int]:
         name = alert.labels.get("use_case", "")
         if alert.labels.get("action") == "retrain" and name in list_use_cases():
             done["asked" if _ask_controller(alert, name, ask) else "known"] += 1
-        elif ledger.take_alert(alert.key):
+        elif log.take_alert(alert.key):
             tone = Tone.FAILURE if alert.labels.get("severity") == "page" else Tone.WARNING
             tell(f"{alert.name} {name}".strip(), alert.text, tone)
             done["told"] += 1

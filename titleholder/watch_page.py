@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from tasks.contracts.monitoring import Cause, RetrainDecision
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.use_case import list_use_cases
 
@@ -17,9 +18,9 @@ _STYLE = (
 _NEWEST = 15
 
 
-def render_page(ledger: Ledger) -> str:
+def render_page(ledger: Ledger, log: DecisionLog) -> str:
     """One section a use case: the champion, what was decided last and why, and every figure over time."""
-    sections = "".join(_section(ledger, name) for name in list_use_cases())
+    sections = "".join(_section(ledger, log, name) for name in list_use_cases())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Titleholder: monitoring</title><style>{_STYLE}</style>'
         f"<h1>Monitoring</h1>{sections}"
@@ -27,8 +28,8 @@ def render_page(ledger: Ledger) -> str:
     )
 
 
-def _section(ledger: Ledger, name: str) -> str:
-    head, reports, past = ledger.head(name), ledger.reports(name), ledger.decisions(name)
+def _section(ledger: Ledger, log: DecisionLog, name: str) -> str:
+    head, reports, past = ledger.head(name), log.reports(name), log.decisions(name)
     told = (
         f"version {head.version}, crowned {head.at:%Y-%m-%d %H:%M} UTC by {escape(head.actor)}" if head else "no champion yet"
     )

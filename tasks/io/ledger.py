@@ -1,16 +1,16 @@
-"""Seam: the ledger (who became champion, when, by whose word), the reviews and the retrain decisions, in SQL.
+"""Adapter: the ledger (who became champion, when, and who approved it), and the reviews that led to its entries, in SQL.
 
-Append-only and hash-chained. An entry is one INSERT that names the head it follows and is keyed by (use_case, sequence):
-of two promotions that both saw entry n as the head, one inserts n+1 and the other is told. The ledger decides; the MLflow
-alias is a cache of its head. Times never run backwards along the chain, whatever the clocks of the machines say.
+The ledger is append-only and hash-chained. An entry is one INSERT that names the head that it follows, and its key is
+(use_case, sequence): of two promotions that both saw entry n as the head, one inserts n+1 and the other is refused. The
+ledger decides, and the MLflow alias is a cache of its head. Times never decrease along the chain, whatever the clocks of
+the machines say.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -27,11 +27,9 @@ from sqlalchemy import (
     insert,
     literal,
     select,
-    update,
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from tasks.contracts.monitoring import DriftReport, RetrainDecision, RetrainRequest
 from tasks.contracts.promotion import Action, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
 from tasks.io.database import open_database
@@ -60,37 +58,6 @@ _entries = Table(
     Column("entry_digest", String(64), nullable=False),
     Column("previous_digest", String(64), nullable=False),
 )
-_decisions = Table(
-    "retrain_decisions",
-    _metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("use_case", String(63), nullable=False),
-    Column("idempotency_key", String(200), nullable=False),
-    Column("window_start", String(10), nullable=False),
-    Column("window_end", String(10), nullable=False),
-    Column("retrain", Integer, nullable=False),
-    Column("decision", Text, nullable=False),
-    UniqueConstraint("use_case", "idempotency_key"),
-)
-_requests = Table(
-    "retrain_requests",
-    _metadata,
-    Column("use_case", String(63), primary_key=True),
-    Column("idempotency_key", String(200), primary_key=True),
-    Column("as_of", String(10), nullable=False),
-    Column("taken_by", String(250), nullable=False),
-    Column("version", Integer),
-    Column("passed", Boolean),
-)
-_reports = Table(
-    "drift_reports",
-    _metadata,
-    Column("use_case", String(63), primary_key=True),
-    Column("evidence", String(64), primary_key=True),
-    Column("window_end", String(10), nullable=False),
-    Column("report", Text, nullable=False),
-)
-_alerts = Table("alerts", _metadata, Column("key", String(64), primary_key=True))
 _reviews = Table(
     "reviews",
     _metadata,
@@ -226,35 +193,6 @@ class Ledger:
             previous = row["entry_digest"]
         return broken
 
-    # retrain decisions
-
-    def record_decision(self, decision: RetrainDecision) -> bool:
-        """Keep a decision; False if one with its idempotency key is there already (it is kept as it was)."""
-        values = {
-            "use_case": decision.use_case,
-            "idempotency_key": decision.idempotency_key,
-            "window_start": decision.window.start.isoformat(),
-            "window_end": decision.window.end.isoformat(),
-            "retrain": int(decision.retrain),
-            "decision": json.dumps(decision.to_json(), sort_keys=True),
-        }
-        try:
-            with self._db.begin() as connection:
-                connection.execute(insert(_decisions).values(values))
-        except IntegrityError:
-            return False
-        return True
-
-    def decisions(self, use_case: str) -> list[RetrainDecision]:
-        """All recorded decisions, oldest window first."""
-        query = (
-            select(_decisions.c.decision)
-            .where(_decisions.c.use_case == use_case)
-            .order_by(_decisions.c.window_end, _decisions.c.id)
-        )
-        with self._db.connect() as connection:
-            return [RetrainDecision.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
-
     # reviews
 
     def record_review(self, record: ReviewRecord) -> bool:
@@ -276,63 +214,6 @@ class Ledger:
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [ReviewRecord.model_validate({**row, "at": _utc(row["at"])}) for row in rows]
-
-    # what monitoring saw
-
-    def record_report(self, report: DriftReport) -> None:
-        """Keep what was seen of a window; the same evidence is kept once."""
-        values = {
-            "use_case": report.use_case,
-            "evidence": report.evidence,
-            "window_end": report.window.end.isoformat(),
-            "report": json.dumps(report.to_json(), sort_keys=True),
-        }
-        with contextlib.suppress(IntegrityError), self._db.begin() as connection:
-            connection.execute(insert(_reports).values(values))
-
-    def reports(self, use_case: str) -> list[DriftReport]:
-        """All that monitoring saw, oldest window first."""
-        query = select(_reports.c.report).where(_reports.c.use_case == use_case).order_by(_reports.c.window_end)
-        with self._db.connect() as connection:
-            return [DriftReport.from_json(json.loads(text)) for text in connection.execute(query).scalars()]
-
-    # alerts
-
-    def take_alert(self, key: str) -> bool:
-        """Whether an alert is new: False from the second time on."""
-        try:
-            with self._db.begin() as connection:
-                connection.execute(insert(_alerts).values({"key": key}))
-        except IntegrityError:
-            return False
-        return True
-
-    # what becomes of a yes
-
-    def take_request(self, use_case: str, key: str, as_of: date, run: str) -> bool:
-        """Whether `run` is the training that answers a request: the first that asks is, also when it asks again."""
-        values = {"use_case": use_case, "idempotency_key": key, "as_of": as_of.isoformat(), "taken_by": run}
-        try:
-            with self._db.begin() as connection:
-                connection.execute(insert(_requests).values(values))
-        except IntegrityError:
-            return any(one.taken_by == run for one in self.requests(use_case) if one.idempotency_key == key)
-        return True
-
-    def settle_requests(self, use_case: str, run: str, version: int | None, passed: bool) -> None:
-        """Note what came of the requests that a training took; no version and not passed where it failed."""
-        taken = (_requests.c.use_case == use_case) & (_requests.c.taken_by == run)
-        with self._db.begin() as connection:
-            connection.execute(update(_requests).where(taken).values(version=version, passed=passed))
-
-    def requests(self, use_case: str) -> list[RetrainRequest]:
-        """Every request that a training took, oldest first."""
-        query = (
-            select(_requests).where(_requests.c.use_case == use_case).order_by(_requests.c.as_of, _requests.c.idempotency_key)
-        )
-        with self._db.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-        return [RetrainRequest.model_validate({k: v for k, v in row.items() if k != "use_case"}) for row in rows]
 
 
 def _utc(moment: datetime) -> datetime:

@@ -21,7 +21,7 @@ import yaml
 
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import CheckResult, DriftReport, Signal
-from tasks.io.ledger import Ledger
+from tasks.io.decisions import DecisionLog
 from tasks.settings import ROOT, get_settings
 from tests.alerting import FOLDER, read, running, tool, wait_for
 from tests.ports import free_port
@@ -86,12 +86,12 @@ def serve(app: Any, port: int) -> Iterator[None]:
         thread.join(20)
 
 
-def lose_quality(ledger: Ledger) -> None:
+def lose_quality(log: DecisionLog) -> None:
     check = CheckResult(
         check="bound", column="hit_rate", method="at_least", value=0.1, threshold=0.2, violated=True, signal=Signal.QUALITY
     )
     window = Window(start=date(2026, 1, 1), end=date(2026, 1, 8))
-    ledger.record_report(
+    log.record_report(
         DriftReport(
             use_case=CASE,
             window=window,
@@ -115,7 +115,7 @@ def test_lost_quality_asks_for_one_retraining_through_prometheus_and_alertmanage
     airflow = Airflow()
     threading.Thread(target=airflow.serve_forever, daemon=True).start()
     settings = get_settings().model_copy(update={"airflow_url": airflow.url, "webhook_token": TOKEN})
-    lose_quality(Ledger(settings.ledger_url))
+    lose_quality(DecisionLog(settings.ledger_url))
     nobody = f"http://127.0.0.1:{free_port()}"  # an endpoint that is down
     try:
         with (
@@ -155,7 +155,9 @@ def test_the_dashboard_asks_only_for_what_is_told() -> None:
         for name in re.findall(r"titleholder_\w+", t["expr"])
     }
     asked |= {name for case in all_rules() for name in re.findall(r"titleholder_\w+", case)}
-    source = "".join((ROOT / place).read_text() for place in ("serving/telemetry/metrics.py", "titleholder/figures.py"))
+    source = "".join(
+        (ROOT / place).read_text() for place in ("serving/telemetry/metrics.py", "titleholder/prometheus_metrics.py")
+    )
     told = {f"titleholder_{name.removeprefix('titleholder_')}" for name in re.findall(r'"((?:titleholder_)?[a-z_]+)"', source)}
     assert {name for name in asked if re.sub(r"_(total|bucket|count|sum)$", "", name) not in told} == set()
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) >= 12

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import Cause, CheckResult, DriftReport, RetrainDecision, Signal
-from tasks.io.ledger import Ledger
+from tasks.io.decisions import DecisionLog
 from tasks.settings import Settings, get_settings
 from tests.titleholder.airflow_stand_in import CASE, Airflow
 from titleholder.watch import create_app
@@ -164,7 +164,7 @@ def test_without_a_token_nobody_is_heard(settings: Settings) -> None:
 
 def remember(settings: Settings) -> None:
     """One calm week and one with broken data."""
-    ledger = Ledger(settings.ledger_url)
+    log = DecisionLog(settings.ledger_url)
     for week, cause in ((1, Cause.NONE), (8, Cause.FAULT)):
         window = Window(start=date(2026, 1, week), end=date(2026, 1, week + 7))
         check = CheckResult(
@@ -176,7 +176,7 @@ def remember(settings: Settings) -> None:
             violated=cause is Cause.FAULT,
             signal=Signal.FAULT,
         )
-        ledger.record_report(
+        log.record_report(
             DriftReport(
                 use_case=CASE,
                 window=window,
@@ -191,7 +191,7 @@ def remember(settings: Settings) -> None:
                 figures={"hit_rate": 0.3},
             )
         )
-        ledger.record_decision(
+        log.record_decision(
             RetrainDecision(
                 use_case=CASE,
                 window=window,

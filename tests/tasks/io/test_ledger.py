@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contracts.base import Window
-from tasks.contracts.monitoring import RetrainDecision
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import GENESIS, Ledger
 from tasks.settings import ROOT
 from tests.ports import free_port
+from tests.tasks.io.test_decisions import decision
 
 
 @pytest.fixture
@@ -286,30 +286,9 @@ def test_all_of_it_on_postgresql(postgres: str) -> None:
     assert fresh.broken_links("shop") == []
     race_from(fresh, fresh.head("shop"))
     assert fresh.broken_links("shop") == []
-    assert fresh.record_decision(decision(date(2026, 1, 3), "a"))
+    assert DecisionLog(f"{postgres}fresh").record_decision(decision(date(2026, 1, 3), "a"))
     engine = create_engine(f"{postgres}former")
     with engine.begin() as connection:
         write_former(connection.exec_driver_sql, "TIMESTAMP WITH TIME ZONE", "+00")
     engine.dispose()
     check_former(Ledger(f"{postgres}former"))
-
-
-def decision(end: date, key: str) -> RetrainDecision:
-    return RetrainDecision(
-        use_case="shop",
-        window=Window.before(end, 1),
-        retrain=False,
-        cause="none",
-        reason="nothing moved",
-        violations=0,
-        considered_windows=1,
-        idempotency_key=key,
-    )
-
-
-def test_a_decision_is_kept_once(ledger: Ledger) -> None:
-    later, earlier = decision(date(2026, 1, 3), "b"), decision(date(2026, 1, 2), "a")
-    assert ledger.record_decision(later)
-    assert ledger.record_decision(earlier)
-    assert not ledger.record_decision(later)
-    assert ledger.decisions("shop") == [earlier, later]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import Ask, Cause, CheckResult, DriftReport, RetrainDecision, RetrainRequest, Signal
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
-from tasks.io.ledger import Ledger
+from tasks.io.decisions import DecisionLog
 from tasks.stages.monitoring import RetrainPolicy, decide_retrain, find_lost
 
 TWO_OF_THREE = RetrainPolicy(violations=2, of_last=3, cooldown_days=3)
@@ -181,16 +181,16 @@ def test_an_old_champion_is_trained_again(age: int, retrain: bool) -> None:
 
 def test_replay_gives_the_same_decisions(own_home: Any) -> None:
     """Deciding again, with everything recorded that came later, changes nothing."""
-    ledger = Ledger(f"sqlite:///{own_home}/titleholder.db")
+    log = DecisionLog(f"sqlite:///{own_home}/titleholder.db")
     pattern = "x.xx.xxx.x"
     first = live(pattern)
-    assert all(ledger.record_decision(decision) for decision in first)
-    everything = ledger.decisions("shop")
+    assert all(log.record_decision(decision) for decision in first)
+    everything = log.decisions("shop")
     assert everything == first
     again = [decide(end, sign, everything) for end, sign in enumerate(pattern, start=2)]
     assert again == first
-    assert not any(ledger.record_decision(decision) for decision in again)
-    assert ledger.decisions("shop") == first
+    assert not any(log.record_decision(decision) for decision in again)
+    assert log.decisions("shop") == first
 
 
 def test_a_window_is_decided_once_per_champion() -> None:
@@ -307,15 +307,13 @@ def test_a_request_that_nobody_took_is_sent_again() -> None:
 
 
 def test_a_request_is_taken_once(own_home: Any) -> None:
-    ledger = Ledger(f"sqlite:///{own_home}/titleholder.db")
+    log = DecisionLog(f"sqlite:///{own_home}/titleholder.db")
     day = date(2011, 3, 2)
-    assert ledger.take_request("shop", "k", day, "run 1")
-    assert ledger.take_request("shop", "k", day, "run 1"), "a try of the same run goes on"
-    assert not ledger.take_request("shop", "k", day, "run 2")
-    assert ledger.take_request("other", "k", day, "run 2")
-    ledger.settle_requests("shop", "run 2", 3, True)
-    assert ledger.requests("shop")[0].passed is None
-    ledger.settle_requests("shop", "run 1", 4, False)
-    assert ledger.requests("shop") == [
-        RetrainRequest(idempotency_key="k", as_of=day, taken_by="run 1", version=4, passed=False)
-    ]
+    assert log.take_request("shop", "k", day, "run 1")
+    assert log.take_request("shop", "k", day, "run 1"), "a try of the same run goes on"
+    assert not log.take_request("shop", "k", day, "run 2")
+    assert log.take_request("other", "k", day, "run 2")
+    log.settle_requests("shop", "run 2", version=3, passed=True)
+    assert log.requests("shop")[0].passed is None
+    log.settle_requests("shop", "run 1", version=4, passed=False)
+    assert log.requests("shop") == [RetrainRequest(idempotency_key="k", as_of=day, taken_by="run 1", version=4, passed=False)]

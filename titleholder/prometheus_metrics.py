@@ -11,19 +11,20 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from tasks.contracts.monitoring import Cause
 from tasks.errors import ServiceUnavailable
 from tasks.io.airflow import AirflowApi
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.use_case import list_use_cases
 
 
-def collect(ledger: Ledger, airflow: AirflowApi, now: datetime | None = None) -> bytes:
+def collect(ledger: Ledger, log: DecisionLog, airflow: AirflowApi, *, now: datetime | None = None) -> bytes:
     """All figures in Prometheus' text format."""
     moment, registry = now or datetime.now(UTC), CollectorRegistry()
-    _tell_models(ledger, moment, registry)
-    _tell_pipeline(airflow, registry)
+    _add_models(ledger, log, moment, registry)
+    _add_pipeline(airflow, registry)
     return generate_latest(registry)
 
 
-def _tell_models(ledger: Ledger, now: datetime, registry: CollectorRegistry) -> None:
+def _add_models(ledger: Ledger, log: DecisionLog, now: datetime, registry: CollectorRegistry) -> None:
     def gauge(name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"titleholder_{name}", text, ["use_case", *labels], registry=registry)
 
@@ -39,12 +40,12 @@ def _tell_models(ledger: Ledger, now: datetime, registry: CollectorRegistry) -> 
     decisions = gauge("decisions", "Retrain decisions by cause", "cause")
     waiting = gauge("requests_untaken", "Retrain requests that no training took")
     for name in list_use_cases():
-        reports, past, head = ledger.reports(name), ledger.decisions(name), ledger.head(name)
+        reports, past, head = log.reports(name), log.decisions(name), ledger.head(name)
         if head is not None:
             champion.labels(name).set((now - head.at).total_seconds() / 86_400)
         for cause in Cause:
             decisions.labels(name, cause.value).set(sum(one.cause is cause for one in past))
-        taken = {one.idempotency_key for one in ledger.requests(name)}
+        taken = {one.idempotency_key for one in log.requests(name)}
         waiting.labels(name).set(sum(one.retrain and one.idempotency_key not in taken for one in past))
         if past:
             fault.labels(name).set(past[-1].cause is Cause.FAULT)
@@ -60,7 +61,7 @@ def _tell_models(ledger: Ledger, now: datetime, registry: CollectorRegistry) -> 
             figure.labels(name, told).set(number)
 
 
-def _tell_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
+def _add_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
     up = Gauge("titleholder_airflow_up", "1: Airflow answers", registry=registry)
     failed = Gauge("titleholder_dag_failed", "1: the newest ended run failed", ["dag_id"], registry=registry)
     ended = Gauge("titleholder_dag_success_timestamp_seconds", "End of the newest good run", ["dag_id"], registry=registry)
@@ -91,10 +92,10 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def render_history(ledger: Ledger, use_case: str) -> bytes:
+def render_history(log: DecisionLog, use_case: str) -> bytes:
     """Every figure of every window, as one SVG."""
     from tasks.stages.monitoring.plots import plot_history
 
     stream = io.BytesIO()
-    plot_history(ledger.reports(use_case), ledger.decisions(use_case)).savefig(stream, format="svg")
+    plot_history(log.reports(use_case), log.decisions(use_case)).savefig(stream, format="svg")
     return stream.getvalue()
