@@ -184,7 +184,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         )
         return self._end(context, approval, ReviewChannel.FORM)
 
-    def _end(self, context: Any, word: Approval | Rejection, door: ReviewChannel) -> dict[str, Any]:
+    def _end(self, context: Any, word: Approval | Rejection, channel: ReviewChannel) -> dict[str, Any]:
         """Keep the word; hand an approval on, and skip what follows a rejection."""
         from tasks.contracts.promotion import Approval
         from tasks.io.ledger import Ledger
@@ -192,7 +192,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
         from tasks.stages.review import record_review
 
         ledger, run = Ledger(get_settings().ledger_url), context["run_id"]
-        record_review(word, door, run, ledger, datetime.now(UTC))
+        record_review(word, channel, run, ledger, datetime.now(UTC))
         if not isinstance(word, Approval):
             self.log.info("version %s was rejected by %s: %s", word.version, word.actor, word.reason)
             self.skip(ti=context["ti"], tasks=context["task"].get_direct_relatives(upstream=False))

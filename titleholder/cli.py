@@ -371,7 +371,7 @@ def _review_line(review: ReviewRecord) -> dict[str, Any]:
         "said": review.said,
         "by": review.actor,
         "trust": review.trust.value if review.trust else "did not count",
-        "door": review.door.value,
+        "channel": review.channel.value,
         "why": review.why_not or review.reason,
     }
 

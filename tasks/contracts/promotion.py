@@ -83,7 +83,7 @@ class ReviewRecord(Contract):
     actor: str = Field(description="who, or who is said to be")
     trust: Trust | None = Field(description="None for a word that did not count")
     reason: str
-    door: ReviewChannel
+    channel: ReviewChannel
     dag_run: str
     at: datetime
     why_not: str = Field("", description="empty for a word that counted")

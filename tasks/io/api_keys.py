@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Column, DateTime, MetaData, String, Table, insert, select, update
+from sqlalchemy import Column, DateTime, String, Table, insert, select, update
 
 from tasks.errors import ConfigurationError
-from tasks.io.database import open_database
+from tasks.io.database import open_database, tables
 
-_metadata = MetaData()
 _keys = Table(
     "api_keys",
-    _metadata,
+    tables,
     Column("key_id", String(16), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("digest", String(64), nullable=False, unique=True),
@@ -63,7 +62,7 @@ class ApiKeys:
     """The keys of an installation, in the database of the ledger."""
 
     def __init__(self, url: str) -> None:
-        self._db = open_database(url, _metadata)
+        self._db = open_database(url)
 
     def create(self, name: str, scopes: frozenset[Scope], now: datetime) -> tuple[str, ApiKey]:
         """Make a key. The key itself comes back this once; nobody can read it again."""

@@ -10,16 +10,15 @@ import contextlib
 import json
 from datetime import date
 
-from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, Text, UniqueConstraint, insert, select, update
+from sqlalchemy import Boolean, Column, Integer, String, Table, Text, UniqueConstraint, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tasks.contracts.monitoring import DriftReport, RetrainDecision, RetrainRequest
-from tasks.io.database import open_database
+from tasks.io.database import open_database, tables
 
-_metadata = MetaData()
 _decisions = Table(
     "retrain_decisions",
-    _metadata,
+    tables,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("use_case", String(63), nullable=False),
     Column("idempotency_key", String(200), nullable=False),
@@ -31,7 +30,7 @@ _decisions = Table(
 )
 _requests = Table(
     "retrain_requests",
-    _metadata,
+    tables,
     Column("use_case", String(63), primary_key=True),
     Column("idempotency_key", String(200), primary_key=True),
     Column("as_of", String(10), nullable=False),
@@ -41,20 +40,20 @@ _requests = Table(
 )
 _reports = Table(
     "drift_reports",
-    _metadata,
+    tables,
     Column("use_case", String(63), primary_key=True),
     Column("evidence", String(64), primary_key=True),
     Column("window_end", String(10), nullable=False),
     Column("report", Text, nullable=False),
 )
-_alerts = Table("alerts", _metadata, Column("key", String(64), primary_key=True))
+_alerts = Table("alerts", tables, Column("key", String(64), primary_key=True))
 
 
 class DecisionLog:
     """Drift reports, retrain decisions, retrain requests and alerts of all use cases behind one SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:
-        self._db = open_database(url, _metadata)
+        self._db = open_database(url)
 
     # drift reports
 

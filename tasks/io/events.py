@@ -13,7 +13,6 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     UniqueConstraint,
@@ -22,12 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tasks.io.database import open_database
+from tasks.io.database import open_database, tables
 
-_metadata = MetaData()
 _events = Table(
     "events",
-    _metadata,
+    tables,
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("use_case", String(63), nullable=False),
     Column("event_id", String(200), nullable=False),
@@ -43,7 +41,7 @@ _events = Table(
 )
 _outcomes = Table(
     "outcomes",
-    _metadata,
+    tables,
     Column("use_case", String(63), primary_key=True),
     Column("prediction_id", String(200), primary_key=True),
     Column("item_id", String(200), primary_key=True),  # '' for the whole prediction
@@ -72,7 +70,7 @@ class EventStore:
     """Events and outcomes of all use cases behind one SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:
-        self._db = open_database(url, _metadata)
+        self._db = open_database(url)
 
     def add_events(self, use_case: str, events: Sequence[dict[str, Any]], ingested_at: datetime) -> int:
         """Keep events; how many were new. All are kept, or none, when this returns or raises."""

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -32,14 +31,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tasks.contracts.promotion import Action, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
-from tasks.io.database import open_database
+from tasks.io.database import open_database, tables
 
 GENESIS = "0" * 64
 
-_metadata = MetaData()
 _entries = Table(
     "ledger",
-    _metadata,
+    tables,
     Column("use_case", String(63), primary_key=True),
     Column("sequence", Integer, primary_key=True),
     Column("action", String(16), nullable=False),
@@ -60,7 +58,7 @@ _entries = Table(
 )
 _reviews = Table(
     "reviews",
-    _metadata,
+    tables,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("use_case", String(63), nullable=False),
     Column("idempotency_key", String(64), nullable=False),
@@ -70,7 +68,7 @@ _reviews = Table(
     Column("actor", String(200), nullable=False),
     Column("trust", String(16)),
     Column("reason", Text, nullable=False),
-    Column("door", String(16), nullable=False),
+    Column("channel", String(16), nullable=False),
     Column("dag_run", String(250), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("why_not", Text, nullable=False),
@@ -88,7 +86,7 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._db = open_database(url, _metadata)
+        self._db = open_database(url)
 
     def head(self, use_case: str) -> LedgerEntry | None:
         """The newest entry, which names the champion; None before the first."""

@@ -146,9 +146,14 @@ def import_with(allowed: set[str], statement: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_endpoint_starts_with_what_its_image_has() -> None:
+def test_the_endpoint_starts_with_what_its_image_has(tmp_path: Path) -> None:
+    """It imports, it reaches MLflow's client, and it migrates a database that is older than itself."""
     allowed = {"titleholder", *pins(ROOT / "serving" / "requirements.txt")}  # our own packages are copied
-    told = import_with(allowed, "import serving.app\nserving.app.create_app\nimport tasks.io.tracking, mlflow")
+    code = (
+        "import serving.app\nserving.app.create_app\nimport tasks.io.tracking, mlflow\n"
+        f"from tasks.io.ledger import Ledger\nLedger('sqlite:///{tmp_path}/new.db')"
+    )
+    told = import_with(allowed, code)
     assert told.returncode == 0, told.stderr[-2000:]
 
 

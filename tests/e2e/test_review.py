@@ -99,7 +99,7 @@ def test_only_a_word_that_counts_promotes(system: System, browser: Browser, tmp_
     assert took < 2 * NOTICED_WITHIN, f"from the click to the serving endpoint it took {took:.0f} s"
 
     reviews = [one for one in history(system)["reviews"] if one["said"] != "opened"]
-    assert [(one["said"], one["door"], one["trust"]) for one in reviews] == [
+    assert [(one["said"], one["channel"], one["trust"]) for one in reviews] == [
         ("rejected", "airflow_page", "on_trust"),
         ("a code", "mlflow", None),
         ("approved:bbbbbbbbbbbb", "mlflow", None),

@@ -235,7 +235,7 @@ def open_review(review: OpenReview, ledger: Ledger) -> None:
         actor="",
         trust=None,
         reason=review.early[:1000],
-        door=ReviewChannel.PAGE,
+        channel=ReviewChannel.PAGE,
         dag_run=review.dag_run,
         at=review.opened_at,
         why_not=f"nobody's word: open until {_written(review.expires_at)}",
@@ -289,7 +289,7 @@ def record_refusal(
     dag_run: str,
     ledger: Ledger,
     now: datetime,
-    door: ReviewChannel = ReviewChannel.MLFLOW,
+    channel: ReviewChannel = ReviewChannel.MLFLOW,
 ) -> None:
     """Keep a word that did not count."""
     said = tags.get(WORD, "")
@@ -301,7 +301,7 @@ def record_refusal(
         actor=tags.get(REVIEWER, "")[:200],
         trust=None,
         reason=tags.get(REASON, "")[:1000],
-        door=door,
+        channel=channel,
         dag_run=dag_run,
         at=now,
         why_not=why_not,
@@ -309,7 +309,7 @@ def record_refusal(
     ledger.record_review(record)
 
 
-def record_review(word: Word, door: ReviewChannel, dag_run: str, ledger: Ledger, now: datetime) -> None:
+def record_review(word: Word, channel: ReviewChannel, dag_run: str, ledger: Ledger, now: datetime) -> None:
     """Keep a word that counts, then show it on the version; a rejection takes the alias challenger away. Again is harmless."""
     is_yes = isinstance(word, Approval)
     said = Decision.APPROVED if is_yes else Decision.REJECTED
@@ -321,7 +321,7 @@ def record_review(word: Word, door: ReviewChannel, dag_run: str, ledger: Ledger,
         actor=word.actor,
         trust=word.trust,
         reason=word.reason,
-        door=door,
+        channel=channel,
         dag_run=dag_run,
         at=now,
     )
@@ -353,8 +353,8 @@ def review_of_run(
     fields = {"use_case": last.use_case, "version": last.version, "report_digest": last.report_digest}
     fields |= {"actor": last.actor, "reason": last.reason, "trust": last.trust}
     if last.said == Decision.REJECTED:
-        return Rejection.model_validate(fields), last.door
-    return Approval.model_validate({**fields, "expires_at": last.at + open_for}), last.door
+        return Rejection.model_validate(fields), last.channel
+    return Approval.model_validate({**fields, "expires_at": last.at + open_for}), last.channel
 
 
 def _as_word(code: Code, expires_at: datetime) -> Word:

@@ -176,6 +176,8 @@ def test_a_locked_database_is_told_as_one(tmp_path: Path, monkeypatch: pytest.Mo
     assert append(ledger, 1, None).sequence == 1
 
 
+COUNT_ENTRIES = "import sys; from tasks.io.ledger import Ledger; print(len(Ledger(sys.argv[1]).entries('shop')))"
+
 # an installation that is older than the columns trust and is_override
 
 FORMER = """
@@ -239,8 +241,7 @@ def test_an_older_installation_goes_on(tmp_path: Path) -> None:
 def test_processes_that_start_at_once_all_get_an_older_installation(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "ledger.db") as database:
         write_former(database.execute)
-    code = "import sys; from tasks.io.ledger import Ledger; print(len(Ledger(sys.argv[1]).entries('shop')))"
-    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/ledger.db"]
+    command = [sys.executable, "-c", COUNT_ENTRIES, f"sqlite:///{tmp_path}/ledger.db"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) for _ in range(4)]
     assert [one.communicate() for one in started] == [(b"2\n", b"")] * 4
 
@@ -277,7 +278,7 @@ def test_all_of_it_on_postgresql(postgres: str) -> None:
     from sqlalchemy import create_engine
 
     admin = create_engine(f"{postgres}postgres", isolation_level="AUTOCOMMIT")
-    for name in ("fresh", "former"):
+    for name in ("fresh", "former", "raced"):
         with admin.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     admin.dispose()
@@ -292,3 +293,6 @@ def test_all_of_it_on_postgresql(postgres: str) -> None:
         write_former(connection.exec_driver_sql, "TIMESTAMP WITH TIME ZONE", "+00")
     engine.dispose()
     check_former(Ledger(f"{postgres}former"))
+    command = [sys.executable, "-c", COUNT_ENTRIES, f"{postgres}raced"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) for _ in range(3)]
+    assert [one.communicate() for one in started] == [(b"0\n", b"")] * 3

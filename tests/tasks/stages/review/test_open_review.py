@@ -86,7 +86,7 @@ def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Pa
         assert look(review, KEYS, True, ledger, NOW + timedelta(minutes=minute)) is None
     assert answer(version).startswith("mismatched, so it does not count: the code is of shop version 9, this is shop version 1")
     (refused,) = words(ledger)
-    assert (refused.said, refused.counted, refused.trust, refused.door) == ("a code", False, None, ReviewChannel.MLFLOW)
+    assert (refused.said, refused.counted, refused.trust, refused.channel) == ("a code", False, None, ReviewChannel.MLFLOW)
     assert refused.why_not == answer(version)
 
     tracking.get_client().delete_model_version_tag(SHOP, "1", "review")
