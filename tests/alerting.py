@@ -23,6 +23,7 @@ from tests.debian import fetch
 from tests.ports import free_ports
 
 FOLDER = ROOT / "docker" / "prometheus"
+TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")  # Debian's Alertmanager has this path built in
 
 
 def tool(name: str) -> str:
@@ -30,7 +31,9 @@ def tool(name: str) -> str:
     if found := shutil.which(name):
         return found
     root, why_not = fetch("usr/bin/prometheus-alertmanager", ("prometheus", "prometheus-alertmanager"))
-    if root is None:
+    if not TEMPLATES.is_file():
+        why_not = f"the fetched Alertmanager reads {TEMPLATES}"
+    if root is None or not TEMPLATES.is_file():
         pytest.skip(f"{name} is not installed (apt-get install prometheus prometheus-alertmanager), and {why_not}")
     return str(root / "usr" / "bin" / name)
 

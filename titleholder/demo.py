@@ -26,10 +26,11 @@ from rich.table import Table
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, TitleholderError
-from tasks.io.airflow import AirflowApi
+from tasks.io.airflow import DONE, FINAL, AirflowApi
 from tasks.io.decisions import DecisionLog
 from tasks.io.endpoint import await_version, served_model
 from tasks.io.ledger import Ledger
+from tasks.io.polling import NotYet, wait_until
 from tasks.io.storage import Storage
 from tasks.settings import Settings, get_settings
 from titleholder import services
@@ -120,30 +121,30 @@ class Story:
 
     def watch(self, dag: str, run_id: str, timeout: float = 600) -> str:
         """Wait for a run, telling each task as it ends."""
-        dag_id = f"{CASE}.{dag}"
-        told: set[tuple[str, int]] = set()
-        deadline = time.monotonic() + timeout
-        while True:
-            state = self.airflow.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        dag_id, page = f"{CASE}.{dag}", self.airflow.run_page(f"{CASE}.{dag}", run_id)
+        shown: set[tuple[str, int]] = set()
+
+        def probe() -> str:
+            state: str = self.airflow.run(dag_id, run_id)["state"]
             for task in self.airflow.tasks(dag_id, run_id):
                 key = (task["task_id"], task["map_index"])
-                if task["state"] in {"success", "failed", "skipped", "upstream_failed"} and key not in told:
-                    told.add(key)
+                if task["state"] in DONE and key not in shown:
+                    shown.add(key)
                     name = task.get("rendered_map_index") or ""
                     label = f"{dag}.{task['task_id']}" + (f" [{name}]" if name else "")
                     self.say(f"  [dim]{escape(f'{label:<48}')} {task['state']:<8} {task['duration'] or 0:5.1f} s[/]")
-            if state in {"success", "failed"}:
-                if state == "failed":
-                    raise TitleholderError(
-                        f"{dag_id} failed: {self._why(dag_id, run_id)}; see {self.airflow.run_page(dag_id, run_id)}"
-                    )
-                return self.airflow.run_page(dag_id, run_id)
-            if time.monotonic() > deadline:
-                raise TitleholderError(f"{dag_id} did not end within {timeout:.0f} s: see {self.airflow.url}")
-            time.sleep(0.5)
+            if state not in FINAL:
+                raise NotYet(state)
+            return state
+
+        state = wait_until(probe, seconds=timeout, pause=0.5, what=f"the run of {dag_id} to end", remedy=f"See {page}.")
+        if state == "failed":
+            raise TitleholderError(f"{dag_id} failed: {self._why(dag_id, run_id)}; see {page}")
+        return page
 
     def trigger(self, dag: str, **conf: Any) -> str:
-        return self.watch(dag, self.airflow.trigger(f"{CASE}.{dag}", conf))
+        """Start a DAG by hand, and wait for its run."""
+        return self.watch(dag, self.airflow.trigger(f"{CASE}.{dag}", conf)["dag_run_id"])
 
     @contextlib.contextmanager
     def followed_by(self, *dags: str) -> Iterator[dict[str, str]]:
@@ -155,13 +156,14 @@ class Story:
             pages[dag] = self.watch(dag, self._first_new(dag, known[dag]))
 
     def _first_new(self, dag: str, known: set[str]) -> str:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
+        def probe() -> str:
             fresh = [run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.{dag}") if run["dag_run_id"] not in known]
-            if fresh:
-                return str(fresh[0])
-            time.sleep(0.5)
-        raise TitleholderError(f"no run of {CASE}.{dag} was started by its asset within 90 s: see {self.airflow.url}")
+            if not fresh:
+                raise NotYet(f"{len(known)} earlier runs")
+            return str(fresh[0])
+
+        what = f"the asset to start a run of {CASE}.{dag}"
+        return wait_until(probe, seconds=90, pause=0.5, what=what, remedy=f"See {self.airflow.url}.")
 
     def _why(self, dag_id: str, run_id: str) -> str:
         for task in self.airflow.tasks(dag_id, run_id):
@@ -242,9 +244,8 @@ class Story:
     def worse_challenger(self) -> None:
         with self.step("A worse challenger is refused") as step:
             before = self._head()
-            run = self.airflow.trigger(
-                f"{CASE}.training", {"as_of": self.calendar.dirty.end.isoformat(), "candidates": ["popularity"]}
-            )
+            conf = {"as_of": self.calendar.dirty.end.isoformat(), "candidates": ["popularity"]}
+            run = self.airflow.trigger(f"{CASE}.training", conf)["dag_run_id"]
             step.where = self.watch("training", run)
             version = self.airflow.xcom(f"{CASE}.training", run, "register")
             if version["passed"] or self._head() != before:
@@ -321,24 +322,24 @@ class Story:
             step.where = f"titleholder explain {CASE} {self.load.last_prediction}"
 
     def _train_by_hand(self, window: Window) -> dict[str, Any]:
-        run = self.airflow.trigger(f"{CASE}.training", {"as_of": window.end.isoformat()})
+        run = self.airflow.trigger(f"{CASE}.training", {"as_of": window.end.isoformat()})["dag_run_id"]
         self.watch("training", run)
         version: dict[str, Any] = self.airflow.xcom(f"{CASE}.training", run, "register")
         return version
 
     def _known_training(self) -> set[str]:
         """Training runs that have ended: the one that was just requested has not."""
-        return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.training") if run["state"] in {"success", "failed"}}
+        return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.training") if run["state"] in FINAL}
 
     def _await_dags(self) -> None:
-        wanted = {f"{CASE}.{dag}" for dag in ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")}
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            if wanted <= self.airflow.dag_ids():
-                return
-            time.sleep(0.5)
-        errors = [one["stack_trace"][-500:] for one in self.airflow.get("/importErrors")["import_errors"]]
-        raise TitleholderError(f"Airflow did not parse the DAGs within 90 s: {errors}")
+        expected = {f"{CASE}.{dag}" for dag in ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")}
+
+        def probe() -> None:
+            if missing := expected - self.airflow.dag_ids():
+                errors = [one["stack_trace"][-500:] for one in self.airflow.get("/importErrors")["import_errors"]]
+                raise NotYet(f"{', '.join(sorted(missing))} missing, import errors: {errors or 'none'}")
+
+        wait_until(probe, seconds=90, pause=0.5, what="Airflow to parse the DAGs")
 
     def _head(self) -> Any:
         head = self.ledger.head(CASE)

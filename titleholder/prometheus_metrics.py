@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tasks.contracts.monitoring import Cause
 from tasks.errors import ServiceUnavailable
-from tasks.io.airflow import AirflowApi
+from tasks.io.airflow import FINAL, AirflowApi
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.use_case import list_use_cases
@@ -80,7 +80,7 @@ def _add_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
         dag, state = run["dag_id"], run["state"]
         if state == "running" and run.get("start_date"):
             running.labels(dag).set(_seconds(run["start_date"]))
-        if state in {"success", "failed"} and dag not in seen:
+        if state in FINAL and dag not in seen:
             seen.add(dag)
             failed.labels(dag).set(state == "failed")
         if state == "success" and run.get("end_date") and dag not in good:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import httpx
 import psutil
 
 from tasks.errors import ConfigurationError, ServiceUnavailable
+from tasks.io.polling import NotYet, wait_until
 from tasks.io.spark import SERVER_CONF, SESSION_CONF
 from tasks.settings import ROOT, Settings
 from tasks.use_case import list_use_cases, load_use_case
@@ -175,9 +175,8 @@ def stop(settings: Settings, say: Say) -> bool:
     ran = is_running(settings)
     if ran:
         _ctl(settings, "shutdown")
-        deadline = time.monotonic() + 30
-        while is_running(settings) and time.monotonic() < deadline:
-            time.sleep(0.2)
+        with contextlib.suppress(ServiceUnavailable):  # what is left after the limit is ended below
+            wait_until(lambda: _check_ended(settings), seconds=30, pause=0.2, what="the supervisor to end")
     return bool(_end_orphans(home)) or ran
 
 
@@ -209,23 +208,32 @@ def table(settings: Settings) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2] if len(row) > 2 else "") for row in rows if len(row) > 1]
 
 
+def _check_ended(settings: Settings) -> None:
+    if is_running(settings):
+        raise NotYet("it runs")
+
+
 def _await_all(settings: Settings, say: Say) -> None:
-    waiting = services(settings)
-    deadline = time.monotonic() + 240
+    """Wait until each service answers, and report each as it comes up."""
     spark_log = settings.home.resolve() / "logs" / "spark.log"
-    spark_up = False
-    while time.monotonic() < deadline:
-        for service in [one for one in waiting if one.answers()]:
-            waiting.remove(service)
-            say(f"{service.name} is up at {service.url}")
-        if not spark_up and spark_log.is_file() and "Spark Connect server started" in spark_log.read_text(errors="replace"):
-            spark_up = True
-            say(f"Spark Connect is up at sc://127.0.0.1:{spark_port(settings)}")
-        if not waiting and spark_up:
-            return
-        time.sleep(0.5)
-    missing = [service.name for service in waiting] + ([] if spark_up else ["Spark"])
-    raise ServiceUnavailable(f"{', '.join(missing)} did not come up in 240 s; see the logs in {settings.home / 'logs'}")
+    waiting: dict[str, tuple[str, Callable[[], bool]]] = {
+        service.name: (service.url, service.answers) for service in services(settings)
+    }
+    waiting["Spark Connect"] = (
+        f"sc://127.0.0.1:{spark_port(settings)}",
+        lambda: spark_log.is_file() and "Spark Connect server started" in spark_log.read_text(errors="replace"),
+    )
+
+    def probe() -> None:
+        for name, (address, is_up) in list(waiting.items()):
+            if is_up():
+                del waiting[name]
+                say(f"{name} is up at {address}")
+        if waiting:
+            raise NotYet(f"{', '.join(waiting)} not up")
+
+    remedy = f"See the logs in {settings.home / 'logs'}."
+    wait_until(probe, seconds=240, pause=0.5, what="all services to come up", remedy=remedy)
 
 
 def _make_source_folders(home: Path) -> None:

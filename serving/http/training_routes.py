@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-import httpx
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.http.problems import Refusal
 from serving.http.schemas import Problem
+from tasks.errors import ServiceUnavailable
+from tasks.io.airflow import AirflowApi, AirflowRefused
 from tasks.settings import Settings
 
 SECONDS = 10.0
@@ -69,13 +72,10 @@ class TrainingRun(BaseModel):
 
 
 @training.post("/{use_case}/training-runs", response_model=TrainingStarted, status_code=HTTPStatus.ACCEPTED)
-async def start_training(request: Request, use_case: UseCaseName, body: TrainingRequest) -> TrainingStarted:
-    """Start a training in Airflow. Its outcome is a verdict; a title changes hands only by promotion."""
-    conf = body.model_dump(mode="json", exclude_none=True)
-    async with _Airflow(request.app.state.settings) as airflow:
-        made = await airflow.ask(
-            "POST", f"/dags/{use_case}.training/dagRuns", {"logical_date": datetime.now(UTC).isoformat(), "conf": conf}
-        )
+def start_training(request: Request, use_case: UseCaseName, body: TrainingRequest) -> TrainingStarted:
+    """Start a training run in Airflow. Its outcome is a verdict; only a promotion changes the champion."""
+    with _airflow(request) as airflow:
+        made = airflow.trigger(f"{use_case}.training", body.model_dump(mode="json", exclude_none=True))
     run_id = str(made["dag_run_id"])
     return TrainingStarted(
         use_case=use_case, run_id=run_id, state=made["state"], address=f"/v1/{use_case}/training-runs/{run_id}"
@@ -83,15 +83,15 @@ async def start_training(request: Request, use_case: UseCaseName, body: Training
 
 
 @training.get("/{use_case}/training-runs/{run_id}", response_model=TrainingRun)
-async def follow_training(request: Request, use_case: UseCaseName, run_id: RunId) -> TrainingRun:
-    """How far a training is, and what the gates said."""
-    path = f"/dags/{use_case}.training/dagRuns/{run_id}"
-    async with _Airflow(request.app.state.settings) as airflow:
-        run = await airflow.ask("GET", path)
-        tasks = (await airflow.ask("GET", f"{path}/taskInstances?limit=100"))["task_instances"]
+def follow_training(request: Request, use_case: UseCaseName, run_id: RunId) -> TrainingRun:
+    """The state of a training run, and the verdict of the gates."""
+    dag_id = f"{use_case}.training"
+    with _airflow(request) as airflow:
+        run = airflow.run(dag_id, run_id)
+        tasks = airflow.tasks(dag_id, run_id)
         done = {task["task_id"] for task in tasks if task["state"] == "success"}
-        verdict = await airflow.handed_on(path, "judge") if "judge" in done else None
-        version = await airflow.handed_on(path, "register") if "register" in done else None
+        verdict = airflow.xcom(dag_id, run_id, "judge") if "judge" in done else None
+        version = airflow.xcom(dag_id, run_id, "register") if "register" in done else None
     return TrainingRun(
         use_case=use_case,
         run_id=run_id,
@@ -116,69 +116,24 @@ def _verdict(verdict: dict[str, Any]) -> TrainingVerdict:
     )
 
 
-class _Airflow:
-    """Airflow's REST API, signed in anew for each request of ours: they are rare.
+@contextmanager
+def _airflow(request: Request) -> Iterator[AirflowApi]:
+    """Airflow's REST API for one request of ours, with its errors as HTTP errors.
 
     Raises
     ------
-    Refusal : 404 and 422 as Airflow said, 503 where it does not answer, 502 for anything else.
+    Refusal : 404 and 422 as Airflow answered, 503 if it does not answer, 502 for any other error.
     """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._client = httpx.AsyncClient(base_url=settings.airflow_url, timeout=SECONDS)
-
-    async def __aenter__(self) -> _Airflow:
-        user = self._settings.airflow_user
-        try:
-            if user:
-                response = await self._client.post(
-                    "/auth/token", json={"username": user, "password": self._settings.airflow_password}
-                )
-            else:
-                response = await self._client.get("/auth/token")  # Airflow lets everybody in: on loopback only
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            await self._client.aclose()
-            raise _away(error) from error
-        self._client.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        try:
-            response = await self._client.request(method, f"/api/v2{path}", json=body)
-        except httpx.HTTPError as error:
-            raise _away(error) from error
-        if response.status_code == HTTPStatus.NOT_FOUND:
-            raise Refusal(HTTPStatus.NOT_FOUND, "Airflow knows no such use case or run")
-        if response.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"Airflow refused it: {_detail(response)}")
-        if response.is_error:
-            raise Refusal(HTTPStatus.BAD_GATEWAY, f"Airflow answered {response.status_code}: {_detail(response)}")
-        answer: dict[str, Any] = response.json()
-        return answer
-
-    async def handed_on(self, path: str, task: str) -> dict[str, Any]:
-        """What a task returned."""
-        entry = f"{path}/taskInstances/{task}/xcomEntries/return_value?deserialize=false&stringify=false"
-        value: dict[str, Any] = (await self.ask("GET", entry))["value"]
-        return value
-
-
-def _away(error: httpx.HTTPError) -> Refusal:
-    return Refusal(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        f"Airflow does not answer ({type(error).__name__}): try again later",
-        (),
-        {"Retry-After": "10"},
-    )
-
-
-def _detail(response: httpx.Response) -> str:
+    settings: Settings = request.app.state.settings
     try:
-        return str(response.json()["detail"])[:300]
-    except (ValueError, KeyError, TypeError):
-        return response.text[:300]
+        with AirflowApi(settings, timeout=SECONDS) as airflow:
+            yield airflow
+    except AirflowRefused as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            raise Refusal(HTTPStatus.NOT_FOUND, "Airflow has no such use case or run") from error
+        if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"Airflow refused it: {error.detail[:300]}") from error
+        raise Refusal(HTTPStatus.BAD_GATEWAY, f"Airflow answered {error.status}: {error.detail[:300]}") from error
+    except ServiceUnavailable as error:
+        message = f"Airflow does not answer ({type(error.__cause__).__name__}): try again later"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, (), {"Retry-After": "10"}) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from tasks.contracts.data import DatasetRef
 from tasks.errors import ModelError, ServiceUnavailable
 from tasks.io import isolated_process
+from tasks.io.polling import NotYet, wait_until
 from tasks.settings import get_settings
 
 
@@ -85,25 +85,29 @@ def served_model(use_case: str, timeout: float = 5.0) -> dict[str, Any] | None:
     return seat if seat and seat["version"] is not None else None
 
 
-def await_version(use_case: str, version: int, timeout: float = 60.0) -> dict[str, Any]:
-    """Wait until the endpoint answers with `version`; its description comes back.
+def await_version(use_case: str, version: int, *, seconds: float = 60.0) -> dict[str, Any]:
+    """Wait until the endpoint serves `version`, and return its description.
 
     Raises
     ------
-    ServiceUnavailable : it did not within `timeout` seconds; says what it serves instead and where to look.
+    ServiceUnavailable : it does not within `seconds`; names what it serves instead and where to look.
     """
-    deadline = time.monotonic() + timeout
-    found: dict[str, Any] | None = None
-    while time.monotonic() < deadline:
-        found = served_model(use_case)
-        if found is not None and found["version"] == version:
-            return found
-        time.sleep(0.25)
     url = get_settings().endpoint_url
-    instead = f"it serves version {found['version']}" if found else "it does not answer or serves nothing"
-    raise ServiceUnavailable(
-        f"{use_case}: the endpoint at {url} did not take version {version} within {timeout:.0f} s; {instead}. "
-        f"See {url}/readyz for the reason; the ledger stands, and the endpoint takes the version as soon as it can."
+
+    def probe() -> dict[str, Any]:
+        found = served_model(use_case)
+        if found is None:
+            raise NotYet("it does not answer or serves nothing")
+        if found["version"] != version:
+            raise NotYet(f"it serves version {found['version']}")
+        return found
+
+    return wait_until(
+        probe,
+        seconds=seconds,
+        pause=0.25,
+        what=f"the endpoint at {url} to serve {use_case} version {version}",
+        remedy=f"See {url}/readyz for the reason. The ledger keeps the entry, and the endpoint loads the version when it can.",
     )
 
 
@@ -162,7 +166,7 @@ def serve_alone(
         if "address" not in said:
             why = said.get("fault") or (process.stderr.read().strip().splitlines() or [f"nothing within {seconds:g} s"])[-1]
             raise ModelError(f"{use_case}: it cannot be served: {why[:500]}")
-        _await_door(said["address"], seconds)
+        _await_health(said["address"], seconds)
         yield said["address"]
     finally:
         late.cancel()
@@ -170,15 +174,16 @@ def serve_alone(
         process.communicate()
 
 
-def _await_door(address: str, seconds: float) -> None:
+def _await_health(address: str, seconds: float) -> None:
     import httpx
 
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    def probe() -> None:
         try:
             httpx.get(f"{address}/healthz", timeout=2.0)
-        except httpx.HTTPError:
-            time.sleep(0.05)
-        else:
-            return
-    raise ModelError(f"the endpoint at {address} did not open within {seconds:g} s")
+        except httpx.HTTPError as error:
+            raise NotYet(f"{type(error).__name__}: {error}") from error
+
+    try:
+        wait_until(probe, seconds=seconds, pause=0.05, what=f"the endpoint at {address} to answer")
+    except ServiceUnavailable as error:
+        raise ModelError(str(error)) from error

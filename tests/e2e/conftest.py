@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.io.airflow import AirflowApi
 from tasks.settings import ROOT, Settings
+from tests.e2e.airflow_client import AirflowClient
 from tests.ports import free_ports
 from titleholder import services
 
@@ -27,7 +27,7 @@ class System:
     """A running installation and how its demo ended."""
 
     settings: Settings
-    airflow: AirflowApi
+    airflow: AirflowClient
     environment: dict[str, str]
     output: str
 
@@ -81,7 +81,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1200, cwd=ROOT)
         assert done.returncode == 0, f"the demo failed:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
         inside = {**environment, "TITLEHOLDER_HOME": str(home / "demo"), "TITLEHOLDER_SCHEDULES": "off"}
-        yield System(settings, AirflowApi(settings), inside, done.stdout)
+        yield System(settings, AirflowClient(settings), inside, done.stdout)
     finally:
         services.stop(settings, print)
         left = services.processes(settings.home)

@@ -33,7 +33,7 @@ def served(system: System) -> int | None:
 def ingest(system: System, start: date, end: date) -> None:
     """Days arrive, and monitoring has looked at them."""
     known = {run["dag_run_id"] for run in system.airflow.runs(f"{ALERTED}.monitoring")}
-    run = system.airflow.trigger(f"{ALERTED}.features", {"window_start": start.isoformat(), "window_end": end.isoformat()})
+    run = system.airflow.start(f"{ALERTED}.features", {"window_start": start.isoformat(), "window_end": end.isoformat()})
     assert system.airflow.await_run(f"{ALERTED}.features", run) == "success"
     assert system.airflow.await_new_run(f"{ALERTED}.monitoring", known)["state"] == "success"
 

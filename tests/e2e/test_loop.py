@@ -241,7 +241,7 @@ def test_running_everything_again_changes_nothing(system: System) -> None:
     training = next(run for run in airflow.runs(f"{CASE}.training") if run["conf"].get("as_of"))
     for dag, conf in ((f"{CASE}.features", ran), (f"{CASE}.training", training["conf"])):
         known = {run["dag_run_id"] for run in airflow.runs(f"{CASE}.monitoring")}
-        run = airflow.trigger(dag, conf)
+        run = airflow.start(dag, conf)
         assert airflow.await_run(dag, run) == "success"
         if dag.endswith("features"):
             assert airflow.await_new_run(f"{CASE}.monitoring", known)["state"] == "success"
@@ -284,7 +284,7 @@ def test_what_is_killed_comes_back_and_state_survives(system: System) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert changes(system, before) == {}
-    run = system.airflow.trigger(f"{CASE}.features", system.airflow.runs(f"{CASE}.features")[-1]["conf"])
+    run = system.airflow.start(f"{CASE}.features", system.airflow.runs(f"{CASE}.features")[-1]["conf"])
     assert system.airflow.await_run(f"{CASE}.features", run) == "success"
 
 
@@ -305,7 +305,7 @@ def test_a_failed_run_says_what_to_do(system: System) -> None:
     before = snapshot_of_state(system)
     bad = system.home / "sources" / CASE / "2026-03-01.csv"
     bad.write_text("InvoiceNo;StockCode;Description\n1;2;3\n")
-    run = system.airflow.trigger(f"{CASE}.features", {"window_start": "2026-03-01", "window_end": "2026-03-02"})
+    run = system.airflow.start(f"{CASE}.features", {"window_start": "2026-03-01", "window_end": "2026-03-02"})
     assert system.airflow.await_run(f"{CASE}.features", run) == "failed"
     states = {task["task_id"]: (task["state"], task["try_number"]) for task in system.airflow.tasks(f"{CASE}.features", run)}
     assert states["ingest"] == ("failed", 1), "an error that another try cannot mend is not tried again"

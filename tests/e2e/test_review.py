@@ -130,6 +130,6 @@ def test_the_form_wants_a_name_and_a_version_that_never_held_the_title(system: S
         ({"version": held, "reviewer": "ada", "override": True}, "a reason: an override cannot do without"),
         ({"version": held, "code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged"),
     ):
-        run = system.airflow.trigger(f"{CASE}.promotion", form)
+        run = system.airflow.start(f"{CASE}.promotion", form)
         assert system.airflow.await_run(f"{CASE}.promotion", run) == "failed"
         assert told in system.airflow.log(f"{CASE}.promotion", run, "review")

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 def first_version(system: System, case: str, start: str, end: str) -> dict[str, Any]:
     """Ingest one window by hand; what assets start from it ends with a judged version."""
     known = {run["dag_run_id"] for run in system.airflow.runs(f"{case}.training")}
-    run = system.airflow.trigger(f"{case}.features", {"window_start": start, "window_end": end})
+    run = system.airflow.start(f"{case}.features", {"window_start": start, "window_end": end})
     assert system.airflow.await_run(f"{case}.features", run) == "success", system.airflow.tasks(f"{case}.features", run)
     trained = system.airflow.await_new_run(f"{case}.training", known)
     assert trained["state"] == "success"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -32,7 +33,7 @@ class Airflow(BaseHTTPRequestHandler):
     seen: list[tuple[str, str, Any]]
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path = unquote(self.path.partition("?")[0])
         run = f"/api/v2/dags/shop.training/dagRuns/{RUN}"
         tasks = [
             ("split", -1, "success"),
