@@ -81,13 +81,13 @@ def diff(
 ) -> None:
     """What differs between two versions of a partition: inputs, settings, schema, and rows by their key."""
     _, storage = _open(use_case)
-    reigns = [reign.version for reign in storage.reigns(use_case, layer, partition)]
-    if not reigns or (len(reigns) < 2 and old is None):
+    past = [one.version for one in storage.current_versions(use_case, layer, partition)]
+    if not past or (len(past) < 2 and old is None):
         raise SnapshotError(
-            f"{use_case}/{layer}/{partition}: {len(reigns)} versions were current; two are compared (--old, --new)"
+            f"{use_case}/{layer}/{partition}: {len(past)} versions were current; two are compared (--old, --new)"
         )
-    before = storage.version(use_case, layer, partition, old or reigns[-2])
-    after = storage.version(use_case, layer, partition, new or reigns[-1])
+    before = storage.version(use_case, layer, partition, old or past[-2])
+    after = storage.version(use_case, layer, partition, new or past[-1])
     _show(f"{before.key} -> {after.key}", compare(before, after, storage), as_json)
 
 

@@ -1,12 +1,14 @@
-"""Seam: immutable data set snapshots, published atomically, each with a digest.
+"""Adapter: immutable data set snapshots, published atomically, each with a digest.
 
     <root>/<use_case>/<layer>/<partition>/<version>/<table>/part-*.parquet
                                                    /manifest.json
-                                         /CURRENT          one line for each version that was current, the newest last
+                                         /CURRENT          the versions that were current, the newest last
 
-A snapshot is staged beside its place, moved there by one rename, and only then named by CURRENT (temporary file,
+A snapshot is staged beside its target folder, moved there by one rename, and only then named by CURRENT (temporary file,
 fsync, rename): a crash leaves the previous snapshot current. Publishing the same rows from the same inputs again gives
-the same version and changes nothing. What was current at a moment is read from CURRENT's lines, `version moment run`.
+the same version and changes nothing. CURRENT has one line of JSON for each version: which version, since when, and the run
+that published it. Earlier installations wrote `version moment run`, separated by blanks; such lines are read, and become
+JSON when the next version is published.
 """
 
 from __future__ import annotations
@@ -39,26 +41,31 @@ _HALF_WRITTEN = ".CURRENT."
 
 
 class Storage:
-    """Snapshots under one folder. Knows nothing of Spark: a writer is any function that fills a folder with Parquet.
+    """Snapshots under one folder. Independent of Spark: a writer is any function that fills a folder with Parquet.
 
     Parameters
     ----------
-    root : folder that holds all use cases; made when the first snapshot is published.
-    run : what publishes, such as an Airflow run; told in the manifest, and no part of a version.
-    now : when something is published; no part of a version either.
+    root : folder that holds all use cases. The first snapshot creates it.
+    run : what publishes, such as an Airflow run. It is recorded in the manifest, and is no part of a version.
+    now : the clock of the manifest and of CURRENT; no part of a version either.
     """
 
-    def __init__(self, root: Path, run: str = "by hand", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, root: Path, *, run: str = "by hand", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.root, self.run, self.now = Path(root), run, now
 
     # reading
 
     def folder(self, ref: DatasetRef) -> Path:
-        """The folder of a snapshot, refusing one that is not there."""
+        """The folder of a snapshot.
+
+        Raises
+        ------
+        SnapshotError : it does not exist.
+        """
         folder = self._partition(ref.use_case, ref.layer, ref.partition) / ref.version
         if not (folder / "manifest.json").is_file():
             raise SnapshotError(
-                f"snapshot {ref.key} is not under {self.root}; it was pruned, or TITLEHOLDER_HOME points elsewhere"
+                f"snapshot {ref.key} does not exist under {self.root}: it was pruned, or TITLEHOLDER_HOME names another folder"
             )
         return folder
 
@@ -69,7 +76,7 @@ class Storage:
         return self.folder(ref) / table
 
     def read(self, ref: DatasetRef, table: str = "rows", columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """One table in memory, in no particular order: sort by a key where order matters."""
+        """One table as a frame, in no particular order: sort by a key where the order matters."""
         import pyarrow.dataset as ds
 
         dataset = ds.dataset(self.table(ref, table), format="parquet")
@@ -78,35 +85,43 @@ class Storage:
         return frame
 
     def manifest(self, ref: DatasetRef) -> dict[str, Any]:
-        """What was recorded when the snapshot was published: rows, schema, inputs, window, facts, and who made it when."""
+        """What was recorded at publication: rows, schema, inputs, window, facts, the run and the time."""
         loaded: dict[str, Any] = json.loads((self.folder(ref) / "manifest.json").read_text())
         return loaded
 
     def current(self, use_case: str, layer: str, partition: str) -> DatasetRef | None:
-        """The snapshot that a partition has now; None where it has none."""
-        reigns = self.reigns(use_case, layer, partition)
-        return self.version(use_case, layer, partition, reigns[-1].version) if reigns else None
+        """The current snapshot of a partition; None if it has none."""
+        past = self.current_versions(use_case, layer, partition)
+        return self.version(use_case, layer, partition, past[-1].version) if past else None
 
     def version(self, use_case: str, layer: str, partition: str, version: str) -> DatasetRef:
-        """The snapshot of a version, whether it is current or not."""
+        """The snapshot of a version, current or not.
+
+        Raises
+        ------
+        SnapshotError : there is no such version; names those that exist.
+        """
         path = self._partition(use_case, layer, partition) / version / "manifest.json"
         if not path.is_file():
             there = ", ".join(self.versions(use_case, layer, partition)) or "none"
-            raise SnapshotError(f"{use_case}/{layer}/{partition}: no version {version!r} under {self.root}; there are: {there}")
+            raise SnapshotError(
+                f"{use_case}/{layer}/{partition}: no version {version!r} under {self.root}; existing versions: {there}"
+            )
         return DatasetRef.from_json(json.loads(path.read_text())["dataset"])
 
     def at(self, use_case: str, layer: str, partition: str, moment: datetime) -> DatasetRef | None:
-        """The snapshot that was current at a moment; None where there was none yet."""
-        before = [reign for reign in self.reigns(use_case, layer, partition) if reign.since is None or reign.since <= moment]
+        """The snapshot that was current at a moment; None if there was none yet."""
+        past = self.current_versions(use_case, layer, partition)
+        before = [one for one in past if one.since is None or one.since <= moment]
         return self.version(use_case, layer, partition, before[-1].version) if before else None
 
-    def reigns(self, use_case: str, layer: str, partition: str) -> list[CurrentVersion]:
-        """Which version was current since when, oldest first."""
+    def current_versions(self, use_case: str, layer: str, partition: str) -> list[CurrentVersion]:
+        """The versions that were current, oldest first, each with the time since when."""
         try:
             lines = (self._partition(use_case, layer, partition) / "CURRENT").read_text().splitlines()
         except FileNotFoundError:
             return []
-        return [_reign(line) for line in lines]
+        return [_parse_line(line) for line in lines]
 
     def versions(self, use_case: str, layer: str, partition: str) -> list[str]:
         """All versions of a partition that are kept, sorted by name."""
@@ -117,7 +132,7 @@ class Storage:
         return sorted(path.parent.name for path in (self.root / use_case / layer).glob("*/CURRENT"))
 
     def layers(self) -> list[tuple[str, str]]:
-        """Use case and layer of everything that is kept."""
+        """Use case and layer of all snapshots, sorted."""
         return sorted({(path.parts[-4], path.parts[-3]) for path in self.root.glob("*/*/*/CURRENT")})
 
     def history(self, use_case: str, layer: str, until: date) -> list[DatasetRef]:
@@ -133,7 +148,12 @@ class Storage:
         return self.current(use_case, layer, labels[-1]) if labels else None
 
     def verify(self, ref: DatasetRef) -> None:
-        """Read everything again; raise SnapshotError if the rows are no longer those that were published."""
+        """Read all rows again and compare their digest.
+
+        Raises
+        ------
+        SnapshotError : the rows are not those that were published.
+        """
         found = _digest(self.folder(ref), sorted(ref.rows))[0]
         if found != ref.digest:
             raise SnapshotError(f"snapshot {ref.key} was altered: its rows give digest {found}, its name says {ref.digest}")
@@ -155,11 +175,11 @@ class Storage:
 
         Parameters
         ----------
-        tables : name -> function that writes Parquet files into the folder that it is given (which does not exist yet).
+        tables : name -> function that creates the folder that it receives and writes Parquet files into it.
         inputs : the snapshots that this one was made from; they are part of its version.
-        facts : anything JSON that belongs in the manifest; part of the version too, so keep the clock out of it.
-        inspect : looks at the written tables before they are published, and refuses them by raising; what it counts goes into
-            the manifest as `figures`, no part of the version, which follows from the rows.
+        facts : JSON values for the manifest; part of the version too, so they must not depend on the clock.
+        inspect : checks the written tables before they are published, and refuses them by raising. The counts that it
+            returns go into the manifest as `figures`; they are no part of the version, which follows from the rows.
         """
         parent = self._partition(use_case, layer, partition)
         parent.mkdir(parents=True, exist_ok=True)
@@ -197,35 +217,36 @@ class Storage:
             shutil.rmtree(staging, ignore_errors=True)
 
     def _set_current(self, ref: DatasetRef) -> None:
-        """Make a snapshot its partition's current one; nothing changes where it is so already."""
+        """Make a snapshot the current one of its partition; changes nothing if it is."""
         parent = self._partition(ref.use_case, ref.layer, ref.partition)
         with _locked(parent):
-            reigns = self.reigns(ref.use_case, ref.layer, ref.partition)
-            if not reigns or reigns[-1].version != ref.version:
-                reigns.append(CurrentVersion(version=ref.version, since=self.now(), run=self.run))
-                write_atomically(parent / "CURRENT", "".join(_line(reign) for reign in reigns))
+            past = self.current_versions(ref.use_case, ref.layer, ref.partition)
+            if not past or past[-1].version != ref.version:
+                past.append(CurrentVersion(version=ref.version, since=self.now(), run=self.run))
+                lines = (json.dumps(one.to_json(), sort_keys=True) + "\n" for one in past)
+                write_atomically(parent / "CURRENT", "".join(lines))
 
     # retention
 
     def superseded(self, before: datetime) -> list[DatasetRef]:
-        """Snapshots that nobody needs: not current since `before`, and no current snapshot was made from them.
+        """Snapshots that are not needed: not current since `before`, and not an input of any current snapshot.
 
-        A snapshot that was published and never made current (its process was killed in between) counts from when it was
-        made.
+        A snapshot that was published and never became current (its process was killed in between) counts from its
+        publication.
         """
         retired: dict[str, tuple[DatasetRef, datetime]] = {}
         needed: set[str] = set()
         manifests: dict[str, list[DatasetRef]] = {}
         for use_case, layer in self.layers():
             for partition in self.partitions(use_case, layer):
-                reigns = self.reigns(use_case, layer, partition)
-                ended = {old.version: new.since for old, new in itertools.pairwise(reigns)}
+                past = self.current_versions(use_case, layer, partition)
+                ended = {old.version: new.since for old, new in itertools.pairwise(past)}
                 for version in self.versions(use_case, layer, partition):
                     ref = self.version(use_case, layer, partition, version)
                     manifest = self.manifest(ref)
                     manifests[ref.key] = [DatasetRef.from_json(one) for one in manifest["inputs"]]
                     made = manifest.get("made", {}).get("at")
-                    if version == reigns[-1].version:
+                    if version == past[-1].version:
                         needed.add(ref.key)
                     elif end := ended.get(version) or (datetime.fromisoformat(made) if made else None):
                         retired[ref.key] = (ref, end)
@@ -238,7 +259,12 @@ class Storage:
         return [ref for key, (ref, end) in sorted(retired.items()) if end < before and key not in needed]
 
     def remove(self, ref: DatasetRef) -> None:
-        """Take away a snapshot that is not current: out of sight by one rename first, so that a crash leaves no half of it."""
+        """Remove a snapshot that is not current. One rename hides it first, so that a crash leaves no half of it.
+
+        Raises
+        ------
+        SnapshotError : it is current.
+        """
         if self.current(ref.use_case, ref.layer, ref.partition) == ref:
             raise SnapshotError(f"snapshot {ref.key} is current; publish another one first")
         parent = self._partition(ref.use_case, ref.layer, ref.partition)
@@ -250,21 +276,19 @@ class Storage:
         return self.root / use_case / layer / partition
 
     def _sweep(self, parent: Path) -> None:
-        """Remove what processes of this machine that are gone left half written."""
+        """Remove what ended processes of this machine left half written."""
         for debris in [*parent.glob(f"{_STAGING}*"), *parent.glob(f"{_HALF_WRITTEN}*")]:
             pid = int(debris.name.removeprefix(_STAGING).removeprefix(_HALF_WRITTEN).replace(".", "-").split("-")[0])
             if not Path(f"/proc/{pid}").exists():
                 shutil.rmtree(debris) if debris.is_dir() else debris.unlink()
 
 
-def _reign(line: str) -> CurrentVersion:
-    """One line of CURRENT. The first installations wrote the version alone."""
-    version, *told = line.split(maxsplit=2)
-    return CurrentVersion(version=version, since=told[0] if told else None, run=told[1] if len(told) > 1 else "")
-
-
-def _line(reign: CurrentVersion) -> str:
-    return " ".join([reign.version, *([reign.since.isoformat(), reign.run] if reign.since else [])]).strip() + "\n"
+def _parse_line(line: str) -> CurrentVersion:
+    """One line of CURRENT: JSON, or the text of an earlier installation, whose first release wrote the version alone."""
+    if line.startswith("{"):
+        return CurrentVersion.from_json(json.loads(line))
+    version, *rest = line.split(maxsplit=2)
+    return CurrentVersion(version=version, since=rest[0] if rest else None, run=rest[1] if len(rest) > 1 else "")
 
 
 @contextmanager
@@ -289,7 +313,7 @@ def frame_writer(frame: pd.DataFrame) -> Writer:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: temporary file, fsync, rename, fsync of the folder. Never torn, whoever dies when."""
+    """Replace a file as a whole: temporary file, fsync, rename, fsync of the folder. A crash at any time leaves no part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w") as stream:
         stream.write(text)
@@ -300,7 +324,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Make a file's content, or a folder's names, outlive the power."""
+    """Write a file's content, or a folder's names, to the disk, so that it survives a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -309,7 +333,7 @@ def fsync(path: Path) -> None:
 
 
 def _batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
-    """The rows of one Parquet file, a little at a time: a data set's own reader decodes gigabytes ahead."""
+    """The rows of one Parquet file in small batches: the reader of a whole data set decodes gigabytes ahead."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -319,8 +343,9 @@ def _batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
 def _digest(folder: Path, tables: Sequence[str]) -> tuple[str, dict[str, int], dict[str, dict[str, str]]]:
     """Digest, rows and schema of the tables in a folder; independent of the order of rows and of how files are cut.
 
-    Each row is hashed to 64 bits under two keys; sums modulo 2^64 and exclusive ors of those go into one sha256 with names,
-    types and counts. It notices accidents of every kind; it is not a defence against somebody who can rewrite the store.
+    Each row is hashed to 64 bits under two keys. The sums modulo 2^64 and the exclusive ors of these hashes go into one
+    sha256, with names, types and counts. It detects accidents of every kind. It is no defence against an attacker who can
+    write to the store.
     """
     import numpy as np
     import pandas as pd

@@ -147,7 +147,8 @@ def test_bad_rows_are_in_quarantine_with_their_rules_and_no_row_is_lost(system: 
         counts = {}
         for layer in ("raw", "validated", "quarantine"):
             current = data / layer / raw.name / "CURRENT"
-            folder = current.parent / current.read_text().splitlines()[-1].split()[0] if current.is_file() else None
+            newest = json.loads(current.read_text().splitlines()[-1])["version"] if current.is_file() else None
+            folder = current.parent / newest if newest else None
             counts[layer] = sum(pq.read_metadata(file).num_rows for file in folder.glob("rows/*.parquet")) if folder else 0
         assert counts["raw"] == counts["validated"] + counts["quarantine"] > 0
     dirty = sorted((data / "quarantine").glob("2025-12-22..2025-12-23/*/rows"))

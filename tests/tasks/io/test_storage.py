@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,7 +100,7 @@ def test_missing_snapshots_and_tables_are_told(storage: Storage) -> None:
     ref = publish(storage)
     with pytest.raises(SnapshotError, match="has no table 'users'; it has: rows"):
         storage.table(ref, "users")  # type: ignore[arg-type]
-    with pytest.raises(SnapshotError, match="TITLEHOLDER_HOME"):
+    with pytest.raises(SnapshotError, match=r"does not exist under .* or TITLEHOLDER_HOME names another folder"):
         Storage(storage.root / "elsewhere").folder(ref)  # type: ignore[arg-type]
 
 
@@ -144,26 +145,36 @@ def test_what_was_current_is_read_by_version_and_by_time(storage: Storage) -> No
     first = publish(clocked)
     second = publish(Storage(storage.root, run="run 2", now=clocked.now), FRAME.iloc[:1])
     publish(clocked, FRAME.iloc[:1])  # the same again changes nothing
-    reigns = storage.reigns("shop", "raw", WINDOW)
-    assert [(reign.version, reign.run) for reign in reigns] == [(first.version, "run 1"), (second.version, "run 2")]  # type: ignore[attr-defined]
+    past = storage.current_versions("shop", "raw", WINDOW)
+    assert [(one.version, one.run) for one in past] == [(first.version, "run 1"), (second.version, "run 2")]  # type: ignore[attr-defined]
     assert storage.current("shop", "raw", WINDOW) == second
-    for reign, then in zip(reigns, (first, second), strict=True):
-        assert reign.since is not None
-        assert storage.at("shop", "raw", WINDOW, reign.since) == then
+    for one, then in zip(past, (first, second), strict=True):
+        assert one.since is not None
+        assert storage.at("shop", "raw", WINDOW, one.since) == then
     assert storage.at("shop", "raw", WINDOW, NOON - timedelta(days=1)) is None
     assert storage.version("shop", "raw", WINDOW, first.version) == first  # type: ignore[attr-defined]
-    with pytest.raises(SnapshotError, match=f"no version '0{'0' * 15}'.*there are: "):
+    with pytest.raises(SnapshotError, match=f"no version '0{'0' * 15}'.*existing versions: "):
         storage.version("shop", "raw", WINDOW, "0" * 16)
     made = storage.manifest(second)["made"]  # type: ignore[arg-type]
     assert made["run"] == "run 2" and made["at"].startswith("2026-01-01T") and made["code"]
 
 
-def test_an_installation_from_before_reigns_is_read(storage: Storage) -> None:
-    ref = publish(storage)
-    (storage.root / "shop/raw" / WINDOW / "CURRENT").write_text(ref.version)  # type: ignore[attr-defined]
-    assert storage.current("shop", "raw", WINDOW) == ref == storage.at("shop", "raw", WINDOW, NOON)
-    assert publish(storage, FRAME.iloc[:1]) == storage.current("shop", "raw", WINDOW)
-    assert len(storage.reigns("shop", "raw", WINDOW)) == 2
+def test_lines_of_earlier_installations_are_read(storage: Storage) -> None:
+    """The version alone, then with moment and run, then JSON: all three in one file, and the next version rewrites them."""
+    clocked = Storage(storage.root, run="a run {of} today", now=lambda: NOON)
+    refs = [publish(clocked, FRAME.iloc[:rows]) for rows in (1, 2, 3)]
+    first, second, third = (ref.version for ref in refs)  # type: ignore[attr-defined]
+    current = storage.root / "shop/raw" / WINDOW / "CURRENT"
+    json_line = current.read_text().splitlines()[-1]
+    assert json.loads(json_line) == {"version": third, "since": "2026-01-01T12:00:00Z", "run": "a run {of} today"}
+    current.write_text(f"{first}\n{second} 2025-12-31T12:00:00+00:00 an older run\n{json_line}\n")
+    past = storage.current_versions("shop", "raw", WINDOW)
+    assert [(one.version, one.run) for one in past] == [(first, ""), (second, "an older run"), (third, "a run {of} today")]
+    assert [one.since for one in past] == [None, NOON - timedelta(days=1), NOON]
+    assert storage.at("shop", "raw", WINDOW, NOON - timedelta(days=2)) == refs[0]
+    assert publish(storage, FRAME.iloc[1:]) == storage.current("shop", "raw", WINDOW)
+    assert storage.current_versions("shop", "raw", WINDOW)[:3] == past
+    assert all(line.startswith("{") for line in current.read_text().splitlines())
 
 
 def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
@@ -251,7 +262,7 @@ store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
 
 
-def test_publishers_at_once_lose_no_reign(storage: Storage) -> None:
+def test_publishers_at_once_lose_no_version(storage: Storage) -> None:
     script = f"""
 import sys
 from pathlib import Path
@@ -265,7 +276,7 @@ for place in range(5):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = [subprocess.Popen([sys.executable, "-c", script, str(place)], cwd=ROOT, env=env) for place in range(3)]
     assert [one.wait() for one in running] == [0, 0, 0]
-    assert len(storage.reigns("shop", "raw", WINDOW)) == len(storage.versions("shop", "raw", WINDOW)) == 15
+    assert len(storage.current_versions("shop", "raw", WINDOW)) == len(storage.versions("shop", "raw", WINDOW)) == 15
 
 
 def test_write_atomically_replaces_as_a_whole(tmp_path: Path) -> None:

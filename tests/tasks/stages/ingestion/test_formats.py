@@ -132,7 +132,7 @@ def test_a_revision_supersedes_and_both_are_traceable(tmp_path: Path, storage: S
     facts = storage.manifest(second)["facts"]
     assert list(facts["files"]) == ["2026-01-05.r2.csv.gz"] and facts["superseded"] == {"2026-01-05.csv": old}
     assert storage.read(second)[c.SOURCE_FILE].tolist() == ["2026-01-05.csv"], "one delivery, whatever its file is called"
-    assert [reign.version for reign in storage.reigns("test", c.RAW, DAY.label)] == [first.version, second.version]
+    assert [one.version for one in storage.current_versions("test", c.RAW, DAY.label)] == [first.version, second.version]
     (folder / "2026-01-05.r2.csv").write_bytes(as_csv())
     with pytest.raises(SourceError, match="of the same day and revision"):
         source().files(folder, DAY)
