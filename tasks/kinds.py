@@ -1,54 +1,78 @@
-"""The base of everything pluggable: sources, models, gates and drift checks are frozen specs told apart by `kind`."""
+"""The base of everything pluggable: sources, models, gates and drift checks are frozen specs, identified by `kind`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.errors import ConfigurationError
 
 
 class Spec(BaseModel):
-    """A pluggable part: its fields are its parameters in the YAML, its methods do the work.
+    """A pluggable part: its fields are its settings in the YAML, its methods do the work.
 
-    To add one: a class with `kind: Literal["its_name"] = "its_name"` in its room, and its entry in the room's tuple of
-    kinds. Heavy libraries are imported inside methods, because the scheduler parses the YAML every minute.
+    To add one: a class with `kind: Literal["its_name"] = "its_name"`, and its line in the registry of its kinds. Import
+    heavy libraries inside methods, because the scheduler parses the YAML every minute.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    renamed: ClassVar[Mapping[str, str]] = {}  # former name of a setting -> its name; the former one is refused with a hint
     kind: str
 
 
-class KindRegistry:
-    """The kinds that one room has, looked up by name with an answer that lists what is allowed."""
+S = TypeVar("S", bound=Spec)
 
-    def __init__(self, what: str, *kinds: type[Spec]) -> None:
+
+class KindRegistry(Generic[S]):
+    """The kinds of one pluggable part: kind -> class, with messages that list what is allowed."""
+
+    def __init__(self, what: str, *kinds: type[S]) -> None:
         self.what = what
-        self.kinds: dict[str, type[Spec]] = {kind.model_fields["kind"].default: kind for kind in kinds}
+        self.kinds: dict[str, type[S]] = {_kind_of(kind): kind for kind in kinds}
 
-    def parse(self, entry: Any, where: str) -> Any:
+    @classmethod
+    def of_modules(cls, what: str, base: type[S], package: str, modules: Iterable[str]) -> Self:
+        """All kinds that the named modules of a package define: subclasses of `base` whose `kind` has a value."""
+        found = (vars(import_module(f"{package}.{module}")) for module in modules)
+        return cls(what, *(one for names in found for one in defined_kinds(names, base)))
+
+    def parse(self, entry: Any, where: str) -> S:
         """One YAML entry -> its spec.
 
         Raises
         ------
-        ConfigurationError : unknown kind or key, wrong value; names `where`, what is allowed and what came.
+        ConfigurationError : unknown kind or setting, wrong value; names `where`, what is allowed and what came.
         """
-        from pydantic import ValidationError
-
         if not isinstance(entry, dict) or "kind" not in entry:
             raise ConfigurationError(f"{where}: a {self.what} is a mapping with a 'kind' ({self._allowed}); got {entry!r}")
         kind = entry["kind"]
         if kind not in self.kinds:
             raise ConfigurationError(f"{where}.kind: no {self.what} of kind {kind!r}; allowed: {self._allowed}")
+        spec = self.kinds[kind]
+        for former in spec.renamed:
+            if former in entry:
+                raise ConfigurationError(f"{where}.{former}: this setting of '{kind}' is now called '{spec.renamed[former]}'")
         try:
-            return self.kinds[kind].model_validate(entry)
+            return spec.model_validate(entry)
         except ValidationError as error:
-            raise ConfigurationError(explain(error, self.kinds[kind], where)) from error
+            raise ConfigurationError(explain(error, spec, where)) from error
 
     @property
     def _allowed(self) -> str:
         return ", ".join(sorted(self.kinds))
+
+
+def defined_kinds(names: Mapping[str, Any], base: type[S]) -> list[type[S]]:
+    """The classes that one module defines itself (not those that it imports), in its order."""
+    own = (value for value in names.values() if isinstance(value, type) and value.__module__ == names["__name__"])
+    return [one for one in own if issubclass(one, base) and isinstance(_kind_of(one), str)]
+
+
+def _kind_of(spec: type[Spec]) -> Any:
+    return spec.model_fields["kind"].default
 
 
 def explain(error: Any, model: type[BaseModel], where: str) -> str:
@@ -62,9 +86,7 @@ def explain(error: Any, model: type[BaseModel], where: str) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{field}: missing")
         else:
-            came = (
-                f"; got {fault['input']!r}" if fault["loc"] else ""
-            )  # not the whole document, where parts do not fit together
+            came = f"; got {fault['input']!r}" if fault["loc"] else ""  # without a field, the input is the whole document
             lines.append(f"{field}: {fault['msg']}{came}")
     return "\n".join(lines)
 

@@ -224,19 +224,21 @@ def parse_use_case(text: str, where: str) -> UseCase:
 def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:
     """Replace every entry with a `kind` by its spec, so that each room judges its own."""
     parsed = dict(document)
-    for key, room in (("source", SOURCES), ("split", SPLITS)):
+    singles: dict[str, KindRegistry[Any]] = {"source": SOURCES, "split": SPLITS}
+    lists: dict[str, KindRegistry[Any]] = {"gates": GATES, "drift": CHECKS}
+    for key, registry in singles.items():
         if key in parsed:
-            parsed[key] = room.parse(parsed[key], f"{where}: {key}")
+            parsed[key] = registry.parse(parsed[key], f"{where}: {key}")
     if "candidates" in parsed:
         parsed["candidates"] = _parse_list(parsed["candidates"], MODELS, f"{where}: candidates")
-    for key, room in (("gates", GATES), ("drift", CHECKS)):
+    for key, registry in lists.items():
         section = parsed.get(key)
         if isinstance(section, dict) and "checks" in section:
-            parsed[key] = {**section, "checks": _parse_list(section["checks"], room, f"{where}: {key}.checks")}
+            parsed[key] = {**section, "checks": _parse_list(section["checks"], registry, f"{where}: {key}.checks")}
     return parsed
 
 
-def _parse_list(entries: Any, room: KindRegistry, where: str) -> tuple[Any, ...]:
+def _parse_list(entries: Any, room: KindRegistry[Any], where: str) -> tuple[Any, ...]:
     if not isinstance(entries, list):
         raise ConfigurationError(f"{where}: a list is wanted; got {entries!r}")
     return tuple(room.parse(entry, f"{where}[{place}]") for place, entry in enumerate(entries))

@@ -20,7 +20,7 @@ from benchmarks.models import data
 from tasks.contracts.base import TaskKind
 from tasks.metrics import score_model
 from tasks.models import MODELS
-from tasks.models.base import Examples, ModelSpec, ServedModel
+from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart
 
 WEEKS, SEED, METRIC = 8, 7, "ndcg_at_10"
 PICTURE = Path("build") / "bench" / "incremental.png"
@@ -73,6 +73,8 @@ def _weeks(rows: pd.DataFrame) -> list[Examples]:
 
 def _compare(spec: ModelSpec, weeks: list[Examples]) -> Weeks:
     """The first week's training is full for all three."""
+    if not isinstance(spec, WarmStart):
+        raise SystemExit(f"the training of kind '{spec.kind}' cannot start from a champion")
     found: Weeks = {}
     warm: ServedModel | None = None
     stale: ServedModel | None = None

@@ -72,7 +72,7 @@ PUBLISHED = {  # of the recommenders split: MAP@10, nDCG@10, precision, recall, 
 def shelf_of(task: TaskKind, chosen: list[Grid], without: tuple[str, ...] = ()) -> list[Grid]:
     """The grids, and every other kind that is for the task as it comes: no model of the shelf is left out."""
     there = {one[0]["kind"] for one in chosen}
-    more = [kind for kind, spec in MODELS.kinds.items() if task in spec.tasks and kind not in {*there, *without}]  # type: ignore[attr-defined]
+    more = [kind for kind, spec in MODELS.kinds.items() if task in spec.tasks and kind not in {*there, *without}]
     return [*chosen, *(grid(kind) for kind in more)]
 
 

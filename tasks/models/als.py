@@ -16,7 +16,17 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
-from tasks.models.base import Best, Examples, FeatureTables, ModelSpec, ServedModel, SparkProblem, find_best, forbid_seen
+from tasks.models.base import (
+    Best,
+    Examples,
+    FeatureTables,
+    ModelSpec,
+    ServedModel,
+    SparkProblem,
+    SparkTuned,
+    find_best,
+    forbid_seen,
+)
 from tasks.models.bias import Effects, Scale, item_effects, measure_effects, measure_scale
 from tasks.models.histories import Weighing
 from tasks.models.popularity import recent_buyers
@@ -26,81 +36,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCKS = 2  # of more than two, Spark adds the parts of Y'Y in the order in which they arrive, and the last bits differ
-
-
-class Als(ModelSpec):
-    """Alternating least squares (Spark MLlib).
-
-    Purchases: preference 1 with confidence 1 + alpha * orders (Hu, Koren, Volinsky 2008). Ratings: what the user and item
-    effects of `bias` leave over (Zhou et al. 2008). In both, a user's penalty is regularization * the number of their pairs.
-    """
-
-    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
-    kind: Literal["als"] = "als"
-    no_warm_start_reason = "Spark's ALS takes no factors to begin from"
-    spark_tasks = frozenset({TaskKind.RATING})
-    spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
-    factors: int = Field(32, ge=1, le=512)
-    iterations: int = Field(10, ge=1, le=100)
-    regularization: float = Field(0.1, gt=0.0, le=1e3)
-    alpha: float = Field(20.0, gt=0.0, le=1e4, description="confidence of one order; ratings do without")
-    item_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
-    user_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
-    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        draft, pairs, weights = self._prepare(history)
-        implicit = draft.scale is None
-        items, factors = self.factorise(pairs, weights, implicit=implicit, seed=seed)
-        model = AlsModel(items, factors, draft.penalties, draft.scale, 0.0)
-        if not implicit or history.features is None:
-            return model
-        return AlsModel(items, factors, draft.penalties, None, model.typical_best(history.features))
-
-    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
-        """Ratings only: what the effects leave of each is what Spark's tuners hold out and predict."""
-        draft, pairs, weights = self._prepare(history)
-        als = self._estimator(implicit=draft.scale is None, seed=seed).setColdStartStrategy("drop")
-        return SparkProblem(als, _frame(pairs, weights)[1], als.getRatingCol())
-
-    def _prepare(self, history: Examples) -> tuple[AlsModel, pd.DataFrame, Floats]:
-        """A model without factors, and the pairs that teach with what each of them does."""
-        features = history.features
-        if features is None or features.pairs.empty:
-            raise NotEnoughData("als needs pairs of a user and an item; got none")
-        explicit = bool(features.pairs["pair_rating"].notna().any())
-        penalties = Penalties(self.regularization, self.alpha, self.item_damping, self.user_damping, self.half_life_days)
-        scale = measure_scale(history) if explicit else None
-        draft = AlsModel(np.empty(0, object), np.empty((0, self.factors)), penalties, scale, 0.0)
-        weights = draft.weights(features)
-        kept = np.isfinite(weights) if explicit else weights > 0
-        return draft, features.sorted_pairs[kept], weights[kept]
-
-    def factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
-        names, ratings = _frame(pairs, weights)
-        learned = self._estimator(implicit=implicit, seed=seed).fit(ratings).itemFactors.toPandas().sort_values("id")
-        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
-        return names[learned["id"].to_numpy()], factors
-
-    def _estimator(self, *, implicit: bool, seed: int) -> Any:
-        from pyspark.ml.recommendation import ALS
-
-        from tasks.io.spark import make_estimator
-
-        return make_estimator(
-            ALS,
-            rank=self.factors,
-            maxIter=self.iterations,
-            regParam=self.regularization,
-            alpha=self.alpha,
-            implicitPrefs=implicit,
-            numUserBlocks=BLOCKS,
-            numItemBlocks=BLOCKS,
-            seed=seed,
-            userCol="user",
-            itemCol="item",
-            ratingCol="rating",
-        )
 
 
 def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
@@ -354,6 +289,83 @@ class AlsModel(ServedModel):
         peak, weights = popular.max(initial=0.0), self.weights(features)
         scaled = popular * (self.best_score / peak if peak else 1.0)
         return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
+
+
+class Als(SparkTuned, ModelSpec):
+    """Alternating least squares (Spark MLlib).
+
+    Purchases: preference 1 with confidence 1 + alpha * orders (Hu, Koren, Volinsky 2008). Ratings: what the user and item
+    effects of `bias` leave over (Zhou et al. 2008). In both, a user's penalty is regularization * the number of their pairs.
+
+    No warm start: Spark's ALS accepts no initial factors.
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
+    kind: Literal["als"] = "als"
+    served = AlsModel
+    spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset({TaskKind.RATING})
+    spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
+    factors: int = Field(32, ge=1, le=512)
+    iterations: int = Field(10, ge=1, le=100)
+    regularization: float = Field(0.1, gt=0.0, le=1e3)
+    alpha: float = Field(20.0, gt=0.0, le=1e4, description="confidence of one order; ratings do without")
+    item_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
+    user_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
+    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        draft, pairs, weights = self._prepare(history)
+        implicit = draft.scale is None
+        items, factors = self.factorise(pairs, weights, implicit=implicit, seed=seed)
+        model = AlsModel(items, factors, draft.penalties, draft.scale, 0.0)
+        if not implicit or history.features is None:
+            return model
+        return AlsModel(items, factors, draft.penalties, None, model.typical_best(history.features))
+
+    def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
+        """Ratings only: what the effects leave of each is what Spark's tuners hold out and predict."""
+        draft, pairs, weights = self._prepare(history)
+        als = self._estimator(implicit=draft.scale is None, seed=seed).setColdStartStrategy("drop")
+        return SparkProblem(als, _frame(pairs, weights)[1], als.getRatingCol())
+
+    def _prepare(self, history: Examples) -> tuple[AlsModel, pd.DataFrame, Floats]:
+        """A model without factors, and the pairs that teach with what each of them does."""
+        features = history.features
+        if features is None or features.pairs.empty:
+            raise NotEnoughData("als needs pairs of a user and an item; got none")
+        explicit = bool(features.pairs["pair_rating"].notna().any())
+        penalties = Penalties(self.regularization, self.alpha, self.item_damping, self.user_damping, self.half_life_days)
+        scale = measure_scale(history) if explicit else None
+        draft = AlsModel(np.empty(0, object), np.empty((0, self.factors)), penalties, scale, 0.0)
+        weights = draft.weights(features)
+        kept = np.isfinite(weights) if explicit else weights > 0
+        return draft, features.sorted_pairs[kept], weights[kept]
+
+    def factorise(self, pairs: pd.DataFrame, weights: Floats, *, implicit: bool, seed: int) -> tuple[NDArray[Any], Floats]:
+        names, ratings = _frame(pairs, weights)
+        learned = self._estimator(implicit=implicit, seed=seed).fit(ratings).itemFactors.toPandas().sort_values("id")
+        factors = np.array(learned["features"].tolist(), dtype=np.float64).reshape(len(learned), self.factors)
+        return names[learned["id"].to_numpy()], factors
+
+    def _estimator(self, *, implicit: bool, seed: int) -> Any:
+        from pyspark.ml.recommendation import ALS
+
+        from tasks.io.spark import make_estimator
+
+        return make_estimator(
+            ALS,
+            rank=self.factors,
+            maxIter=self.iterations,
+            regParam=self.regularization,
+            alpha=self.alpha,
+            implicitPrefs=implicit,
+            numUserBlocks=BLOCKS,
+            numItemBlocks=BLOCKS,
+            seed=seed,
+            userCol="user",
+            itemCol="item",
+            ratingCol="rating",
+        )
 
 
 def _paths(is_folded: NDArray[np.bool_]) -> list[AnswerPath]:

@@ -145,45 +145,71 @@ class SparkProblem:
 
 
 class ModelSpec(Spec):
-    """A kind of model and its settings, as in the YAML."""
+    """A kind of model and its settings, as in the YAML.
+
+    tasks : the kinds of task that it fits. served : the class of what `fit` returns. limit : the setting that bounds its
+    memory or time; above it `fit` raises `NotEnoughData`. Empty for kinds that accept data of every size.
+
+    A kind that can start from a champion also derives from `WarmStart`, one that Spark's tuners can search from `SparkTuned`.
+    """
 
     tasks: ClassVar[frozenset[TaskKind]]
-    spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset()  # for which `spark_problem` tells how Spark itself can tune it
-    spark_params: ClassVar[Mapping[str, str]] = {}  # setting -> the Estimator's parameter
-    no_warm_start_reason: ClassVar[str] = "it is learned in one go, of which nothing could be begun before"
+    served: ClassVar[type[ServedModel]]
+    limit: ClassVar[str] = ""
     name: Name | None = None
 
     @property
     def candidate_name(self) -> str:
-        """How it is called in the grid, in MLflow and in reports."""
+        """Its name among the candidates, in MLflow and in reports."""
         return self.name or self.kind
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Learn. Same inputs and seed give the same model, bit for bit.
+        """Train a model. The same inputs and seed give the same arrays, bit for bit.
 
         Parameters
         ----------
-        train : features and the labels that followed, for models that learn weights from them.
-        history : later features (as of the validation window's first day), for models that learn from the interactions
-            themselves. Its labels must not be looked at here: they choose and calibrate.
+        train : features as of the first day of the training window, and the labels of that window. Models that learn weights
+            from labels use it. `labels` has one row for each user and item, `rows` one row for each example.
+        history : features as of the first day of the validation window. Models that learn from the interactions themselves
+            use its `pairs`, which hold one row for each user and item that met before that day. `fit` must not read its
+            labels: they select and calibrate candidates.
+        seed : of every random draw.
+
+        Returns
+        -------
+        A model of the class `served`.
 
         Raises
         ------
-        NotEnoughData : with what came and how much is needed.
+        NotEnoughData : the data are too few or too many; the message states the size and the limit.
         """
         raise NotImplementedError(f"{type(self).__name__} must define fit")
 
+
+class WarmStart(ABC):
+    """For kinds whose training can start from the served arrays of a champion of the same kind."""
+
+    @abstractmethod
     def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
-        """Why it cannot begin from a champion of its kind; empty where it can."""
-        return self.no_warm_start_reason
+        """Why training cannot start from this champion; empty if it can."""
 
+    @abstractmethod
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Learn as `fit` does, beginning from a champion of its kind; where `warm_start_problem` is empty."""
-        raise NotImplementedError(f"{type(self).__name__} must define fit_from, as it may begin warm")
+        """Train as `ModelSpec.fit` does, from a champion for which `warm_start_problem` is empty."""
 
+
+class SparkTuned(ABC):
+    """For kinds that an Estimator of pyspark.ml trains, so that Spark's own tuners can search their settings.
+
+    spark_tasks : the kinds of task for which this holds. spark_params : setting -> parameter of the Estimator.
+    """
+
+    spark_tasks: ClassVar[frozenset[TaskKind]]
+    spark_params: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
     def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
-        """What `fit` asks of Spark, for Spark's own tuners; where `spark_tasks` has the task."""
-        raise NotImplementedError(f"{type(self).__name__} must define spark_problem, as it names spark_tasks")
+        """The Estimator and the frame that `ModelSpec.fit` passes to Spark."""
 
 
 class Recommendation(NamedTuple):
@@ -232,6 +258,13 @@ class ServedModel(ABC):
         import pandas as pd
 
         return self.predict_rows(pd.DataFrame(values, columns=list(names)))
+
+    def linear_weights(self) -> Floats | None:
+        """The weights of a model that is linear in its encoded columns, (outputs,) in the order of `Encoding.outputs`.
+
+        None for every other model.
+        """
+        return None
 
     def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[AnswerPath]]:
         """`score_items` of several users: (users, items), and their paths. Override it where many at once cost less."""

@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Bias(ModelSpec):
-    """rating = mean + item effect + user effect, each pulled to zero as if it had `damping` more ratings of no effect.
-
-    Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems, section "Adding biases".
-    """
-
-    tasks = frozenset({TaskKind.RATING})
-    kind: Literal["bias"] = "bias"
-    item_damping: float = Field(10.0, ge=0.0, le=1e6)
-    user_damping: float = Field(10.0, ge=0.0, le=1e6)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        return BiasModel(measure_scale(history), self.item_damping, self.user_damping)
-
-
 @dataclass(frozen=True)
 class Scale:
     """The mean, least and greatest rating of what was learned from: predictions keep within."""
@@ -117,6 +102,22 @@ class BiasModel(ServedModel):
         user = pairs[c.USER_ID].map(effects.user).to_numpy(dtype=np.float64, na_value=0.0)
         rating = self.scale.mean + np.nan_to_num(user) + item_effects(pairs, features, effects.item)
         return np.clip(rating, self.scale.low, self.scale.high)
+
+
+class Bias(ModelSpec):
+    """rating = mean + item effect + user effect, each pulled to zero as if it had `damping` more ratings of no effect.
+
+    Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems, section "Adding biases".
+    """
+
+    tasks = frozenset({TaskKind.RATING})
+    kind: Literal["bias"] = "bias"
+    served = BiasModel
+    item_damping: float = Field(10.0, ge=0.0, le=1e6)
+    user_damping: float = Field(10.0, ge=0.0, le=1e6)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return BiasModel(measure_scale(history), self.item_damping, self.user_damping)
 
 
 def item_effects(pairs: pd.DataFrame, features: FeatureTables, effects: Floats) -> Floats:

@@ -13,38 +13,6 @@ from tasks.models.base import Examples, ServedModel
 from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
 
 
-class Bpr(HistorySpec):
-    """Bayesian personalised ranking (Rendle and others 2009) by stochastic gradients, in one thread so that it can be repeated.
-
-    Unlike in least squares, a vector cannot be solved for from a history: users of the training keep theirs, others get the
-    direction of the first step that learning would take.
-    """
-
-    kind: Literal["bpr"] = "bpr"
-    no_warm_start_reason = "it goes through the pairs in steps of one size, and an older model's steps were on other pairs"
-    factors: int = Field(64, ge=1, le=512)
-    iterations: int = Field(100, ge=1, le=10_000)
-    learning_rate: float = Field(0.05, gt=0.0, le=1.0)
-    regularization: float = Field(0.01, ge=0.0, le=10.0)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from implicit.cpu.bpr import BayesianPersonalizedRanking
-
-        known = read_histories(history, self.weighing, "bpr")
-        learner = BayesianPersonalizedRanking(
-            factors=self.factors,
-            iterations=self.iterations,
-            learning_rate=self.learning_rate,
-            regularization=self.regularization,
-            num_threads=1,
-            random_state=seed,
-        )
-        learner.fit(known.matrix, show_progress=False)
-        factors = learner.item_factors  # the last column: the item's bias; that of users: one
-        factors[:, -1] += np.log(np.bincount(known.places, minlength=len(factors))).astype(np.float32)
-        return BprModel(known.items, self.weighing, known.users, factors, learner.user_factors).measure_scale(known)
-
-
 class BprModel(HistoryModel):
     """The product of a user's and an item's vector."""
 
@@ -83,3 +51,37 @@ class BprModel(HistoryModel):
         cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
     ) -> Self:
         return cls(items, weighing, arrays["users"].astype(object), arrays["factors"], arrays["user_factors"])
+
+
+class Bpr(HistorySpec):
+    """Bayesian personalised ranking (Rendle and others 2009) by stochastic gradients, in one thread so that it can be repeated.
+
+    Unlike in least squares, a vector cannot be solved for from a history: users of the training keep theirs, others get the
+    direction of the first step that learning would take.
+
+    No warm start: its gradient steps have one size, so that an older model's steps on other pairs would not fade.
+    """
+
+    kind: Literal["bpr"] = "bpr"
+    served = BprModel
+    factors: int = Field(64, ge=1, le=512)
+    iterations: int = Field(100, ge=1, le=10_000)
+    learning_rate: float = Field(0.05, gt=0.0, le=1.0)
+    regularization: float = Field(0.01, ge=0.0, le=10.0)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        known = read_histories(history, self.weighing, "bpr")
+        learner = BayesianPersonalizedRanking(
+            factors=self.factors,
+            iterations=self.iterations,
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            num_threads=1,
+            random_state=seed,
+        )
+        learner.fit(known.matrix, show_progress=False)
+        factors = learner.item_factors  # the last column: the item's bias; that of users: one
+        factors[:, -1] += np.log(np.bincount(known.places, minlength=len(factors))).astype(np.float32)
+        return BprModel(known.items, self.weighing, known.users, factors, learner.user_factors).measure_scale(known)

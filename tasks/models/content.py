@@ -17,21 +17,6 @@ from tasks.models.prepared import PerFeatures
 from tasks.models.text import ItemVectors
 
 
-class Content(HistorySpec):
-    """score = cosine of the item's vector and the weighted sum of those that the user met (TF-IDF and its singular vectors)."""
-
-    kind: Literal["content"] = "content"
-    dimensions: int = Field(100, ge=1, le=2000)
-    max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        known = read_histories(history, self.weighing, "content")
-        return ContentModel(
-            ItemVectors.learn(known.features, self.dimensions, self.max_words, self.max_items, seed), self.weighing
-        )
-
-
 class ContentModel(ServedModel):
     """Vectors are made from the features that it is asked with. Cosines are at most 1, and so is the popular list."""
 
@@ -63,3 +48,20 @@ class ContentModel(ServedModel):
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
         return cosines, self.weighing.of(features), popular / max(float(popular.max(initial=0.0)), 1e-9)
+
+
+class Content(HistorySpec):
+    """score = cosine of the item's vector and the weighted sum of those that the user met (TF-IDF and its singular vectors)."""
+
+    kind: Literal["content"] = "content"
+    served = ContentModel
+    limit = "max_items"
+    dimensions: int = Field(100, ge=1, le=2000)
+    max_words: int = Field(20_000, ge=1, le=1_000_000)
+    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        known = read_histories(history, self.weighing, "content")
+        return ContentModel(
+            ItemVectors.learn(known.features, self.dimensions, self.max_words, self.max_items, seed), self.weighing
+        )

@@ -14,6 +14,28 @@ from tasks.models.base import Examples, ServedModel
 from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
 
 
+class EaseModel(HistoryModel):
+    """The sum of the rows of B that belong to what the user met."""
+
+    kind = "ease"
+
+    def __init__(self, items: NDArray[Any], weighing: Weighing, weights: NDArray[np.float32]) -> None:
+        super().__init__(items, weighing)
+        self.weights = weights
+
+    def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
+        return np.asarray(weights.astype(np.float32) @ self.weights[places], dtype=np.float64)
+
+    def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return {}, {"weights": self.weights}
+
+    @classmethod
+    def from_own_state(
+        cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
+    ) -> Self:
+        return cls(items, weighing, arrays["weights"])
+
+
 class Ease(HistorySpec):
     """scores = x B with B = I - P diag(1 / diag(P)), P = (X'X + regularization * I)^-1: the least squares of X B = X, zeros in
     B's diagonal. Steck (2019), Embarrassingly shallow autoencoders for sparse data.
@@ -22,6 +44,8 @@ class Ease(HistorySpec):
     """
 
     kind: Literal["ease"] = "ease"
+    served = EaseModel
+    limit = "max_items"
     regularization: float = Field(300.0, gt=0.0, le=1e7)
     max_items: int = Field(20_000, ge=1, le=100_000, description="refuse more: 20,000 take 5 GB")
 
@@ -53,25 +77,3 @@ class Ease(HistorySpec):
         weights /= -diagonal.astype(np.float32)[None, :]
         weights[np.diag_indices(size)] = 0.0
         return EaseModel(known.items, self.weighing, np.ascontiguousarray(weights)).measure_scale(known)
-
-
-class EaseModel(HistoryModel):
-    """The sum of the rows of B that belong to what the user met."""
-
-    kind = "ease"
-
-    def __init__(self, items: NDArray[Any], weighing: Weighing, weights: NDArray[np.float32]) -> None:
-        super().__init__(items, weighing)
-        self.weights = weights
-
-    def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
-        return np.asarray(weights.astype(np.float32) @ self.weights[places], dtype=np.float64)
-
-    def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return {}, {"weights": self.weights}
-
-    @classmethod
-    def from_own_state(
-        cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
-    ) -> Self:
-        return cls(items, weighing, arrays["weights"])

@@ -14,7 +14,7 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, ModelSpec, ServedModel, SparkProblem
+from tasks.models.base import Examples, ModelSpec, ServedModel, SparkProblem, SparkTuned
 from tasks.models.bias import Scale, measure_scale
 from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
 from tasks.models.prepared import half_of_memory_mb, read_numbers
@@ -37,10 +37,13 @@ class FactorizationMachine(_FmSpec):
 
     The mean of the samples' answers is the answer of one machine whose vectors are all samples' side by side. Served are
     `served_samples` of them, evenly chosen, in single precision: neighbours in the chain are much alike.
+
+    No warm start: a chain of myFM starts with its own draw, and older samples describe older data.
     """
 
     kind: Literal["factorization_machine"] = "factorization_machine"
-    no_warm_start_reason = "the chain of myFM begins with a draw of its own, and older samples are of older data"
+    served = FactorizationMachineModel
+    limit = "local_memory_mb"
     factors: int = Field(10, ge=1, le=128)
     iterations: int = Field(300, ge=2, le=5000, description="of each chain")
     chains: int = Field(1, ge=1, le=64, description="independent ones, whose samples differ more than those of a longer one")
@@ -91,12 +94,16 @@ class FactorizationMachine(_FmSpec):
             )
 
 
-class SparkFm(_FmSpec):
-    """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step."""
+class SparkFm(SparkTuned, _FmSpec):
+    """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step.
+
+    No warm start: Spark's FMRegressor accepts no initial weights.
+    """
 
     kind: Literal["spark_fm"] = "spark_fm"
-    no_warm_start_reason = "Spark's FMRegressor takes no weights to begin from"
-    spark_tasks = frozenset({TaskKind.RATING})
+    served = SparkFmModel
+    limit = "max_cells"
+    spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {
         "factors": "factorSize",
         "iterations": "maxIter",

@@ -12,40 +12,8 @@ from pydantic import Field
 from tasks.contracts.arrays import Floats
 from tasks.models.als import Penalties, Ready
 from tasks.models.base import Examples, FeatureTables, ServedModel
-from tasks.models.ials import Ials, IalsModel
+from tasks.models.ials import IalsModel, IalsSpec
 from tasks.models.text import ItemVectors
-
-
-class Hybrid(Ials):
-    """iALS, and a ridge regression from the content of the known items to their vectors.
-
-    Gantner and others (2010), Learning attribute-to-feature mappings for cold-start recommendations. Users without a history
-    get the popular list, as in `ials`.
-    """
-
-    kind: Literal["hybrid"] = "hybrid"  # type: ignore[assignment]
-    dimensions: int = Field(100, ge=1, le=2000)
-    max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
-    content_regularization: float = Field(1.0, gt=0.0, le=1e6)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        return self._with_content(super().fit(train, history, seed), history, seed)
-
-    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """As `ials`; the way from content to vectors is learned anew, in one go."""
-        return self._with_content(super().fit_from(champion, train, history, seed), history, seed)
-
-    def _with_content(self, learned: ServedModel, history: Examples, seed: int) -> ServedModel:
-        features = history.features
-        if not isinstance(learned, IalsModel) or features is None:
-            raise TypeError("ials learns an IalsModel from features")
-        content = ItemVectors.learn(features, self.dimensions, self.max_words, self.max_items, seed)
-        place = [features.item_position[str(item)] for item in learned.items]
-        known = _with_constant(content.of(features.sorted_items))[place]
-        gram = known.T @ known + self.content_regularization * np.eye(known.shape[1])
-        mapping = np.asarray(np.linalg.solve(gram, known.T @ learned.factors), dtype=np.float64)
-        return HybridModel(learned.items, learned.factors, learned.penalties, learned.best_score, content, mapping)
 
 
 class HybridModel(IalsModel):
@@ -85,6 +53,40 @@ class HybridModel(IalsModel):
             factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
         # What a user met of the new items teaches as well, by the same vectors.
         return replace(ready, factors=factors, is_known=np.ones_like(ready.is_known), is_taught=ready.weights > 0)
+
+
+class Hybrid(IalsSpec):
+    """iALS, and a ridge regression from the content of the known items to their vectors.
+
+    Gantner and others (2010), Learning attribute-to-feature mappings for cold-start recommendations. Users without a history
+    get the popular list, as in `ials`.
+    """
+
+    kind: Literal["hybrid"] = "hybrid"
+    served = HybridModel
+    limit = "max_items"
+    dimensions: int = Field(100, ge=1, le=2000)
+    max_words: int = Field(20_000, ge=1, le=1_000_000)
+    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
+    content_regularization: float = Field(1.0, gt=0.0, le=1e6)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return self._with_content(super().fit(train, history, seed), history, seed)
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """As `ials`; the way from content to vectors is learned anew, in one go."""
+        return self._with_content(super().fit_from(champion, train, history, seed), history, seed)
+
+    def _with_content(self, learned: ServedModel, history: Examples, seed: int) -> ServedModel:
+        features = history.features
+        if not isinstance(learned, IalsModel) or features is None:
+            raise TypeError("ials learns an IalsModel from features")
+        content = ItemVectors.learn(features, self.dimensions, self.max_words, self.max_items, seed)
+        place = [features.item_position[str(item)] for item in learned.items]
+        known = _with_constant(content.of(features.sorted_items))[place]
+        gram = known.T @ known + self.content_regularization * np.eye(known.shape[1])
+        mapping = np.asarray(np.linalg.solve(gram, known.T @ learned.factors), dtype=np.float64)
+        return HybridModel(learned.items, learned.factors, learned.penalties, learned.best_score, content, mapping)
 
 
 def _with_constant(vectors: Floats) -> Floats:

@@ -12,24 +12,23 @@ from pydantic import Field
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.models.als import Als, AlsModel, Penalties
-from tasks.models.base import Examples, ModelSpec, ServedModel
+from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart
 from tasks.models.histories import Histories, Weighing, read_histories
 from tasks.models.prepared import half_of_memory_mb
 
 log = logging.getLogger(__name__)
 
 
-class Ials(ModelSpec):
-    """Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
+class IalsModel(AlsModel):
+    """Served as `als` is: a user's vector is solved from their pairs."""
 
-    `engine: auto` takes the implicit library while training needs at most `local_memory_mb` (by default half of this
-    machine's memory), else Spark; both figures are logged. Spark's penalty grows with the number of pairs of each user and
-    item: there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty where
-    all have equally many.
-    """
+    kind = "ials"
+
+
+class IalsSpec(WarmStart, ModelSpec):
+    """The settings and the training that `ials` and `hybrid` share."""
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
-    kind: Literal["ials"] = "ials"
     factors: int = Field(64, ge=1, le=1024)
     iterations: int = Field(15, ge=1, le=200)
     regularization: float = Field(1.0, gt=0.0, le=1e5)
@@ -124,7 +123,14 @@ class Ials(ModelSpec):
         return Penalties(regularization, self.alpha, 0.0, 0.0, self.half_life_days, is_per_pair, self.fade_days)
 
 
-class IalsModel(AlsModel):
-    """Served as `als` is: a user's vector is solved from their pairs."""
+class Ials(IalsSpec):
+    """Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
 
-    kind = "ials"
+    `engine: auto` takes the implicit library while training needs at most `local_memory_mb` (by default half of this
+    machine's memory), else Spark; both figures are logged. Spark's penalty grows with the number of pairs of each user and
+    item: there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty where
+    all have equally many.
+    """
+
+    kind: Literal["ials"] = "ials"
+    served = IalsModel

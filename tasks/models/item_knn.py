@@ -15,44 +15,6 @@ from tasks.models.base import Examples, ServedModel
 from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
 
 
-class ItemKnn(HistorySpec):
-    """score of an item = sum over what the user met of weight * similarity, each item keeping its `neighbours` nearest.
-
-    Similarity: the cosine of the items' columns of users, as they are, or weighed by TF-IDF or BM25 (users who met much tell
-    less). Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
-
-    Each user's items are compared with each other: a user with very many costs the square, so that `max_products` says what
-    it refuses.
-    """
-
-    kind: Literal["item_knn"] = "item_knn"
-    similarity: Literal["cosine", "tfidf", "bm25"] = "cosine"
-    neighbours: int = Field(100, ge=1, le=10_000)
-    max_products: int = Field(20_000_000_000, ge=1, description="refuse more: the default takes a few minutes")
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
-
-        known = read_histories(history, self.weighing, "item_knn")
-        products = int((np.diff(known.starts) ** 2).sum())
-        if products > self.max_products:
-            raise NotEnoughData(
-                f"item_knn compares the items of each user with each other: {len(known.items)} items of {len(known.users)} "
-                f"users make {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
-                "where there is time, or take ials or bpr."
-            )
-        make = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[self.similarity]
-        learner = make(K=self.neighbours)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library warns of the form in which it hands a matrix to itself
-            learner.fit(known.matrix, show_progress=False)
-        found = learner.similarity.tocsr()
-        found.sort_indices()
-        nearness = np.nan_to_num(found.data)  # an item whose users tell nothing has no cosine
-        starts, places = found.indptr.astype(np.int64), found.indices.astype(np.int32)
-        return ItemKnnModel(known.items, self.weighing, starts, places, nearness).measure_scale(known)
-
-
 class ItemKnnModel(HistoryModel):
     """Of item i the neighbours are `places[starts[i]:starts[i + 1]]`, and how near they are `nearness`."""
 
@@ -78,3 +40,43 @@ class ItemKnnModel(HistoryModel):
         cls, items: NDArray[Any], weighing: Weighing, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]
     ) -> Self:
         return cls(items, weighing, arrays["starts"], arrays["places"], arrays["nearness"])
+
+
+class ItemKnn(HistorySpec):
+    """score of an item = sum over what the user met of weight * similarity, each item keeping its `neighbours` nearest.
+
+    Similarity: the cosine of the items' columns of users, as they are, or weighed by TF-IDF or BM25 (users who met much tell
+    less). Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
+
+    Each user's items are compared with each other: a user with very many costs the square, so that `max_products` says what
+    it refuses.
+    """
+
+    kind: Literal["item_knn"] = "item_knn"
+    served = ItemKnnModel
+    limit = "max_products"
+    similarity: Literal["cosine", "tfidf", "bm25"] = "cosine"
+    neighbours: int = Field(100, ge=1, le=10_000)
+    max_products: int = Field(20_000_000_000, ge=1, description="refuse more: the default takes a few minutes")
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
+
+        known = read_histories(history, self.weighing, "item_knn")
+        products = int((np.diff(known.starts) ** 2).sum())
+        if products > self.max_products:
+            raise NotEnoughData(
+                f"item_knn compares the items of each user with each other: {len(known.items)} items of {len(known.users)} "
+                f"users make {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
+                "where there is time, or take ials or bpr."
+            )
+        make = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[self.similarity]
+        learner = make(K=self.neighbours)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library warns of the form in which it hands a matrix to itself
+            learner.fit(known.matrix, show_progress=False)
+        found = learner.similarity.tocsr()
+        found.sort_indices()
+        nearness = np.nan_to_num(found.data)  # an item whose users tell nothing has no cosine
+        starts, places = found.indptr.astype(np.int64), found.indices.astype(np.int32)
+        return ItemKnnModel(known.items, self.weighing, starts, places, nearness).measure_scale(known)

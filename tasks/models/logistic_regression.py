@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
-from tasks.models.base import Examples, ServedModel
+from tasks.models.base import Examples, ServedModel, WarmStart
 from tasks.models.encoding import Encoding
 from tasks.models.platt import sigmoid
 from tasks.models.steps import SteppedSpec, Steps
@@ -19,51 +19,6 @@ from tasks.models.tabular import column_means, feature_columns, fill, read_train
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class LogisticRegressionSpec(SteppedSpec):
-    """L2-regularised; `regularization` is the inverse of scikit-learn's C."""
-
-    tasks = frozenset({TaskKind.CLASSIFICATION})
-    kind: Literal["logistic_regression"] = "logistic_regression"
-    regularization: float = Field(1.0, gt=0.0, le=1e6)
-
-    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
-        if not isinstance(champion, LogisticRegressionModel) or train.rows is None:
-            return "the champion is no logistic regression of rows"
-        if self.has_steps or champion.steps is not None:
-            return "its steps are learned anew, and old weights would stand before other columns"
-        encoding = Encoding.learn(train.rows, feature_columns(train.rows), train.kinds)
-        return "" if champion.encoding == encoding else "the champion's columns, or what it knew in them, were others"
-
-    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
-        return self._fit(train, champion)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        return self._fit(train, None)
-
-    def _fit(self, train: Examples, champion: ServedModel | None) -> ServedModel:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-        from threadpoolctl import threadpool_limits
-
-        encoding, values, target = read_training_rows(train)
-        means = column_means(values)
-        with threadpool_limits(1):  # sums in one order: the same bits on every machine of a kind
-            scaler = StandardScaler().fit(fill(values, means))
-            scaled = scaler.transform(fill(values, means))
-            steps = self.learn_steps(scaled, target)
-            regression = LogisticRegression(C=1.0 / self.regularization, max_iter=2000, warm_start=champion is not None)
-            if isinstance(champion, LogisticRegressionModel):
-                regression.coef_ = (champion.weights * scaler.scale_)[None, :]
-                regression.intercept_ = np.array([champion.intercept + champion.weights @ scaler.mean_])
-            regression.fit(scaled if steps is None else steps.apply(scaled), target)
-        coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
-        if steps is None:
-            weights = coefficients / scaler.scale_
-            return LogisticRegressionModel(encoding, means, weights, float(intercept - weights @ scaler.mean_))
-        return LogisticRegressionModel(encoding, means, coefficients, intercept, (scaler.mean_, scaler.scale_), steps)
 
 
 class LogisticRegressionModel(ServedModel):
@@ -108,8 +63,57 @@ class LogisticRegressionModel(ServedModel):
                 return np.array([1.0 / (1.0 + math.exp(-min(max(logit, -500.0), 500.0)))])
         return self._predict(values)
 
+    def linear_weights(self) -> Floats | None:
+        return self.weights if self.steps is None else None
+
     def _predict(self, values: Floats) -> Floats:
         values = fill(values, self.means)
         if self.steps is not None and self.scale is not None:
             values = self.steps.apply((values - self.scale[0]) / self.scale[1])
         return sigmoid(values @ self.weights + self.intercept)
+
+
+class LogisticRegressionSpec(WarmStart, SteppedSpec):
+    """L2-regularised; `regularization` is the inverse of scikit-learn's C."""
+
+    tasks = frozenset({TaskKind.CLASSIFICATION})
+    kind: Literal["logistic_regression"] = "logistic_regression"
+    served = LogisticRegressionModel
+    regularization: float = Field(1.0, gt=0.0, le=1e6)
+
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+        if not isinstance(champion, LogisticRegressionModel) or train.rows is None:
+            return "the champion is no logistic regression of rows"
+        if self.has_steps or champion.steps is not None:
+            return "its steps are learned anew, and old weights would stand before other columns"
+        encoding = Encoding.learn(train.rows, feature_columns(train.rows), train.kinds)
+        return "" if champion.encoding == encoding else "the champion's columns, or what it knew in them, were others"
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
+        return self._fit(train, champion)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return self._fit(train, None)
+
+    def _fit(self, train: Examples, champion: ServedModel | None) -> ServedModel:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+        from threadpoolctl import threadpool_limits
+
+        encoding, values, target = read_training_rows(train)
+        means = column_means(values)
+        with threadpool_limits(1):  # sums in one order: the same bits on every machine of a kind
+            scaler = StandardScaler().fit(fill(values, means))
+            scaled = scaler.transform(fill(values, means))
+            steps = self.learn_steps(scaled, target)
+            regression = LogisticRegression(C=1.0 / self.regularization, max_iter=2000, warm_start=champion is not None)
+            if isinstance(champion, LogisticRegressionModel):
+                regression.coef_ = (champion.weights * scaler.scale_)[None, :]
+                regression.intercept_ = np.array([champion.intercept + champion.weights @ scaler.mean_])
+            regression.fit(scaled if steps is None else steps.apply(scaled), target)
+        coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
+        if steps is None:
+            weights = coefficients / scaler.scale_
+            return LogisticRegressionModel(encoding, means, weights, float(intercept - weights @ scaler.mean_))
+        return LogisticRegressionModel(encoding, means, coefficients, intercept, (scaler.mean_, scaler.scale_), steps)

@@ -29,10 +29,12 @@ class MlpModel(TabularModel):
 
 
 class Mlp(TabularSpec):
-    """Multilayer perceptron with rectified linear units, on the log loss, by Adam."""
+    """Multilayer perceptron with rectified linear units, on the log loss, by Adam.
+
+    No warm start: Adam's step sizes are not served, and without them the first steps undo what was learned.
+    """
 
     kind: Literal["mlp"] = "mlp"
-    no_warm_start_reason = "its step sizes (Adam) are not served, and without them the first steps undo what was learned"
     served = MlpModel
     layers: tuple[int, ...] = Field((32,), min_length=1, max_length=5)
     regularization: float = Field(1.0, ge=0.0, le=1e3)

@@ -20,29 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Popularity(ModelSpec):
-    """Decayed: buyers a day in each lookback window, the shorter windows weighing more.
-
-    score = sum over windows w of 0.5 ** (w / half_life_days) * item_buyers_{w}d / w
-
-    Recent, with `recent_days`: the buyers of that one window.
-    """
-
-    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
-    kind: Literal["popularity"] = "popularity"
-    half_life_days: float = Field(28.0, gt=0.0, le=3650.0)
-    recent_days: int | None = Field(
-        None, ge=1, le=3650, description="one of features.lookback_days, whose buyers alone count; null: all of them, decayed"
-    )
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        if history.features is None or history.features.items.empty:
-            raise NotEnoughData("popularity needs at least one item with a buyer; got none")
-        model = PopularityModel(self.half_life_days, self.recent_days)
-        model.scores_of(history.features)  # an unfit table is told now, not when it is served
-        return model
-
-
 class PopularityModel(ServedModel):
     """Reads the counts of the features that it is asked with: as they move on, so does its list."""
 
@@ -61,6 +38,30 @@ class PopularityModel(ServedModel):
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         return self.scores_of(features), AnswerPath.POPULAR
+
+
+class Popularity(ModelSpec):
+    """Decayed: buyers a day in each lookback window, the shorter windows weighing more.
+
+    score = sum over windows w of 0.5 ** (w / half_life_days) * item_buyers_{w}d / w
+
+    Recent, with `recent_days`: the buyers of that one window.
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    kind: Literal["popularity"] = "popularity"
+    served = PopularityModel
+    half_life_days: float = Field(28.0, gt=0.0, le=3650.0)
+    recent_days: int | None = Field(
+        None, ge=1, le=3650, description="one of features.lookback_days, whose buyers alone count; null: all of them, decayed"
+    )
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        if history.features is None or history.features.items.empty:
+            raise NotEnoughData("popularity needs at least one item with a buyer; got none")
+        model = PopularityModel(self.half_life_days, self.recent_days)
+        model.scores_of(history.features)  # an unfit table is told now, not when it is served
+        return model
 
 
 def recent_buyers(items: pd.DataFrame, half_life_days: float, recent_days: int | None = None) -> Floats:

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Prior(ModelSpec):
-    """Answers the share of class 1 in the training rows."""
-
-    tasks = frozenset({TaskKind.CLASSIFICATION})
-    kind: Literal["prior"] = "prior"
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        return PriorModel(float(read_training_rows(train)[2].mean()))
-
-
 class PriorModel(ServedModel):
     kind = "prior"
 
@@ -44,3 +34,14 @@ class PriorModel(ServedModel):
 
     def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
         return np.full(len(values), self.share)
+
+
+class Prior(ModelSpec):
+    """Answers the share of class 1 in the training rows."""
+
+    tasks = frozenset({TaskKind.CLASSIFICATION})
+    kind: Literal["prior"] = "prior"
+    served = PriorModel
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return PriorModel(float(read_training_rows(train)[2].mean()))

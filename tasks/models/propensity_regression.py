@@ -14,7 +14,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
-from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel
+from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, WarmStart
 from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures, read_numbers
 
@@ -23,91 +23,6 @@ if TYPE_CHECKING:
 
 FADE_DAYS = 30.0  # days ago -> 1 / (1 + days / 30): yesterday 0.97, a month 0.5, never 0
 HALF_LIFE_DAYS = 28.0  # of the popularity that picks the candidates
-
-
-class PropensityRegression(ModelSpec):
-    """Learns from the label window of `train` which candidates were bought.
-
-    Candidates of a user are what they bought then, all that they ever met, the most popular items, and seeded random
-    others. Each of those weighs as much as the items that it stands for: what was bought is always a candidate, so that
-    without the weights whatever is neither met nor popular would seem to be bought often. Counts and amounts enter as
-    log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
-    """
-
-    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
-    kind: Literal["propensity_regression"] = "propensity_regression"
-    regularization: float = Field(1.0, gt=0.0, le=1e6, description="the inverse of scikit-learn's C")
-    popular_items: int = Field(50, ge=0, le=10_000, description="candidates of every user")
-    random_items: int = Field(20, ge=1, le=10_000, description="random candidates of every user")
-    max_users: int = Field(4000, ge=10, le=1_000_000, description="learn from a seeded sample of no more users")
-
-    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
-        if not isinstance(champion, PropensityRegressionModel) or train.features is None:
-            return "the champion is no propensity regression"
-        return "" if champion.design == Design.of(train.features) else "the champion's features were others"
-
-    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
-        return self._fit(train, seed, champion)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        return self._fit(train, seed, None)
-
-    def _fit(self, train: Examples, seed: int, champion: ServedModel | None) -> ServedModel:
-        from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
-
-        features, labels = train.features, train.labels
-        if features is None or labels is None or features.items.empty:
-            raise NotEnoughData("propensity_regression needs features with items, and labels; got none")
-        design = Design.of(features)
-        users, items, target, weight = self._candidates(features, labels, seed)
-        if not 0 < target.sum() < len(target):
-            raise NotEnoughData(
-                f"propensity_regression needs candidates that were bought and others that were not; of {len(target)} "
-                f"candidates {int(target.sum())} were bought. Widen split.holdout_days."
-            )
-        values = design.stack(features, users, items)
-        mean = np.average(values, axis=0, weights=weight)
-        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
-        scale[scale < 1e-12] = 1.0
-        with threadpool_limits(1):  # sums in one order: the same bits every time
-            regression = LogisticRegression(C=1.0 / self.regularization, max_iter=1000, warm_start=champion is not None)
-            if isinstance(champion, PropensityRegressionModel):
-                regression.coef_ = (champion.weights * scale)[None, :]
-                regression.intercept_ = np.array([champion.intercept + champion.weights @ mean])
-            regression.fit((values - mean) / scale, target, sample_weight=weight)
-        weights = regression.coef_[0] / scale
-        return PropensityRegressionModel(design, weights, float(regression.intercept_[0] - weights @ mean))
-
-    def _candidates(
-        self, features: FeatureTables, labels: pd.DataFrame, seed: int
-    ) -> tuple[NDArray[np.object_], NDArray[np.intp], NDArray[np.int64], Floats]:
-        """User, place of the item, whether it was bought, and weight: one row a candidate."""
-        known = labels[labels[c.ITEM_ID].isin(features.item_position)]
-        bought = {str(user): set(group[c.ITEM_ID].map(features.item_position)) for user, group in known.groupby(c.USER_ID)}
-        users = sorted(set(features.user_row) | set(bought))
-        random = np.random.default_rng(seed)
-        if len(users) > self.max_users:
-            users = [users[place] for place in np.sort(random.choice(len(users), self.max_users, replace=False))]
-        popular = np.argsort(-recent_buyers(features.sorted_items, HALF_LIFE_DAYS), kind="stable")[: self.popular_items]
-        met = features.sorted_pairs["item_position"].to_numpy()
-        names, places, targets, weights = [], [], [], []
-        for user in users:
-            wanted = bought.get(user, set())
-            certain = np.unique(np.r_[met[features.pairs_of(user)], popular, np.array(sorted(wanted), dtype=np.int64)])
-            drawn = random.integers(0, len(features.item_ids), self.random_items)
-            others = np.setdiff1d(drawn, certain)
-            mine = np.r_[certain, others]
-            names.append(np.full(len(mine), user, dtype=object))
-            places.append(mine)
-            targets.append(np.isin(mine, list(wanted)))
-            stands_for = (len(features.item_ids) - len(certain)) / max(len(others), 1)
-            weights.append(np.r_[np.ones(len(certain)), np.full(len(others), stands_for)])
-        if not users:
-            raise NotEnoughData("propensity_regression needs at least one user; got none")
-        target = np.concatenate(targets).astype(np.int64)
-        return np.concatenate(names), np.concatenate(places).astype(np.intp), target, np.concatenate(weights)
 
 
 @dataclass(frozen=True)
@@ -201,3 +116,89 @@ class PropensityRegressionModel(ServedModel):
         user_scores = self.design.user_values(features) @ self.weights[users:pairs]
         pair_scores = self.design.pair_values(features) @ self.weights[pairs:]
         return item_scores, user_scores, pair_scores, features.sorted_pairs["item_position"].to_numpy()
+
+
+class PropensityRegression(WarmStart, ModelSpec):
+    """Learns from the label window of `train` which candidates were bought.
+
+    Candidates of a user are what they bought then, all that they ever met, the most popular items, and seeded random
+    others. Each of those weighs as much as the items that it stands for: what was bought is always a candidate, so that
+    without the weights whatever is neither met nor popular would seem to be bought often. Counts and amounts enter as
+    log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
+    """
+
+    tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    kind: Literal["propensity_regression"] = "propensity_regression"
+    served = PropensityRegressionModel
+    regularization: float = Field(1.0, gt=0.0, le=1e6, description="the inverse of scikit-learn's C")
+    popular_items: int = Field(50, ge=0, le=10_000, description="candidates of every user")
+    random_items: int = Field(20, ge=1, le=10_000, description="random candidates of every user")
+    max_users: int = Field(4000, ge=10, le=1_000_000, description="learn from a seeded sample of no more users")
+
+    def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
+        if not isinstance(champion, PropensityRegressionModel) or train.features is None:
+            return "the champion is no propensity regression"
+        return "" if champion.design == Design.of(train.features) else "the champion's features were others"
+
+    def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
+        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
+        return self._fit(train, seed, champion)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        return self._fit(train, seed, None)
+
+    def _fit(self, train: Examples, seed: int, champion: ServedModel | None) -> ServedModel:
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        features, labels = train.features, train.labels
+        if features is None or labels is None or features.items.empty:
+            raise NotEnoughData("propensity_regression needs features with items, and labels; got none")
+        design = Design.of(features)
+        users, items, target, weight = self._candidates(features, labels, seed)
+        if not 0 < target.sum() < len(target):
+            raise NotEnoughData(
+                f"propensity_regression needs candidates that were bought and others that were not; of {len(target)} "
+                f"candidates {int(target.sum())} were bought. Widen split.holdout_days."
+            )
+        values = design.stack(features, users, items)
+        mean = np.average(values, axis=0, weights=weight)
+        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+        scale[scale < 1e-12] = 1.0
+        with threadpool_limits(1):  # sums in one order: the same bits every time
+            regression = LogisticRegression(C=1.0 / self.regularization, max_iter=1000, warm_start=champion is not None)
+            if isinstance(champion, PropensityRegressionModel):
+                regression.coef_ = (champion.weights * scale)[None, :]
+                regression.intercept_ = np.array([champion.intercept + champion.weights @ mean])
+            regression.fit((values - mean) / scale, target, sample_weight=weight)
+        weights = regression.coef_[0] / scale
+        return PropensityRegressionModel(design, weights, float(regression.intercept_[0] - weights @ mean))
+
+    def _candidates(
+        self, features: FeatureTables, labels: pd.DataFrame, seed: int
+    ) -> tuple[NDArray[np.object_], NDArray[np.intp], NDArray[np.int64], Floats]:
+        """User, place of the item, whether it was bought, and weight: one row a candidate."""
+        known = labels[labels[c.ITEM_ID].isin(features.item_position)]
+        bought = {str(user): set(group[c.ITEM_ID].map(features.item_position)) for user, group in known.groupby(c.USER_ID)}
+        users = sorted(set(features.user_row) | set(bought))
+        random = np.random.default_rng(seed)
+        if len(users) > self.max_users:
+            users = [users[place] for place in np.sort(random.choice(len(users), self.max_users, replace=False))]
+        popular = np.argsort(-recent_buyers(features.sorted_items, HALF_LIFE_DAYS), kind="stable")[: self.popular_items]
+        met = features.sorted_pairs["item_position"].to_numpy()
+        names, places, targets, weights = [], [], [], []
+        for user in users:
+            wanted = bought.get(user, set())
+            certain = np.unique(np.r_[met[features.pairs_of(user)], popular, np.array(sorted(wanted), dtype=np.int64)])
+            drawn = random.integers(0, len(features.item_ids), self.random_items)
+            others = np.setdiff1d(drawn, certain)
+            mine = np.r_[certain, others]
+            names.append(np.full(len(mine), user, dtype=object))
+            places.append(mine)
+            targets.append(np.isin(mine, list(wanted)))
+            stands_for = (len(features.item_ids) - len(certain)) / max(len(others), 1)
+            weights.append(np.r_[np.ones(len(certain)), np.full(len(others), stands_for)])
+        if not users:
+            raise NotEnoughData("propensity_regression needs at least one user; got none")
+        target = np.concatenate(targets).astype(np.int64)
+        return np.concatenate(names), np.concatenate(places).astype(np.intp), target, np.concatenate(weights)

@@ -21,39 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class RatingRegression(ModelSpec):
-    """Learns from the label window of `train` how far the means of user and item can be trusted.
-
-    For each of the two: its mean pulled to the global one as by `damping` ratings, log(1 + count), the product of both,
-    and whether it is known at all.
-    """
-
-    tasks = frozenset({TaskKind.RATING})
-    kind: Literal["rating_regression"] = "rating_regression"
-    regularization: float = Field(1.0, gt=0.0, le=1e6)
-    damping: float = Field(5.0, ge=0.0, le=1e6)
-
-    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from sklearn.linear_model import Ridge
-        from threadpoolctl import threadpool_limits
-
-        if train.features is None or train.labels is None or train.labels.empty:
-            raise NotEnoughData("rating_regression needs features, and labels that followed; got none")
-        labels = train.labels.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
-        ratings = labels[c.LABEL].to_numpy(dtype=np.float64)
-        scale = measure_scale(train)
-        draft = RatingRegressionModel(scale, self.damping, np.zeros(8), 0.0)
-        values = draft.stack(labels, train.features)
-        mean, spread = values.mean(axis=0), values.std(axis=0)
-        spread[spread < 1e-12] = 1.0
-        with threadpool_limits(1):  # sums in one order: the same bits every time
-            regression = Ridge(alpha=self.regularization).fit((values - mean) / spread, ratings)
-        weights = regression.coef_ / spread
-        low, high = min(scale.low, float(ratings.min())), max(scale.high, float(ratings.max()))
-        intercept = float(regression.intercept_ - weights @ mean)
-        return RatingRegressionModel(Scale(scale.mean, low, high), self.damping, weights, intercept)
-
-
 class RatingRegressionModel(ServedModel):
     """Linear in the user's and the item's terms, so that each is one number, made once for each set of features."""
 
@@ -104,6 +71,40 @@ class RatingRegressionModel(ServedModel):
         users = self._side(features.users, "user") @ self.weights[:4]
         items = self._side(features.sorted_items, "item") @ self.weights[4:]
         return users[:-1], items[:-1], np.array([users[-1], items[-1]])
+
+
+class RatingRegression(ModelSpec):
+    """Learns from the label window of `train` how far the means of user and item can be trusted.
+
+    For each of the two: its mean pulled to the global one as by `damping` ratings, log(1 + count), the product of both,
+    and whether it is known at all.
+    """
+
+    tasks = frozenset({TaskKind.RATING})
+    kind: Literal["rating_regression"] = "rating_regression"
+    served = RatingRegressionModel
+    regularization: float = Field(1.0, gt=0.0, le=1e6)
+    damping: float = Field(5.0, ge=0.0, le=1e6)
+
+    def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
+        from sklearn.linear_model import Ridge
+        from threadpoolctl import threadpool_limits
+
+        if train.features is None or train.labels is None or train.labels.empty:
+            raise NotEnoughData("rating_regression needs features, and labels that followed; got none")
+        labels = train.labels.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
+        ratings = labels[c.LABEL].to_numpy(dtype=np.float64)
+        scale = measure_scale(train)
+        draft = RatingRegressionModel(scale, self.damping, np.zeros(8), 0.0)
+        values = draft.stack(labels, train.features)
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        spread[spread < 1e-12] = 1.0
+        with threadpool_limits(1):  # sums in one order: the same bits every time
+            regression = Ridge(alpha=self.regularization).fit((values - mean) / spread, ratings)
+        weights = regression.coef_ / spread
+        low, high = min(scale.low, float(ratings.min())), max(scale.high, float(ratings.max()))
+        intercept = float(regression.intercept_ - weights @ mean)
+        return RatingRegressionModel(Scale(scale.mean, low, high), self.damping, weights, intercept)
 
 
 def _places(keys: pd.Series, place: dict[str, int]) -> NDArray[np.intp]:

@@ -40,10 +40,12 @@ class KernelSvmModel(TabularModel):
 
 
 class LinearSvm(TabularSpec):
-    """Squared hinge loss with an L2 penalty; `regularization` is the inverse of scikit-learn's C."""
+    """Linear support vector machine with squared hinge loss and L2 penalty.
+
+    `regularization` is the inverse of scikit-learn's C. No warm start: LIBLINEAR accepts no initial weights.
+    """
 
     kind: Literal["linear_svm"] = "linear_svm"
-    no_warm_start_reason = "LIBLINEAR takes no weights to begin from"
     served = LinearSvmModel
     regularization: float = Field(10.0, gt=0.0, le=1e6)
 
@@ -58,12 +60,13 @@ class LinearSvm(TabularSpec):
 class KernelSvm(TabularSpec):
     """Hinge loss with a Gaussian kernel; takes rows^2 steps and more, so that `max_rows` says what it refuses.
 
-    The kernel's width: `gamma` divided by the number of columns, whose variance is 1.
+    The kernel's width: `gamma` divided by the number of columns, whose variance is 1. No warm start: LIBSVM accepts no
+    initial vectors.
     """
 
     kind: Literal["kernel_svm"] = "kernel_svm"
-    no_warm_start_reason = "LIBSVM takes no vectors to begin from"
     served = KernelSvmModel
+    limit = "max_rows"
     regularization: float = Field(1.0, gt=0.0, le=1e6, description="the inverse of scikit-learn's C")
     gamma: float = Field(1.0, gt=0.0, le=1e3)
     max_rows: int = Field(20_000, ge=2, le=200_000)

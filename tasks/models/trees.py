@@ -13,7 +13,7 @@ from pydantic import Field
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError
-from tasks.models.base import Examples, SparkProblem
+from tasks.models.base import Examples, SparkProblem, SparkTuned
 from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 CELLS_AT_ONCE = 2**20  # of rows and trees
@@ -51,13 +51,13 @@ class RandomForestModel(TreesModel):
 
 
 class GradientBoosting(TabularSpec):
-    """Boosted trees on the log loss (Friedman 2001), by LightGBM (Ke and others 2017)."""
+    """Boosted trees on the log loss (Friedman 2001), by LightGBM (Ke and others 2017).
+
+    No warm start: the served trees are not LightGBM's own file, and the champion has seen the rows that would calibrate
+    further trees.
+    """
 
     kind: Literal["gradient_boosting"] = "gradient_boosting"
-    no_warm_start_reason = (
-        "what is served is its trees without LightGBM's file; and further trees on rows that the champion has "
-        "seen leave none to calibrate by"
-    )
     served = GradientBoostingModel
     trees: int = Field(200, ge=1, le=5000)
     learning_rate: float = Field(0.05, gt=0.0, le=1.0)
@@ -90,12 +90,14 @@ class GradientBoosting(TabularSpec):
         return nodes.learned("float64", lambda rows: np.asarray(booster.predict(rows, raw_score=True), dtype=np.float64))
 
 
-class SparkGradientBoosting(TabularSpec):
-    """Boosted trees by Spark MLlib, for rows that one machine is too slow for; each tree is some passes over all data."""
+class SparkGradientBoosting(SparkTuned, TabularSpec):
+    """Boosted trees by Spark MLlib, for rows that one machine is too slow for; each tree is some passes over all data.
+
+    No warm start: Spark's GBTClassifier accepts no initial trees.
+    """
 
     kind: Literal["spark_gradient_boosting"] = "spark_gradient_boosting"
-    no_warm_start_reason = "Spark's GBTClassifier takes no trees to begin from"
-    spark_tasks = frozenset({TaskKind.CLASSIFICATION})
+    spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset({TaskKind.CLASSIFICATION})
     spark_params: ClassVar[Mapping[str, str]] = {
         "trees": "maxIter",
         "learning_rate": "stepSize",
@@ -154,10 +156,12 @@ class SparkGradientBoosting(TabularSpec):
 
 
 class RandomForest(TabularSpec):
-    """Trees on bootstrap samples, their shares of class 1 averaged (Breiman 2001)."""
+    """Trees on bootstrap samples, their shares of class 1 averaged (Breiman 2001).
+
+    No warm start: each tree learns from its own sample of all rows.
+    """
 
     kind: Literal["random_forest"] = "random_forest"
-    no_warm_start_reason = "each tree is of its own sample of all rows"
     served = RandomForestModel
     trees: int = Field(200, ge=1, le=5000)
     rows_per_leaf: int = Field(2, ge=1, le=100_000)

@@ -41,7 +41,7 @@ QUICK = {
     "hybrid": {"factors": 4, "iterations": 2, "dimensions": 4, "max_items": 200_000, "max_words": 1000},
 }  # for large data; the limits are those of a machine that has less than this one
 
-ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]  # type: ignore[attr-defined]
+ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]
 RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
 RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
 CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
@@ -62,8 +62,7 @@ def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
 
 
 def make_spec(kind: str) -> ModelSpec:
-    spec: ModelSpec = MODELS.parse({"kind": kind, **SMALL.get(kind, {})}, "test")
-    return spec
+    return MODELS.parse({"kind": kind, **SMALL.get(kind, {})}, "test")
 
 
 @lru_cache
@@ -101,7 +100,7 @@ def terms(task: TaskKind) -> ServingTerms:
 
 
 def test_every_spec_has_its_served_form() -> None:
-    assert set(MODELS.kinds) == set(SERVED)
+    assert {kind: spec.served.kind for kind, spec in MODELS.kinds.items()} == {kind: kind for kind in SERVED}
     assert {task for _, task in ALL} == set(TaskKind), "every task has at least one model"
 
 

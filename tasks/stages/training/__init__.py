@@ -17,7 +17,7 @@ from tasks.contracts.training import Candidate, ServingTerms, Start
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import score_model
-from tasks.models.base import Examples, ModelSpec, ServedModel, read_examples
+from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart, read_examples
 from tasks.models.encoding import text_columns
 from tasks.models.signature import answer, example_question
 from tasks.models.tabular import feature_columns
@@ -77,17 +77,17 @@ def train(
         columns = feature_columns(train_examples.rows)
         texts = text_columns(train_examples.rows, columns)
         terms = terms.model_copy(update={"row_columns": columns, "text_columns": texts})
-    if champion is not None and (why := spec.warm_start_problem(champion, train_examples, validation)):
+    if champion is not None and (why := _warm_start_problem(spec, champion, train_examples, validation)):
         start, champion = Start(is_warm=False, reason=why, full_as_of=split.as_of), None
     tags = {"titleholder.candidate": spec.candidate_name, "titleholder.code_version": get_code_version(), **run_tags}
     with tracking.start_run(use_case, spec.candidate_name, key, tags) as run:
         run.log_params(_params(spec, split, k, exclude_seen, seed, storage, start))
         run.set_tags({f"titleholder.digest.{part}": ref.digest for part, ref in _parts(split).items()})
         started = perf_counter()
-        if champion is None:
-            model = spec.fit(train_examples, validation, seed)
-        else:
+        if champion is not None and isinstance(spec, WarmStart):
             model = spec.fit_from(champion, train_examples, validation, seed)
+        else:
+            model = spec.fit(train_examples, validation, seed)
         fit_seconds = perf_counter() - started
         if task is TaskKind.PROPENSITY:
             calibrate(model, validation, k, exclude_seen)
@@ -116,6 +116,13 @@ def train(
         )
         run.log_dict(candidate.to_json(), CANDIDATE)
     return candidate
+
+
+def _warm_start_problem(spec: ModelSpec, champion: ServedModel, train: Examples, history: Examples) -> str:
+    """Why a candidate cannot start from the champion; empty if it can."""
+    if not isinstance(spec, WarmStart):
+        return f"the training of kind '{spec.kind}' cannot start from a champion"
+    return spec.warm_start_problem(champion, train, history)
 
 
 def _key(spec: ModelSpec, split: Split, metrics: tuple[str, ...], terms: ServingTerms, seed: int, start: Start | None) -> str:

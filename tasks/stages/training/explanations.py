@@ -9,7 +9,6 @@ import numpy as np
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.models.base import Examples, ModelSpec, ServedModel
-from tasks.models.logistic_regression import LogisticRegressionModel
 from tasks.models.tabular import feature_columns, read_training_rows
 from tasks.stages.training.plots import make_figure
 from tasks.stages.training.spec import with_settings
@@ -60,10 +59,10 @@ def explain(
     spec: ModelSpec, model: ServedModel, train: Examples, validation: Examples, seed: int, title: str
 ) -> dict[str, Figure]:
     """File name -> figure, of a model of rows; nothing for others."""
-    if train.rows is None or validation.rows is None or not (names := feature_columns(validation.rows)):
+    if train.rows is None or validation.rows is None or not feature_columns(validation.rows):
         return {}
     figures = {"plots/importance.png": _draw_importance(*measure_importance(model, validation.rows, seed), title)}
-    if isinstance(model, LogisticRegressionModel) and model.steps is None and names:
+    if model.linear_weights() is not None:
         figures["plots/regularization_path.png"] = _draw_path(spec, train, validation.rows, seed, title)
     return figures
 
@@ -76,8 +75,8 @@ def measure_path(
     spread, weights, losses = np.nanstd(values, axis=0), [], []
     for strength in PATH:
         model = with_settings(spec, {"regularization": float(strength)}).fit(train, Examples(), seed)
-        if isinstance(model, LogisticRegressionModel):
-            weights.append(model.weights * spread)
+        if (linear := model.linear_weights()) is not None:
+            weights.append(linear * spread)
         losses.append(-_log_loss(_Fitted(model), validation, validation[c.TARGET]))
     return encoding.outputs, np.array(weights), np.array(losses)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.metrics import get_metric, score_model
-from tasks.models.base import Examples, ModelSpec
+from tasks.models.base import Examples, ModelSpec, SparkTuned
 from tasks.stages.training.calibration import calibrate
 from tasks.stages.training.spec import SearchKind
 
@@ -110,8 +110,11 @@ class OnSpark(Judge):
     def judge(self, specs: Sequence[ModelSpec], tell: Sequence[Tell]) -> None:
         from pyspark.ml.tuning import CrossValidator, TrainValidationSplit
 
-        problem = specs[0].spark_problem(self._history, self._asked.seed)
-        params = {setting: problem.estimator.getParam(name) for setting, name in specs[0].spark_params.items()}
+        first = specs[0]
+        if not isinstance(first, SparkTuned):
+            raise TypeError(f"expected a kind that Spark trains, got '{first.kind}'")
+        problem = first.spark_problem(self._history, self._asked.seed)
+        params = {setting: problem.estimator.getParam(name) for setting, name in first.spark_params.items()}
         terms: dict[str, Any] = {
             "estimator": problem.estimator,
             "evaluator": _evaluator(self._asked.metric, problem.label),

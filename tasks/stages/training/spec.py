@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tasks.contracts.base import Name, TaskKind
 from tasks.errors import ConfigurationError
 from tasks.kinds import explain
-from tasks.models.base import ModelSpec
+from tasks.models import MODELS
+from tasks.models.base import ModelSpec, SparkTuned, WarmStart
 
 SPARK_METRICS = ("rmse", "mae", "r2", "roc_auc", "pr_auc")  # those of Spark's evaluators that mean what ours mean
 
@@ -113,8 +114,8 @@ class TuningSpec(_Section):
                 raise ConfigurationError(f"tuning.rounds: rows are judged in folds, at least 2; got {self.rounds}")
 
     def _check_spark(self, spec: ModelSpec, search: Search, task: TaskKind, primary: str, where: str) -> None:
-        if task not in spec.spark_tasks:
-            allowed = ", ".join(sorted(spec.spark_tasks)) or "no task"
+        if not isinstance(spec, SparkTuned) or task not in spec.spark_tasks:
+            allowed = (", ".join(sorted(spec.spark_tasks)) if isinstance(spec, SparkTuned) else "") or "no task"
             raise ConfigurationError(
                 f"{where}.search: {search.search} is Spark's, and '{spec.kind}' is fitted by an Estimator of pyspark.ml for "
                 f"{allowed}; the task is {task}: take {SearchKind.TPE}"
@@ -145,12 +146,14 @@ class IncrementalSpec(_Section):
         ConfigurationError : names the candidate, and why not.
         """
         known = {spec.candidate_name: spec for spec in candidates}
+        kinds = sorted(kind for kind, spec in MODELS.kinds.items() if issubclass(spec, WarmStart))
         for name in self.candidates:
             if name not in known:
                 raise ConfigurationError(f"incremental.candidates: no candidate '{name}'; allowed: {', '.join(known)}")
-            if type(known[name]).fit_from is ModelSpec.fit_from:
+            if not isinstance(known[name], WarmStart):
                 raise ConfigurationError(
-                    f"incremental.candidates: '{name}' cannot begin warm: {known[name].no_warm_start_reason}"
+                    f"incremental.candidates: '{name}' is of kind '{known[name].kind}', whose training cannot start from a "
+                    f"champion; kinds that can: {', '.join(kinds)}"
                 )
 
 

@@ -23,7 +23,7 @@ from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
 from tasks.models import MODELS
 from tasks.models.als import Als
-from tasks.models.base import Examples, ModelSpec
+from tasks.models.base import Examples, ModelSpec, SparkTuned
 from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.popularity import Popularity
 from tasks.settings import get_settings
@@ -296,12 +296,15 @@ def test_interactions_are_judged_by_what_came_next() -> None:
     assert judge.rounds == 2 and [len(trial.figures) for trial in trials] == [2, 2, 2]
 
 
-ON_SPARK = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(getattr(spec, "spark_tasks"))]  # noqa: B009
+ON_SPARK = [
+    (kind, task) for kind, spec in MODELS.kinds.items() if issubclass(spec, SparkTuned) for task in sorted(spec.spark_tasks)
+]
 
 
 @pytest.mark.parametrize(("kind", "task"), ON_SPARK)
 def test_settings_are_parameters_of_the_estimator(kind: str, task: TaskKind, spark: SparkSession) -> None:
     spec = MODELS.parse({"kind": kind}, "test")
+    assert isinstance(spec, SparkTuned)
     problem = spec.spark_problem(checkerboard(task), 7)
     assert problem.label in problem.frame.columns
     own = {setting: problem.estimator.getOrDefault(name) for setting, name in spec.spark_params.items()}
