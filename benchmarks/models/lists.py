@@ -47,12 +47,12 @@ FILMS = [
 SHOP = [
     grid("popularity", half_life_days=[7.0, 28.0]),
     grid("als", factors=[64], regularization=[0.1]),
-    grid("item_knn", count_orders=[False, True], fade_days=[None, 60.0]),
-    grid("content", fade_days=[None, 60.0]),
+    grid("item_knn", count_orders=[False, True], half_life_days=[None, 60.0]),
+    grid("content", half_life_days=[None, 60.0]),
     grid("bpr", factors=[32], learning_rate=[0.03], regularization=[0.05], iterations=[50, 100]),
-    grid("ials", factors=[64], regularization=[10.0, 30.0], alpha=[5.0], fade_days=[None, 60.0]),
-    grid("hybrid", factors=[64], regularization=[10.0, 30.0], alpha=[5.0], fade_days=[60.0]),
-    grid("ease", regularization=[300.0, 1000.0], fade_days=[None, 60.0]),
+    grid("ials", factors=[64], regularization=[10.0, 30.0], alpha=[5.0], half_life_days=[None, 60.0]),
+    grid("hybrid", factors=[64], regularization=[10.0, 30.0], alpha=[5.0], half_life_days=[60.0]),
+    grid("ease", regularization=[300.0, 1000.0], half_life_days=[None, 60.0]),
     grid("propensity_regression"),
 ]
 BENCHMARK = "recommenders repository, benchmark table"

@@ -60,9 +60,18 @@ class Penalties:
     alpha: float
     item_damping: float
     user_damping: float
-    half_life_days: float
+    popular_half_life_days: float
     is_per_pair: bool = True  # whether a vector's penalty grows with the number of pairs that it is solved from
-    fade_days: float | None = None  # the days after which an order counts half; None: never
+    half_life_days: float | None = None  # the days after which an order counts half; None: never
+
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Self:
+        """The inverse of `vars`; reads exports that name the two half-lives `half_life_days` and `fade_days`, too."""
+        stored = dict(settings)
+        if "popular_half_life_days" not in stored:
+            stored["popular_half_life_days"] = stored.pop("half_life_days")
+            stored["half_life_days"] = stored.pop("fade_days", None)
+        return cls(**stored)
 
     def ridge(self, pairs: int, factors: int) -> Floats:
         return np.asarray(self.regularization * (pairs if self.is_per_pair else 1.0) * np.eye(factors))
@@ -117,7 +126,7 @@ class AlsModel(ServedModel):
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         scale = Scale(**settings["scale"]) if settings["scale"] else None
-        penalties = Penalties(**settings["penalties"])
+        penalties = Penalties.from_json(settings["penalties"])
         return cls(arrays["items"].astype(object), arrays["factors"], penalties, scale, settings["typical_best"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
@@ -253,7 +262,7 @@ class AlsModel(ServedModel):
     def weights(self, features: FeatureTables) -> Floats:
         """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""
         if self.scale is None:
-            return Weighing(count_orders=True, fade_days=self.penalties.fade_days).of(features)
+            return Weighing(count_orders=True, half_life_days=self.penalties.half_life_days).of(features)
         residual: Floats = self._measure(features).residual
         return residual
 
@@ -285,7 +294,7 @@ class AlsModel(ServedModel):
             effects = self._measure(features)
             is_taught = is_known[pairs] & np.isfinite(effects.residual)
             return Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
-        popular = recent_buyers(features.sorted_items, self.penalties.half_life_days)
+        popular = recent_buyers(features.sorted_items, self.penalties.popular_half_life_days)
         peak, weights = popular.max(initial=0.0), self.weights(features)
         scaled = popular * (self.best_score / peak if peak else 1.0)
         return Ready(factors, is_known, pairs, weights, is_known[pairs] & (weights > 0), scaled, None)
@@ -303,6 +312,7 @@ class Als(SparkTuned, ModelSpec):
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY, TaskKind.RATING})
     kind: Literal["als"] = "als"
     served = AlsModel
+    renamed: ClassVar[Mapping[str, str]] = {"half_life_days": "popular_half_life_days"}
     spark_tasks: ClassVar[frozenset[TaskKind]] = frozenset({TaskKind.RATING})
     spark_params: ClassVar[Mapping[str, str]] = {"factors": "rank", "iterations": "maxIter", "regularization": "regParam"}
     factors: int = Field(32, ge=1, le=512)
@@ -311,7 +321,7 @@ class Als(SparkTuned, ModelSpec):
     alpha: float = Field(20.0, gt=0.0, le=1e4, description="confidence of one order; ratings do without")
     item_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
     user_damping: float = Field(10.0, ge=0.0, le=1e6, description="ratings only, as in bias")
-    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+    popular_half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popular list, for users without pairs")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         draft, pairs, weights = self._prepare(history)
@@ -334,7 +344,8 @@ class Als(SparkTuned, ModelSpec):
         if features is None or features.pairs.empty:
             raise NotEnoughData("als needs pairs of a user and an item; got none")
         explicit = bool(features.pairs["pair_rating"].notna().any())
-        penalties = Penalties(self.regularization, self.alpha, self.item_damping, self.user_damping, self.half_life_days)
+        dampings = self.item_damping, self.user_damping
+        penalties = Penalties(self.regularization, self.alpha, *dampings, self.popular_half_life_days)
         scale = measure_scale(history) if explicit else None
         draft = AlsModel(np.empty(0, object), np.empty((0, self.factors)), penalties, scale, 0.0)
         weights = draft.weights(features)

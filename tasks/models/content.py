@@ -32,7 +32,7 @@ class ContentModel(ServedModel):
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        return cls(ItemVectors.from_state(settings, arrays), Weighing(**settings["weighing"]))
+        return cls(ItemVectors.from_state(settings, arrays), Weighing.from_json(settings["weighing"]))
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         vectors, weights, popular = self._ready(features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -26,18 +27,26 @@ SAMPLE = 200  # users whose scores tell the model's scale
 
 @dataclass(frozen=True)
 class Weighing:
-    """What a pair weighs: 1 (or its orders), halved every `fade_days` days since the two last met. 0 without an order."""
+    """What a pair weighs: 1 (or its orders), halved every `half_life_days` days since the two last met. 0 without an order."""
 
     count_orders: bool = False
-    fade_days: float | None = None
+    half_life_days: float | None = None
     popular_half_life_days: float = 28.0  # of the popularity that users without a history get
 
+    @classmethod
+    def from_json(cls, settings: Mapping[str, Any]) -> Self:
+        """The inverse of `vars`; reads exports that name the half-life of a pair `fade_days`, too."""
+        stored = dict(settings)
+        if "fade_days" in stored:
+            stored["half_life_days"] = stored.pop("fade_days")
+        return cls(**stored)
+
     def of(self, features: FeatureTables) -> Floats:
-        """The weight of each of `sorted_pairs`."""
-        names = ["pair_orders", "pair_recency_days"][: 1 if self.fade_days is None else 2]
+        """The weight of each of `sorted_pairs`: (pairs,)."""
+        names = ["pair_orders", "pair_recency_days"][: 1 if self.half_life_days is None else 2]
         values = np.nan_to_num(read_numbers(features.sorted_pairs, names, "a model of histories"))
         weight = np.maximum(values[:, 0], 0.0) if self.count_orders else (values[:, 0] > 0).astype(np.float64)
-        return weight if self.fade_days is None else weight * 0.5 ** (np.maximum(values[:, 1], 0.0) / self.fade_days)
+        return weight if self.half_life_days is None else weight * 0.5 ** (np.maximum(values[:, 1], 0.0) / self.half_life_days)
 
 
 @dataclass(frozen=True)
@@ -89,18 +98,19 @@ def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histori
 
 
 class HistorySpec(ModelSpec):
-    """What the models of histories have in their YAML alike."""
+    """The settings that all models of histories share."""
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    renamed: ClassVar[Mapping[str, str]] = {"fade_days": "half_life_days"}
     count_orders: bool = Field(False, description="an order more weighs one more; else having met counts, not how often")
-    fade_days: float | None = Field(
-        None, gt=0.0, le=3650.0, description="the days after which a pair weighs half; null: ever 1"
+    half_life_days: float | None = Field(
+        None, gt=0.0, le=3650.0, description="the days after which a pair weighs half; null: never"
     )
     popular_half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the list for users without a history")
 
     @property
     def weighing(self) -> Weighing:
-        return Weighing(self.count_orders, self.fade_days, self.popular_half_life_days)
+        return Weighing(self.count_orders, self.half_life_days, self.popular_half_life_days)
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ class HistoryModel(ServedModel):
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
-        model = cls.from_own_state(arrays["items"].astype(object), Weighing(**settings["weighing"]), settings, arrays)
+        model = cls.from_own_state(arrays["items"].astype(object), Weighing.from_json(settings["weighing"]), settings, arrays)
         model.typical_best = settings["typical_best"]
         return model
 

@@ -41,7 +41,7 @@ class HybridModel(IalsModel):
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         content = ItemVectors.from_state(settings["content"], arrays)
-        penalties = Penalties(**settings["penalties"])
+        penalties = Penalties.from_json(settings["penalties"])
         items = arrays["items"].astype(object)
         return cls(items, arrays["factors"], penalties, settings["typical_best"], content, arrays["mapping"])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,15 @@ class IalsSpec(WarmStart, ModelSpec):
     """The settings and the training that `ials` and `hybrid` share."""
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
+    renamed: ClassVar[Mapping[str, str]] = {"fade_days": "half_life_days"}
     factors: int = Field(64, ge=1, le=1024)
     iterations: int = Field(15, ge=1, le=200)
     regularization: float = Field(1.0, gt=0.0, le=1e5)
     alpha: float = Field(10.0, gt=0.0, le=1e4, description="confidence of one order")
-    fade_days: float | None = Field(
+    half_life_days: float | None = Field(
         None, gt=0.0, le=3650.0, description="the days after which an order counts half; null: never"
     )
-    half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popularity that users without pairs get")
+    popular_half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popular list, for users without pairs")
     warm_iterations: int = Field(3, ge=1, le=200, description="where it begins from the champion's vectors")
     engine: Literal["auto", "implicit", "spark"] = "auto"
     local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
@@ -62,7 +64,7 @@ class IalsSpec(WarmStart, ModelSpec):
         return self._fit_here(self._read(history), seed, champion)
 
     def _read(self, history: Examples) -> Histories:
-        return read_histories(history, Weighing(count_orders=True, fade_days=self.fade_days), "ials")
+        return read_histories(history, Weighing(count_orders=True, half_life_days=self.half_life_days), "ials")
 
     def choose_engine(self, known: Histories) -> Literal["implicit", "spark"]:
         """The engine for data of this size."""
@@ -115,12 +117,12 @@ class IalsSpec(WarmStart, ModelSpec):
         penalties = self._penalties(self.regularization / pairs_each, True)
         als = Als(factors=self.factors, iterations=self.iterations, regularization=penalties.regularization, alpha=self.alpha)
         features = known.features
-        weights = Weighing(count_orders=True, fade_days=self.fade_days).of(features)
+        weights = Weighing(count_orders=True, half_life_days=self.half_life_days).of(features)
         items, factors = als.factorise(features.sorted_pairs[weights > 0], weights[weights > 0], implicit=True, seed=seed)
         return items, factors, penalties
 
     def _penalties(self, regularization: float, is_per_pair: bool) -> Penalties:
-        return Penalties(regularization, self.alpha, 0.0, 0.0, self.half_life_days, is_per_pair, self.fade_days)
+        return Penalties(regularization, self.alpha, 0.0, 0.0, self.popular_half_life_days, is_per_pair, self.half_life_days)
 
 
 class Ials(IalsSpec):

@@ -77,7 +77,7 @@ def test_weights_count_and_fade() -> None:
     moved = FeatureTables(features.users, features.items, pairs)
     assert set(Weighing().of(moved)) == {1.0}
     assert set(Weighing(count_orders=True).of(moved)) == {3.0}
-    assert Weighing(count_orders=True, fade_days=10.0).of(moved) == pytest.approx(0.75)
+    assert Weighing(count_orders=True, half_life_days=10.0).of(moved) == pytest.approx(0.75)
     unordered = FeatureTables(features.users, features.items, pairs.assign(pair_orders=0.0))
     with pytest.raises(NotEnoughData, match="not one has any"):
         read_histories(Examples(unordered), Weighing(), "ease")
