@@ -10,71 +10,75 @@ from functools import cache
 from fastapi import FastAPI
 
 from serving.deployment.api_keys import Keyring
+from serving.deployment.bundle import DeploymentSource
 from serving.deployment.store import ModelStore
-from serving.http.fast_routes import HotRoutes
+from serving.http.fast_routes import FastRoutes
 from serving.http.gateway import Gateway
 from serving.http.openapi import describe
 from serving.http.problems import add_problem_handlers
 from serving.http.routes import routers
 from serving.ranking.recent_events import RecentEvents
 from serving.telemetry.metrics import ServingMetrics
-from serving.telemetry.prediction_writer import Recorder
+from serving.telemetry.prediction_writer import PredictionWriter
 from serving.telemetry.workers import WorkerMetrics
 from tasks.io.events import EventStore
 from tasks.io.prediction_log import PredictionLog
 from tasks.models.base import ServedModel
 from tasks.settings import Settings, get_settings
 
-DESCRIPTION = """Answers for every use case that has a champion, and follows the ledger: a promotion or rollback is taken into
-service without dropping a request. Every answer names the model and the features that made it, and which way made it, and is
-in the prediction log a moment later."""
+DESCRIPTION = """Serves the champion of every use case and follows the ledger: a promotion or rollback is put into service
+without dropping a request. Every answer names its model, its features and its path, and is in the prediction log a moment
+later."""
 
-SWITCH_SECONDS = 0.0005  # threads that load models or write the log give way so soon; Python's own 5 ms would be a p99 of 5 ms
+# Background threads give up the interpreter lock after this time; with Python's default of 5 ms the p99 would be 5 ms.
+SWITCH_SECONDS = 0.0005
 
 
 def create_app(
-    settings: Settings | None = None, kinds: Mapping[str, type[ServedModel]] | None = None, store: ModelStore | None = None
+    settings: Settings | None = None,
+    kinds: Mapping[str, type[ServedModel]] | None = None,
+    source: DeploymentSource | None = None,
 ) -> FastAPI:
-    """The endpoint as an ASGI app. It follows the ledger from its start to its end.
+    """The endpoint as an ASGI app. It follows the ledger from startup to shutdown.
 
     Parameters
     ----------
     settings : default: those of the environment.
-    kinds : model kinds that may be loaded; default: the shelf's.
-    store : what answers; default: one that follows the ledger.
+    kinds : model classes that may be loaded, by kind; default: all.
+    source : where deployments come from; default: a `ModelStore` that follows the ledger.
     """
     settings = settings or get_settings()
     metrics = ServingMetrics()
-    keys = Keyring(settings.ledger_url, metrics, required=settings.endpoint_keys == "required")
-    models = store or ModelStore(settings, metrics, keys, kinds)
-    recorder = Recorder(PredictionLog(settings.predictions_root), metrics, settings.predictions_keep_days)
+    keys = Keyring(settings.ledger_url, required=settings.endpoint_keys == "required")
+    deployments = source or ModelStore(settings, metrics, keys, kinds)
+    writer = PredictionWriter(PredictionLog(settings.predictions_root), metrics, settings.predictions_keep_days)
 
     @cache
-    def events() -> EventStore:  # opened when it is first needed: a database that is away must not keep the app from starting
+    def events() -> EventStore:  # opened on first use, so that the app starts without the events database
         return EventStore(settings.events_url)
 
     recent = RecentEvents(events)
-    hot = HotRoutes(models, recorder, metrics, events, recent, settings.endpoint_explore_share)
-    siblings = WorkerMetrics(settings.home / "endpoint" / "workers", metrics.registry)
-    running = (models, recorder, recent, siblings)
+    fast = FastRoutes(deployments, writer, metrics, events=events, recent=recent, explore_share=settings.endpoint_explore_share)
+    workers = WorkerMetrics(settings.home / "endpoint" / "workers", metrics.registry)
+    services = (deployments, writer, recent, workers)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_SECONDS)
-        for part in running:
-            part.start()
+        for service in services:
+            service.start()
         try:
             yield
         finally:
-            for part in running:
-                part.stop()
+            for service in services:
+                service.stop()
 
     app = FastAPI(title="Titleholder", description=DESCRIPTION, version="1", lifespan=lifespan, redoc_url=None)
-    app.state.store, app.state.metrics, app.state.recorder, app.state.recent = models, metrics, recorder, recent
-    app.state.settings, app.state.siblings = settings, siblings
+    app.state.source, app.state.metrics, app.state.writer, app.state.recent = deployments, metrics, writer, recent
+    app.state.settings, app.state.workers = settings, workers
     add_problem_handlers(app)
     for router in routers:
         app.include_router(router)
-    describe(app, hot.routes)
-    app.add_middleware(Gateway, hot=hot, keys=keys, metrics=metrics, rate=settings.endpoint_rate)
+    describe(app, fast.routes)
+    app.add_middleware(Gateway, routes=fast, keys=keys, metrics=metrics, rate=settings.endpoint_rate)
     return app

@@ -1,7 +1,7 @@
-"""One export, served alone by the real app, without ledger and MLflow: what a gate asks before there is a version.
+"""Serves one exported model with the real app, without ledger and registry: the gates use it before a version exists.
 
-`python -m serving.standalone` reads a question as JSON from its standard input (`tasks.io.endpoint.serve_alone` writes it),
-prints its address on standard output, and ends when its standard input is closed.
+`python -m serving.standalone` reads a job as JSON from the first line of its standard input (`tasks.io.endpoint.serve_alone`
+writes it), prints its URL as JSON on standard output, and ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import threading
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,90 +19,79 @@ from typing import Any
 import uvicorn
 
 from serving.app import create_app
-from serving.deployment.api_keys import Keyring
-from serving.deployment.smoke_test import warmed
-from serving.deployment.store import Deployment, ModelStore, Served, with_ranking
-from serving.telemetry.metrics import ServingMetrics
+from serving.deployment.bundle import Bundle, Deployment, add_ranking
+from serving.deployment.smoke_test import run_smoke_test
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.errors import TitleholderError
 from tasks.io.storage import Storage
 from tasks.models.base import ServedModel, load_model, read_features
 from tasks.settings import Settings
 
+VERSION = 1  # the registry has none yet
 
-class OneModel(ModelStore):
-    """A store whose only seat is taken once, and that follows nobody."""
 
-    def __init__(self, settings: Settings, metrics: ServingMetrics, served: Served) -> None:
-        super().__init__(settings, metrics, Keyring("", metrics, required=False))
-        self.seats = {served.entry.use_case: Deployment(served.entry.use_case, served.entry, served)}
+class SingleDeployment:
+    """A `DeploymentSource` of one bundle that never changes."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.deployments: Mapping[str, Deployment] = {bundle.use_case: Deployment(bundle.use_case, None, bundle)}
         self.ledger_error = ""
 
     def start(self) -> None:
-        """There is nothing to follow."""
+        """Do nothing: there is no ledger to follow."""
+
+    def stop(self) -> None:
+        """Do nothing."""
 
 
-def load(question: dict[str, Any], kinds: dict[str, type[ServedModel]]) -> Served:
-    """The bundle, as the endpoint would make it.
+def load_bundle(job: dict[str, Any], kinds: dict[str, type[ServedModel]]) -> Bundle:
+    """The bundle of an export, made and smoke-tested as the endpoint would.
+
+    Parameters
+    ----------
+    job : use_case, native (folder of the export), manifest_digest, features (snapshot), as_of (day) and data_root.
+    kinds : model classes that may be loaded, by kind.
 
     Raises
     ------
-    ModelError : the export is not the one of the digest, or its first answers are none.
-    SnapshotError : the snapshot is gone.
+    ModelError : the export does not match the digest, or fails the smoke test.
+    SnapshotError : the features snapshot is missing.
     """
-    model, terms = load_model(Path(question["native"]), question["manifest_digest"], kinds)
-    ref = None if terms.task.is_tabular else DatasetRef.from_json(question["features"])
-    tables = None if ref is None else read_features(Storage(Path(question["data_root"])), ref)
-    digest = question["manifest_digest"]
-    entry = LedgerEntry(
-        sequence=1,
-        use_case=question["use_case"],
-        action=Action.PROMOTE,
-        version=1,
-        previous_version=None,
-        manifest_digest=digest,
-        data_digest=digest,
-        report_digest=digest,
-        code_version="",
-        actor="nobody",
-        trust=Trust.POLICY,
-        reason="to be measured, not to be served",
-        dag_run="",
-        at=datetime.now(UTC),
-        entry_digest=digest,
-        previous_digest=digest,
-    )
-    known_as = None if ref is None else ref.model_copy(update={"partition": question["as_of"]})
-    served = Served(entry, model, terms, tables, known_as)
-    return warmed(served if terms.task.is_tabular else with_ranking(served, None))
+    digest = job["manifest_digest"]
+    model, terms = load_model(Path(job["native"]), digest, kinds)
+    if terms.task.is_tabular:
+        return run_smoke_test(Bundle(job["use_case"], VERSION, digest, model, terms))
+    features = DatasetRef.from_json(job["features"])
+    tables = read_features(Storage(Path(job["data_root"])), features)
+    known_as = features.model_copy(update={"partition": job["as_of"]})
+    bundle = Bundle(job["use_case"], VERSION, digest, model, terms, tables, known_as)
+    return run_smoke_test(add_ranking(bundle, None))
 
 
 def main() -> None:
-    """Serve until nobody wants it any more."""
-    question = json.loads(sys.stdin.readline())
-    kinds = {kind: getattr(import_module(module), name) for kind, (module, name) in question["kinds"].items()}
+    """Serve until standard input is closed."""
+    job = json.loads(sys.stdin.readline())
+    kinds = {kind: getattr(import_module(module), name) for kind, (module, name) in job["kinds"].items()}
     try:
-        served = load(question, kinds)
+        bundle = load_bundle(job, kinds)
     except TitleholderError as error:
-        _say({"fault": str(error)})
+        _print({"fault": str(error)})
         return
     settings = Settings(home=Path.cwd(), endpoint_keys="off", endpoint_rate=0.0, endpoint_explore_share=0.0)
-    metrics = ServingMetrics()
-    app = create_app(settings, kinds, OneModel(settings, metrics, served))
-    door = socket.socket()
-    door.bind(("127.0.0.1", 0))
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    _say({"address": f"http://127.0.0.1:{door.getsockname()[1]}"})
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[door])
+    app = create_app(settings, kinds, SingleDeployment(bundle))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _print({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"})
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
 
 
-def _say(answer: dict[str, str]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
+def _print(document: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 
 
-def _end_with_the_caller() -> None:
+def _exit_with_parent() -> None:
     sys.stdin.read()
     os._exit(0)
 

@@ -1,53 +1,34 @@
-"""The keys as the endpoint knows them: in memory, looked up anew by the following thread, never on a request."""
+"""The API keys in memory. The thread that follows the ledger reloads them; a request never reads the database."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
-from serving.http.problems import Refusal
-from serving.telemetry.metrics import ServingMetrics
-from tasks.io.api_keys import ApiKey, ApiKeys, Scope, digest_key
-
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+from tasks.io.api_keys import ApiKey, ApiKeys, digest_key
 
 
 class Keyring:
-    """Which keys open what.
+    """The API keys that are not revoked.
 
     Parameters
     ----------
     url : database of the keys.
-    required : False lets everybody on this machine in, and nobody else.
+    required : whether requests need a key. Without keys only requests from this machine are answered.
     """
 
-    def __init__(self, url: str, metrics: ServingMetrics, *, required: bool) -> None:
+    def __init__(self, url: str, *, required: bool) -> None:
         self.required = required
-        self._url, self._metrics = url, metrics
+        self._url = url
         self._store: ApiKeys | None = None
-        self._open: dict[str, ApiKey] = {}
+        self._by_digest: dict[str, ApiKey] = {}
 
-    def look(self) -> None:
-        """Read the keys again. What was known stays where the database does not answer."""
+    def reload(self) -> None:
+        """Read the keys again. If the database does not answer, the keys stay as they were."""
         if self.required:
             self._store = self._store or ApiKeys(self._url)
-            self._open = {key.digest: key for key in self._store.all() if key.revoked_at is None}
+            self._by_digest = {key.digest: key for key in self._store.all() if key.revoked_at is None}
 
-    def admit(self, authorization: bytes, wanted: Scope) -> str:
-        """The id of the key that a request brings.
-
-        Raises
-        ------
-        Refusal : 401 without a key that is known, 403 where its scope is another one.
-        """
-        scheme, _, given = authorization.partition(b" ")
-        # By the digest: how long the look-up takes tells nothing of the keys themselves.
-        key = self._open.get(digest_key(given.decode("latin-1"))) if scheme.lower() == b"bearer" else None
-        if key is None:
-            self._metrics.refused.labels("no key" if not authorization else "unknown key").inc()
-            told = "send a key: Authorization: Bearer th_..." if not authorization else "this key is not known, or was revoked"
-            raise Refusal(HTTPStatus.UNAUTHORIZED, told, (), _CHALLENGE)
-        if not key.opens(wanted):
-            self._metrics.refused.labels("scope").inc()
-            has = ", ".join(sorted(key.scopes))
-            raise Refusal(HTTPStatus.FORBIDDEN, f"this key opens {has}; this address needs the scope {wanted.value}")
-        return key.key_id
+    def find(self, authorization: bytes) -> ApiKey | None:
+        """The key in an Authorization header, `Bearer th_...`. None if it is missing, unknown or revoked."""
+        scheme, _, key = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        return self._by_digest.get(digest_key(key.decode("latin-1")))  # by digest: the time taken reveals nothing of a key

@@ -1,4 +1,4 @@
-"""Rings when the ledger was written, so that a promotion need not wait for the next poll."""
+"""Notices writes to an SQLite ledger, so that a promotion need not wait for the next poll."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 
-Mark = tuple[tuple[int, int], ...]
+FileState = tuple[tuple[int, int], ...]  # modification time in ns and size in bytes of each file
 
 
 class LedgerFileWatcher:
-    """Watches the files of an SQLite database, which costs two system calls a look; another database is polled alone."""
+    """Watches the files of an SQLite database; a check costs two system calls. Other databases are not watched.
+
+    Parameters
+    ----------
+    url : SQLAlchemy URL; empty to watch nothing.
+    """
 
     def __init__(self, url: str = "") -> None:
-        at = make_url(url) if url else None
-        database = at.database if at is not None and at.get_backend_name() == "sqlite" else None
+        parsed = make_url(url) if url else None
+        database = parsed.database if parsed is not None and parsed.get_backend_name() == "sqlite" else None
         self._files = (Path(database), Path(f"{database}-wal")) if database else ()
 
-    def mark(self) -> Mark:
-        """What changes with every write. Take it before the look whose end is waited for."""
+    def state(self) -> FileState:
+        """The state of the files, which every write changes. Read it before the poll that `wait` follows."""
         found = []
         for path in self._files:
             with suppress(OSError):
-                told = path.stat()
-                found.append((told.st_mtime_ns, told.st_size))
+                status = path.stat()
+                found.append((status.st_mtime_ns, status.st_size))
         return tuple(found)
 
-    def wait(self, mark: Mark, stop: threading.Event, seconds: float) -> None:
-        """Until something was written since `mark`, it is to stop, or the seconds are over."""
+    def wait(self, since: FileState, stop: threading.Event, seconds: float) -> None:
+        """Return when the files differ from `since`, `stop` is set, or `seconds` have passed."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if stop.wait(min(LOOK_SECONDS, left) if self._files else left) or self.mark() != mark:
+            if stop.wait(min(CHECK_SECONDS, left) if self._files else left) or self.state() != since:
                 return

@@ -1,4 +1,4 @@
-"""The addresses that are asked all the time, as plain ASGI: found by splitting the path, checked and written by msgspec."""
+"""The frequently called routes in plain ASGI: found by splitting the path, validated and encoded by msgspec."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from serving.deployment.store import ModelStore, Served
+from serving.deployment.bundle import Bundle, DeploymentSource
 from serving.http import answers, messages
-from serving.http.answers import Answered
-from serving.http.problems import Refusal, cut
+from serving.http.answers import Answers
+from serving.http.bundles import find_bundle
+from serving.http.problems import INVALID_REQUEST, Refusal, shorten
 from serving.ranking.recent_events import RecentEvents
 from serving.telemetry.metrics import ServingMetrics
-from serving.telemetry.prediction_writer import Recorder, write_lines
+from serving.telemetry.prediction_writer import PredictionWriter, encode_rows
 from tasks.contracts.base import TaskKind
 from tasks.io.api_keys import Scope
 from tasks.io.events import EventStore
@@ -30,381 +31,410 @@ from tasks.io.events import EventStore
 T = TypeVar("T")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MANY = 8  # more subjects than this are answered in a thread, so that others need not wait
+MAX_CLOCK_SKEW_SECONDS = 300.0  # how far in the future an event may lie
+INLINE_SUBJECTS = 8  # requests with more subjects are answered in a thread, so that they do not block the others
 THREADS = 2
-MOST_WAITING = 64  # heavy requests that may wait for a thread; the next one is told to come back
-LONGEST_SECONDS = 10.0
+MAX_QUEUED = 64  # large requests in threads or waiting for one; further ones get a 503
+MAX_SECONDS = 10.0
+RETRY_AFTER = {"Retry-After": "2"}
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
 class Route:
-    """One hot address: what it takes, what it gives, and who may ask."""
+    """A frequently called route.
+
+    Attributes
+    ----------
+    template : path with its parameters in braces.
+    scope : scope that the API key needs.
+    description : for OpenAPI; its first sentence is the summary.
+    responses : types of a 200; one of them.
+    handle : coroutine from use case and request to JSON.
+    body : type of the request body; None for a route without one.
+    query : allowed query parameters.
+    """
 
     method: str
     template: str
     scope: Scope
-    body: Any  # the type of its body; None where it has none
-    gives: tuple[Any, ...]
-    told: str
+    description: str
+    responses: tuple[Any, ...]
     handle: Callable[..., Awaitable[bytes]]
+    body: Any = None
     query: tuple[str, ...] = ()
 
     @property
-    def parts(self) -> tuple[str, str, bool]:
-        """Method, verb, and whether an id follows: what a path is found by."""
-        words = self.template.split("/")
-        return self.method, words[3], len(words) > 4
+    def key(self) -> tuple[str, str, bool]:
+        """Method, name of the resource, and whether an id follows: what `FastRoutes.find` looks up."""
+        parts = self.template.split("/")
+        return self.method, parts[3], len(parts) > 4
 
 
-class HotRoutes:
-    """Answers, events and outcomes."""
+class FastRoutes:
+    """Recommendations, predictions, events and outcomes."""
 
     def __init__(
         self,
-        store: ModelStore,
-        recorder: Recorder,
+        source: DeploymentSource,
+        writer: PredictionWriter,
         metrics: ServingMetrics,
+        *,
         events: Callable[[], EventStore],
         recent: RecentEvents,
         explore_share: float,
     ) -> None:
-        self._store, self._recorder, self._metrics = store, recorder, metrics
+        self._source, self._writer, self._metrics = source, writer, metrics
         self._events, self._recent, self._explore_share = events, recent, explore_share
-        self._pool = ThreadPoolExecutor(THREADS, "heavy")
-        self._heavy = 0
-        predict, events_scope = Scope.PREDICT, Scope.EVENTS
-        self.routes: Sequence[Route] = (
+        self._pool = ThreadPoolExecutor(THREADS, "large-request")
+        self._queued = 0
+        self.routes = self._make_routes()
+        self._by_key = {route.key: route for route in self.routes}
+        self._allowed = {(name, has_id): method for method, name, has_id in self._by_key}
+        self._decoders = {route.template: msgspec.json.Decoder(route.body) for route in self.routes if route.body}
+
+    def _make_routes(self) -> Sequence[Route]:
+        return (
             Route(
-                "GET",
-                "/v1/{use_case}/recommendations/{user_id}",
-                predict,
-                None,
-                (messages.OneUser,),
-                "The top k items for one user. Somebody unknown gets what is popular, and `path` says so.",
-                self._recommend_to_one,
-                ("k", "segment"),
+                method="GET",
+                template="/v1/{use_case}/recommendations/{user_id}",
+                scope=Scope.PREDICT,
+                description="The top k items for one user. An unknown user gets popular items, and `path` reports it.",
+                responses=(messages.OneUser,),
+                handle=self._recommend_to_one,
+                query=("k", "segment"),
             ),
             Route(
-                "POST",
-                "/v1/{use_case}/recommendations",
-                predict,
-                messages.RecommendationsRequest,
-                (messages.ManyUsers,),
-                "The top k items for each of up to 1000 users, all by the same model.",
-                self._recommend_to_many,
+                method="POST",
+                template="/v1/{use_case}/recommendations",
+                scope=Scope.PREDICT,
+                description="The top k items for each of up to 1000 users, all by the same model.",
+                responses=(messages.ManyUsers,),
+                handle=self._recommend_to_many,
+                body=messages.RecommendationsRequest,
             ),
             Route(
-                "POST",
-                "/v1/{use_case}/session-recommendations",
-                predict,
-                messages.SessionRequest,
-                (messages.OneUser,),
-                "The top k items for somebody without an id, from a few recent items.",
-                self._recommend_to_session,
+                method="POST",
+                template="/v1/{use_case}/session-recommendations",
+                scope=Scope.PREDICT,
+                description="The top k items for a session without a user id, from a few recent items.",
+                responses=(messages.OneUser,),
+                handle=self._recommend_to_session,
+                body=messages.SessionRequest,
             ),
             Route(
-                "GET",
-                "/v1/{use_case}/similar-items/{item_id}",
-                predict,
-                None,
-                (messages.SimilarItems,),
-                "The items whose customers are most alike.",
-                self._find_similar,
-                ("k",),
+                method="GET",
+                template="/v1/{use_case}/similar-items/{item_id}",
+                scope=Scope.PREDICT,
+                description="The items that have the most customers in common with one item.",
+                responses=(messages.SimilarItems,),
+                handle=self._find_similar,
+                query=("k",),
             ),
             Route(
-                "POST",
-                "/v1/{use_case}/predictions",
-                predict,
-                messages.PredictionsRequest,
-                (messages.RowPredictions, messages.PairPredictions),
-                "A probability for each row (classification), or a rating for each pair (rating).",
-                self._predict,
+                method="POST",
+                template="/v1/{use_case}/predictions",
+                scope=Scope.PREDICT,
+                description="A probability for each row (classification), or a rating for each pair (rating).",
+                responses=(messages.RowPredictions, messages.PairPredictions),
+                handle=self._predict,
+                body=messages.PredictionsRequest,
             ),
             Route(
-                "POST",
-                "/v1/{use_case}/events",
-                events_scope,
-                messages.EventsRequest,
-                (messages.EventsTaken,),
-                "Views, purchases and ratings, one or many. They count in the answers that follow.",
-                self._take_events,
+                method="POST",
+                template="/v1/{use_case}/events",
+                scope=Scope.EVENTS,
+                description="Views, purchases and ratings, one or many. They count in the following answers.",
+                responses=(messages.EventsAccepted,),
+                handle=self._accept_events,
+                body=messages.EventsRequest,
             ),
             Route(
-                "POST",
-                "/v1/{use_case}/outcomes",
-                events_scope,
-                messages.OutcomesRequest,
-                (messages.OutcomesTaken,),
-                "What became of predictions, by their ids.",
-                self._take_outcomes,
+                method="POST",
+                template="/v1/{use_case}/outcomes",
+                scope=Scope.EVENTS,
+                description="Outcomes of predictions, by prediction id.",
+                responses=(messages.OutcomesAccepted,),
+                handle=self._accept_outcomes,
+                body=messages.OutcomesRequest,
             ),
         )
-        self._by_parts = {route.parts: route for route in self.routes}
-        self._allowed = {(verb, has_id): method for method, verb, has_id in self._by_parts}
-        self._decoders = {
-            route.template + route.method: msgspec.json.Decoder(route.body) for route in self.routes if route.body
-        }
 
-    # finding and answering
+    # dispatch
 
     def find(self, method: str, path: str) -> tuple[Route | None, tuple[str, str]]:
-        """The hot route of a path, with use case and id; (None, ...) where it is a cold one."""
-        words = path.split("/", 4)
-        if len(words) < 4 or words[1] != "v1":
-            return None, ("", "")
-        rest = words[4] if len(words) > 4 else ""
-        route = self._by_parts.get((method, words[3], bool(rest)))
-        if route is None and (words[3], bool(rest)) in self._allowed:
-            allowed = self._allowed[words[3], bool(rest)]
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"this address takes {allowed}", (), {"Allow": allowed})
-        return route, (words[2], rest)
+        """The route of a path, and its use case and id. The route is None if FastAPI has to answer.
 
-    async def answer(self, route: Route, words: tuple[str, str], query: bytes, body: bytes) -> bytes:
-        """The JSON of a hot route's answer.
+        Raises
+        ------
+        Refusal : 405 for a frequent route with another method.
+        """
+        parts = path.split("/", 4)
+        if len(parts) < 4 or parts[1] != "v1":
+            return None, ("", "")
+        rest = parts[4] if len(parts) > 4 else ""
+        route = self._by_key.get((method, parts[3], bool(rest)))
+        if route is None and (parts[3], bool(rest)) in self._allowed:
+            allowed = self._allowed[parts[3], bool(rest)]
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"this route accepts {allowed} only", headers={"Allow": allowed})
+        return route, (parts[2], rest)
+
+    async def answer(self, route: Route, ids: tuple[str, str], query: bytes, body: bytes) -> bytes:
+        """The JSON of a route's response.
+
+        Parameters
+        ----------
+        ids : use case, and the id of a user or item where the route has one.
 
         Raises
         ------
         Refusal : a 4xx or 503 with its reason.
         """
         try:
-            asked = _read_query(query, route.query) if route.query else (None, None)
+            options = _read_query(query, route.query) if route.query else (None, None)
             if route.body is None:
-                return await route.handle(words[0], _checked_id(words[1], route.template), *asked)
-            return await route.handle(words[0], body)
-        except messages.WrongForm as error:
+                return await route.handle(ids[0], _checked_id(ids[1], route.template), *options)
+            return await route.handle(ids[0], body)
+        except messages.InvalidRequest as error:
             faults = [(error.where, error.what)] if error.where else []
-            told = "the request does not have the form that this address takes" if error.where else error.what
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, told, faults) from None
+            detail = INVALID_REQUEST if error.where else error.what
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, detail, faults=faults) from None
 
-    def _served(self, use_case: str) -> Served:
-        """The bundle that answers a request, taken once.
-
-        Raises
-        ------
-        Refusal : 404 unknown use case, 503 known but nothing could be loaded for it yet.
-        """
-        seat = self._store.seats.get(use_case)
-        if seat is not None and seat.served is not None:
-            return seat.served
-        raise self._store.refusal(use_case)
-
-    async def _work(self, make: Callable[[], T]) -> T:
-        """Do it in a thread; refuse where too much waits already."""
-        if self._heavy >= MOST_WAITING:
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` in a thread; refuse it if too many requests are queued."""
+        if self._queued >= MAX_QUEUED:
             self._metrics.refused.labels("overload").inc()
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests wait already", (), {"Retry-After": "2"})
-        self._heavy += 1
-        future = self._pool.submit(make)
-        future.add_done_callback(lambda _done: setattr(self, "_heavy", self._heavy - 1))
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests are queued", headers=RETRY_AFTER)
+        self._queued += 1
+        future = self._pool.submit(work)
+        future.add_done_callback(lambda _done: setattr(self, "_queued", self._queued - 1))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), LONGEST_SECONDS)
+            return await asyncio.wait_for(asyncio.wrap_future(future), MAX_SECONDS)
         except TimeoutError:
-            raise Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"not answered within {LONGEST_SECONDS:.0f} s: ask for fewer subjects",
-                (),
-                {"Retry-After": "2"},
-            ) from None
+            detail = f"no answer within {MAX_SECONDS:.0f} s: send fewer subjects in one request"
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_AFTER) from None
 
-    async def _answer(self, served: Served, subjects: int, make: Callable[[Sequence[str]], Answered]) -> Answered:
-        """Make the answers, queue their log rows, count their paths."""
-        started, at = time.perf_counter(), datetime.now(UTC)
-        ids, entry = new_ids(subjects), served.entry
-        of_version = self._metrics.of_version(entry.use_case, entry.version)
+    async def _answer(self, bundle: Bundle, subjects: int, make: Callable[[Sequence[str]], Answers]) -> Answers:
+        """Make the answers for new prediction ids, queue their log rows, and count them."""
+        started, made_at = time.perf_counter(), datetime.now(UTC)
+        ids = new_ids(subjects)
+        metrics = self._metrics.of_version(bundle.use_case, bundle.version)
 
-        def work() -> tuple[Answered, float, list[bytes]]:
+        def work() -> tuple[Answers, float, list[bytes]]:
             made = make(ids)
             seconds = time.perf_counter() - started
-            return made, seconds, write_lines(made.rows, served.provenance, served.features_as_of, at, round(seconds * 1000, 3))
+            lines = encode_rows(
+                made.rows,
+                bundle.provenance,
+                features_as_of=bundle.features_as_of,
+                made_at=made_at,
+                latency_ms=round(seconds * 1000, 3),
+            )
+            return made, seconds, lines
 
         try:
-            made, seconds, lines = work() if subjects <= MANY else await self._work(work)
+            made, seconds, lines = work() if subjects <= INLINE_SUBJECTS else await self._run_in_thread(work)
         except Refusal:
-            raise  # the request's fault, not the version's
+            raise  # a fault of the request, not of the model version
         except Exception:
-            of_version.failed.add()
+            metrics.failed.add()
             raise
-        self._recorder.put(entry.use_case, at.date(), lines)
-        of_version.answered.add()
-        of_version.seconds.observe(seconds)
+        self._writer.put(bundle.use_case, made_at.date(), lines)
+        metrics.answered.add()
+        metrics.seconds.observe(seconds)
         for score in made.best_scores:
-            of_version.scores.observe(score)
+            metrics.scores.observe(score)
         for path, count in made.paths.items():
-            self._metrics.predictions.of(entry.use_case, path).add(count)
+            self._metrics.predictions.labels(bundle.use_case, path).add(count)
         return made
 
     # recommendations
 
     async def _recommend_to_one(self, use_case: str, user_id: str, k: int | None, segment: str | None) -> bytes:
-        served = self._served(use_case)
-        _refuse_tabular(served)
-        made = await self._recommend(served, [user_id], k, segment)
-        return _encode(messages.OneUser(**served.provenance, **msgspec.structs.asdict(made.given[0])))
+        bundle = self._find_recommender(use_case)
+        made = await self._recommend(bundle, [user_id], k, segment)
+        return _encode(messages.OneUser(**bundle.provenance, **msgspec.structs.asdict(made.answers[0])))
 
     async def _recommend_to_many(self, use_case: str, body: bytes) -> bytes:
-        served = self._served(use_case)
-        _refuse_tabular(served)
-        asked: messages.RecommendationsRequest = self._decode("/v1/{use_case}/recommendations", body)
-        wanted = asked.k or served.terms.k
-        if len(asked.users) * wanted > messages.MOST_ANSWERS:
+        bundle = self._find_recommender(use_case)
+        request: messages.RecommendationsRequest = self._decode("/v1/{use_case}/recommendations", body)
+        k = request.k or bundle.terms.k
+        if len(request.users) * k > messages.MAX_ANSWERS:
             raise Refusal(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"users times k may be {messages.MOST_ANSWERS}; got {len(asked.users)} x {wanted}. Send fewer users at a time",
+                f"users times k must be at most {messages.MAX_ANSWERS}, got {len(request.users)} x {k}: "
+                "send fewer users in one request",
             )
-        made = await self._recommend(served, asked.users, wanted, asked.segment)
-        return _encode(messages.ManyUsers(**served.provenance, recommendations=made.given))
+        made = await self._recommend(bundle, request.users, k, request.segment)
+        return _encode(messages.ManyUsers(**bundle.provenance, recommendations=made.answers))
 
-    async def _recommend(self, served: Served, users: Sequence[str], k: int | None, segment: str | None) -> Answered:
-        wanted, name, since = k or served.terms.k, served.entry.use_case, served.features_as_of
+    async def _recommend(self, bundle: Bundle, users: Sequence[str], k: int | None, segment: str | None) -> Answers:
+        count, name, since = k or bundle.terms.k, bundle.use_case, bundle.features_as_of
         return await self._answer(
-            served,
+            bundle,
             len(users),
             lambda ids: answers.recommend(
-                served, users, wanted, segment, lambda user: self._recent.of(name, user, since), self._explore_share, ids
+                bundle,
+                users,
+                count,
+                segment=segment,
+                recent_of=lambda user: self._recent.of_user(name, user, since),
+                explore_share=self._explore_share,
+                ids=ids,
             ),
         )
 
     async def _recommend_to_session(self, use_case: str, body: bytes) -> bytes:
-        served = self._served(use_case)
-        _refuse_tabular(served)
-        asked: messages.SessionRequest = self._decode("/v1/{use_case}/session-recommendations", body)
-        wanted = asked.k or served.terms.k
+        bundle = self._find_recommender(use_case)
+        request: messages.SessionRequest = self._decode("/v1/{use_case}/session-recommendations", body)
+        k = request.k or bundle.terms.k
         made = await self._answer(
-            served, 1, lambda ids: answers.recommend_to_session(served, asked.items, wanted, asked.segment, ids)
+            bundle, 1, lambda ids: answers.recommend_to_session(bundle, request.items, k, request.segment, ids)
         )
-        return _encode(messages.OneUser(**served.provenance, **msgspec.structs.asdict(made.given[0])))
+        return _encode(messages.OneUser(**bundle.provenance, **msgspec.structs.asdict(made.answers[0])))
 
     async def _find_similar(self, use_case: str, item_id: str, k: int | None, _segment: str | None) -> bytes:
-        served = self._served(use_case)
-        _refuse_tabular(served)
-        wanted = k or served.terms.k
-        made = await self._answer(served, 1, lambda ids: answers.find_similar(served, item_id, wanted, ids))
-        return _encode(messages.SimilarItems(**served.provenance, item_id=item_id, **made.given[0]))
+        bundle = self._find_recommender(use_case)
+        count = k or bundle.terms.k
+        made = await self._answer(bundle, 1, lambda ids: answers.find_similar(bundle, item_id, count, ids))
+        return _encode(messages.SimilarItems(**bundle.provenance, item_id=item_id, **made.answers[0]))
+
+    def _find_recommender(self, use_case: str) -> Bundle:
+        """The bundle of a use case that ranks items.
+
+        Raises
+        ------
+        Refusal : as `find_bundle`, and 409 for a use case that classifies rows.
+        """
+        bundle = find_bundle(self._source, use_case)
+        if bundle.terms.task.is_tabular:
+            name = bundle.use_case
+            raise Refusal(
+                HTTPStatus.CONFLICT, f"{name} classifies rows and has no items to recommend: use /v1/{name}/predictions"
+            )
+        return bundle
 
     # predictions
 
     async def _predict(self, use_case: str, body: bytes) -> bytes:
-        served = self._served(use_case)
-        task, name = served.terms.task, served.entry.use_case
+        bundle = find_bundle(self._source, use_case)
+        task, name = bundle.terms.task, bundle.use_case
         if task is TaskKind.CLASSIFICATION:
-            rows, row_ids = self._read_rows(served, body)
-            made = await self._answer(served, len(rows), lambda ids: answers.predict_rows(served, rows, row_ids, ids))
-            return _encode(messages.RowPredictions(**served.provenance, predictions=made.given))
+            rows, row_ids = _read_rows(bundle, body)
+            made = await self._answer(bundle, len(rows), lambda ids: answers.predict_rows(bundle, rows, row_ids, ids))
+            return _encode(messages.RowPredictions(**bundle.provenance, predictions=made.answers))
         if task is TaskKind.RATING:
             pairs = self._decode("/v1/{use_case}/predictions", body).pairs
             if pairs is None:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} rates pairs: send 'pairs', not 'rows'")
-            made = await self._answer(served, len(pairs), lambda ids: answers.predict_pairs(served, pairs, ids))
-            return _encode(messages.PairPredictions(**served.provenance, predictions=made.given))
-        raise Refusal(HTTPStatus.CONFLICT, f"{name} recommends ({task.value}): ask /v1/{name}/recommendations")
-
-    def _read_rows(self, served: Served, body: bytes) -> tuple[list[tuple[float | str | None, ...]], Sequence[str] | None]:
-        """The rows in the order of the model's columns, and their names."""
-        try:
-            asked = messages.decode(served.row_decoder, body)
-        except messages.WrongForm as error:
-            answers.refuse_rows(served, body, error)
-            raise
-        if asked.row_ids is not None and len(asked.row_ids) != len(asked.rows):
-            told = f"must be as many as 'rows'; got {len(asked.row_ids)} and {len(asked.rows)}"
-            raise messages.WrongForm("body.row_ids", told)
-        return [msgspec.structs.astuple(row) for row in asked.rows], asked.row_ids
+            made = await self._answer(bundle, len(pairs), lambda ids: answers.predict_pairs(bundle, pairs, ids))
+            return _encode(messages.PairPredictions(**bundle.provenance, predictions=made.answers))
+        raise Refusal(HTTPStatus.CONFLICT, f"{name} recommends items ({task.value}): use /v1/{name}/recommendations")
 
     # events and outcomes
 
-    async def _take_events(self, use_case: str, body: bytes) -> bytes:
-        served = self._served(use_case)
-        _refuse_tabular(served)
-        asked: messages.EventsRequest = self._decode("/v1/{use_case}/events", body)
+    async def _accept_events(self, use_case: str, body: bytes) -> bytes:
+        name = self._find_recommender(use_case).use_case
+        request: messages.EventsRequest = self._decode("/v1/{use_case}/events", body)
         now = datetime.now(UTC)
-        for place, event in enumerate(asked.events):
+        for place, event in enumerate(request.events):
             if event.event_type == "rating" and event.value is None:
-                raise messages.WrongForm(f"body.events.{place}.value", "a rating needs its value")
-            if (event.event_at - now).total_seconds() > 300:
-                raise messages.WrongForm(f"body.events.{place}.event_at", "lies more than five minutes in the future")
+                raise messages.InvalidRequest(f"body.events.{place}.value", "a rating needs a value")
+            if (event.event_at - now).total_seconds() > MAX_CLOCK_SKEW_SECONDS:
+                raise messages.InvalidRequest(f"body.events.{place}.event_at", "is more than five minutes in the future")
         rows = [
-            {**msgspec.structs.asdict(event), "event_at": _utc(event.event_at, f"body.events.{place}.event_at")}
-            for place, event in enumerate(asked.events)
+            {**msgspec.structs.asdict(event), "event_at": _to_utc(event.event_at, f"body.events.{place}.event_at")}
+            for place, event in enumerate(request.events)
         ]
-        name = served.entry.use_case
-        new = await self._keep(lambda: self._add_events(name, rows, now))
-        for event in asked.events:
+        new = await self._store_rows(lambda: self._add_events(name, rows, now))
+        for event in request.events:
             self._metrics.events.labels(name, event.event_type).inc()
-        return _encode(messages.EventsTaken(new, len(rows) - new, now))
+        return _encode(messages.EventsAccepted(new, len(rows) - new, now))
 
     def _add_events(self, use_case: str, rows: list[dict[str, Any]], now: datetime) -> int:
         new = self._events().add_events(use_case, rows, now)
-        self._recent.look()
+        self._recent.reload()
         return new
 
-    async def _take_outcomes(self, use_case: str, body: bytes) -> bytes:
-        name = self._served(use_case).entry.use_case
-        asked: messages.OutcomesRequest = self._decode("/v1/{use_case}/outcomes", body)
+    async def _accept_outcomes(self, use_case: str, body: bytes) -> bytes:
+        name = find_bundle(self._source, use_case).use_case
+        request: messages.OutcomesRequest = self._decode("/v1/{use_case}/outcomes", body)
         rows = [
             {
                 **msgspec.structs.asdict(one),
                 "item_id": one.item_id or "",
-                "happened_at": _utc(one.happened_at, f"body.outcomes.{place}.happened_at"),
+                "happened_at": _to_utc(one.happened_at, f"body.outcomes.{place}.happened_at"),
             }
-            for place, one in enumerate(asked.outcomes)
+            for place, one in enumerate(request.outcomes)
         ]
-        new = await self._keep(lambda: self._events().add_outcomes(name, rows, datetime.now(UTC)))
-        return _encode(messages.OutcomesTaken(new, len(rows) - new))
+        new = await self._store_rows(lambda: self._events().add_outcomes(name, rows, datetime.now(UTC)))
+        return _encode(messages.OutcomesAccepted(new, len(rows) - new))
 
-    async def _keep(self, work: Callable[[], int]) -> int:
-        """Something for the database, in a thread. What is answered with 200 is kept."""
+    async def _store_rows(self, work: Callable[[], int]) -> int:
+        """Write to the database in a thread, before the response: a 200 means that the rows are stored."""
         try:
-            return await self._work(work)
+            return await self._run_in_thread(work)
         except SQLAlchemyError as error:
-            told = f"nothing was kept, because the database does not answer ({type(error).__name__}): send it again"
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, told, (), {"Retry-After": "2"}) from error
+            detail = f"nothing was stored because the database does not answer ({type(error).__name__}): send it again"
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_AFTER) from error
 
     def _decode(self, template: str, body: bytes) -> Any:
-        return messages.decode(self._decoders[template + "POST"], body)
+        return messages.decode(self._decoders[template], body)
+
+
+def _read_rows(bundle: Bundle, body: bytes) -> tuple[list[tuple[float | str | None, ...]], Sequence[str] | None]:
+    """The rows, each in the order of the model's columns, and their ids.
+
+    Raises
+    ------
+    Refusal, InvalidRequest : the rows are not those of the model.
+    """
+    try:
+        request = messages.decode(bundle.row_decoder, body)
+    except messages.InvalidRequest as error:
+        answers.refuse_rows(bundle, body, error)
+        raise
+    if request.row_ids is not None and len(request.row_ids) != len(request.rows):
+        what = f"expected one id for each of {len(request.rows)} rows, got {len(request.row_ids)}"
+        raise messages.InvalidRequest("body.row_ids", what)
+    return [msgspec.structs.astuple(row) for row in request.rows], request.row_ids
 
 
 def _checked_id(text: str, template: str) -> str:
     if 1 <= len(text) <= 200:
         return text
-    raise messages.WrongForm(f"path.{'item_id' if 'item_id' in template else 'user_id'}", "may have 1 to 200 characters")
+    name = "item_id" if "item_id" in template else "user_id"
+    raise messages.InvalidRequest(f"path.{name}", "must have 1 to 200 characters")
 
 
-def _utc(moment: datetime, where: str) -> datetime:
-    """In UTC, and not from before 1970: such a time is a slip, and no reader of the log could hold it in nanoseconds."""
+def _to_utc(moment: datetime, where: str) -> datetime:
+    """The moment in UTC. Times before 1970 are mistakes, and readers of the log could not hold them in nanoseconds."""
     try:
         at = moment.astimezone(UTC)
-    except OverflowError:  # the first and the last day of the calendar, in another zone
+    except OverflowError:  # the first and the last day of the calendar, in another time zone
         at = EPOCH - timedelta(1)
     if at < EPOCH:
-        raise messages.WrongForm(where, f"must lie between 1970 and 9999 in UTC; got {moment.isoformat()}")
+        raise messages.InvalidRequest(where, f"must be between 1970 and 9999 in UTC, got {moment.isoformat()}")
     return at
 
 
 def _read_query(query: bytes, allowed: tuple[str, ...]) -> tuple[int | None, str | None]:
-    """k and segment; an unknown parameter is a misunderstanding, so it is refused."""
+    """k and segment of a query string. An unknown parameter is refused."""
     if not query:
         return None, None
     given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     unknown = [name for name in given if name not in allowed]
     if unknown:
-        raise messages.WrongForm(f"query.{cut(unknown[0])}", f"is unknown; allowed: {', '.join(allowed)}")
+        raise messages.InvalidRequest(f"query.{shorten(unknown[0])}", f"unknown parameter; allowed: {', '.join(allowed)}")
     k, segment = given.get("k"), given.get("segment")
-    if k is not None and not (k.isascii() and k.isdigit() and len(k) < 5 and 1 <= int(k) <= messages.MOST_ITEMS):
-        raise messages.WrongForm("query.k", f"must be a whole number from 1 to {messages.MOST_ITEMS}")
+    if k is not None and not (k.isascii() and k.isdigit() and len(k) < 5 and 1 <= int(k) <= messages.MAX_ITEMS):
+        raise messages.InvalidRequest("query.k", f"must be an integer from 1 to {messages.MAX_ITEMS}")
     if segment is not None and not 1 <= len(segment) <= 100:
-        raise messages.WrongForm("query.segment", "may have 1 to 100 characters")
+        raise messages.InvalidRequest("query.segment", "must have 1 to 100 characters")
     return int(k) if k is not None else None, segment
 
 
-def _refuse_tabular(served: Served) -> None:
-    if served.terms.task.is_tabular:
-        name = served.entry.use_case
-        raise Refusal(HTTPStatus.CONFLICT, f"{name} classifies rows and has no items to recommend: ask /v1/{name}/predictions")
-
-
 def new_ids(count: int) -> list[str]:
-    """Ids of predictions: 128 random bits each, in hexadecimal."""
+    """Random prediction ids of 128 bits in hexadecimal."""
     drawn = os.urandom(16 * count).hex()
     return [drawn] if count == 1 else [drawn[start : start + 32] for start in range(0, len(drawn), 32)]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's for the cold addresses, and the hot ones from the very types that check and write them."""
+"""The OpenAPI document: FastAPI's own, extended by the frequent routes from the types that validate and encode them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from serving.http.fast_routes import Route
 
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEMS = {
-    "400": "the body broke off, or cannot be read",
-    "401": "no key, or one that is not known",
-    "403": "a key of another scope",
-    "404": "no such use case or item",
-    "405": "another method",
-    "409": "this use case answers at another address",
-    "413": "too large a body",
-    "415": "a body that is not JSON",
-    "422": "not of the form that this address takes",
+    "400": "the body is incomplete or cannot be read",
+    "401": "the API key is missing or unknown",
+    "403": "the API key has another scope",
+    "404": "unknown use case or item",
+    "405": "method not allowed",
+    "409": "use case of another kind, which has another route",
+    "413": "the body is too large",
+    "415": "the body is not JSON",
+    "422": "the request does not have the form that this route expects",
     "429": "too many requests",
-    "503": "nothing is loaded yet, or too much waits; try again after Retry-After seconds",
+    "503": "no model is loaded yet, or the endpoint is overloaded: retry after Retry-After seconds",
 }
 _EXAMPLES: dict[Any, Any] = {
     messages.RecommendationsRequest: {"users": ["17850", "13047"], "k": 10},
@@ -57,27 +57,27 @@ _QUERY = {
     "k": {
         "name": "k",
         "in": "query",
-        "description": "how many items; default: the k of the use case",
-        "schema": {"type": "integer", "minimum": 1, "maximum": messages.MOST_ITEMS},
+        "description": "number of items; default: the k of the use case",
+        "schema": {"type": "integer", "minimum": 1, "maximum": messages.MAX_ITEMS},
     },
     "segment": {
         "name": "segment",
         "in": "query",
-        "description": "where somebody unknown belongs, such as a country",
+        "description": "segment of an unknown user, such as a country",
         "schema": {"type": "string", "minLength": 1, "maxLength": 100},
     },
 }
 
 
 def describe(app: FastAPI, routes: Sequence[Route]) -> None:
-    """Let `app.openapi()` describe the hot addresses too."""
-    cold = app.openapi
+    """Add the frequent routes to `app.openapi()`."""
+    of_fastapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema:
             return app.openapi_schema
-        document = cold()
-        types = list(dict.fromkeys(kind for route in routes for kind in (*route.gives, route.body) if kind is not None))
+        document = of_fastapi()
+        types = list(dict.fromkeys(kind for route in routes for kind in (*route.responses, route.body) if kind is not None))
         schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
         known = dict(zip(types, schemas, strict=True))
         document["components"]["schemas"].update(components)
@@ -87,7 +87,7 @@ def describe(app: FastAPI, routes: Sequence[Route]) -> None:
         for path, operations in document["paths"].items():
             if path.startswith("/v1/"):
                 for operation in operations.values():
-                    _guard(operation)
+                    _add_problems(operation)
         app.openapi_schema = document
         return document
 
@@ -95,20 +95,20 @@ def describe(app: FastAPI, routes: Sequence[Route]) -> None:
 
 
 def _operation(route: Route, known: dict[Any, Any]) -> dict[str, Any]:
-    named = [word[1:-1] for word in route.template.split("/") if word.startswith("{")]
+    parameters = [part[1:-1] for part in route.template.split("/") if part.startswith("{")]
     text = {"type": "string", "minLength": 1, "maxLength": 200}
-    gives = [known[kind] for kind in route.gives]
+    responses = [known[kind] for kind in route.responses]
     operation: dict[str, Any] = {
         "tags": ["answers" if route.scope == "predict" else "events"],
-        "summary": route.told.split(".", maxsplit=1)[0],
-        "description": f"{route.told} Scope of the key: {route.scope.value}.",
+        "summary": route.description.split(".", maxsplit=1)[0],
+        "description": f"{route.description} Scope of the key: {route.scope.value}.",
         "operationId": route.handle.__name__.strip("_"),
-        "parameters": [{"name": name, "in": "path", "required": True, "schema": text} for name in named]
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": text} for name in parameters]
         + [_QUERY[name] for name in route.query],
         "responses": {
             "200": {
                 "description": "OK",
-                "content": {"application/json": {"schema": gives[0] if len(gives) == 1 else {"anyOf": gives}}},
+                "content": {"application/json": {"schema": responses[0] if len(responses) == 1 else {"anyOf": responses}}},
             }
         },
     }
@@ -118,9 +118,9 @@ def _operation(route: Route, known: dict[Any, Any]) -> dict[str, Any]:
     return operation
 
 
-def _guard(operation: dict[str, Any]) -> None:
-    """What the door and the handlers may answer to anything."""
+def _add_problems(operation: dict[str, Any]) -> None:
+    """Add the errors that the gateway and the handlers may answer on every route under /v1."""
     content = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}}
     operation["security"] = [{"key": []}]
-    for status, told in _PROBLEMS.items():
-        operation["responses"][status] = {"description": told, "content": content}
+    for status, description in _PROBLEMS.items():
+        operation["responses"][status] = {"description": description, "content": content}

@@ -1,4 +1,4 @@
-"""Errors as application/problem+json (RFC 9457). They name the fault and never send the input back."""
+"""Errors as application/problem+json (RFC 9457). They name the fault and never echo the input."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-MOST_FAULTS = 20
-LONGEST = 80
+MAX_FAULTS = 20
+MAX_TEXT = 80
+INVALID_REQUEST = "the request does not have the form that this route expects"
 
 
 class Refusal(HTTPException):
-    """An HTTP error with a reason, and where it helps the single faults as (where, what)."""
+    """An HTTP error with its reason.
+
+    Parameters
+    ----------
+    faults : single faults as (where, what).
+    """
 
     def __init__(
         self,
         status: HTTPStatus,
         detail: str,
+        *,
         faults: Iterable[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -29,48 +36,49 @@ class Refusal(HTTPException):
         self.faults = list(faults)
 
 
-def cut(text: object, longest: int = LONGEST) -> str:
-    """A stranger's text, short enough to be shown."""
+def shorten(text: object, longest: int = MAX_TEXT) -> str:
+    """A text of a client, at most `longest` characters long."""
     shown = str(text)
     return shown if len(shown) <= longest else shown[: longest - 3] + "..."
 
 
-def problem(
-    status: int, detail: str, faults: Iterable[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
+def make_problem(
+    status: int, detail: str, *, faults: Iterable[tuple[str, str]] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The response of an error. JSON in ASCII, so that no text can fail to be encoded."""
+    """The response for an error. Its JSON is ASCII, so that every text can be encoded."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }
-    listed = [{"where": cut(where, 200), "what": cut(what, 300)} for where, what in faults]
+    listed = [{"where": shorten(where, 200), "what": shorten(what, 300)} for where, what in faults]
     if listed:
-        document["errors"] = listed[:MOST_FAULTS]
-        if len(listed) > MOST_FAULTS:
-            document["detail"] += f" ({len(listed)} faults, the first {MOST_FAULTS} are listed)"
+        document["errors"] = listed[:MAX_FAULTS]
+        if len(listed) > MAX_FAULTS:
+            document["detail"] += f" ({len(listed)} faults, the first {MAX_FAULTS} are listed)"
     return Response(json.dumps(document), status, headers, "application/problem+json")
 
 
 async def _on_http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  (registered for it; the signature is Starlette's)
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for this type; Starlette's signature is wider
     faults = error.faults if isinstance(error, Refusal) else ()
-    return problem(error.status_code, str(error.detail), faults, error.headers)
+    return make_problem(error.status_code, str(error.detail), faults=faults, headers=error.headers)
 
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  (as above)
-    faults = [(".".join(cut(part) for part in fault["loc"]), fault["msg"]) for fault in error.errors()]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not have the form that this address takes", faults)
+    assert isinstance(error, RequestValidationError)  # noqa: S101  as above
+    faults = [(".".join(shorten(part) for part in fault["loc"]), fault["msg"]) for fault in error.errors()]
+    return make_problem(HTTPStatus.UNPROCESSABLE_ENTITY, INVALID_REQUEST, faults=faults)
 
 
-async def _on_fault(_request: Request, error: Exception) -> Response:
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: a fault of the endpoint, see its log")
+async def _on_error(_request: Request, error: Exception) -> Response:
+    detail = f"{type(error).__name__}: an error of the endpoint; see its log"
+    return make_problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Make every error of an app a problem document."""
+    """Answer every error of an app with a problem document."""
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(Exception, _on_fault)
+    app.add_exception_handler(Exception, _on_error)

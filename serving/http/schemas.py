@@ -1,4 +1,4 @@
-"""What the cold addresses give, with examples for the OpenAPI page. The hot ones: `serving.http.messages`."""
+"""Responses of the FastAPI routes. Those of the frequent routes are in `serving.http.messages`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.contracts.base import TaskKind
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
+    """Base of all responses."""
+
     model_config = ConfigDict(protected_namespaces=(), frozen=True)
 
 
-class ModelInService(Answer):
-    """The model that answers now."""
+class ModelInService(ResponseBody):
+    """The model in service, and the ledger entry that promoted it."""
 
     use_case: str
     task: TaskKind
@@ -34,7 +36,9 @@ class ModelInService(Answer):
     sequence: int
 
 
-class UseCaseSummary(Answer):
+class UseCaseSummary(ResponseBody):
+    """A use case and whether it is in service."""
+
     use_case: str
     ready: bool
     task: TaskKind | None
@@ -42,38 +46,46 @@ class UseCaseSummary(Answer):
     address: str
 
 
-class UseCases(Answer):
+class UseCases(ResponseBody):
+    """Every use case that has a champion."""
+
     use_cases: list[UseCaseSummary]
 
 
-class SeatReadiness(Answer):
-    ready: bool = Field(description="something answers")
-    current: bool = Field(description="it is what the ledger names")
+class DeploymentReadiness(ResponseBody):
+    """What serves one use case, and whether it is what the ledger names."""
+
+    ready: bool = Field(description="a model is in service")
+    current: bool = Field(description="the model in service is the one that the ledger names")
     version: int | None
-    champion_version: int
-    sequence: int
+    champion_version: int | None = Field(description="null for a model that is served without a promotion")
+    sequence: int | None = Field(description="of the newest ledger entry; null as above")
     features_version: str | None
     alias: str = Field(description="whether the MLflow alias agrees with the ledger")
     last_error: str
 
 
-class Readiness(Answer):
+class Readiness(ResponseBody):
+    """Whether every use case has a model in service."""
+
     ready: bool
     reason: str
-    log: str = Field(description="what is wrong with the prediction log; empty when nothing is")
-    use_cases: dict[str, SeatReadiness]
+    log: str = Field(description="why the prediction log cannot be written; empty if it can")
+    use_cases: dict[str, DeploymentReadiness]
 
 
-class Fault(Answer):
+class Fault(ResponseBody):
+    """A single fault of a request."""
+
     where: str
     what: str
 
 
-class Problem(Answer):
-    """An error as RFC 9457 has it (application/problem+json)."""
+class Problem(ResponseBody):
+    """An error as defined by RFC 9457 (application/problem+json)."""
 
     type: str = Field("about:blank")
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
-    detail: str = Field(examples=["there is no use case 'shoes'; there are: movie_rating, purchase_propensity"])
+    detail: str = Field(examples=["use case 'shoes' has no champion; use cases with one: movie_rating, purchase_propensity"])
     errors: list[Fault] = []

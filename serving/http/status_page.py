@@ -1,11 +1,11 @@
-"""The page at `/`: what is in service, for people. No scripts, nothing fetched from elsewhere."""
+"""The HTML page at `/`: what is in service. No scripts, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from serving.deployment.store import Deployment
+from serving.deployment.bundle import Deployment
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
@@ -15,33 +15,32 @@ _STYLE = (
 _HEADINGS = ("Use case", "Task", "Version", "Kind", "Features", "Since", "By", "State")
 
 
-def render_page(seats: Sequence[Deployment]) -> str:
-    """One row a use case."""
-    rows = "".join(_row(seat) for seat in seats) or f'<tr><td colspan="{len(_HEADINGS)}">Nothing was promoted yet.</td></tr>'
+def render_page(deployments: Sequence[Deployment]) -> str:
+    """A table with one row for each use case."""
+    empty = f'<tr><td colspan="{len(_HEADINGS)}">No model was promoted yet.</td></tr>'
+    rows = "".join(_render_row(deployment) for deployment in deployments) or empty
     headings = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Titleholder</title><style>{_STYLE}</style>'
         f"<h1>In service</h1><table><tr>{headings}</tr>{rows}</table>"
-        '<p><a href="/docs">API</a> · <a href="/readyz">readiness</a> · <a href="/metrics">metrics</a></p></html>'
+        '<p><a href="/docs">API</a> · <a href="/readyz">Readiness</a> · <a href="/metrics">Metrics</a></p></html>'
     )
 
 
-def _row(seat: Deployment) -> str:
-    served = seat.served
-    name = f'<a href="/v1/{escape(seat.use_case)}/model">{escape(seat.use_case)}</a>'
-    state = (
-        f'<span class="wrong">{escape(seat.last_error)}</span>' if seat.last_error else "in service" if served else "loading"
-    )
-    if served is None:
+def _render_row(deployment: Deployment) -> str:
+    bundle, error = deployment.bundle, deployment.last_error
+    name = f'<a href="/v1/{escape(deployment.use_case)}/model">{escape(deployment.use_case)}</a>'
+    state = f'<span class="wrong">{escape(error)}</span>' if error else "in service" if bundle else "loading"
+    if bundle is None:
         cells = ["", "", "", "", "", ""]
     else:
-        entry = served.entry
+        entry = bundle.entry
         cells = [
-            served.terms.task.value,
-            f"{entry.version}",
-            served.model.kind,
-            served.features_version,
-            f"{entry.at:%Y-%m-%d %H:%M} UTC",
-            entry.actor,
+            bundle.terms.task.value,
+            f"{bundle.version}",
+            bundle.model.kind,
+            bundle.features_version,
+            f"{entry.at:%Y-%m-%d %H:%M} UTC" if entry else "",
+            entry.actor if entry else "",
         ]
     return f"<tr><td>{name}</td>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + f"<td>{state}</td></tr>"

@@ -1,4 +1,4 @@
-"""Training runs: started and followed through Airflow's API, so that there is one place where training happens."""
+"""Training runs, started and followed through Airflow's REST API, so that all training runs in Airflow."""
 
 from __future__ import annotations
 
@@ -26,49 +26,53 @@ RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.+:~-]{1,250}$")]
 
 
 class TrainingRequest(BaseModel):
-    """What to train on; everything may be left out."""
+    """Options of a training run."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"as_of": "2011-06-01"}]})
 
-    as_of: date | None = Field(None, description="train on what was known before this day; default: the newest validated day")
+    as_of: date | None = Field(None, description="train on data from before this day; default: the newest validated day")
     candidates: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]] | None = Field(
-        None, min_length=1, max_length=50, description="which candidates of the use case; default: all"
+        None, min_length=1, max_length=50, description="candidates of the use case to train; default: all"
     )
 
 
 class TrainingStarted(BaseModel):
+    """The run that was started."""
+
     use_case: str
     run_id: str
     state: str
-    address: str = Field(description="where to follow it")
+    address: str = Field(description="path of the run in this API")
 
 
-class GateSaid(BaseModel):
+class GateResult(BaseModel):
+    """The result of one gate."""
+
     gate: str
     passed: bool
     reason: str
 
 
 class TrainingVerdict(BaseModel):
-    """What the gates said of the chosen candidate."""
+    """The verdict on the best candidate."""
 
     candidate: str
     passed: bool
     outcome: str | None
-    gates: list[GateSaid]
+    gates: list[GateResult]
 
 
 class TrainingRun(BaseModel):
-    """One run as Airflow tells it."""
+    """A training run in Airflow."""
 
     use_case: str
     run_id: str
     state: str = Field(description="queued, running, success, or failed")
     started_at: datetime | None
     ended_at: datetime | None
-    tasks: dict[str, str] = Field(description="task -> state, as far as they have one")
-    verdict: TrainingVerdict | None = Field(description="None before the gates have judged")
-    version: int | None = Field(description="the version that was registered")
+    tasks: dict[str, str] = Field(description="task -> state; without the tasks that have none yet")
+    verdict: TrainingVerdict | None = Field(description="null until the gates have judged")
+    version: int | None = Field(description="the registered version; null if there is none")
 
 
 @training.post("/{use_case}/training-runs", response_model=TrainingStarted, status_code=HTTPStatus.ACCEPTED)
@@ -110,7 +114,7 @@ def _name(task: dict[str, Any]) -> str:
 
 
 def _verdict(verdict: dict[str, Any]) -> TrainingVerdict:
-    gates = [GateSaid(gate=one["gate"], passed=one["passed"], reason=one["reason"]) for one in verdict["gates"]]
+    gates = [GateResult(gate=one["gate"], passed=one["passed"], reason=one["reason"]) for one in verdict["gates"]]
     return TrainingVerdict(
         candidate=verdict["candidate"]["name"], passed=verdict["passed"], outcome=verdict["outcome"], gates=gates
     )
@@ -135,5 +139,5 @@ def _airflow(request: Request) -> Iterator[AirflowApi]:
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"Airflow refused it: {error.detail[:300]}") from error
         raise Refusal(HTTPStatus.BAD_GATEWAY, f"Airflow answered {error.status}: {error.detail[:300]}") from error
     except ServiceUnavailable as error:
-        message = f"Airflow does not answer ({type(error.__cause__).__name__}): try again later"
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, (), {"Retry-After": "10"}) from error
+        message = f"Airflow does not answer ({type(error.__cause__).__name__}): retry later"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, headers={"Retry-After": "10"}) from error

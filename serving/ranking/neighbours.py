@@ -1,4 +1,4 @@
-"""Which items have the same customers: what answers for an item, and for somebody of whom only a few items are known."""
+"""Items with the same customers, and the most popular items of a segment: rankings for users whom the model does not know."""
 
 from __future__ import annotations
 
@@ -7,79 +7,107 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.models.base import FeatureTables, top_places
 
-MOST_CUSTOMERS = 2000  # of one item that are looked at: bounds the work for the most popular ones
-KEPT = 100  # neighbours of one item that are remembered, for so many items:
-KEPT_ITEMS = 4096
+MAX_CUSTOMERS = 2000  # per item: bounds the work for the most popular items
+MAX_NEIGHBOURS = 100  # kept per item,
+CACHED_ITEMS = 4096  # for so many items
+SEGMENT_ITEMS = 1000  # kept per segment
 
 
 class ItemNeighbours:
-    """cosine(i, j) = customers of both / sqrt(customers of i * customers of j), from the pairs of the features.
+    """Item-based collaborative filtering (Sarwar et al. 2001) on the pairs of a features snapshot.
 
-    Sarwar et al. (2001), Item-based collaborative filtering, on who met what.
+    cosine(i, j) = customers of both / sqrt(customers of i * customers of j)
+
+    Items are integer positions in `FeatureTables.item_ids`. Arrays, with p pairs, u users and n items:
+
+    - `_items`: int64 of shape (p,), item of each pair, in the order of `sorted_pairs` (by user).
+    - `_customers`: int of shape (p,), user of each pair, ordered by item.
+    - `_item_starts`, `_user_starts`: int64 of shape (n + 1,) and (u + 1,), where the pairs of each item begin in `_customers`
+      and those of each user in `_items`.
+    - `_norms`: float64 of shape (n,), square root of the number of customers, at least 1.
     """
 
     def __init__(self, features: FeatureTables) -> None:
         pairs = features.sorted_pairs
         self._items = pairs["item_position"].to_numpy(dtype=np.int64)
-        _, user = np.unique(pairs["user_id"].to_numpy(dtype=object).astype(str), return_inverse=True)
+        _, user = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
         order = np.argsort(self._items, kind="stable")
-        self._customers = user[order]  # by item
+        self._customers = user[order]
         size = len(features.item_ids)
-        self._of_item = np.r_[0, np.cumsum(np.bincount(self._items, minlength=size))]
-        self._of_user = np.r_[0, np.cumsum(np.bincount(user))] if len(user) else np.zeros(1, dtype=np.int64)
-        self._norms = np.sqrt(np.maximum(np.diff(self._of_item), 1))
-        self.of = lru_cache(maxsize=KEPT_ITEMS)(self._of)
+        self._item_starts = np.r_[0, np.cumsum(np.bincount(self._items, minlength=size))]
+        self._user_starts = np.r_[0, np.cumsum(np.bincount(user))] if len(user) else np.zeros(1, dtype=np.int64)
+        self._norms = np.sqrt(np.maximum(np.diff(self._item_starts), 1))
+        self.nearest = lru_cache(maxsize=CACHED_ITEMS)(self._nearest)
 
-    def _of(self, place: int) -> tuple[NDArray[np.intp], Floats]:
-        """The places of the nearest items, and their cosines, nearest first; only those with a common customer."""
-        customers = self._customers[self._of_item[place] : self._of_item[place + 1]][:MOST_CUSTOMERS]
+    def _nearest(self, item: int) -> tuple[NDArray[np.intp], Floats]:
+        """The nearest items that share a customer with `item`, nearest first.
+
+        Returns
+        -------
+        items : intp of shape (m,), m <= `MAX_NEIGHBOURS`.
+        cosines : float64 of shape (m,).
+        """
+        customers = self._customers[self._item_starts[item] : self._item_starts[item + 1]][:MAX_CUSTOMERS]
         if not len(customers):
             return np.empty(0, np.intp), np.empty(0)
-        starts, ends = self._of_user[customers], self._of_user[customers + 1]
+        starts, ends = self._user_starts[customers], self._user_starts[customers + 1]
         lengths = ends - starts
         within = np.arange(lengths.sum()) - np.repeat(np.r_[0, np.cumsum(lengths)[:-1]], lengths)
         met = self._items[np.repeat(starts, lengths) + within]
         common = np.bincount(met, minlength=len(self._norms)).astype(np.float64)
-        scores = np.where(common > 0, common / (self._norms * self._norms[place]), -np.inf)
-        scores[place] = -np.inf
-        top = top_places(scores, KEPT)
+        scores = np.where(common > 0, common / (self._norms * self._norms[item]), -np.inf)
+        scores[item] = -np.inf
+        top = top_places(scores, MAX_NEIGHBOURS)
         return top, scores[top]
 
-    def session(self, places: list[int], k: int) -> tuple[NDArray[np.intp], Floats]:
-        """The items nearest to those of a session, the last of which weighs most (1, 1/2, 1/3, ...)."""
+    def nearest_to_session(self, items: list[int], k: int) -> tuple[NDArray[np.intp], Floats]:
+        """The `k` items nearest to those of a session, best first. The last item has weight 1, the one before 1/2, then 1/3.
+
+        Returns
+        -------
+        items : intp of shape (m,), m <= k, without the items of the session.
+        scores : float64 of shape (m,), weighted sums of cosines.
+        """
         total: dict[int, float] = {}
-        for age, place in enumerate(reversed(places), start=1):
-            for near, cosine in zip(*(part.tolist() for part in self.of(place)), strict=True):
+        for age, item in enumerate(reversed(items), start=1):
+            for near, cosine in zip(*(part.tolist() for part in self.nearest(item)), strict=True):
                 total[near] = total.get(near, 0.0) + cosine / age
-        for place in places:
-            total.pop(place, None)
+        for item in items:
+            total.pop(item, None)
         best = sorted(total.items(), key=lambda found: (-found[1], found[0]))[:k]
-        return np.array([place for place, _ in best], dtype=np.intp), np.array([score for _, score in best])
+        return np.array([item for item, _ in best], dtype=np.intp), np.array([score for _, score in best])
 
 
 class SegmentPopularity:
-    """What the users of one segment (such as a country) met most: the share of them that did."""
+    """The items that most users of a segment (such as a country) met. The score is the share of the segment's users."""
 
     def __init__(self, features: FeatureTables) -> None:
         self._segments: dict[str, tuple[NDArray[np.intp], Floats]] = {}
-        if "segment" not in features.users:
+        if c.SEGMENT not in features.users:
             return
-        known = features.users.dropna(subset=["segment"])
-        segment_of = dict(zip(known["user_id"], known["segment"], strict=True))
+        known = features.users.dropna(subset=[c.SEGMENT])
+        segment_of = dict(zip(known[c.USER_ID], known[c.SEGMENT], strict=True))
         pairs = features.sorted_pairs
-        of_pair = pairs["user_id"].map(segment_of).to_numpy(dtype=object)
-        place = pairs["item_position"].to_numpy(dtype=np.int64)
-        sizes = known.groupby("segment").size()
+        segment_of_pair = pairs[c.USER_ID].map(segment_of).to_numpy(dtype=object)
+        item = pairs["item_position"].to_numpy(dtype=np.int64)
+        sizes = known.groupby(c.SEGMENT).size()
         for segment, users in sizes.items():
-            counts = np.bincount(place[of_pair == segment], minlength=len(features.item_ids)).astype(np.float64)
+            counts = np.bincount(item[segment_of_pair == segment], minlength=len(features.item_ids)).astype(np.float64)
             scores = np.where(counts > 0, counts / users, -np.inf)
-            top = top_places(scores, 1000)
+            top = top_places(scores, SEGMENT_ITEMS)
             self._segments[str(segment)] = (top, scores[top])
 
-    def of(self, segment: str, k: int) -> tuple[NDArray[np.intp], Floats] | None:
-        """Places and shares of a segment's top items; None where nothing is known of it."""
+    def top_items(self, segment: str, k: int) -> tuple[NDArray[np.intp], Floats] | None:
+        """The `k` most popular items of a segment, best first. None if the features do not know the segment.
+
+        Returns
+        -------
+        items : intp of shape (m,), m <= k.
+        shares : float64 of shape (m,), between 0 and 1.
+        """
         found = self._segments.get(segment)
         return None if found is None or not len(found[0]) else (found[0][:k], found[1][:k])

@@ -1,9 +1,9 @@
-"""Who gets which items, and by which way. The rules of the cold start stand in `Ranking.rank`."""
+"""Ranks items for a user. `Ranking.rank` holds the cold-start rules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
@@ -11,32 +11,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.ranking.batch_answers import BatchAnswers
 from serving.ranking.neighbours import ItemNeighbours, SegmentPopularity
-from serving.ranking.vector_index import Factors
+from serving.ranking.vector_index import VectorIndex
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
-from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
-from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ServingTerms
-from tasks.io.storage import Storage
 from tasks.models.base import FeatureTables, ServedModel
 
-NOBODY = ""  # no id may be empty, so nobody has this one
-NEW_DAYS = 14.0  # an item younger than this may be tried out
+UNKNOWN_USER = ""  # ids are not empty, so this one is never known
+NEW_ITEM_DAYS = 14.0  # an item younger than this may be explored
 
 
 class Ranked(NamedTuple):
-    """Items and scores, best first, and the way that found them."""
+    """Items and their scores, best first, and the path that ranked them."""
 
     items: list[str]
     scores: list[float]
     path: AnswerPath
 
 
-class Recent(NamedTuple):
-    """One event of a user since the features were made."""
+class RecentEvent(NamedTuple):
+    """An event of a user that the features do not contain yet."""
 
     item_id: str
     event_type: str
@@ -46,130 +44,110 @@ class Recent(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Published:
-    """The batch answers of one model for one features snapshot."""
-
-    ref: DatasetRef
-    k: int
-    rows: dict[str, tuple[int, int]]
-    items: NDArray[np.object_]
-    scores: Floats
-
-    @classmethod
-    def read(cls, storage: Storage, entry: LedgerEntry, features: DatasetRef) -> Published | None:
-        """What batch scoring published for exactly this model and these features; None where it has not yet."""
-        ref = storage.current(entry.use_case, c.PREDICTIONS, f"v{entry.version}.{features.partition}")
-        if ref is None:
-            return None
-        manifest = storage.manifest(ref)
-        made_of = [one["version"] for one in manifest["inputs"]]
-        if manifest["facts"].get("manifest_digest") != entry.manifest_digest or made_of != [features.version]:
-            return None
-        frame = storage.read(ref, columns=[c.USER_ID, c.ITEM_ID, c.RANK, c.PREDICTION, "path"])
-        frame = frame[frame["path"] == AnswerPath.MODEL].sort_values([c.USER_ID, c.RANK], ignore_index=True)
-        users = frame[c.USER_ID].to_numpy(dtype=object)
-        starts = np.flatnonzero(np.r_[True, users[1:] != users[:-1]]) if len(users) else np.empty(0, np.intp)
-        ends = np.r_[starts[1:], len(users)] if len(users) else starts
-        rows = {users[s]: (int(s), int(e)) for s, e in zip(starts, ends, strict=True)}
-        names = frame[c.ITEM_ID].astype("category")  # one string an item, not one a row
-        items = names.cat.categories.to_numpy(dtype=object)[names.cat.codes] if len(frame) else np.empty(0, object)
-        return cls(ref, int(manifest["facts"]["k"]), rows, items, frame[c.PREDICTION].to_numpy(dtype=np.float64))
-
-
-@dataclass(frozen=True)
 class Ranking:
-    """All ways to an answer that one bundle has. Everything lazy is made by `warm`, before it is in service."""
+    """All ways of one bundle to rank items.
+
+    Attributes
+    ----------
+    batch_answers : what batch scoring published for this model and these features, if it did.
+    index : the item vectors, if the model has them.
+    """
 
     model: ServedModel
     terms: ServingTerms
     features: FeatureTables
-    published: Published | None = None
-    factors: Factors | None = field(default=None)
+    batch_answers: BatchAnswers | None = None
+    index: VectorIndex | None = None
 
-    def warm(self) -> None:
-        """Make what requests must not wait for."""
+    def warm_up(self) -> None:
+        """Compute the cached properties, so that no request waits for them."""
         _ = self.neighbours, self.segments, self.new_items
 
     @cached_property
     def neighbours(self) -> ItemNeighbours:
+        """The items with the same customers."""
         return ItemNeighbours(self.features)
 
     @cached_property
     def segments(self) -> SegmentPopularity:
+        """The popular items of each segment."""
         return SegmentPopularity(self.features)
 
     @cached_property
     def new_items(self) -> list[str]:
-        """Items of which too little is known to be recommended for their score."""
+        """The items that are too new to be recommended for their score."""
         items = self.features.sorted_items
         if "item_age_days" not in items:
             return []
-        return [str(item) for item in items[c.ITEM_ID][items["item_age_days"] <= NEW_DAYS]]
+        return [str(item) for item in items[c.ITEM_ID][items["item_age_days"] <= NEW_ITEM_DAYS]]
 
-    def rank(self, user_id: str, k: int, recent: Sequence[Recent] = (), segment: str | None = None) -> Ranked:
-        """The top k items of a user.
+    def rank(self, user_id: str, k: int, recent: Sequence[RecentEvent] = (), segment: str | None = None) -> Ranked:
+        """The top `k` items of a user. The first rule that applies decides:
 
-        A known user to whom nothing happened since: the published answer, else the model. With events since: folded in,
-        where the model can; else the model for a known user, and what is similar to the events' items for a new one. Of
-        whom nothing is known: what is popular in the segment, else what the model has for strangers.
+        1. No recent events, and batch scoring published `k` items for the user: these.
+        2. The model has item vectors and knows the user or an item of the recent events: the model, with the recent
+           purchases or ratings folded in.
+        3. An unknown user with recent events: the items most similar to those of the events.
+        4. An unknown user with a known segment: the items that are popular in the segment.
+        5. The model, which ranks by popularity for users whom it does not know.
         """
-        if self.published is not None and not recent and k <= self.published.k:
-            rows = self.published.rows.get(user_id)
-            if rows is not None:
-                start, end = rows[0], min(rows[1], rows[0] + k)
-                items, scores = self.published.items[start:end].tolist(), self.published.scores[start:end].tolist()
-                return Ranked(items, scores, AnswerPath.PUBLISHED)
-        taught = self._taught(recent)
-        if self.factors is not None:
-            query = self.factors.query(user_id, taught)
+        if self.batch_answers is not None and not recent:
+            published = self.batch_answers.top_items(user_id, k)
+            if published is not None:
+                return Ranked(*published, AnswerPath.PUBLISHED)
+        weights = self._fold_in_weights(recent)
+        if self.index is not None:
+            query = self.index.user_vector(user_id, weights)
             if query is not None:
-                places, products = self.factors.top(query[0], k, self._without(user_id, recent))
-                path = AnswerPath.FOLD_IN if taught else AnswerPath.MODEL
-                return self._ranked(places, self.model.calibrated(products + query[1]), path)
+                vector, offset = query
+                items, products = self.index.search(vector, k, self._excluded(user_id, recent))
+                path = AnswerPath.FOLD_IN if weights else AnswerPath.MODEL
+                return self._ranked(items, self.model.calibrated(products + offset), path)
         if recent and user_id not in self.features.user_row:
-            found = self.session([event.item_id for event in recent], k)
+            found = self.rank_for_session([event.item_id for event in recent], k)
             if found.items:
                 return found
         if segment is not None and user_id not in self.features.user_row:
-            known = self.segments.of(segment, k)
-            if known is not None:
-                return self._ranked(*known, AnswerPath.POPULAR_IN_SEGMENT)
+            popular = self.segments.top_items(segment, k)
+            if popular is not None:
+                return self._ranked(*popular, AnswerPath.POPULAR_IN_SEGMENT)
         answer = self.model.recommend([user_id], self.features, k, self.terms.exclude_seen)[0]
         return Ranked(list(answer.items), list(answer.scores), answer.path)
 
-    def session(self, items: Sequence[str], k: int, segment: str | None = None) -> Ranked:
-        """The top k items for somebody without an id, from what they met; what is popular where none of that is known."""
+    def rank_for_session(self, items: Sequence[str], k: int, segment: str | None = None) -> Ranked:
+        """The `k` items most similar to those of a session, the last item last; popular items if none of them is known."""
         position = self.features.item_position
-        places = [position[item] for item in dict.fromkeys(reversed(items)) if item in position][::-1]
-        found, scores = self.neighbours.session(places, k)
-        return self._ranked(found, scores, AnswerPath.SIMILAR) if len(found) else self.rank(NOBODY, k, (), segment)
+        known = [position[item] for item in dict.fromkeys(reversed(items)) if item in position][::-1]
+        found, scores = self.neighbours.nearest_to_session(known, k)
+        return self._ranked(found, scores, AnswerPath.SIMILAR) if len(found) else self.rank(UNKNOWN_USER, k, (), segment)
 
-    def similar(self, item_id: str, k: int) -> Ranked | None:
-        """The k items most alike one; None where the features do not know it."""
-        place = self.features.item_position.get(item_id)
-        if place is None:
+    def similar_items(self, item_id: str, k: int) -> Ranked | None:
+        """The `k` items most similar to one. None if the features do not know it."""
+        position = self.features.item_position.get(item_id)
+        if position is None:
             return None
-        places, scores = self.neighbours.of(place)
-        return self._ranked(places[:k], scores[:k], AnswerPath.SIMILAR)
+        items, scores = self.neighbours.nearest(position)
+        return self._ranked(items[:k], scores[:k], AnswerPath.SIMILAR)
 
-    def _ranked(self, places: NDArray[np.intp], scores: Floats, path: AnswerPath) -> Ranked:
-        return Ranked(self.features.item_ids[places].tolist(), scores.tolist(), path)
+    def _ranked(self, positions: NDArray[np.intp], scores: Floats, path: AnswerPath) -> Ranked:
+        return Ranked(self.features.item_ids[positions].tolist(), scores.tolist(), path)
 
-    def _taught(self, recent: Sequence[Recent]) -> dict[int, float]:
-        """Place -> orders, or the last rating: what a model of factors learns from. Views teach it nothing."""
+    def _fold_in_weights(self, recent: Sequence[RecentEvent]) -> dict[int, float]:
+        """Item position -> number of recent orders, or the last rating. Views are not folded in."""
         position, is_rating = self.features.item_position, self.terms.task is TaskKind.RATING
-        taught: dict[int, float] = {}
+        weights: dict[int, float] = {}
         for event in recent:
-            place = position.get(event.item_id)
-            if place is None:
+            item = position.get(event.item_id)
+            if item is None:
                 continue
             if is_rating and event.event_type == "rating":
-                taught[place] = event.value
+                weights[item] = event.value
             elif not is_rating and event.event_type == "purchase":
-                taught[place] = taught.get(place, 0.0) + 1.0
-        return taught
+                weights[item] = weights.get(item, 0.0) + 1.0
+        return weights
 
-    def _without(self, user_id: str, recent: Sequence[Recent]) -> NDArray[np.int64]:
+    def _excluded(self, user_id: str, recent: Sequence[RecentEvent]) -> NDArray[np.int64]:
+        """Positions of the items that the user has already, where the use case excludes them. Shape (items,)."""
         if not self.terms.exclude_seen:
             return np.empty(0, np.int64)
         seen = self.features.sorted_pairs["item_position"].to_numpy()[self.features.pairs_of(user_id)]

@@ -1,4 +1,4 @@
-"""What happened since the features were made, in memory: what a user just bought counts in the next answer."""
+"""Events that the features do not contain yet, in memory, so that a purchase counts in the user's next answer."""
 
 from __future__ import annotations
 
@@ -8,71 +8,70 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from serving.ranking.ranking import Recent
+from serving.ranking.ranking import RecentEvent
 from tasks.io.events import EventStore, KeptEvent
 
 log = logging.getLogger("uvicorn.error.titleholder")
 
-LOOK_SECONDS = 0.25  # other workers' events are here within it; one's own at once
+POLL_SECONDS = 0.25  # delay of events that other workers accept; this worker's own count at once
 KEPT_DAYS = 7
-KEPT_USERS = 100_000  # of which the newest events are kept,
-KEPT_EVENTS = 50  # so many of each
-OVERLAP = 1000  # sequences that are looked at again: PostgreSQL may show a later one first
+MAX_USERS = 100_000  # the least recently added user is removed first
+EVENTS_PER_USER = 50  # the newest
+OVERLAP = 1000  # sequence numbers that are read again: PostgreSQL may show a later number before an earlier one
 
 
 class RecentEvents:
-    """Follows the kept events. Reading is a look into a dictionary; only the following thread writes."""
+    """Follows the event store. Reading is a dictionary lookup; only `reload` writes."""
 
     def __init__(self, store: Callable[[], EventStore]) -> None:
         self._store = store
-        self._users: OrderedDict[tuple[str, str], deque[tuple[str, Recent]]] = OrderedDict()
-        self._last = -1
-        self._looking = threading.Lock()
+        self._users: OrderedDict[tuple[str, str], deque[tuple[str, RecentEvent]]] = OrderedDict()
+        self._last_sequence = -1
+        self._reloading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follow-events", daemon=True)
 
-    def of(self, use_case: str, user_id: str, since: date | None) -> list[Recent]:
-        """A user's events from the day of the features on, oldest first."""
+    def of_user(self, use_case: str, user_id: str, since: date | None) -> list[RecentEvent]:
+        """A user's events from the day `since` on, oldest first; all that are kept if it is None."""
         found = self._users.get((use_case, user_id))
         if found is None:
             return []
         return [event for _, event in list(found) if since is None or event.at.date() >= since]
 
-    def look(self) -> None:
-        """Read what was kept since the last look."""
-        with self._looking:
-            if self._last < 0:
-                self._last = self._store().last_sequence(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
-                after = self._last
+    def reload(self) -> None:
+        """Read the events that the store accepted since the last call."""
+        with self._reloading:
+            if self._last_sequence < 0:
+                self._last_sequence = self._store().last_sequence(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
+                after = self._last_sequence
             else:
-                after = max(0, self._last - OVERLAP)
+                after = max(0, self._last_sequence - OVERLAP)
             while True:
                 events = self._store().events_after(after)
                 for event in events:
-                    self._take(event)
+                    self._add(event)
                 if not events:
                     return
                 after = events[-1].sequence
-                self._last = max(self._last, after)
+                self._last_sequence = max(self._last_sequence, after)
 
-    def _take(self, event: KeptEvent) -> None:
+    def _add(self, event: KeptEvent) -> None:
         key = (event.use_case, event.user_id)
         kept = self._users.get(key)
         if kept is None:
-            kept = self._users[key] = deque(maxlen=KEPT_EVENTS)
-            if len(self._users) > KEPT_USERS:
+            kept = self._users[key] = deque(maxlen=EVENTS_PER_USER)
+            if len(self._users) > MAX_USERS:
                 self._users.popitem(last=False)
         if all(event_id != event.event_id for event_id, _ in kept):
-            kept.append(
-                (event.event_id, Recent(event.item_id, event.event_type, event.value or 0.0, event.quantity, event.event_at))
-            )
-
-    # the thread
+            recent = RecentEvent(event.item_id, event.event_type, event.value or 0.0, event.quantity, event.event_at)
+            kept.append((event.event_id, recent))
 
     def start(self) -> None:
+        """Reload every `POLL_SECONDS` in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
@@ -80,7 +79,7 @@ class RecentEvents:
     def _follow(self) -> None:
         while not self._stop.is_set():
             try:
-                self.look()
-            except Exception as error:  # a database that is away must not end the thread
-                log.error("the events cannot be read: %s", error)
-            self._stop.wait(LOOK_SECONDS)
+                self.reload()
+            except Exception as error:  # an unreachable database must not end the thread
+                log.error("cannot read the events: %s", error)
+            self._stop.wait(POLL_SECONDS)

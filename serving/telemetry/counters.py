@@ -1,6 +1,6 @@
-"""Counting without locks: the event loop counts every request here, and Prometheus is told when it asks.
+"""Counters and histograms without locks, for one event loop; Prometheus reads them through collectors.
 
-prometheus_client's own counters take a lock and a chain of calls each, which together were a quarter of a request.
+The counters of prometheus_client take a lock and a chain of calls each, which together were a quarter of a request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 
 class RequestCounter:
-    """One number that only grows. For one thread."""
+    """A number that only grows. Not thread-safe."""
 
     __slots__ = ("value",)
 
@@ -23,11 +23,17 @@ class RequestCounter:
         self.value = 0
 
     def add(self, count: int = 1) -> None:
+        """Increase the number by `count`."""
         self.value += count
 
 
 class Histogram:
-    """How many values fell into each bin, and their sum. For one thread."""
+    """The number of values in each bin, and their sum. Not thread-safe.
+
+    Parameters
+    ----------
+    edges : ascending inclusive upper bounds of the bins; one more bin holds the values above the last edge.
+    """
 
     __slots__ = ("counts", "edges", "total")
 
@@ -35,50 +41,57 @@ class Histogram:
         self.edges, self.counts, self.total = edges, [0] * (len(edges) + 1), 0.0
 
     def observe(self, value: float) -> None:
+        """Count one value."""
         self.counts[bisect_left(self.edges, value)] += 1
         self.total += value
 
 
 class RequestCounters(Collector):
-    """One family of counters: a tally for each set of labels."""
+    """A metric family of counters: one `RequestCounter` for each combination of label values."""
 
-    def __init__(self, name: str, told: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
-        self._name, self._told, self._labels = name, told, labels
-        self._of: dict[tuple[str, ...], RequestCounter] = {}
+    def __init__(self, name: str, documentation: str, label_names: Sequence[str], registry: CollectorRegistry) -> None:
+        self._name, self._documentation, self._label_names = name, documentation, label_names
+        self._children: dict[tuple[str, ...], RequestCounter] = {}
         registry.register(self)
 
-    def of(self, *labels: str) -> RequestCounter:
-        """The tally of these labels."""
-        found = self._of.get(labels)
-        return found if found is not None else self._of.setdefault(labels, RequestCounter())
+    def labels(self, *values: str) -> RequestCounter:
+        """The counter of these label values."""
+        found = self._children.get(values)
+        return found if found is not None else self._children.setdefault(values, RequestCounter())
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus is told."""
-        family = CounterMetricFamily(self._name, self._told, labels=self._labels)
-        for labels, tally in list(self._of.items()):
-            family.add_metric(labels, tally.value)
+        """The family with its current values."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._label_names)
+        for values, counter in list(self._children.items()):
+            family.add_metric(values, counter.value)
         yield family
 
 
 class Histograms(Collector):
-    """One family of histograms: a spread for each set of labels."""
+    """A metric family of histograms: one `Histogram` for each combination of label values."""
 
     def __init__(
-        self, name: str, told: str, labels: Sequence[str], edges: Sequence[float], registry: CollectorRegistry
+        self,
+        name: str,
+        documentation: str,
+        label_names: Sequence[str],
+        edges: Sequence[float],
+        registry: CollectorRegistry,
     ) -> None:
-        self._name, self._told, self._labels, self._edges = name, told, labels, tuple(edges)
-        self._of: dict[tuple[str, ...], Histogram] = {}
+        self._name, self._documentation, self._label_names, self._edges = name, documentation, label_names, tuple(edges)
+        self._children: dict[tuple[str, ...], Histogram] = {}
         registry.register(self)
 
-    def of(self, *labels: str) -> Histogram:
-        """The spread of these labels."""
-        found = self._of.get(labels)
-        return found if found is not None else self._of.setdefault(labels, Histogram(self._edges))
+    def labels(self, *values: str) -> Histogram:
+        """The histogram of these label values."""
+        found = self._children.get(values)
+        return found if found is not None else self._children.setdefault(values, Histogram(self._edges))
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus is told."""
-        family = HistogramMetricFamily(self._name, self._told, labels=self._labels)
+        """The family with its current values."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._label_names)
         names = [str(float(edge)) for edge in self._edges] + ["+Inf"]
-        for labels, spread in list(self._of.items()):
-            family.add_metric(labels, list(zip(names, accumulate(spread.counts), strict=True)), spread.total)
+        for values, histogram in list(self._children.items()):
+            buckets = list(zip(names, accumulate(histogram.counts), strict=True))
+            family.add_metric(values, buckets, histogram.total)
         yield family

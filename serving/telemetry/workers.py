@@ -1,7 +1,8 @@
-"""Several workers of one endpoint (uvicorn's WEB_CONCURRENCY) tell Prometheus one truth, whichever of them it asks.
+"""Metrics of several workers of one endpoint (uvicorn's WEB_CONCURRENCY), summed by whichever worker Prometheus reaches.
 
-Each leaves its figures in a file every second; who is asked adds those of the others to its own: counters and histograms as
-sums, gauges as the largest. What a worker counted that has died is gone, which Prometheus takes for the restart that it is.
+Each worker writes its metrics to a file every second. The worker that is scraped adds the files of the others to its own
+metrics: counters and histograms as sums, gauges as the maximum. The counts of a worker that died disappear, which Prometheus
+treats as a counter reset.
 """
 
 from __future__ import annotations
@@ -22,47 +23,54 @@ from prometheus_client.parser import text_string_to_metric_families
 
 log = logging.getLogger("uvicorn.error.titleholder")
 
-TELL_SECONDS = 1.0
-DEAD_SECONDS = 10.0  # who has not told anything for so long is no more
+WRITE_SECONDS = 1.0
+DEAD_SECONDS = 10.0  # a file this old belongs to a worker that is gone
 
 
 class WorkerMetrics:
-    """This worker's figures, and those of its siblings where it has any."""
+    """The metrics of this worker, and of the other workers where there are any.
+
+    Parameters
+    ----------
+    folder : holds one file per worker.
+    registry : the metrics of this worker.
+    """
 
     def __init__(self, folder: Path, registry: CollectorRegistry) -> None:
         self._folder, self._registry = folder, registry
-        self._mine = folder / f"{os.getpid()}.prom"
+        self._own_file = folder / f"{os.getpid()}.prom"
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name="tell-siblings", daemon=True)
+        self._thread = threading.Thread(target=self._repeat, name="share-metrics", daemon=True)
 
     def start(self) -> None:
-        """A process that nobody forked as a worker is alone, and writes nothing."""
+        """Write this worker's file every `WRITE_SECONDS`. A process that is not one of several workers writes nothing."""
         if multiprocessing.parent_process() is not None:
             self._thread.start()
 
     def stop(self) -> None:
+        """End the thread and remove this worker's file."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)
-        self._mine.unlink(missing_ok=True)
+        self._own_file.unlink(missing_ok=True)
 
-    def tell(self) -> bytes:
-        """What all workers have counted, as Prometheus reads it."""
+    def render(self) -> bytes:
+        """The metrics of all workers in Prometheus's text format."""
         own = generate_latest(self._registry)
         others = list(self._others())
         return generate_latest(_Sum([own.decode(), *others])) if others else own
 
-    def leave(self) -> None:
-        """Write this worker's figures for the others."""
+    def write(self) -> None:
+        """Write this worker's metrics for the others."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._mine.with_suffix(".draft")
+        draft = self._own_file.with_suffix(".draft")
         draft.write_bytes(generate_latest(self._registry))
-        draft.replace(self._mine)  # whole or not at all; who loses power has lost its figures anyway
+        draft.replace(self._own_file)  # atomic, but not synced: after a power loss the counts are gone in any case
 
     def _others(self) -> Iterator[str]:
         oldest = time.time() - DEAD_SECONDS
         for path in sorted(self._folder.glob("*.prom")):
-            if path == self._mine:
+            if path == self._own_file:
                 continue
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < oldest:
@@ -73,14 +81,14 @@ class WorkerMetrics:
     def _repeat(self) -> None:
         while not self._stop.is_set():
             try:
-                self.leave()
-            except OSError as error:  # a full disk is no reason not to answer
-                log.error("the figures of this worker cannot be left for the others: %s", error)
-            self._stop.wait(TELL_SECONDS)
+                self.write()
+            except OSError as error:  # a full disk must not end the thread
+                log.error("cannot write the metrics of this worker for the others: %s", error)
+            self._stop.wait(WRITE_SECONDS)
 
 
 class _Sum(CollectorRegistry):
-    """The families of several expositions, added up."""
+    """The sum of the metric families of several workers, given in Prometheus's text format."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         super().__init__()
@@ -102,6 +110,7 @@ class _Sum(CollectorRegistry):
                 values[key] = max(before, sample.value) if family.type == "gauge" else before + sample.value
 
     def collect(self) -> Iterator[Metric]:
+        """The summed families."""
         for name, family in self._families.items():
             for (sample, labels), value in self._values[name].items():
                 family.add_sample(sample, dict(labels), value)

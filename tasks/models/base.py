@@ -295,6 +295,29 @@ class ServedModel(ABC):
             forbid_seen(scores, user_ids, features)
         return find_best(scores, k), paths
 
+    def item_vectors(self, features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]] | None:
+        """The vectors whose products with a `user_vector` are the raw scores. None if the scores are no such products.
+
+        Returns
+        -------
+        vectors : float64 of shape (items, factors), in the order of `features.item_ids`.
+        has_score : bool of shape (items,); False for an item that the model cannot score.
+        """
+        return None
+
+    def user_vector(
+        self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
+    ) -> tuple[Floats, float] | None:
+        """A user's vector for `item_vectors` of shape (factors,), and the constant that is added to each product.
+
+        None if the model knows none of the user's items, or if it has no `item_vectors`.
+
+        Parameters
+        ----------
+        recent : item position -> orders or rating since the features were built.
+        """
+        return None
+
     def calibrated(self, raw: Floats) -> Floats:
         """Raw scores -> probabilities, by the logistic curve fitted on the validation window (Platt 1999)."""
         if self.calibration is None:

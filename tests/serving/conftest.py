@@ -1,4 +1,4 @@
-"""A real MLflow store, made once and copied for each test."""
+"""Fixtures: an installation with a real MLflow store, created once and copied for each test, and the app on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Serve = Callable[[], AbstractContextManager[TestClient]]
 
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without content: making its tables takes seconds."""
+    """An empty MLflow database, because creating its tables takes seconds."""
     import mlflow
 
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
@@ -37,12 +37,13 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installation(empty_mlflow: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation with an MLflow store. Nothing polls by itself: tests call `poll_ledger`."""
     shutil.copy(empty_mlflow, tmp_path / "mlflow.db")
     monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_POLL_SECONDS", "3600")  # tests look when they mean to
+    monkeypatch.setenv("TITLEHOLDER_ENDPOINT_POLL_SECONDS", "3600")
     monkeypatch.setenv("TITLEHOLDER_ENDPOINT_KEYS", "off")
     monkeypatch.setenv("TITLEHOLDER_ENDPOINT_RATE", "0")
-    monkeypatch.chdir(tmp_path)  # MLflow's SQL store puts artifacts under ./mlruns
+    monkeypatch.chdir(tmp_path)  # MLflow's SQL store writes artifacts to ./mlruns
     get_settings.cache_clear()
     return Installation(tmp_path)
 
@@ -59,33 +60,35 @@ def cached(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture
 def serve(installation: Installation) -> Serve:
-    """The app without its threads: `look(client)` is the following thread's step."""
+    """Starts the app without its threads. `poll_ledger(client)` does one step of the thread that follows the ledger."""
 
     @contextmanager
     def started() -> Iterator[TestClient]:
         app = create_app(installation.settings, KINDS)
         client = client_of(app)
-        look(client)
+        poll_ledger(client)
         yield client
 
     return started
 
 
 def client_of(app: FastAPI, address: str = "127.0.0.1") -> TestClient:
-    """A client on this machine, without the app's threads."""
+    """A client at `address`. The app's threads run only if it is used as a context manager."""
     return TestClient(app, base_url="http://127.0.0.1", client=(address, 50000), raise_server_exceptions=False)
 
 
 def logged(client: TestClient, use_case: str) -> list[Prediction]:
-    """What is in the prediction log, after the recorder's next step."""
-    client.app.state.recorder.flush()  # type: ignore[attr-defined]
+    """The prediction log, after the queued rows were written."""
+    client.app.state.writer.flush()  # type: ignore[attr-defined]
     return list(PredictionLog(get_settings().predictions_root).read(use_case))
 
 
 def store_of(client: TestClient) -> ModelStore:
-    store: ModelStore = client.app.state.store  # type: ignore[attr-defined]
+    """The model store of the app."""
+    store: ModelStore = client.app.state.source  # type: ignore[attr-defined]
     return store
 
 
-def look(client: TestClient) -> None:
-    store_of(client).look()
+def poll_ledger(client: TestClient) -> None:
+    """Read the ledger and put into service what is new."""
+    store_of(client).poll()

@@ -1,4 +1,4 @@
-"""Models whose answers tell who made them, so that a mixed answer cannot hide. Also the app factory of the real process."""
+"""Models whose scores identify them, so that a mixed answer is detected, and an app factory that serves them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.models.base import FeatureTables, ServedModel
 
 
 class Marked(ServedModel):
-    """Holds one number, its mark, that shows in every answer."""
+    """A model with one number, its mark, which every score contains."""
 
     def __init__(self, mark: float) -> None:
         self.mark = mark
@@ -31,7 +31,7 @@ class Marked(ServedModel):
 
 
 class TinyRanker(Marked):
-    """Scores are `1000 * mark + place`, so that the last item is best; an unknown user gets the popular path."""
+    """Scores are `1000 * mark + item position`, so that the last item is best. Unknown users get the path popular."""
 
     kind: ClassVar[str] = "tiny_ranker"
 
@@ -41,7 +41,7 @@ class TinyRanker(Marked):
 
 
 class TinyRater(TinyRanker):
-    """Every rating is the mark."""
+    """Predicts the mark as every rating."""
 
     kind: ClassVar[str] = "tiny_rater"
 
@@ -50,7 +50,7 @@ class TinyRater(TinyRanker):
 
 
 class TinyClassifier(Marked):
-    """The logistic curve of the sum of a row and the mark."""
+    """The logistic function of the sum of a row and the mark."""
 
     kind: ClassVar[str] = "tiny_classifier"
 
@@ -59,44 +59,47 @@ class TinyClassifier(Marked):
         return np.asarray(1.0 / (1.0 + np.exp(-(sums + self.mark))) + 0.0 * sums)  # NaN where the sum is infinite
 
 
-class Mute(Marked):
-    """Gives no finite score: must never come into service."""
+class NonFiniteRanker(Marked):
+    """Has no finite score. Must never be served."""
 
-    kind: ClassVar[str] = "mute"
+    kind: ClassVar[str] = "non_finite_ranker"
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         return np.full(len(features.item_ids), np.nan), AnswerPath.MODEL
 
 
-class Sulky(TinyRanker):
-    """Gives a finite score to everybody but user u2: must never come into service."""
+class NonFiniteForOneUser(TinyRanker):
+    """Has finite scores for every user except u2. Must never be served."""
 
-    kind: ClassVar[str] = "sulky"
+    kind: ClassVar[str] = "non_finite_for_one_user"
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         scores, path = super().score_items(user_id, features)
         return (np.full(len(scores), np.nan) if user_id == "u2" else scores), path
 
 
-class Moody(TinyRanker):
-    """Passes its first look at everybody, and then fails at user u1."""
+class FailsAfterSmokeTest(TinyRanker):
+    """Passes the smoke test, and then fails for user u1."""
 
-    kind: ClassVar[str] = "moody"
-    looks = 0
+    kind: ClassVar[str] = "fails_after_smoke_test"
+    calls = 0
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         if user_id == "u1":
-            self.looks += 1
-            if self.looks > 2:  # by the smoke set: the model itself, and as it will be asked
-                raise ZeroDivisionError("not in the mood")
+            self.calls += 1
+            if self.calls > 2:  # the smoke test scores each user twice: by the model and by the ranking
+                raise ZeroDivisionError("fails after the smoke test")
         return super().score_items(user_id, features)
 
 
-KINDS: dict[str, type[ServedModel]] = {kind.kind: kind for kind in (TinyRanker, TinyRater, TinyClassifier, Mute, Sulky, Moody)}
+KINDS: dict[str, type[ServedModel]] = {
+    kind.kind: kind
+    for kind in (TinyRanker, TinyRater, TinyClassifier, NonFiniteRanker, NonFiniteForOneUser, FailsAfterSmokeTest)
+}
 
 
 def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.DataFrame]:
-    """Features of `users` users named u0, u1, ...; user u0 met item 0."""
+    """Features of `users` users u0, u1, ... and `items` items. The only pair is user u0 and item 0."""
     return {
         c.USERS: pd.DataFrame({c.USER_ID: [f"u{n}" for n in range(users)]}),
         c.ITEMS: pd.DataFrame(
@@ -107,5 +110,5 @@ def tables(users: int = 3, items: int = 5, prefix: str = "i") -> dict[str, pd.Da
 
 
 def create_tiny_app() -> FastAPI:
-    """For uvicorn --factory."""
+    """The endpoint with the models of this module, for uvicorn --factory."""
     return create_app(kinds=KINDS)

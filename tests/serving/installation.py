@@ -1,4 +1,4 @@
-"""A small real installation: MLflow's own SQL store, a ledger, a storage, and models that win the title at will."""
+"""A small installation: MLflow's SQL store, a ledger, a storage, and models that are promoted at will."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROW_COLUMNS = ("mean radius", "mean texture")
 
 
 class Installation:
-    """What training, registry and features would have left behind, made through the same seams."""
+    """The stored results of features, training and promotion, written through the same adapters."""
 
     def __init__(self, work: Path, *, has_mlflow: bool = True) -> None:
         self.settings = get_settings()
@@ -36,7 +36,10 @@ class Installation:
     def register(
         self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object
     ) -> tuple[int, str]:
-        """Export, log and register a model; its version and digest. Without MLflow, into the endpoint's cache on disk."""
+        """Export and register a model. Returns its version and digest.
+
+        Without MLflow, the export goes to the endpoint's cache on disk.
+        """
         self._count += 1
         native = self._work / f"export-{self._count}" / "native"
         columns = ROW_COLUMNS if task.is_tabular else ()
@@ -50,10 +53,10 @@ class Installation:
         frame = pd.DataFrame({"x": [1.0]})
         with tracking.start_run(use_case, f"run-{self._count}", f"key-{self._count}", {}) as run:
             model_uri = run.log_model(native, WRAPPER, frame, frame, {})
-        return tracking.register_version(use_case, model_uri, run.run_id, {}, "a test's"), digest
+        return tracking.register_version(use_case, model_uri, run.run_id, {}, "test model"), digest
 
     def promote(self, use_case: str, version: int, digest: str, *, alias: bool = True) -> LedgerEntry:
-        """One entry in the ledger, and the alias."""
+        """Append a promotion to the ledger and set the alias."""
         head = self.ledger.head(use_case)
         entry = self.ledger.append(
             use_case=use_case,
@@ -66,18 +69,21 @@ class Installation:
             code_version="test",
             actor="a tester",
             trust=Trust.LOCAL,
-            reason="it won",
-            dag_run="by hand",
+            reason="better than the champion",
+            dag_run="manual",
         )
         if alias and self.has_mlflow:
             tracking.set_alias(use_case, Role.CHAMPION, version)
         return entry
 
-    def crown(self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object) -> LedgerEntry:
+    def register_and_promote(
+        self, use_case: str, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY, /, **terms: object
+    ) -> LedgerEntry:
         """Register and promote."""
         return self.promote(use_case, *self.register(use_case, model, task, **terms))
 
     def publish_features(self, use_case: str, day: str = "2011-01-01", **shape: object) -> DatasetRef:
+        """Publish a features snapshot with `constant_models.tables(**shape)`."""
         return self.storage.publish(
             use_case=use_case,
             layer=c.FEATURES,

@@ -1,4 +1,4 @@
-"""What MLflow stores beside the exported model; the endpoint never loads it."""
+"""The MLflow wrapper that is stored beside the exported model. The endpoint never loads it."""
 
 import mlflow
 

@@ -1,4 +1,4 @@
-"""What the endpoint answers, and what it says where it cannot."""
+"""The routes of the endpoint: answers, errors, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.http.gateway import LARGEST_BODY
+from serving.http.gateway import MAX_BODY
 from serving.telemetry import prediction_writer
 from tasks.contracts.base import TaskKind
-from tests.serving.conftest import Serve, logged, look
+from tests.serving.conftest import Serve, logged, poll_ledger
 from tests.serving.constant_models import TinyClassifier, TinyRanker, TinyRater
 from tests.serving.installation import Installation
 
 JSON = {"content-type": "application/json"}
 
 
-def is_problem(response: object, status: int) -> dict[str, object]:
-    """The problem document of a response, after a look at its form."""
+def check_problem(response: object, status: int) -> dict[str, object]:
+    """The problem document of a response, after checking its form."""
     assert response.status_code == status, response.text  # type: ignore[attr-defined]
     assert response.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
     document: dict[str, object] = response.json()  # type: ignore[attr-defined]
@@ -31,7 +31,7 @@ def is_problem(response: object, status: int) -> dict[str, object]:
 
 @pytest.fixture
 def installation(cached: Installation) -> Installation:
-    """Nothing here needs MLflow."""
+    """These tests need no MLflow."""
     return cached
 
 
@@ -39,7 +39,7 @@ def installation(cached: Installation) -> Installation:
 def shop(installation: Installation, serve: Serve) -> TestClient:
     """A recommender in service, version 1, mark 1."""
     installation.publish_features("shop")
-    installation.crown("shop", TinyRanker(1.0))
+    installation.register_and_promote("shop", TinyRanker(1.0))
     with serve() as client:
         return client
 
@@ -59,14 +59,14 @@ def test_recommends_to_a_known_user(shop: TestClient, installation: Installation
     assert answer["features_version"] == newest.version
 
 
-def test_an_unknown_user_gets_what_is_popular(shop: TestClient) -> None:
+def test_unknown_user_gets_popular_items(shop: TestClient) -> None:
     answer = shop.get("/v1/shop/recommendations/never%20seen/slash%2Fed").json()
     assert answer["path"] == "popular"
     assert answer["user_id"] == "never seen/slash/ed"
     assert len(answer["items"]) == 3
 
 
-def test_every_answer_is_in_the_log_as_it_was_given(shop: TestClient, installation: Installation) -> None:
+def test_log_contains_every_answer_unchanged(shop: TestClient, installation: Installation) -> None:
     one = shop.get("/v1/shop/recommendations/u1?k=2").json()
     many = shop.post("/v1/shop/recommendations", json={"users": [f"u{n}" for n in range(20)], "k": 1}).json()
     assert [r["user_id"] for r in many["recommendations"]] == [f"u{n}" for n in range(20)]
@@ -79,13 +79,13 @@ def test_every_answer_is_in_the_log_as_it_was_given(shop: TestClient, installati
     assert found.features_version == one["features_version"]
 
 
-def test_answers_go_on_where_they_cannot_be_logged(shop: TestClient, installation: Installation) -> None:
+def test_answers_continue_while_the_log_cannot_be_written(shop: TestClient, installation: Installation) -> None:
     root = installation.settings.predictions_root
     root.parent.mkdir(parents=True, exist_ok=True)
     root.write_text("a file where the folder should be")
     first = shop.get("/v1/shop/recommendations/u1")
     assert first.status_code == 200
-    shop.app.state.recorder.flush()  # type: ignore[attr-defined]
+    shop.app.state.writer.flush()  # type: ignore[attr-defined]
     assert "the prediction log cannot be written" in shop.get("/readyz").json()["log"]
     metrics = shop.get("/metrics").text
     assert "titleholder_prediction_log_failures_total 1.0" in metrics
@@ -93,7 +93,7 @@ def test_answers_go_on_where_they_cannot_be_logged(shop: TestClient, installatio
     root.unlink()
     second = shop.get("/v1/shop/recommendations/u2")
     ids = [one.prediction_id for one in logged(shop, "shop")]
-    assert ids == [first.json()["prediction_id"], second.json()["prediction_id"]], "what waited is written, once"
+    assert ids == [first.json()["prediction_id"], second.json()["prediction_id"]], "the queued rows are written once"
     assert shop.get("/readyz").json()["log"] == ""
     assert "titleholder_prediction_log_waiting 0.0" in shop.get("/metrics").text
 
@@ -106,11 +106,11 @@ def test_a_full_queue_drops_rows_and_counts_them(
     assert "titleholder_prediction_log_dropped_total 2.0" in shop.get("/metrics").text
     assert [one.prediction_id for one in logged(shop, "shop")] == answers[:3]
     shop.get("/v1/shop/recommendations/u1")
-    assert len(logged(shop, "shop")) == 4, "there is room again"
+    assert len(logged(shop, "shop")) == 4, "the queue accepts rows again"
 
 
 def test_classifies_rows(installation: Installation, serve: Serve) -> None:
-    installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
+    installation.register_and_promote("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
     with serve() as client:
         rows = [{"mean radius": 0, "mean texture": 0}, {"mean texture": 100.0, "mean radius": 1.5}]
         answer = client.post("/v1/tumours/predictions", json={"rows": rows, "row_ids": ["a", "b"]}).json()
@@ -121,36 +121,36 @@ def test_classifies_rows(installation: Installation, serve: Serve) -> None:
         assert next((p.subject, p.scores) for p in logged(client, "tumours")) == ("a", (0.5,))
 
         wrong = {"rows": [{"mean radius": 1.0, "colour": 2.0}]}
-        document = is_problem(client.post("/v1/tumours/predictions", json=wrong), 422)
+        document = check_problem(client.post("/v1/tumours/predictions", json=wrong), 422)
         assert "missing columns: mean texture" in json.dumps(document)
         assert "unknown columns: colour" in json.dumps(document)
         for value in ("NaN", "Infinity", "-Infinity", "1e999", "true", '"1.0"', "1" + "0" * 400):
             body = '{"rows": [{"mean radius": %s, "mean texture": 1.0}]}' % value  # noqa: UP031
-            document = is_problem(client.post("/v1/tumours/predictions", content=body, headers=JSON), 422)
+            document = check_problem(client.post("/v1/tumours/predictions", content=body, headers=JSON), 422)
             assert "body.rows.0.mean radius" in json.dumps(document)
         huge = {"rows": [{"mean radius": 1e308, "mean texture": 1e308}]}
-        document = is_problem(client.post("/v1/tumours/predictions", json=huge), 422)
+        document = check_problem(client.post("/v1/tumours/predictions", json=huge), 422)
         assert "rows.0" in json.dumps(document)
-        is_problem(client.post("/v1/tumours/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 422)
-        is_problem(client.post("/v1/tumours/predictions", json={"rows": rows, "row_ids": ["one"]}), 422)
-        document = is_problem(client.get("/v1/tumours/recommendations/u1"), 409)
+        check_problem(client.post("/v1/tumours/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 422)
+        check_problem(client.post("/v1/tumours/predictions", json={"rows": rows, "row_ids": ["one"]}), 422)
+        document = check_problem(client.get("/v1/tumours/recommendations/u1"), 409)
         assert "/v1/tumours/predictions" in str(document["detail"])
 
 
 def test_rates_pairs(installation: Installation, serve: Serve) -> None:
     installation.publish_features("films")
-    installation.crown("films", TinyRater(3.5), TaskKind.RATING, exclude_seen=True)
+    installation.register_and_promote("films", TinyRater(3.5), TaskKind.RATING, exclude_seen=True)
     with serve() as client:
-        pairs = [{"user_id": "u0", "item_id": "i1"}, {"user_id": "nobody", "item_id": "nothing"}]
+        pairs = [{"user_id": "u0", "item_id": "i1"}, {"user_id": "unknown", "item_id": "unknown"}]
         answer = client.post("/v1/films/predictions", json={"pairs": pairs}).json()
         assert [p["rating"] for p in answer["predictions"]] == [3.5, 3.5]
-        assert [p["user_id"] for p in answer["predictions"]] == ["u0", "nobody"]
+        assert [p["user_id"] for p in answer["predictions"]] == ["u0", "unknown"]
         assert "i0" not in json.dumps(client.get("/v1/films/recommendations/u0?k=100").json()["items"])
-        is_problem(client.post("/v1/films/predictions", json={"rows": [{"a": 1.0}]}), 422)
+        check_problem(client.post("/v1/films/predictions", json={"rows": [{"a": 1.0}]}), 422)
 
 
-def test_ranking_is_asked_at_its_own_address(shop: TestClient) -> None:
-    document = is_problem(shop.post("/v1/shop/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 409)
+def test_ranking_use_case_refuses_predictions(shop: TestClient) -> None:
+    document = check_problem(shop.post("/v1/shop/predictions", json={"pairs": [{"user_id": "a", "item_id": "b"}]}), 409)
     assert "/v1/shop/recommendations" in str(document["detail"])
 
 
@@ -185,42 +185,42 @@ def test_ranking_is_asked_at_its_own_address(shop: TestClient) -> None:
         json.dumps({"users": ["u"] * 1000, "k": 1000}).encode(),
     ],
 )
-def test_odd_bodies_are_refused_and_not_sent_back(shop: TestClient, installation: Installation, body: bytes) -> None:
+def test_invalid_bodies_are_refused_and_not_echoed(shop: TestClient, installation: Installation, body: bytes) -> None:
     response = shop.post("/v1/shop/recommendations", content=body, headers=JSON)
     assert 400 <= response.status_code < 500
-    is_problem(response, response.status_code)
+    check_problem(response, response.status_code)
     assert not logged(shop, "shop")
 
 
 @pytest.mark.parametrize("k", ["-1", "0", "1000000000", "NaN", "1.5", "x", ""])
-def test_odd_k_is_refused(shop: TestClient, k: str) -> None:
-    document = is_problem(shop.get(f"/v1/shop/recommendations/u1?k={k}"), 422)
+def test_invalid_k_is_refused(shop: TestClient, k: str) -> None:
+    document = check_problem(shop.get(f"/v1/shop/recommendations/u1?k={k}"), 422)
     assert "query.k" in json.dumps(document)
 
 
-def test_a_large_bad_body_does_not_come_back(shop: TestClient) -> None:
-    text = "x" * (LARGEST_BODY - 100)
+def test_large_invalid_body_is_not_echoed(shop: TestClient) -> None:
+    text = "x" * (MAX_BODY - 100)
     response = shop.post("/v1/shop/recommendations", json={"users": text})
-    is_problem(response, 422)
-    is_problem(shop.post("/v1/shop/recommendations", json={text: 1}), 422)
+    check_problem(response, 422)
+    check_problem(shop.post("/v1/shop/recommendations", json={text: 1}), 422)
 
 
 def test_bodies_above_the_limit_are_refused(shop: TestClient) -> None:
-    is_problem(shop.post("/v1/shop/recommendations", content=b"x" * (LARGEST_BODY + 1), headers=JSON), 413)
+    check_problem(shop.post("/v1/shop/recommendations", content=b"x" * (MAX_BODY + 1), headers=JSON), 413)
     chunks = (b"x" * 65536 for _ in range(17))  # no Content-Length
-    is_problem(shop.post("/v1/shop/recommendations", content=chunks, headers=JSON), 413)
+    check_problem(shop.post("/v1/shop/recommendations", content=chunks, headers=JSON), 413)
     assert 'route="/v1/{use_case}/recommendations",status="413"' in shop.get("/metrics").text
 
 
-def test_addresses_that_are_not_there(shop: TestClient) -> None:
-    document = is_problem(shop.get("/v1/shoes/recommendations/u1"), 404)
-    assert "there are: shop" in str(document["detail"])
-    is_problem(shop.get("/v1/%ED%A0%80<script>/model"), 404)
-    is_problem(shop.get("/nowhere"), 404)
-    is_problem(shop.delete("/v1/shop/model"), 405)
+def test_unknown_routes_and_use_cases_are_refused(shop: TestClient) -> None:
+    document = check_problem(shop.get("/v1/shoes/recommendations/u1"), 404)
+    assert "use cases with one: shop" in str(document["detail"])
+    check_problem(shop.get("/v1/%ED%A0%80<script>/model"), 404)
+    check_problem(shop.get("/nowhere"), 404)
+    check_problem(shop.delete("/v1/shop/model"), 405)
 
 
-def test_tells_who_answers_and_by_whose_word(shop: TestClient, installation: Installation) -> None:
+def test_model_route_reports_the_promotion(shop: TestClient, installation: Installation) -> None:
     model = shop.get("/v1/shop/model").json()
     head = installation.ledger.head("shop")
     assert head is not None
@@ -232,7 +232,7 @@ def test_tells_who_answers_and_by_whose_word(shop: TestClient, installation: Ins
     page = shop.get("/").text
     assert "shop" in page
     assert "tiny_ranker" in page
-    assert "http" not in page  # nothing is fetched from elsewhere
+    assert "http" not in page  # nothing is loaded from elsewhere
 
 
 def test_readiness_before_and_after_the_first_champion(installation: Installation, serve: Serve) -> None:
@@ -241,23 +241,23 @@ def test_readiness_before_and_after_the_first_champion(installation: Installatio
         unready = client.get("/readyz")
         assert unready.status_code == 503
         assert "no use case has a champion yet" in unready.json()["reason"]
-        is_problem(client.get("/v1/shop/model"), 404)
-        installation.crown("shop", TinyRanker(1.0))
-        look(client)  # there are no features yet
+        check_problem(client.get("/v1/shop/model"), 404)
+        installation.register_and_promote("shop", TinyRanker(1.0))
+        poll_ledger(client)  # without features
         unready = client.get("/readyz")
         assert unready.status_code == 503
         assert "shop.features" in unready.json()["use_cases"]["shop"]["last_error"]
-        is_problem(client.get("/v1/shop/model"), 503)
+        check_problem(client.get("/v1/shop/model"), 503)
         installation.publish_features("shop")
-        look(client)
+        poll_ledger(client)
         ready = client.get("/readyz")
         assert ready.status_code == 200
         assert ready.json()["use_cases"]["shop"]["current"]
 
 
-def test_counts_what_it_answers(shop: TestClient) -> None:
+def test_metrics_count_answers_by_path(shop: TestClient) -> None:
     shop.get("/v1/shop/recommendations/u1")
-    shop.get("/v1/shop/recommendations/nobody")
+    shop.get("/v1/shop/recommendations/unknown")
     text = shop.get("/metrics").text
     assert 'titleholder_predictions_total{path="model",use_case="shop"} 1.0' in text
     assert 'titleholder_predictions_total{path="popular",use_case="shop"} 1.0' in text
@@ -266,7 +266,7 @@ def test_counts_what_it_answers(shop: TestClient) -> None:
     assert 'titleholder_model_version{use_case="shop"} 1.0' in text
 
 
-def test_openapi_has_examples_that_are_right(shop: TestClient) -> None:
+def test_openapi_examples_are_valid(shop: TestClient) -> None:
     document = shop.get("/openapi.json").json()
     assert {"/v1/{use_case}/predictions", "/v1/{use_case}/recommendations", "/readyz"} <= set(document["paths"])
     for path, methods in document["paths"].items():

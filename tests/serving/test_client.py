@@ -1,4 +1,4 @@
-"""The Python client and the OpenAPI document say the same, and the endpoint does what both say."""
+"""The Python client, the OpenAPI document and the endpoint agree."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.serving.ranking.test_cold_start import event, fair
+from tests.serving.ranking.test_cold_start import event, shop_client
 from titleholder.client import Endpoint, EndpointError
 
-__all__ = ["fair"]
+__all__ = ["shop_client"]
 
 OUTCOME = {"prediction_id": "p", "item_id": "a0", "label": 1, "happened_at": datetime(2026, 1, 1, tzinfo=UTC).isoformat()}
 CALLS: dict[str, tuple[Any, ...]] = {
@@ -27,15 +27,15 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "find_similar": ("market", "a0", 2),
     "classify": ("market", [{"x": 1.0}], ["r"]),
     "rate": ("market", [("a1", "a0")]),
-    "tell_events": ("market", [event("a0", "new")]),
-    "tell_outcomes": ("market", [OUTCOME]),
+    "send_events": ("market", [event("a0", "new")]),
+    "send_outcomes": ("market", [OUTCOME]),
     "start_training": ("market", "2026-01-01", ["als"]),
     "follow_training": ("market", "manual__2026-01-01"),
 }
 
 
-class Recorded(httpx.BaseTransport):
-    """Keeps what was asked, and answers with an empty object."""
+class RecordingTransport(httpx.BaseTransport):
+    """Keeps the requests, and answers with empty lists."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -47,7 +47,7 @@ class Recorded(httpx.BaseTransport):
 
 
 def operation_of(document: dict[str, Any], request: httpx.Request) -> str:
-    """The one documented operation that a request is, after a look at its query and body."""
+    """The documented operation of a request, after checking its query and body."""
     path = request.url.raw_path.decode().partition("?")[0]
     found = [
         template
@@ -67,32 +67,32 @@ def operation_of(document: dict[str, Any], request: httpx.Request) -> str:
     return f"{request.method} {found[0]}"
 
 
-def test_the_client_asks_what_the_document_offers(fair: TestClient) -> None:
-    document = fair.get("/openapi.json").json()
-    recorded = Recorded()
+def test_client_covers_every_documented_operation(shop_client: TestClient) -> None:
+    document = shop_client.get("/openapi.json").json()
+    recorded = RecordingTransport()
     with Endpoint("http://127.0.0.1", "th_key", transport=recorded) as endpoint:
         for name, arguments in CALLS.items():
             getattr(endpoint, name)(*arguments)
-    asked = {operation_of(document, request) for request in recorded.requests}
+    requested = {operation_of(document, request) for request in recorded.requests}
     offered = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
-    assert asked == {operation for operation in offered if " /v1/" in operation}, "and nothing is left out"
+    assert requested == {operation for operation in offered if " /v1/" in operation}, "no operation is left out"
     assert {request.headers["authorization"] for request in recorded.requests} == {"Bearer th_key"}
 
 
-def test_an_undocumented_request_is_noticed(fair: TestClient) -> None:
-    document = fair.get("/openapi.json").json()
+def test_undocumented_request_is_detected(shop_client: TestClient) -> None:
+    document = shop_client.get("/openapi.json").json()
     wrong = httpx.Request("POST", "http://x/v1/market/recommendations", json={"users": ["a1"], "kay": 3})
     with pytest.raises(jsonschema.ValidationError):
         operation_of(document, wrong)
 
 
-def test_the_client_gets_answers_and_errors(fair: TestClient) -> None:
-    with Endpoint("http://127.0.0.1", transport=fair._transport) as endpoint:
+def test_client_returns_answers_and_raises_errors(shop_client: TestClient) -> None:
+    with Endpoint("http://127.0.0.1", transport=shop_client._transport) as endpoint:
         assert endpoint.recommend("market", "a1", 1)["items"][0]["item_id"] == "a1"
         many = endpoint.recommend_to_many("market", ["a1", "b1"], 1)["recommendations"]
         assert [one["items"][0]["item_id"] for one in many] == ["a1", "b1"]
-        assert endpoint.tell_events("market", [event("a0", "new")])["accepted"] == 1
-        with pytest.raises(EndpointError, match="there are: market") as raised:
+        assert endpoint.send_events("market", [event("a0", "new")])["accepted"] == 1
+        with pytest.raises(EndpointError, match="use cases with one: market") as raised:
             endpoint.model("shoes")
         assert raised.value.status == 404
         with pytest.raises(EndpointError, match="Airflow does not answer"):

@@ -1,4 +1,4 @@
-"""Somebody's own table, from a file a day to the endpoint: rows of numbers, names, steps and words."""
+"""A table of a user's own, from daily files to the endpoint: columns of numbers, categories, ordered categories and text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.training import train
 from tasks.stages.validation import validate
-from tests.serving.conftest import client_of, look
+from tests.serving.conftest import client_of, poll_ledger
 from tests.serving.installation import Installation
 from tests.tasks.call_campaign import EDUCATION, FEATURES, callers, log_odds, write_days
 
@@ -43,7 +43,7 @@ SOURCE = {
 }
 SUITE = """
 dataset: callers
-description: Calls, and what people said.
+description: Calls, and the answers.
 rules:
   - {rule: answer_known, expect: expect_column_values_to_not_be_null, with: {column: target}, severity: row,
      reason: Without an answer there is nothing to learn., owner: calls}
@@ -62,19 +62,19 @@ def validated(folder: Path, storage: Storage, **changes: object) -> list[Dataset
     raw = ingest("callers", source, folder / "calls", Window(start=FIRST, end=AS_OF), storage)
     assert raw is not None and raw.rows == {c.ROWS: ROWS}
     judged = validate(raw, "callers", 0.01, storage, folder / "suites")
-    assert judged.report.rows_validated == ROWS - 1, "the one of 999 years is in quarantine"
+    assert judged.report.rows_validated == ROWS - 1, "the row with age 999 is in quarantine"
     return [judged.validated]
 
 
-def cut(history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC) -> Split:
+def split_callers(history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC) -> Split:
     by_time = SPLITS.parse({"kind": "by_time", "holdout_days": 7}, "test")
     return split("callers", TaskKind.CLASSIFICATION, spec, by_time, history, AS_OF, 7, storage)
 
 
-def test_from_files_of_any_table_to_the_endpoint(installation: Installation, spark: SparkSession, tmp_path: Path) -> None:
+def test_rows_from_daily_files_to_the_endpoint(installation: Installation, spark: SparkSession, tmp_path: Path) -> None:
     storage = installation.storage
     history = validated(tmp_path, storage)
-    parts = cut(history, storage)
+    parts = split_callers(history, storage)
     per_day = ROWS // DAYS
     assert [ref.rows[c.ROWS] for ref in (parts.train, parts.validation, parts.holdout)] == [
         (DAYS - 14) * per_day - 1,
@@ -98,43 +98,43 @@ def test_from_files_of_any_table_to_the_endpoint(installation: Installation, spa
     batch = score_rows(model, terms, holdout.rows)
     truth = roc_auc_score(holdout.rows[c.TARGET], log_odds(holdout.rows))
     found = roc_auc_score(holdout.rows[c.TARGET], batch[c.PREDICTION])
-    assert found > truth - 0.02, f"{found:.3f} by the model, {truth:.3f} by the odds that the data were drawn from"
+    assert found > truth - 0.02, f"{found:.3f} by the model, {truth:.3f} by the true odds"
 
-    build_features("callers", TaskKind.CLASSIFICATION, SPEC, history, AS_OF, storage)  # what the endpoint warms up with
+    build_features("callers", TaskKind.CLASSIFICATION, SPEC, history, AS_OF, storage)  # for the smoke test
     shape = {"row_columns": terms.row_columns, "text_columns": terms.text_columns}
-    installation.crown("callers", model, TaskKind.CLASSIFICATION, **shape)
-    asked = holdout.rows[:50]
-    cells = asked[list(FEATURES)].astype(object)
+    installation.register_and_promote("callers", model, TaskKind.CLASSIFICATION, **shape)
+    sample = holdout.rows[:50]
+    cells = sample[list(FEATURES)].astype(object)
     rows = cells.where(cells.notna(), None).to_dict("records")
     assert any(value is None for row in rows for value in row.values())
     with client_of(create_app(installation.settings)) as client:
-        look(client)
+        poll_ledger(client)
         address = "/v1/callers/predictions"
-        answer = client.post(address, json={"rows": rows, "row_ids": asked[c.ROW_ID].tolist()}).json()
+        answer = client.post(address, json={"rows": rows, "row_ids": sample[c.ROW_ID].tolist()}).json()
         online = pd.DataFrame(answer["predictions"]).set_index("row_id")["probability"]
         np.testing.assert_allclose(online, batch.set_index(c.ROW_ID)[c.PREDICTION][online.index], rtol=1e-12)
-        strange = {"age": None, "job": "astronaut", "education": "none", "notes": "words that nobody said"}
-        told = client.post(address, json={"rows": [strange]}).json()["predictions"][0]["probability"]
-        assert 0.0 < told < 1.0
-        for wrong in ({**strange, "age": "old"}, {**strange, "job": 7}, {**strange, "notes": "x" * 10_001}):
+        unseen = {"age": None, "job": "astronaut", "education": "none", "notes": "unseen words"}
+        probability = client.post(address, json={"rows": [unseen]}).json()["predictions"][0]["probability"]
+        assert 0.0 < probability < 1.0
+        for wrong in ({**unseen, "age": "old"}, {**unseen, "job": 7}, {**unseen, "notes": "x" * 10_001}):
             assert client.post(address, json={"rows": [wrong]}).status_code == 422
         assert client.get("/v1/callers/model").json()["text_columns"] == ["job", "education", "notes"]
 
 
-def test_a_column_that_foretells_all_stops_the_run(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
+def test_column_that_reveals_the_target_stops_the_run(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
     history = validated(tmp_path, storage, leave_out=[])
     with pytest.raises(LeakageFound, match="feature 'seconds' has one value for each class"):
-        cut(history, storage)
+        split_callers(history, storage)
 
 
-def test_columns_that_are_stated_and_not_there_are_told(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
+def test_unknown_columns_in_settings_are_named(storage: Storage, spark: SparkSession, tmp_path: Path) -> None:
     history = validated(tmp_path, storage)
     with pytest.raises(ConfigurationError, match=r"ordinal and text name age, colour; columns that hold text: job, edu"):
-        cut(history, storage, FeatureSpec(ordinal={"age": ("1", "2")}, text=("colour",)))
+        split_callers(history, storage, FeatureSpec(ordinal={"age": ("1", "2")}, text=("colour",)))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (
             {"columns": {"target": "said", "item_id": "job"}},
@@ -147,6 +147,6 @@ def test_columns_that_are_stated_and_not_there_are_told(storage: Storage, spark:
         ({"leave_out": ["age", "job", "education", "notes", "seconds"]}, "no column is left to be a feature"),
     ],
 )
-def test_wrong_settings_are_answered(changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_invalid_source_settings_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         SOURCES.parse({**SOURCE, **changes}, "test")

@@ -1,4 +1,4 @@
-"""A market with two halves whose right answers are known: customers of A buy a0, a1, ...; customers of B buy b0, b1, ..."""
+"""A shop with two segments whose right answers are known: customers of A buy a0, a1, ..., customers of B buy b0, b1, ..."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ITEMS, CUSTOMERS = 6, 5
 
 
 def tables() -> dict[str, pd.DataFrame]:
-    """Each customer n met all items of their half but the one of their number; a0 and b0 are the best known in turn."""
-    users = [(f"{half}{n}", half.upper()) for half in "ab" for n in range(CUSTOMERS)]
-    items = [f"{half}{n}" for half in "ab" for n in range(ITEMS)]
+    """Customer n of a segment has all its items except item n and the last one, which is new. b0 is the most popular item."""
+    users = [(f"{segment}{n}", segment.upper()) for segment in "ab" for n in range(CUSTOMERS)]
+    items = [f"{segment}{n}" for segment in "ab" for n in range(ITEMS)]
     pairs = [(user, f"{user[0]}{n}") for user, _ in users for n in range(ITEMS - 1) if n != int(user[1])]
     return {
         c.USERS: pd.DataFrame(users, columns=[c.USER_ID, c.SEGMENT]),
@@ -30,8 +30,8 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def model() -> AlsModel:
-    """Factors that know the two halves; the last item of each half is too new to be known."""
-    known = [f"{half}{n}" for half in "ab" for n in range(ITEMS - 1)]
+    """Two factors, one for each segment. The model does not know the last item of each segment, which is new."""
+    known = [f"{segment}{n}" for segment in "ab" for n in range(ITEMS - 1)]
     weight = [1.0 - 0.1 * int(item[1]) for item in known]
     factors = np.array([[w, 0.0] if item[0] == "a" else [0.0, w] for item, w in zip(known, weight, strict=True)])
     return AlsModel(np.array(known, dtype=object), factors, Penalties(0.1, 20.0, 10.0, 10.0, 28.0), None, 1.0)

@@ -1,4 +1,4 @@
-"""The endpoint with a witness: whatever is unpickled in its process, from its first line to its last, is written down."""
+"""The endpoint with an audit hook that records everything that is unpickled in its process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from fastapi import FastAPI
 
 from serving.app import create_app
 
-SEEN = "WATCHED_UNPICKLINGS"  # environment variable: the file
-TWIN = "pathlib PurePosixPath"
+AUDIT_FILE = "UNPICKLING_AUDIT_FILE"  # environment variable: path of the record
+SELF_TEST = "pathlib PurePosixPath"  # first line of the record
 
 
-def create_watched_app() -> FastAPI:
-    """For uvicorn --factory."""
-    descriptor = os.open(os.environ[SEEN], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def create_audited_app() -> FastAPI:
+    """The endpoint with the audit hook, for uvicorn --factory."""
+    descriptor = os.open(os.environ[AUDIT_FILE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event == "pickle.find_class":
             os.write(descriptor, " ".join(map(str, arguments)).encode() + b"\n")
 
     sys.addaudithook(hook)
-    pickle.loads(pickle.dumps(PurePosixPath("twin")))  # noqa: S301  the witness is seen to see
+    pickle.loads(pickle.dumps(PurePosixPath("self-test")))  # noqa: S301  proves that the hook works
     return create_app()

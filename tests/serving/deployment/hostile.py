@@ -1,7 +1,7 @@
-"""Models that would run code, or fill the memory, if anything but our own loader touched them. Run as a process of its own.
+"""Exported models that run code or fill the memory if a careless loader reads them. Run as a process of its own.
 
-Each export has a true manifest and its true digest, as somebody could make it who may write to the registry: what must hold
-is the loader, not the digest. An audit hook sees whatever is unpickled, compiled or executed on the way.
+Each export has a valid manifest and digest, as an attacker with write access to the registry could make it: the loader must
+refuse it, not the digest. An audit hook records what is unpickled, compiled or executed meanwhile.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INSTALLED = (sys.base_prefix, sys.prefix, str(Path(np.__file__).parents[1]), "<f
 
 
 class Payload:
-    """Unpickled, it makes a file."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -67,8 +67,8 @@ def lying_header() -> bytes:
     return stored(**{"weights.npy": header})
 
 
-def write(folder: Path, name: str, mark: Path) -> Path | None:
-    """One hostile export; None where the attack is a file beside it."""
+def write(folder: Path, name: str, mark: Path) -> None:
+    """Turn an export into a hostile one."""
     payload = pickle.dumps(Payload(mark))
     document = json.loads((folder / "model.json").read_text())
     array, model = folder / "arrays.npz", folder / "model.json"
@@ -108,7 +108,6 @@ def write(folder: Path, name: str, mark: Path) -> Path | None:
             model.write_text(json.dumps({**document, "kind": f"__import__('os').system('touch {mark}')"}))
         case "a state that is no number":
             model.write_text(json.dumps({**document, "settings": {"share": {"__class__": "os.system"}}}))
-    return folder
 
 
 NAMES = (
@@ -136,7 +135,7 @@ def digest(path: Path) -> str:
 
 
 def main(root: Path) -> None:
-    """Load each, and say as JSON what happened: refused or loaded, the marks that were made, the events that were seen."""
+    """Load each export and print as JSON: refused or loaded, files that payloads created, recorded events, peak memory."""
     import resource
 
     seen: list[str] = []
@@ -145,14 +144,14 @@ def main(root: Path) -> None:
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if watching[0] and event in WATCHED:
             file = getattr(arguments[0], "co_filename", "") if arguments else ""
-            if not file.startswith(INSTALLED):  # a late import of the standard library is nobody's attack
+            if not file.startswith(INSTALLED):  # a late import of an installed library is harmless
                 seen.append(f"{event} {arguments[:1]!r:.200}")
 
     sys.addaudithook(hook)
     save_model(PriorModel(0.5), root / "warm", TERMS)
-    load_model(root / "warm", digest(root / "warm" / MANIFEST), SERVED)  # imports what an honest load imports
+    load_model(root / "warm", digest(root / "warm" / MANIFEST), SERVED)  # imports what a valid load imports
     resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)
-    told: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     for place, name in enumerate(NAMES):
         folder = root / str(place) / "native"
         folder.parent.mkdir()
@@ -166,16 +165,16 @@ def main(root: Path) -> None:
         for mapped in (True, False):
             try:
                 load_model(folder, digest(folder / MANIFEST), SERVED, mapped=mapped)
-                told[name] = "loaded"
+                outcomes[name] = "loaded"
             except Exception as error:
-                told.setdefault(name, type(error).__name__)
+                outcomes.setdefault(name, type(error).__name__)
         watching[0] = False
     watching[0] = True
-    pickle.loads(pickle.dumps(Path()))  # noqa: S301  the hook itself is seen to see
+    pickle.loads(pickle.dumps(Path()))  # noqa: S301  proves that the hook works
     watching[0] = False
     noticed = [event for event in seen if "pickle.find_class" in event]
     found = {
-        "told": told,
+        "outcomes": outcomes,
         "seen": [event for event in seen if event not in noticed[-1:]],
         "hook_works": bool(noticed),
         "marks": [path.name for path in root.rglob("MARK")] + [path.name for path in root.parent.glob("slipped*")],
@@ -185,7 +184,7 @@ def main(root: Path) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that this program held; `getrusage` would tell that of the program that started it, if it was more."""
+    """Peak memory of this process. `getrusage` would include that of its parent before the exec."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 

@@ -1,4 +1,4 @@
-"""Hostile models: fifteen ways in, none of which runs anything."""
+"""Fifteen hostile models, none of which runs code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from tasks.settings import ROOT
 from tests.serving.deployment.hostile import NAMES
 
-HARMLESS = {"a loader_module with code"}  # its files are never looked at: the model itself is an honest one
+HARMLESS = {"a loader_module with code"}  # its extra files are never read, and the model itself is valid
 
 
-def test_no_hostile_model_runs_anything(tmp_path: Path) -> None:
+def test_hostile_models_run_no_code(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.serving.deployment.hostile", str(tmp_path)],
         cwd=ROOT,
@@ -26,10 +26,10 @@ def test_no_hostile_model_runs_anything(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
-    assert found["hook_works"], "the audit hook sees an unpickling where there is one"
+    assert found["hook_works"], "the audit hook detects an unpickling"
     assert found["marks"] == []
     assert [event for event in found["seen"] if not event.startswith("import")] == []
     assert len(NAMES) >= 13
-    loaded = {name for name, told in found["told"].items() if told == "loaded"}
-    assert loaded <= HARMLESS, found["told"]
-    assert found["peak_mb"] < 1000, "a bomb did not go off"
+    loaded = {name for name, outcome in found["outcomes"].items() if outcome == "loaded"}
+    assert loaded <= HARMLESS, found["outcomes"]
+    assert found["peak_mb"] < 1000, "no compressed bomb was unpacked"

@@ -1,4 +1,4 @@
-"""Who comes in, how often, and what every answer carries."""
+"""API keys, scopes, rate limits and security headers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from serving.http.gateway import Buckets
 from tasks.errors import ConfigurationError
 from tasks.io.api_keys import ApiKeys, Scope
 from tasks.settings import get_settings
-from tests.serving.conftest import client_of, look
+from tests.serving.conftest import client_of, poll_ledger
 from tests.serving.constant_models import KINDS, TinyRanker
 from tests.serving.installation import Installation
-from tests.serving.test_app import is_problem
+from tests.serving.test_app import check_problem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-Open = Callable[..., TestClient]
+MakeClient = Callable[..., TestClient]
 
 
 @pytest.fixture
-def opened(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """The app of a shop with other settings, asked from an address."""
+def make_client(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> MakeClient:
+    """Makes a client at an address, of an app with changed settings."""
 
     def make(address: str = "127.0.0.1", **settings: str) -> TestClient:
         for name, value in settings.items():
             monkeypatch.setenv(f"TITLEHOLDER_ENDPOINT_{name.upper()}", value)
         get_settings.cache_clear()
         cached.publish_features("shop")
-        cached.crown("shop", TinyRanker(1.0))
+        cached.register_and_promote("shop", TinyRanker(1.0))
         client = client_of(create_app(get_settings(), KINDS), address)
-        look(client)
+        poll_ledger(client)
         return client
 
     return make
@@ -43,28 +43,28 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_keys_open_what_their_scopes_say(opened: Open, cached: Installation) -> None:
+def test_keys_grant_exactly_their_scopes(make_client: MakeClient, cached: Installation) -> None:
     keys = ApiKeys(cached.settings.ledger_url)
     made = {scope: keys.create(f"a {scope.value} client", frozenset({scope}), NOW) for scope in Scope}
-    shop = opened(address="203.0.113.9", keys="required")
-    asks = {
+    shop = make_client(address="203.0.113.9", keys="required")
+    requests = {
         Scope.PREDICT: lambda headers: shop.get("/v1/shop/recommendations/u1", headers=headers),
         Scope.EVENTS: lambda headers: shop.post("/v1/shop/outcomes", json={"outcomes": [outcome()]}, headers=headers),
         Scope.TRAIN: lambda headers: shop.get("/v1/shop/training-runs/none", headers=headers),
     }
-    for wanted, ask in asks.items():
-        assert is_problem(ask({}), 401)["detail"]
-        assert ask({}).headers["www-authenticate"] == "Bearer"
-        is_problem(ask(bearer("th_00000000_guessed")), 401)
-        is_problem(ask({"Authorization": made[Scope.ADMIN][0]}), 401)
+    for needed, send in requests.items():
+        assert check_problem(send({}), 401)["detail"]
+        assert send({}).headers["www-authenticate"] == "Bearer"
+        check_problem(send(bearer("th_00000000_guessed")), 401)
+        check_problem(send({"Authorization": made[Scope.ADMIN][0]}), 401)
         for scope, (key, _) in made.items():
-            response = ask(bearer(key))
-            if scope in {wanted, Scope.ADMIN}:
-                assert response.status_code in {200, 503}, response.text  # 503: there is no Airflow here
+            response = send(bearer(key))
+            if scope in {needed, Scope.ADMIN}:
+                assert response.status_code in {200, 503}, response.text  # 503: no Airflow runs
             else:
-                assert wanted.value in str(is_problem(response, 403)["detail"])
+                assert needed.value in str(check_problem(response, 403)["detail"])
     for path in ("/v1/use-cases", "/v1/shop/model", "/", "/docs", "/openapi.json"):
-        is_problem(shop.get(path), 401)
+        check_problem(shop.get(path), 401)
         assert shop.get(path, headers=bearer(made[Scope.PREDICT][0])).status_code == 200
     for path in ("/healthz", "/readyz", "/metrics"):
         assert shop.get(path).status_code == 200
@@ -75,14 +75,14 @@ def outcome() -> dict[str, object]:
     return {"prediction_id": "p", "label": 1, "happened_at": "2026-01-01T00:00:00Z"}
 
 
-def test_a_revoked_key_is_refused_and_no_key_is_kept(opened: Open, cached: Installation) -> None:
+def test_revoked_key_is_refused_and_no_secret_is_stored(make_client: MakeClient, cached: Installation) -> None:
     keys = ApiKeys(cached.settings.ledger_url)
-    key, made = keys.create("somebody", frozenset({Scope.PREDICT}), NOW)
-    shop = opened(keys="required")
+    key, made = keys.create("a client", frozenset({Scope.PREDICT}), NOW)
+    shop = make_client(keys="required")
     assert shop.get("/v1/shop/recommendations/u1", headers=bearer(key)).status_code == 200
     keys.revoke(made.key_id, NOW)
-    look(shop)
-    is_problem(shop.get("/v1/shop/recommendations/u1", headers=bearer(key)), 401)
+    poll_ledger(shop)
+    check_problem(shop.get("/v1/shop/recommendations/u1", headers=bearer(key)), 401)
     with pytest.raises(ConfigurationError, match="no open key"):
         keys.revoke(made.key_id, NOW)
     secret = key.split("_", 2)[2].encode()
@@ -90,13 +90,13 @@ def test_a_revoked_key_is_refused_and_no_key_is_kept(opened: Open, cached: Insta
     assert kept
     assert not any(secret in content for content in kept)
     with pytest.raises(ConfigurationError, match="at least one scope"):
-        keys.create("nothing", frozenset(), NOW)
+        keys.create("a client", frozenset(), NOW)
 
 
-def test_keys_are_required_unless_somebody_says_otherwise(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_required_by_default(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TITLEHOLDER_ENDPOINT_KEYS")
     get_settings.cache_clear()
-    is_problem(client_of(create_app(get_settings(), KINDS)).get("/v1/use-cases"), 401)
+    check_problem(client_of(create_app(get_settings(), KINDS)).get("/v1/use-cases"), 401)
 
 
 @pytest.mark.parametrize(
@@ -108,32 +108,34 @@ def test_keys_are_required_unless_somebody_says_otherwise(cached: Installation, 
         ("127.0.0.1", {"forwarded": "for=203.0.113.9"}),
     ],
 )
-def test_without_keys_only_this_machine_is_answered(opened: Open, address: str, headers: dict[str, str]) -> None:
-    shop = opened(address)
-    document = is_problem(shop.get("/v1/shop/recommendations/u1", headers=headers), 403)
+def test_without_keys_only_loopback_is_answered(make_client: MakeClient, address: str, headers: dict[str, str]) -> None:
+    shop = make_client(address)
+    document = check_problem(shop.get("/v1/shop/recommendations/u1", headers=headers), 403)
     assert "titleholder api-key" in str(document["detail"])
 
 
-def test_too_many_requests_are_told_when_to_come_back(opened: Open) -> None:
-    shop = opened(rate="0.5")
+def test_rate_limit_sends_retry_after(make_client: MakeClient) -> None:
+    shop = make_client(rate="0.5")
     assert shop.get("/v1/shop/recommendations/u1").status_code == 200
     response = shop.get("/v1/shop/recommendations/u1")
-    is_problem(response, 429)
+    check_problem(response, 429)
     assert response.headers["retry-after"] == "2"
-    assert shop.get("/readyz").status_code == 200, "operations are not limited"
+    assert shop.get("/readyz").status_code == 200, "operations have no rate limit"
 
 
-def test_buckets_fill_again_and_belong_to_one_client() -> None:
+def test_buckets_refill_per_client() -> None:
     buckets = Buckets(2.0)
     assert [buckets.take("a", 0.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.0, 0.5]
     assert buckets.take("b", 0.0) == 0.0
     assert buckets.take("a", 0.5) == 0.0
     assert buckets.take("a", 0.5) > 0.0
-    assert [buckets.take("a", 100.0) > 0 for _ in range(5)] == [False, False, False, False, True], "no more than full"
+    assert [buckets.take("a", 100.0) > 0 for _ in range(5)] == [False, False, False, False, True], (
+        "a bucket holds at most its capacity"
+    )
 
 
-def test_every_answer_carries_the_security_headers(opened: Open) -> None:
-    shop = opened()
+def test_every_response_has_security_headers(make_client: MakeClient) -> None:
+    shop = make_client()
     for path, status in (("/v1/shop/recommendations/u1", 200), ("/v1/shop/model", 200), ("/nowhere", 404), ("/", 200)):
         response = shop.get(path)
         assert response.status_code == status
@@ -144,11 +146,11 @@ def test_every_answer_carries_the_security_headers(opened: Open) -> None:
     assert "script-src" not in shop.get("/").headers["content-security-policy"]
 
 
-def test_a_form_of_a_web_page_is_no_json(opened: Open) -> None:
-    shop = opened()
+def test_form_post_of_a_web_page_is_refused(make_client: MakeClient) -> None:
+    shop = make_client()
     for address in ("recommendations", "training-runs"):
         response = shop.post(f"/v1/shop/{address}", content=b'{"users": ["u1"]}', headers={"content-type": "text/plain"})
-        is_problem(response, 415)
+        check_problem(response, 415)
     response = shop.put("/v1/shop/recommendations", json={})
-    is_problem(response, 405)
+    check_problem(response, 405)
     assert response.headers["allow"] == "POST"

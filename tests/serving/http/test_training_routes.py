@@ -1,4 +1,4 @@
-"""Training runs through Airflow's API, against a server that speaks as Airflow 3 does."""
+"""Training runs through Airflow's API, against a stub server with the routes of Airflow 3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving.app import create_app
 from tests.serving.conftest import client_of
 from tests.serving.constant_models import KINDS
 from tests.serving.installation import Installation
-from tests.serving.test_app import is_problem
+from tests.serving.test_app import check_problem
 
 RUN = "manual__2026-11-21T12:00:00+00:00"
 VERDICT = {
@@ -28,7 +28,7 @@ VERDICT = {
 
 
 class Airflow(BaseHTTPRequestHandler):
-    """Just the addresses that are asked."""
+    """The routes of Airflow that the endpoint calls."""
 
     seen: list[tuple[str, str, Any]]
 
@@ -46,23 +46,23 @@ class Airflow(BaseHTTPRequestHandler):
             "/auth/token": {"access_token": "t"},
             run: {"state": "running", "start_date": "2026-11-21T12:00:01Z", "end_date": None},
             f"{run}/taskInstances": {
-                "task_instances": [{"task_id": name, "map_index": place, "state": told} for name, place, told in tasks]
+                "task_instances": [{"task_id": name, "map_index": place, "state": state} for name, place, state in tasks]
             },
             f"{run}/taskInstances/judge/xcomEntries/return_value": {"value": VERDICT},
         }
-        self._say(200 if path in answers else 404, answers.get(path, {"detail": "not found"}))
+        self._send(200 if path in answers else 404, answers.get(path, {"detail": "not found"}))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.seen.append((self.path, self.headers["authorization"], body))
         if "shop.training" not in self.path:
-            self._say(404, {"detail": "no such dag"})
+            self._send(404, {"detail": "no such dag"})
         elif body["conf"].get("candidates") == ["wrong"]:
-            self._say(400, {"detail": "'wrong' is not one of ['als']"})
+            self._send(400, {"detail": "'wrong' is not one of ['als']"})
         else:
-            self._say(200, {"dag_run_id": RUN, "state": "queued"})
+            self._send(200, {"dag_run_id": RUN, "state": "queued"})
 
-    def _say(self, status: int, document: object) -> None:
+    def _send(self, status: int, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -85,7 +85,7 @@ def client(cached: Installation) -> Iterator[TestClient]:
     server.server_close()
 
 
-def test_a_training_is_started_and_followed(client: TestClient) -> None:
+def test_training_run_is_started_and_followed(client: TestClient) -> None:
     response = client.post("/v1/shop/training-runs", json={"as_of": "2026-01-01", "candidates": ["als"]})
     assert response.status_code == 202
     started = response.json()
@@ -100,11 +100,11 @@ def test_a_training_is_started_and_followed(client: TestClient) -> None:
     assert run["version"] is None
 
 
-def test_what_airflow_refuses_is_told(client: TestClient) -> None:
-    document = is_problem(client.post("/v1/shop/training-runs", json={"candidates": ["wrong"]}), 422)
+def test_refusals_of_airflow_are_passed_on(client: TestClient) -> None:
+    document = check_problem(client.post("/v1/shop/training-runs", json={"candidates": ["wrong"]}), 422)
     assert "not one of" in str(document["detail"])
-    is_problem(client.post("/v1/shoes/training-runs", json={}), 404)
-    is_problem(client.get("/v1/shop/training-runs/none"), 404)
-    is_problem(client.get("/v1/shop/training-runs/..%2F..%2Fconfig"), 404)
-    is_problem(client.post("/v1/shop/training-runs", json={"as_of": "soon"}), 422)
-    is_problem(client.post("/v1/..%2Fx/training-runs", json={}), 404)
+    check_problem(client.post("/v1/shoes/training-runs", json={}), 404)
+    check_problem(client.get("/v1/shop/training-runs/none"), 404)
+    check_problem(client.get("/v1/shop/training-runs/..%2F..%2Fconfig"), 404)
+    check_problem(client.post("/v1/shop/training-runs", json={"as_of": "soon"}), 422)
+    check_problem(client.post("/v1/..%2Fx/training-runs", json={}), 404)

@@ -32,7 +32,7 @@ def run(installation: Installation, use_case: str, entry: LedgerEntry, features:
 
 def test_everybody_gets_an_answer_that_can_be_traced(installation: Installation) -> None:
     features = installation.publish_features("shop", users=40)
-    entry = installation.crown("shop", TinyRanker(1.0))
+    entry = installation.register_and_promote("shop", TinyRanker(1.0))
     ref = run(installation, "shop", entry, features)
     assert (ref.layer, ref.partition) == ("predictions", "v1.2011-01-01")
     frame = installation.storage.read(ref).sort_values([c.USER_ID, c.RANK], ignore_index=True)
@@ -51,7 +51,7 @@ def test_everybody_gets_an_answer_that_can_be_traced(installation: Installation)
 
 def test_doing_it_again_changes_nothing(installation: Installation) -> None:
     features = installation.publish_features("shop")
-    entry = installation.crown("shop", TinyRanker(1.0))
+    entry = installation.register_and_promote("shop", TinyRanker(1.0))
     ref = run(installation, "shop", entry, features)
     everything = {p: p.read_bytes() for p in installation.settings.home.rglob("*") if p.is_file() and p.suffix != ".db"}
     assert run(installation, "shop", entry, features) == ref
@@ -63,7 +63,7 @@ def test_scores_the_rows_of_a_classification(installation: Installation) -> None
     features = installation.storage.publish(
         use_case="tumours", layer=c.FEATURES, partition="2026-01-01", tables={c.ROWS: frame_writer(frame)}
     )
-    entry = installation.crown("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
+    entry = installation.register_and_promote("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
     scored = installation.storage.read(run(installation, "tumours", entry, features))
     assert scored[c.ROW_ID].tolist() == ["f:1", "f:2"]
     assert scored[c.PREDICTION].tolist() == pytest.approx([0.5, 1 / (1 + np.exp(-2.0))])
@@ -76,7 +76,7 @@ def test_scores_the_rows_of_a_classification(installation: Installation) -> None
 
 def test_ratings_give_the_best_unseen_items(installation: Installation) -> None:
     features = installation.publish_features("films")
-    entry = installation.crown("films", TinyRater(4.0), TaskKind.RATING, k=10, exclude_seen=True)
+    entry = installation.register_and_promote("films", TinyRater(4.0), TaskKind.RATING, k=10, exclude_seen=True)
     frame = installation.storage.read(run(installation, "films", entry, features))
     assert set(frame.loc[frame[c.USER_ID] == "u0", c.ITEM_ID]) == {"i1", "i2", "i3", "i4"}
     assert len(frame.loc[frame[c.USER_ID] == "u1"]) == 5
@@ -84,7 +84,7 @@ def test_ratings_give_the_best_unseen_items(installation: Installation) -> None:
 
 def test_a_forged_model_scores_nothing(installation: Installation) -> None:
     features = installation.publish_features("shop")
-    entry = installation.crown("shop", TinyRanker(1.0)).model_copy(update={"manifest_digest": "f" * 64})
+    entry = installation.register_and_promote("shop", TinyRanker(1.0)).model_copy(update={"manifest_digest": "f" * 64})
     with pytest.raises(ModelError, match="manifest"):
         run(installation, "shop", entry, features)
     with pytest.raises(ModelError, match="features of 'shop'"):
