@@ -41,9 +41,7 @@ class Endpoint:
     httpx.HTTPError : no response.
     """
 
-    def __init__(
-        self, url: str, key: str = "", *, timeout: float = 10.0, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, key: str = "", *, timeout: float = 10.0, transport: httpx.BaseTransport | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
 
@@ -63,7 +61,9 @@ class Endpoint:
 
     def recommend(self, use_case: str, user_id: str, k: int | None = None, segment: str | None = None) -> Document:
         """The top k items for one user."""
-        return self._request("GET", f"/v1/{use_case}/recommendations/{quote(user_id, safe='')}", query={"k": k, "segment": segment})
+        return self._request(
+            "GET", f"/v1/{use_case}/recommendations/{quote(user_id, safe='')}", query={"k": k, "segment": segment}
+        )
 
     def recommend_to_many(
         self, use_case: str, users: Iterable[str], k: int | None = None, segment: str | None = None
