@@ -1,9 +1,9 @@
 """Metrics of predicted probabilities of class 1.
 
-Two shapes. The first group gives each row a part and a weight, and the metric is sum of parts / sum of weights (0 where
-no row has weight, as scikit-learn's `zero_division=0`). The second group needs all rows at once: it takes weights of
-shape (resamples, rows) and gives one value per resample, without a loop over them. A row counts as predicted positive
-from 0.5 on.
+Two shapes. The first group returns a part and a weight for each row; the metric is the sum of parts / the sum of weights, and
+0 if no row has weight (scikit-learn's `zero_division=0`). The second group needs all rows together: it receives weights of
+shape (resamples, rows) and returns one value for each resample, without a loop over them. A row counts as predicted positive
+from a probability of 0.5.
 """
 
 from __future__ import annotations
@@ -12,46 +12,196 @@ import numpy as np
 
 from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import BINS, bin_groups, group_ties
+from tasks.metrics.families import PROBABILITIES, ROWS, Shape, metric
 
 Parts = tuple[Floats, Floats]
 
 
+@metric("accuracy", Shape.ROWS, tasks=ROWS, greater_is_better=True)
 def accuracy(prediction: Floats, label: Floats) -> Parts:
-    """Rows whose predicted class is theirs / rows."""
+    """Rows whose predicted class is their class / rows.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = accuracy(np.array([0.9, 0.2, 0.6]), np.array([1.0, 0.0, 0.0]))
+    >>> round(float(parts.sum() / weights.sum()), 4)
+    0.6667
+    """
     return ((prediction >= 0.5) == (label > 0.5)).astype(np.float64), np.ones_like(label)
 
 
+@metric("precision", Shape.ROWS, tasks=ROWS, greater_is_better=True)
 def precision(prediction: Floats, label: Floats) -> Parts:
-    """True positives / predicted positives; 0 if nothing is predicted positive."""
+    """True positives / predicted positives; 0 if nothing is predicted positive.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = precision(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> float(parts.sum() / weights.sum())
+    0.5
+    """
     positive = (prediction >= 0.5).astype(np.float64)
     return positive * label, positive
 
 
+@metric("recall", Shape.ROWS, tasks=ROWS, greater_is_better=True)
 def recall(prediction: Floats, label: Floats) -> Parts:
-    """True positives / positives; 0 if there are no positives."""
+    """True positives / positives; 0 if there are no positives.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = recall(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> float(parts.sum() / weights.sum())
+    0.5
+    """
     return (prediction >= 0.5) * label, label
 
 
+@metric("f1", Shape.ROWS, tasks=ROWS, greater_is_better=True)
 def f1(prediction: Floats, label: Floats) -> Parts:
-    """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 if all three are 0."""
+    """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 if all three are 0.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = f1(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> float(parts.sum() / weights.sum())
+    0.5
+    """
     positive = (prediction >= 0.5).astype(np.float64)
     return 2.0 * positive * label, positive + label
 
 
+@metric("log_loss", Shape.ROWS, tasks=ROWS, greater_is_better=False, unit="nats")
 def log_loss(prediction: Floats, label: Floats) -> Parts:
-    """-mean(y ln p + (1 - y) ln(1 - p)); p is kept off 0 and 1 by the float's epsilon, so a sure error costs 36."""
+    """-mean(y ln p + (1 - y) ln(1 - p)).
+
+    p is kept off 0 and 1 by the machine epsilon, so that a certain wrong prediction costs 36.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = log_loss(np.array([0.5, 0.8]), np.array([1.0, 1.0]))
+    >>> round(float(parts.sum() / weights.sum()), 4)
+    0.4581
+    """
     epsilon = np.finfo(np.float64).eps
     p = np.clip(prediction, epsilon, 1.0 - epsilon)
     return -(label * np.log(p) + (1.0 - label) * np.log1p(-p)), np.ones_like(label)
 
 
+@metric("brier", Shape.ROWS, tasks=ROWS, greater_is_better=False, unit="share squared")
 def brier(prediction: Floats, label: Floats) -> Parts:
-    """mean((p - y)^2), between 0 and 1; 0.25 for an answer of 0.5 everywhere."""
+    """mean((p - y)^2), between 0 and 1; 0.25 for a prediction of 0.5 everywhere.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    Parts (rows,) and weights (rows,).
+
+    Examples
+    --------
+    >>> parts, weights = brier(np.array([0.5, 0.5]), np.array([1.0, 0.0]))
+    >>> float(parts.sum() / weights.sum())
+    0.25
+    """
     return np.asarray((prediction - label) ** 2), np.ones_like(label)
 
 
+def placements(prediction: Floats, label: Floats) -> Floats:
+    """For each positive the share of the negatives below it, for each negative the share of the positives above it.
+
+    A tie counts half. The mean over either class is the ROC-AUC; both classes must be present.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    (rows,), between 0 and 1.
+
+    Examples
+    --------
+    >>> placements(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]))
+    array([1. , 0.5, 0.5, 1. ])
+    """
+    placed = np.empty(len(prediction))
+    positive = label > 0.5
+    for own, sign in ((positive, 1.0), (~positive, -1.0)):
+        others = np.sort(sign * prediction[~own])
+        first, last = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
+        placed[own] = 0.5 * (first + last) / len(others)
+    return placed
+
+
+@metric("roc_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True, placements=placements)
 def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
-    """P(a positive scores above a negative), a tie counting half. NaN without both classes, or with a NaN prediction."""
+    """P(a positive scores above a negative), a tie counting half. NaN with one class only, or with a NaN prediction.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+    weights : (resamples, rows), how often each row counts in each resample.
+
+    Returns
+    -------
+    (resamples,)
+
+    Examples
+    --------
+    >>> roc_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]), np.ones((1, 4)))
+    array([0.75])
+    """
     if not len(prediction) or not np.isfinite(prediction).all():
         return np.full(len(weights), np.nan)
     order = np.argsort(prediction, kind="stable")
@@ -65,22 +215,27 @@ def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio(wins, positive.sum(axis=1) * below[:, -1])
 
 
-def placements(prediction: Floats, label: Floats) -> Floats:
-    """Of each positive the share of the negatives below it, of each negative the share of the positives above it.
-
-    A tie counts half. The mean over either class is the ROC-AUC; both classes must be there.
-    """
-    placed = np.empty(len(prediction))
-    positive = label > 0.5
-    for own, sign in ((positive, 1.0), (~positive, -1.0)):
-        others = np.sort(sign * prediction[~own])
-        first, last = (np.searchsorted(others, sign * prediction[own], side) for side in ("left", "right"))
-        placed[own] = 0.5 * (first + last) / len(others)
-    return placed
-
-
+@metric("pr_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True)
 def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
-    """Average precision: sum over thresholds of (recall gained) x precision, without interpolation. NaN as `roc_auc`."""
+    """Average precision: the sum over thresholds of (recall gained) x precision, without interpolation.
+
+    NaN with one class only, or with a NaN prediction.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+    weights : (resamples, rows), how often each row counts in each resample.
+
+    Returns
+    -------
+    (resamples,)
+
+    Examples
+    --------
+    >>> pr_auc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]), np.ones((1, 4))).round(4)
+    array([0.8333])
+    """
     order, starts = group_ties(-prediction)
     if order is None:
         return np.full(len(weights), np.nan)
@@ -90,42 +245,98 @@ def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio((found * at_threshold).sum(axis=1), found.sum(axis=1))
 
 
+@metric("gain_at_top_decile", Shape.WHOLE, tasks=ROWS, greater_is_better=True)
 def gain_at_top_decile(prediction: Floats, label: Floats, weights: Floats) -> Floats:
-    """Of all positives the share among the tenth of the rows with the highest scores: 0.1 by chance, at most 1.
+    """The share of all positives among the tenth of the rows with the highest scores: 0.1 by chance, at most 1.
 
-    Rows with equal scores at the border count in part, as if drawn among each other. NaN as `roc_auc`.
+    Rows with equal scores at the border count in part, as their expectation in a random order. NaN with one class only, or with
+    a NaN prediction.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+    weights : (resamples, rows), how often each row counts in each resample.
+
+    Returns
+    -------
+    (resamples,)
+
+    Examples
+    --------
+    >>> gain_at_top_decile(np.arange(20) / 20, (np.arange(20) >= 16) * 1.0, np.ones((1, 20)))
+    array([0.5])
     """
     order, starts = group_ties(-prediction)
     if order is None:
         return np.full(len(weights), np.nan)
     mass = np.add.reduceat(weights[:, order], starts, axis=1)
     found = np.add.reduceat(weights[:, order] * label[order], starts, axis=1)
-    wanted = 0.1 * mass.sum(axis=1, keepdims=True)
-    taken = np.clip(wanted - (np.cumsum(mass, axis=1) - mass), 0.0, mass)
+    decile = 0.1 * mass.sum(axis=1, keepdims=True)
+    taken = np.clip(decile - (np.cumsum(mass, axis=1) - mass), 0.0, mass)
     share = np.divide(taken, mass, out=np.zeros_like(mass), where=mass > 0)
     return _ratio((share * found).sum(axis=1), found.sum(axis=1))
 
 
+@metric("calibration_error", Shape.WHOLE, tasks=PROBABILITIES, greater_is_better=False, biased=True)
 def calibration_error(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """Expected calibration error: sum over ten bins of equal mass of |mean prediction - mean label| x share of the mass.
 
-    Equal predictions always share a bin, so that a constant answer costs exactly its distance from the base rate.
+    Equal predictions always share a bin, so that a constant prediction costs exactly its distance from the base rate.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+    weights : (resamples, rows), how often each row counts in each resample.
+
+    Returns
+    -------
+    (resamples,)
+
+    Examples
+    --------
+    >>> calibration_error(np.full(4, 0.75), np.array([0.0, 0.0, 0.0, 1.0]), np.ones((1, 4)))
+    array([0.5])
     """
     gap, mass = _by_bin(prediction, label, weights)
     return _ratio(np.abs(gap).sum(axis=1), mass.sum(axis=1))
 
 
+@metric(
+    "squared_calibration_error",
+    Shape.WHOLE,
+    tasks=PROBABILITIES,
+    greater_is_better=False,
+    unit="squared probability",
+    biased=True,
+)
 def squared_calibration_error(prediction: Floats, label: Floats, weights: Floats) -> Floats:
-    """The same with squares, the reliability term of the Brier score (Murphy 1973): its bias in a sample is known.
+    """As `calibration_error` with squares: the reliability term of the Brier score (Murphy 1973), whose bias is known.
 
     At least the square of `calibration_error`.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+    weights : (resamples, rows), how often each row counts in each resample.
+
+    Returns
+    -------
+    (resamples,)
+
+    Examples
+    --------
+    >>> squared_calibration_error(np.full(4, 0.75), np.array([0.0, 0.0, 0.0, 1.0]), np.ones((1, 4)))
+    array([0.25])
     """
     gap, mass = _by_bin(prediction, label, weights)
     return _ratio(np.divide(gap**2, mass, out=np.zeros_like(gap), where=mass > 0).sum(axis=1), mass.sum(axis=1))
 
 
 def _by_bin(prediction: Floats, label: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Sum of prediction - label, and the mass, of ten bins of equal mass, both (resamples, 10); no mass without numbers."""
+    """Sum of prediction - label, and mass, of ten bins of equal mass, both (resamples, 10); zeros with a NaN prediction."""
     order, starts = group_ties(prediction)
     if order is None:
         return np.zeros((len(weights), BINS)), np.zeros((len(weights), BINS))

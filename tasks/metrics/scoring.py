@@ -12,9 +12,9 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
-from tasks.metrics import ranking
+from tasks.metrics.families import FAMILIES, Shape
 from tasks.metrics.lists import Catalogue
-from tasks.metrics.names import FAMILIES, UNIT, WEIGHT, Metric, get_metric
+from tasks.metrics.names import UNIT, WEIGHT, Metric, get_metric
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _score_rows(model: ServedModel, examples: Examples, metrics: list[Metric]) -
     label = rows[c.TARGET].to_numpy(np.float64)
     units: dict[str, Any] = {UNIT: rows[c.ROW_ID].astype(str)}
     for metric in metrics:
-        parts = FAMILIES[metric.family].parts
-        if parts is not None:
-            units[metric.name], units[metric.name + WEIGHT] = parts(prediction, label)
+        family = FAMILIES[metric.family]
+        if family.shape is Shape.ROWS:
+            units[metric.name], units[metric.name + WEIGHT] = family.function(prediction, label)
     predictions = pd.DataFrame({c.ROW_ID: units[UNIT], c.PREDICTION: prediction, c.LABEL: label})
     return _measure(metrics, pd.DataFrame(units), predictions, {})
 
@@ -101,9 +101,9 @@ def _score_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataF
     answered = np.bincount(codes, np.isfinite(prediction), len(users)) > 0
     units: dict[str, Any] = {UNIT: users, **_coverage(answered)}
     for metric in metrics:
-        loss = FAMILIES[metric.family].parts
-        if loss is not None:
-            units[metric.name] = np.bincount(codes, loss(prediction, label), len(users))
+        family = FAMILIES[metric.family]
+        if family.shape is Shape.PAIRS:
+            units[metric.name] = np.bincount(codes, family.function(prediction, label), len(users))
             units[metric.name + WEIGHT] = np.bincount(codes, minlength=len(users)).astype(np.float64)
     predictions = pairs.assign(**{c.PREDICTION: prediction, c.LABEL: label})
     return _measure(metrics, pd.DataFrame(units), predictions, {})
@@ -132,17 +132,17 @@ def _score_lists(
     units: dict[str, Any] = {UNIT: users, **_coverage(np.bincount(place, minlength=len(users)) > 0)}
     values: dict[str, float] = {}
     for metric in metrics:
-        parts, of_list = FAMILIES[metric.family].parts, FAMILIES[metric.family].of_lists
+        family = FAMILIES[metric.family]
         if metric.k is None:
             continue
         listed = items[:, : metric.k]
-        if of_list is not None:
-            units[metric.name] = of_list(listed, hits[:, : metric.k], catalogue)
+        if family.shape is Shape.LISTS:
+            units[metric.name] = family.function(listed, hits[:, : metric.k], catalogue)
             units[metric.name + WEIGHT] = np.ones(len(users))
-        elif parts is None:
-            values[metric.name] = ranking.catalog_coverage(listed[listed >= 0], len(features.item_ids))
-        else:
-            units[metric.name] = parts(hits[:, : metric.k], relevant)
+        elif family.shape is Shape.CATALOGUE:
+            values[metric.name] = family.function(listed[listed >= 0], len(features.item_ids))
+        elif family.shape is Shape.HITS:
+            units[metric.name] = family.function(hits[:, : metric.k], relevant)
             units[metric.name + WEIGHT] = (relevant > 0).astype(np.float64)
     return _measure(metrics, pd.DataFrame(units), lists[rank <= k].reset_index(drop=True), values)
 

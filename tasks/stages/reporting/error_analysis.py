@@ -13,7 +13,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import UNIT, WEIGHT, Metric
-from tasks.metrics.names import FAMILIES
+from tasks.metrics.families import FAMILIES
 from tasks.stages.reporting.slices import Side
 
 if TYPE_CHECKING:

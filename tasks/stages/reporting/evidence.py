@@ -19,7 +19,6 @@ from tasks.errors import SnapshotError
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
-from tasks.metrics.names import FAMILIES
 from tasks.stages.reporting import curves, error_analysis, slices
 from tasks.stages.reporting.curves import Bin, Curve
 from tasks.stages.reporting.error_analysis import Case, Mistakes
@@ -252,10 +251,9 @@ def _with_brier(side: Side) -> Side:
     """Rows whose reported metrics are all of the whole (ROC-AUC) still have a loss each."""
     if any(str(name).endswith(WEIGHT) for name in side.units.columns):
         return side
-    parts = FAMILIES["brier"].parts
     metric = get_metric("brier", TaskKind.CLASSIFICATION)
     predicted = side.predictions.set_index(c.ROW_ID).loc[list(side.units[UNIT])]
-    loss, weight = parts(predicted[c.PREDICTION].to_numpy(float), predicted[c.LABEL].to_numpy(float)) if parts else (0.0, 0.0)
+    loss, weight = metric.parts(predicted[c.PREDICTION].to_numpy(float), predicted[c.LABEL].to_numpy(float))
     return Side(
         side.subject, side.name, side.units.assign(**{metric.name: loss, metric.name + WEIGHT: weight}), side.predictions
     )

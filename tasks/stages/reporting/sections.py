@@ -9,7 +9,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import LearningCurve
-from tasks.metrics.names import FAMILIES
+from tasks.metrics.families import FAMILIES
 from tasks.stages.reporting import charts, findings
 from tasks.stages.reporting.charts import Interval
 from tasks.stages.reporting.findings import as_number

@@ -18,7 +18,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import USER_COVERAGE, WEIGHT, Metric, get_metric
-from tasks.metrics.names import FAMILIES
+from tasks.metrics.families import FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as sklearn
 
 from tasks.metrics import classification, ranking, rating
-from tasks.metrics.names import FAMILIES
+from tasks.metrics.families import FAMILIES
 from tasks.settings import ROOT
 
 RANKING = [
@@ -207,6 +207,5 @@ def test_what_a_use_case_can_name_has_a_formula_and_stands_in_the_documents() ->
     assert set(FAMILIES) >= ASKED_FOR
     told = (ROOT / "docs" / "models.md").read_text()
     for name, family in FAMILIES.items():
-        function = family.parts or family.of_lists or family.whole or ranking.catalog_coverage
-        assert len(function.__doc__ or "") > 40, name
-        assert f"`{name}{'_<k>' * name.endswith('_at')}`" in told, name
+        assert len(family.function.__doc__ or "") > 40, name
+        assert f"`{family.label}`" in told, name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +24,7 @@ NOTHING = np.full((1, 2), -1)
 
 
 @pytest.mark.parametrize("metric", [lists.novelty, lists.diversity, lists.popularity_bias, lists.revenue])
-def test_an_empty_list_counts_as_zero(metric: lists.Measure) -> None:
+def test_an_empty_list_counts_as_zero(metric: Callable[..., Any]) -> None:
     assert metric(NOTHING, np.zeros((1, 2)), CATALOGUE).tolist() == [0.0]
     empty = Catalogue(np.empty(0, np.int64), np.empty(0, np.int64), 0, np.empty(0))
     assert metric(NOTHING, np.zeros((1, 2)), empty).tolist() == [0.0]
