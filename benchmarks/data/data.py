@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def make_events(folder: Path, rows: int) -> Path:
 BUILD = """
 import json, sys, time
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.base import TaskKind
@@ -197,9 +199,7 @@ def measure_features(home: Path, millions: float) -> Figures:
     events = make_events(home / f"events-{rows}", rows)
     storage = Storage(home / f"features-{rows}")
     label = f"{EVENTS_START.isoformat()}..{AS_OF.isoformat()}"
-    ref = storage.publish(
-        use_case="bench", layer=c.VALIDATED, partition=label, tables={c.ROWS: lambda folder: shutil.copytree(events, folder)}
-    )
+    ref = storage.publish(use_case="bench", layer=c.VALIDATED, partition=label, tables={c.ROWS: partial(_copy, events)})
     local = _build(storage, ref)
     seconds = {
         "features_seconds": local["seconds"],
@@ -209,6 +209,10 @@ def measure_features(home: Path, millions: float) -> Figures:
     figures: Figures = {name: {f"{millions:g}m": {"seconds": value}} for name, value in seconds.items()}
     figures["features_peak_mb"] = {f"{millions:g}m": {"MB": local["peak_mb"]}}
     return figures | (measure_cluster(home, ref, events, local["digest"]) if millions == 10 else {})
+
+
+def _copy(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder)
 
 
 def _build(storage: Storage, ref: DatasetRef, **environment: str) -> dict[str, Any]:
@@ -261,7 +265,7 @@ def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> F
             use_case="bench",
             layer=c.VALIDATED,
             partition=ref.partition,
-            tables={c.ROWS: lambda folder: shutil.copytree(events, folder)},
+            tables={c.ROWS: partial(_copy, events)},
         )
         built = _build(storage, again, TITLEHOLDER_SPARK_MASTER=address)
     finally:

@@ -78,7 +78,7 @@ def speed(work: Path) -> dict[str, float]:
         server(bare(plain), plain, "/"),
         mlflow_peers(work, pipeline) as peers,
     ):
-        asked = {
+        asked: dict[str, tuple[str, dict[str, Any]]] = {
             "ours": (f"http://127.0.0.1:{ours}/v1/tumours/predictions", {"rows": [ROW]}),
             "bare": (f"http://127.0.0.1:{plain}/", {"rows": [ROW]}),
             **{name: (f"http://127.0.0.1:{port}/invocations", split) for name, port in peers.items()},

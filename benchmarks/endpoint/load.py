@@ -198,6 +198,7 @@ def tumours(house: House) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    from tasks.models.encoding import Encoding
     from tasks.models.logistic_regression import LogisticRegressionModel
 
     draws = np.random.default_rng(7)
@@ -206,7 +207,7 @@ def tumours(house: House) -> Any:
     scaler, regression = pipeline[0], pipeline[1]
     weights = regression.coef_[0] / scaler.scale_
     model = LogisticRegressionModel(
-        tuple(COLUMNS), np.zeros(30), weights, float(regression.intercept_[0] - weights @ scaler.mean_)
+        Encoding(tuple(COLUMNS)), np.zeros(30), weights, float(regression.intercept_[0] - weights @ scaler.mean_)
     )
     house.promote("tumours", 1, house.keep("tumours", model, {"task": "classification", "row_columns": COLUMNS}))
     return pipeline

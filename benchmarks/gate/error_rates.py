@@ -107,7 +107,7 @@ def ratings(metric: str, task: TaskKind, seed: int) -> tuple[Pair, Pair]:
         bias = generator.normal(0, 0.5, RATERS)[user]
         error = hard + bias + generator.normal(0, 0.3, len(user))
         sides.append(get_metric(metric, task).parts(error, np.zeros_like(error)))
-    by_user = [_answers(metric, np.bincount(user, one), counts.astype(float)) for one in sides]
+    by_user = [_answers(metric, np.bincount(user, one).astype(np.float64), counts.astype(float)) for one in sides]
     by_row = [_answers(metric, one, np.ones(len(one))) for one in sides]
     return (by_user[0], by_user[1]), (by_row[0], by_row[1])
 

@@ -18,9 +18,9 @@ def draw(power: dict[str, dict[str, float]], picture: Path) -> None:
 
     figure = Figure(figsize=(8.4, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    for shade, (users, cells) in zip(SHADES, power.items(), strict=True):
+    for shade, (size, cells) in zip(SHADES, power.items(), strict=True):
         gains, shares = [float(gain) for gain in cells], list(cells.values())
-        axes.plot(gains, shares, "o-", color=shade, lw=2, ms=4, label=f"{int(users):,} users")
+        axes.plot(gains, shares, "o-", color=shade, lw=2, ms=4, label=f"{int(size):,} users")
     users, gain = WORKING_POINT
     reached = power[str(users)][f"{gain:g}"]
     axes.axhline(0.8, color="#999999", lw=1, ls="--")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks.models.base import Examples, FeatureTables
+from tasks.stages.ingestion.generator import GeneratedTruth, generate_invoices
 
 LOOKBACK_DAYS = (7, 28, 90)
 SHA256 = {
@@ -140,12 +141,10 @@ def shop_examples(rows: pd.DataFrame, as_of: pd.Timestamp, days: int) -> Example
     return Examples(FeatureTables(users, items, pairs), labels.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True))
 
 
-def generated(seed: int = 7) -> tuple[pd.DataFrame, object]:
+def generated(seed: int = 7) -> tuple[pd.DataFrame, GeneratedTruth]:
     """120 days of the generator's invoices, and its truth."""
     import tempfile
     from datetime import date
-
-    from tasks.stages.ingestion.generator import generate_invoices
 
     with tempfile.TemporaryDirectory() as folder:
         truth = generate_invoices(Path(folder), date(2025, 1, 1), date(2025, 8, 1), seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -79,15 +80,13 @@ def _compare(spec: ModelSpec, weeks: list[Examples]) -> Weeks:
     warm: ServedModel | None = None
     stale: ServedModel | None = None
     for number, (train, history) in enumerate(pairwise(weeks)):
-        full, full_seconds = _timed(lambda train=train, history=history: spec.fit(train, history, SEED))
+        full, full_seconds = _timed(partial(spec.fit, train, history, SEED))
         if warm is None or stale is None:
             warm, warm_seconds, stale = full, full_seconds, full
         else:
             if why := spec.warm_start_problem(warm, train, history):
                 raise SystemExit(f"{spec.kind} cannot begin warm: {why}")
-            warm, warm_seconds = _timed(
-                lambda train=train, history=history, warm=warm: spec.fit_from(warm, train, history, SEED)
-            )
+            warm, warm_seconds = _timed(partial(spec.fit_from, warm, train, history, SEED))
         row = {"full_seconds": full_seconds, "warm_seconds": warm_seconds}
         for name, model in (("full", full), ("warm", warm), ("stale", stale)):
             scored = score_model(model, history, TaskKind.RECOMMENDATION, (METRIC,), 10, False)

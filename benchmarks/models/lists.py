@@ -146,8 +146,10 @@ def lists() -> Outcome:
     drawn = np.random.default_rng(SEED).random(len(train)) < 0.25
     parts = [(train[~drawn], train[drawn]), (train, test)]
     found = [Examples(data.rating_tables(learn), find.assign(label=1.0)) for learn, find in parts]
-    pairs = [(Examples(one.features), one) for one in found]  # what is to be found is kept from those who learn
-    rows, best = compare(shelf_of(TaskKind.RECOMMENDATION, FILMS, ("propensity_regression",)), *pairs, exclude_seen=True)
+    chooses, judges = ((Examples(one.features), one) for one in found)  # what is to be found is kept from those who learn
+    rows, best = compare(
+        shelf_of(TaskKind.RECOMMENDATION, FILMS, ("propensity_regression",)), chooses, judges, exclude_seen=True
+    )
     for name, (mean, gain, precision, recall, source) in PUBLISHED.items():
         published = {"ndcg_at_10": gain, "map_at_10": mean, "precision_at_10": precision, "recall_at_10": recall}
         row = rows.setdefault(name, {})

@@ -19,10 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import columns as c
-from tasks.contracts.arrays import Floats
 from tasks.stages.ingestion.generator import DIMENSIONS, HABIT_SHARE, STAPLES, TASTE_STRENGTH, GeneratedTruth
 
-Ints = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
 BLOCK_DAYS = 45  # the season is held still so long
 LINES = 16.0  # that a customer buys in the window, about: what is sure once bought need not be bought twice
 LIFT = 2.5  # half of the proposed whims are so much higher than chance has it, as those of staples are
@@ -102,7 +102,7 @@ class Baskets:
         days = sorted(lines["day"].unique())
         slots = {day: {item: slot for slot, item in enumerate(truth.items(day.date()))} for day in days}
         slot = np.array([slots[day][item] for day, item in zip(lines["day"], lines[c.ITEM_ID], strict=True)], dtype=np.int64)
-        customer = pd.Index(users if lines.size else []).get_indexer(lines[c.USER_ID]).astype(np.int64)
+        customer = pd.Index(users if lines.size else []).get_indexer(pd.Index(lines[c.USER_ID])).astype(np.int64)
         block = ((lines["day"] - pd.Timestamp(first)).dt.days // BLOCK_DAYS).to_numpy(np.int64)
         event = pd.factorize(lines[c.EVENT_ID])[0]
         first_of = np.searchsorted(event, event)  # events are numbered in the order of the lines
@@ -145,7 +145,7 @@ class Chains:
         each = probabilities[lines.customer, lines.block, lines.slot].astype(np.float64)
         before = np.cumsum(each) - each
         left = 1.0 - (before - before[lines.first])
-        return np.bincount(lines.customer, np.log(each) - np.log(np.maximum(left, 1e-9)), self.size)
+        return np.asarray(np.bincount(lines.customer, np.log(each) - np.log(np.maximum(left, 1e-9)), self.size), np.float64)
 
     def proposals(self) -> Iterator[tuple[Floats, Floats, Floats]]:
         """Taste, whims and the logarithm of Hastings' ratio, in turn: a step of taste, a whim anew, two whims exchanged."""

@@ -58,7 +58,8 @@ def make_week(number: int, seed: int, rows: int, drift: str = "", since: int = 1
 
 
 def _renamed(rows: pd.DataFrame, days: int = 0) -> pd.DataFrame:
-    return rows.assign(**{ROW_ID: "again-" + rows[ROW_ID], EVENT_AT: rows[EVENT_AT] + pd.Timedelta(days=days)})
+    later = rows.assign(**{EVENT_AT: rows[EVENT_AT] + pd.Timedelta(days=days)})
+    return later.assign(**{ROW_ID: "again-" + rows[ROW_ID]})
 
 
 # a week and the week before it -> the week as it is delivered

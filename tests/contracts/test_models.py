@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -201,7 +202,8 @@ def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) ->
     mixed = rows[sorted(rows.columns, reverse=True)].assign(unasked="text")
     np.testing.assert_array_equal(model.predict_rows(mixed), found)
     np.testing.assert_allclose(model.predict_rows(rows[7:8]), found[7:8], rtol=0, atol=1e-12)
-    gaps = rows[:3].assign(**{"mean radius": [None, np.inf, np.nan]})
+    missing: dict[str, Any] = {"mean radius": [None, np.inf, np.nan]}
+    gaps = rows[:3].assign(**missing)
     assert np.isfinite(model.predict_rows(gaps)).all()
     assert model.predict_rows(rows[:0]).shape == (0,)
 

@@ -177,16 +177,17 @@ def test_the_form_takes_the_account_or_the_name(
     airflow: Airflow, storage: Storage, store: Path, request: pytest.FixtureRequest
 ) -> None:
     synthetic_classification.register_versions(storage, store, CASE, True, False)
-    form = {"version": 2, "reviewer": "ada", "reason": "the old one is broken", "override": True}
+    form: dict[str, Any] = {"version": 2, "reviewer": "ada", "reason": "the old one is broken", "override": True}
     word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
     assert (word["actor"], word["trust"], word["is_override"]) == ("ada", "on_trust", True)
     request.getfixturevalue("signed_in")
     word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
     assert (word["actor"], word["trust"], word["is_override"]) == ("grace", "airflow", True)
-    for changes, told in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"reason": " "}, "an override cannot do without"),
         ({"code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged, so it does not count"),
-    ):
+    )
+    for changes, told in refused:
         with pytest.raises(AirflowFailException, match=told):
             airflow.review().execute(airflow.context(CASE, **(form | changes)))
     assert [one.counted for one in Ledger(get_settings().ledger_url).reviews(CASE)] == [True, True, False]

@@ -37,7 +37,7 @@ class Page:
             from airflow.sdk.execution_time.comms import ErrorResponse
 
             raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": self.fault}))
-        blank = {"chosen_options": None, "params_input": {}, "responded_at": None, "responded_by_user": None}
+        blank: dict[str, Any] = {"chosen_options": None, "params_input": {}, "responded_at": None, "responded_by_user": None}
         return SimpleNamespace(response_received=bool(self.answer), **(blank | self.answer))
 
 

@@ -38,11 +38,11 @@ def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Arena) -
 
 
 FILES = {
-    "an_empty_file": ("invoice_files", "2010-12-02.csv", "", ""),
-    "a_swapped_header": ("invoice_files", "2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo"),
-    "a_column_lost": ("daily_files", "2026-01-05.csv", ",item_id", ""),
-    "an_empty_file_of_ratings": ("movielens", "u.data", "", ""),
-    "a_rating_without_its_film": ("movielens", "u.data", "196\t242\t3\t", "196\t3\t"),
+    "an_empty_file": ("invoice_files", ("2010-12-02.csv", "", "")),
+    "a_swapped_header": ("invoice_files", ("2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo")),
+    "a_column_lost": ("daily_files", ("2026-01-05.csv", ",item_id", "")),
+    "an_empty_file_of_ratings": ("movielens", ("u.data", "", "")),
+    "a_rating_without_its_film": ("movielens", ("u.data", "196\t242\t3\t", "196\t3\t")),
 }
 
 # the suites
@@ -150,8 +150,8 @@ def _profile(use_case: str, rows: list[Row], place: Arena) -> str:
 
 MUTATIONS = (
     *(
-        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, tuple(change)), delivered[kind])
-        for name, (kind, *change) in FILES.items()
+        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, change), delivered[kind])
+        for name, (kind, change) in FILES.items()
     ),
     *(
         Mutation(rule, f"validate/{suite}.{rule}", partial(_break_one_rule, suite, rule), honest[suite], alone=True)

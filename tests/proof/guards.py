@@ -21,7 +21,7 @@ PASSES_BY_ITSELF = "ServiceUnavailable"  # a server that is down guards nothing
 
 def find_steps() -> dict[str, FunctionType]:
     """What the DAGs call of the rooms and what says under which conditions it refuses."""
-    found = {}
+    found: dict[str, FunctionType] = {}
     for name in WAY_TO_THE_TITLE:
         for node in ast.walk(ast.parse((ROOT / "dags" / f"{name}.py").read_text())):
             if isinstance(node, ast.ImportFrom) and _is_room(node.module or ""):

@@ -1,10 +1,12 @@
 """The MLflow wrapper that is stored beside the exported model. The endpoint never loads it."""
 
+from typing import Any
+
 import mlflow
 
 
 class Nothing(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):  # noqa: ANN001, ANN201
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         return model_input
 
 

@@ -150,7 +150,8 @@ def start_load(port: int, clients: int) -> tuple[list[Client], threading.Event]:
 
 def lists_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """The recommendations in an answer for one user or for many."""
-    return answer.get("recommendations", [answer])
+    found: list[dict[str, Any]] = answer.get("recommendations", [answer])
+    return found
 
 
 def await_model(process: Process, key: str, value: object) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -28,14 +29,13 @@ DAYS = ("2010-12-01", "2010-12-02", "2010-12-03")
 ZERO = "700,85123A,x,0,{day} 08:26:00,2.55,17850.0,EIRE"
 
 
-def ask(*words: str, code: int = 0) -> dict[str, object]:
+def ask(*words: str, code: int = 0) -> Any:
     """The JSON answer of a command."""
     done = CliRunner().invoke(app, [*words, "--json"])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == code, done.output
-    answer: dict[str, object] = json.loads(done.output)
-    return answer
+    return json.loads(done.output)
 
 
 @pytest.fixture
@@ -64,19 +64,19 @@ def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_mad
     second = f"{DAYS[1]}..{DAYS[2]}"
     shown = ask("quarantine", "show", CASE)
     assert shown["by_rule"] == {"quantity_not_zero": 1} and shown["refused"] == []
-    (row,) = shown["shown"]  # type: ignore[misc]
-    assert (row["window"], row["source_file"], row["run"]) == (second, f"{DAYS[1]}.csv", "test")  # type: ignore[index]
-    explained = ask("quarantine", "explain", CASE, row["row_id"])  # type: ignore[index]
-    assert explained["cells"]["Quantity"] == "0" and "Nothing was sold" in explained["rules"][0]["reason"]  # type: ignore[index]
+    (row,) = shown["shown"]
+    assert (row["window"], row["source_file"], row["run"]) == (second, f"{DAYS[1]}.csv", "test")
+    explained = ask("quarantine", "explain", CASE, row["row_id"])
+    assert explained["cells"]["Quantity"] == "0" and "Nothing was sold" in explained["rules"][0]["reason"]
 
     validated = {label: storage.current(CASE, c.VALIDATED, label) for label in storage.partitions(CASE, c.VALIDATED)}
     features = {label: storage.current(CASE, c.FEATURES, label) for label in storage.partitions(CASE, c.FEATURES)}
     path = suites / "invoice_lines.yaml"
     path.write_text(path.read_text().replace("value_set: [0.0]", "value_set: [-0.5]"))
     replayed = ask("quarantine", "replay", CASE)
-    (window,) = replayed["windows"]  # type: ignore[misc]
-    assert (window["window"], window["in_quarantine_before"], window["now"], window["changed"]) == (second, 1, 0, "yes")  # type: ignore[index]
-    rebuilt = [ref["partition"] for ref in replayed["features"]]  # type: ignore[attr-defined]
+    (window,) = replayed["windows"]
+    assert (window["window"], window["in_quarantine_before"], window["now"], window["changed"]) == (second, 1, 0, "yes")
+    rebuilt = [ref["partition"] for ref in replayed["features"]]
     assert rebuilt == [DAYS[2], "2010-12-04"], "the first day's features know nothing of the second"
     for label, ref in validated.items():
         assert (storage.current(CASE, c.VALIDATED, label) == ref) is (label != second)
@@ -86,10 +86,10 @@ def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_mad
         ask("quarantine", "replay", CASE, "--window", second)
 
     listed = ask("data", "list", CASE, "--layer", "validated", "--all")
-    assert sorted((one["partition"], one["current"]) for one in listed) == sorted(  # type: ignore[index,call-overload]
+    assert sorted((one["partition"], one["current"]) for one in listed) == sorted(
         [(f"{DAYS[0]}..{DAYS[1]}", "yes"), (second, "no"), (second, "yes"), (f"{DAYS[2]}..2010-12-04", "yes")]
     )
-    told = {one["what"]: one for one in ask("data", "diff", CASE, "validated", second)}  # type: ignore[index,call-overload]
+    told = {one["what"]: one for one in ask("data", "diff", CASE, "validated", second)}
     assert (told["rows: rows"]["before"], told["rows: rows"]["after"]) == (12, 13)
     assert told["rows: came"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
 
@@ -102,12 +102,12 @@ def test_a_corrected_file_that_is_worse_is_told_everywhere_until_one_passes(shop
     good = storage.current(CASE, c.VALIDATED, first)
     write_day(folder, DAYS[0], *[ZERO.format(day=DAYS[0]) for _ in range(12)])
     replayed = ask("quarantine", "replay", CASE, code=0)  # nothing knows of the new file yet
-    assert first not in [one["window"] for one in replayed["windows"]]  # type: ignore[attr-defined,index]
+    assert first not in [one["window"] for one in replayed["windows"]]
     case = load_use_case(CASE)
     raw = ingest(CASE, case.source, folder, Window.from_label(first), storage)
     assert raw is not None
     replayed = ask("quarantine", "replay", CASE, "--window", first, code=1)
-    assert replayed["windows"][0]["validated"] == "refused"  # type: ignore[index]
+    assert replayed["windows"][0]["validated"] == "refused"
     assert storage.current(CASE, c.VALIDATED, first) == good
     assert [one.raw for one in find_refused(CASE, storage)] == [raw]
     done = CliRunner().invoke(app, ["data", "list", CASE, "--layer", "validated"])

@@ -111,7 +111,7 @@ def test_a_hundred_replayed_repeated_and_forged_webhooks_start_one_retraining(se
         start = (
             "2026-02-01T00:00:00Z" if place % 3 == 0 else "2026-01-01T01:00:00+01:00" if place % 2 else "2026-01-01T00:00:00Z"
         )
-        return clients[place % 4].post("/alerts", json=webhook(alert(start)), headers=headers).status_code
+        return int(clients[place % 4].post("/alerts", json=webhook(alert(start)), headers=headers).status_code)
 
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(send, range(100)))

@@ -20,6 +20,7 @@ from tasks.contracts.judging import Role
 from tasks.io import tracking
 from tasks.io.storage import frame_writer
 from tasks.models import champion
+from tasks.models.base import load_model
 from tasks.models.popularity import PopularityModel
 from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
@@ -268,7 +269,7 @@ def test_downloaded_model_files_stay_private(installation: Installation, serve: 
         seen.append((folder, stat.S_IMODE(folder.parent.stat().st_mode)))
         return load(folder, *rest, **how)
 
-    load = champion.load_model
+    load = load_model
     monkeypatch.setattr(champion, "load_model", recording)
     installation.register_and_promote("tumours", TinyClassifier(0.0), TaskKind.CLASSIFICATION)
     with serve() as client:

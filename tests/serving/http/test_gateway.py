@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -47,7 +48,7 @@ def test_keys_grant_exactly_their_scopes(make_client: MakeClient, cached: Instal
     keys = ApiKeys(cached.settings.ledger_url)
     made = {scope: keys.create(f"a {scope.value} client", frozenset({scope}), NOW) for scope in Scope}
     shop = make_client(address="203.0.113.9", keys="required")
-    requests = {
+    requests: dict[Scope, Callable[[dict[str, str]], httpx.Response]] = {
         Scope.PREDICT: lambda headers: shop.get("/v1/shop/recommendations/u1", headers=headers),
         Scope.EVENTS: lambda headers: shop.post("/v1/shop/outcomes", json={"outcomes": [outcome()]}, headers=headers),
         Scope.TRAIN: lambda headers: shop.get("/v1/shop/training-runs/none", headers=headers),

@@ -35,7 +35,7 @@ async def app(scope: dict[str, object], receive: object, send: object) -> None:
 @contextlib.contextmanager
 def running(http: type[asyncio.Protocol] | str) -> Iterator[int]:
     """Runs a server in a thread. Yields its port."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=http, lifespan="off", log_level="critical"))  # type: ignore[arg-type]
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=http, lifespan="off", log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -168,7 +168,7 @@ def missing_attributes(connection: HttpToolsProtocol) -> list[str]:
 
 def test_uvicorn_has_the_attributes_that_are_used() -> None:
     async def check() -> None:
-        config = uvicorn.Config(app, http=TimeoutProtocol, lifespan="off")  # type: ignore[arg-type]  # as uvicorn loads it
+        config = uvicorn.Config(app, http=TimeoutProtocol, lifespan="off")
         config.load()
         connection = TimeoutProtocol(config, ServerState(), {}, asyncio.get_running_loop())
         connection.connection_made(MagicMock(is_closing=lambda: False))

@@ -17,6 +17,7 @@ from serving.http import answers
 from serving.ranking.ranking import Ranked
 from serving.ranking.vector_index import MIN_RECALL, VectorIndex
 from tasks import columns as c
+from tasks.contracts.predictions import AnswerPath
 from tasks.io.storage import frame_writer
 from tasks.models import SERVED
 from tasks.models.als import AlsModel, Penalties
@@ -159,7 +160,7 @@ def test_new_items_are_explored_in_a_bounded_share(shop_client: TestClient) -> N
     bundle = store_of(shop_client).deployments["market"].bundle
     assert bundle is not None
     assert bundle.ranks.new_items == ["a5", "b5"]
-    ranked = Ranked(["a0", "a1", "a2", "a3", "a4"], [5.0, 4.0, 3.0, 2.0, 1.0], "model")
+    ranked = Ranked(["a0", "a1", "a2", "a3", "a4"], [5.0, 4.0, 3.0, 2.0, 1.0], AnswerPath.MODEL)
     draws = np.random.default_rng(7)
     explored = []
     for _ in range(4000):
@@ -170,7 +171,7 @@ def test_new_items_are_explored_in_a_bounded_share(shop_client: TestClient) -> N
     assert len(explored) == pytest.approx(400, abs=80)
     assert explored.count("a5") == pytest.approx(len(explored) / 2, abs=60)
     assert answers.explore(bundle, ranked, 0.0, "0" * 32)[1] == []
-    short = Ranked(["a0"], [1.0], "model")
+    short = Ranked(["a0"], [1.0], AnswerPath.MODEL)
     assert answers.explore(bundle, short, 1.0, "0" * 32)[0] == short
 
 

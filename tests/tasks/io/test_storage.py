@@ -9,11 +9,13 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.contracts.data import DatasetRef
 from tasks.errors import SnapshotError
 from tasks.io.storage import Storage, frame_writer, write_atomically
 from tasks.settings import ROOT
@@ -23,13 +25,13 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WINDOW = "2011-01-01..2011-01-02"
 
 
-def publish(storage: Storage, frame: pd.DataFrame = FRAME, partition: str = WINDOW, **extra: object) -> object:
+def publish(storage: Storage, frame: pd.DataFrame = FRAME, partition: str = WINDOW, **extra: Any) -> DatasetRef:
     return storage.publish(
         use_case="shop",
         layer="raw",
         partition=partition,
         tables={"rows": frame_writer(frame)},
-        **extra,  # type: ignore[arg-type]
+        **extra,
     )
 
 
@@ -37,7 +39,7 @@ def test_the_same_rows_in_another_order_are_the_same_snapshot(storage: Storage) 
     first = publish(storage)
     assert publish(storage, FRAME.iloc[::-1]) == first
     versions = [path.name for path in (storage.root / "shop/raw" / WINDOW).iterdir() if path.is_dir()]
-    assert versions == [first.version]  # type: ignore[attr-defined]
+    assert versions == [first.version]
 
 
 def test_the_digest_does_not_depend_on_how_files_are_cut(storage: Storage) -> None:
@@ -48,7 +50,7 @@ def test_the_digest_does_not_depend_on_how_files_are_cut(storage: Storage) -> No
 
     whole = publish(storage)
     cut = storage.publish(use_case="shop", layer="raw", partition=WINDOW, tables={"rows": in_two})
-    assert cut.digest == whole.digest  # type: ignore[attr-defined]
+    assert cut.digest == whole.digest
 
 
 @pytest.mark.parametrize(
@@ -65,15 +67,15 @@ def test_the_digest_does_not_depend_on_how_files_are_cut(storage: Storage) -> No
     ids=["value", "null", "case", "name", "type", "doubled row", "lost row"],
 )
 def test_any_change_changes_the_digest(storage: Storage, other: pd.DataFrame) -> None:
-    assert publish(storage).digest != publish(storage, other).digest  # type: ignore[attr-defined]
+    assert publish(storage).digest != publish(storage, other).digest
 
 
 def test_the_version_names_its_inputs_and_facts(storage: Storage) -> None:
     raw = publish(storage)
     plain = publish(storage, partition="2011-01-02..2011-01-03")
     derived = publish(storage, partition="2011-01-02..2011-01-03", inputs=[raw], facts={"suite": "v1"})
-    assert derived.version != plain.version  # type: ignore[attr-defined]
-    assert storage.manifest(derived)["inputs"] == [raw.to_json()]  # type: ignore[arg-type,attr-defined]
+    assert derived.version != plain.version
+    assert storage.manifest(derived)["inputs"] == [raw.to_json()]
     assert storage.current("shop", "raw", "2011-01-02..2011-01-03") == derived
 
 
@@ -89,19 +91,19 @@ def test_history_ends_where_it_is_told_to(storage: Storage) -> None:
 
 def test_altered_rows_are_noticed(storage: Storage) -> None:
     ref = publish(storage)
-    storage.verify(ref)  # type: ignore[arg-type]
-    file = next(storage.table(ref).glob("*.parquet"))  # type: ignore[arg-type]
+    storage.verify(ref)
+    file = next(storage.table(ref).glob("*.parquet"))
     FRAME.assign(x=0.0).to_parquet(file, index=False)
     with pytest.raises(SnapshotError, match="was altered"):
-        storage.verify(ref)  # type: ignore[arg-type]
+        storage.verify(ref)
 
 
 def test_missing_snapshots_and_tables_are_told(storage: Storage) -> None:
     ref = publish(storage)
     with pytest.raises(SnapshotError, match="has no table 'users'; it has: rows"):
-        storage.table(ref, "users")  # type: ignore[arg-type]
+        storage.table(ref, "users")
     with pytest.raises(SnapshotError, match=r"does not exist under .* or TITLEHOLDER_HOME names another folder"):
-        Storage(storage.root / "elsewhere").folder(ref)  # type: ignore[arg-type]
+        Storage(storage.root / "elsewhere").folder(ref)
 
 
 def test_a_failing_writer_leaves_the_old_snapshot_and_no_debris(storage: Storage) -> None:
@@ -146,16 +148,16 @@ def test_what_was_current_is_read_by_version_and_by_time(storage: Storage) -> No
     second = publish(Storage(storage.root, run="run 2", now=clocked.now), FRAME.iloc[:1])
     publish(clocked, FRAME.iloc[:1])  # the same again changes nothing
     past = storage.current_versions("shop", "raw", WINDOW)
-    assert [(one.version, one.run) for one in past] == [(first.version, "run 1"), (second.version, "run 2")]  # type: ignore[attr-defined]
+    assert [(one.version, one.run) for one in past] == [(first.version, "run 1"), (second.version, "run 2")]
     assert storage.current("shop", "raw", WINDOW) == second
     for one, then in zip(past, (first, second), strict=True):
         assert one.since is not None
         assert storage.at("shop", "raw", WINDOW, one.since) == then
     assert storage.at("shop", "raw", WINDOW, NOON - timedelta(days=1)) is None
-    assert storage.version("shop", "raw", WINDOW, first.version) == first  # type: ignore[attr-defined]
+    assert storage.version("shop", "raw", WINDOW, first.version) == first
     with pytest.raises(SnapshotError, match=f"no version '0{'0' * 15}'.*existing versions: "):
         storage.version("shop", "raw", WINDOW, "0" * 16)
-    made = storage.manifest(second)["made"]  # type: ignore[arg-type]
+    made = storage.manifest(second)["made"]
     assert made["run"] == "run 2" and made["at"].startswith("2026-01-01T") and made["code"]
 
 
@@ -163,7 +165,7 @@ def test_lines_of_earlier_installations_are_read(storage: Storage) -> None:
     """The version alone, then with moment and run, then JSON: all three in one file, and the next version rewrites them."""
     clocked = Storage(storage.root, run="a run {of} today", now=lambda: NOON)
     refs = [publish(clocked, FRAME.iloc[:rows]) for rows in (1, 2, 3)]
-    first, second, third = (ref.version for ref in refs)  # type: ignore[attr-defined]
+    first, second, third = (ref.version for ref in refs)
     current = storage.root / "shop/raw" / WINDOW / "CURRENT"
     json_line = current.read_text().splitlines()[-1]
     assert json.loads(json_line) == {"version": third, "since": "2026-01-01T12:00:00Z", "run": "a run {of} today"}
@@ -182,7 +184,7 @@ def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
     raw = publish(early)
     kept = early.publish(
         use_case="shop", layer="features", partition="2011-01-02", tables={"rows": frame_writer(FRAME)}, inputs=[raw]
-    )  # type: ignore[list-item]
+    )
     publish(early, FRAME.iloc[:2])  # raw is superseded, but features were made from it
     lost = publish(early, FRAME.iloc[1:])
     current = publish(early, FRAME.iloc[:1])
@@ -190,11 +192,11 @@ def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
     gone = storage.superseded(NOON + timedelta(days=1))
     assert lost in gone and len(gone) == 2 and not any(ref in gone for ref in (raw, kept, current))
     with pytest.raises(SnapshotError, match="is current"):
-        storage.remove(current)  # type: ignore[arg-type]
+        storage.remove(current)
     for ref in gone:
         storage.remove(ref)
     assert storage.superseded(NOON + timedelta(days=1)) == []
-    storage.verify(raw)  # type: ignore[arg-type]
+    storage.verify(raw)
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
 
 

@@ -95,4 +95,4 @@ def rows(size: int = 200) -> pd.DataFrame:
     target = (values[:, 0] > values[:, 1]).astype("int64")
     values[random.random(values.shape) < 0.01] = np.nan
     frame = pd.DataFrame(values, columns=["mean radius", "mean texture", "worst area"])
-    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)], c.TARGET: target})
+    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)]}).assign(**{c.TARGET: target})

@@ -116,6 +116,11 @@ def test_ties_go_to_the_smaller_id_and_short_shelves_give_short_lists() -> None:
 
 def test_work_is_done_once_for_each_set_of_features() -> None:
     made: list[FeatureTables] = []
-    once = PerFeatures(lambda features: made.append(features) or len(made))
+
+    def count(features: FeatureTables) -> int:
+        made.append(features)
+        return len(made)
+
+    once = PerFeatures(count)
     first, second = shop(["a"], [1]), shop(["a"], [2])
     assert [once(first), once(first), once(second), once(second)] == [1, 1, 2, 2]

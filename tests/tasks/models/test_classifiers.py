@@ -41,7 +41,7 @@ def rare(size: int = 900) -> pd.DataFrame:
     values = random.normal(size=(size, 3))
     target = (random.random(size) < sigmoid(2.0 * values[:, 0] - 3.2)).astype("int64")
     frame = pd.DataFrame(values, columns=["a", "b", "c"])
-    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)], c.TARGET: target})
+    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)]}).assign(**{c.TARGET: target})
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)

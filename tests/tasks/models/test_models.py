@@ -18,7 +18,7 @@ from tasks.models.bias import Bias
 from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.popularity import Popularity, PopularityModel
 from tasks.models.prior import Prior
-from tasks.models.propensity_regression import PropensityRegression
+from tasks.models.propensity_regression import PropensityRegression, PropensityRegressionModel
 from tasks.models.rating_regression import RatingRegression
 from tests.tasks.models.checkerboard import ITEMS, USERS, checkerboard, missing_item, tables, user
 
@@ -112,7 +112,9 @@ def test_folding_in_is_sparks_own_last_step(spark: SparkSession) -> None:
         table = spark.createDataFrame(frame).repartition(1).sortWithinPartitions("user", "item")
         theirs = als.fit(table).userFactors.toPandas().set_index("id")["features"]
         for place, name in enumerate(codes[0][0]):
-            np.testing.assert_allclose(model.fold_in(str(name), known), theirs[place], atol=1e-4)
+            folded_in = model.fold_in(str(name), known)
+            assert folded_in is not None
+            np.testing.assert_allclose(folded_in, theirs[place], atol=1e-4)
 
 
 def test_a_user_who_came_after_training_is_folded_in(spark: SparkSession) -> None:
@@ -193,6 +195,7 @@ def test_served_scores_are_the_regressions_own() -> None:
     examples = checkerboard(TaskKind.PROPENSITY)
     known = features_of(examples)
     model = PropensityRegression().fit(examples, examples, 7)
+    assert isinstance(model, PropensityRegressionModel)
     names = np.repeat(np.array([user(3), "nobody"], dtype=object), len(known.item_ids))
     places = np.tile(np.arange(len(known.item_ids)), 2)
     expected = model.design.stack(known, names, places) @ model.weights + model.intercept

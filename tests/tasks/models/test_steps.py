@@ -44,7 +44,7 @@ def values(size: int = 160) -> tuple[np.ndarray, np.ndarray]:
 
 def frame(size: int = 160) -> pd.DataFrame:
     drawn, target = values(size)
-    ids = {c.ROW_ID: [f"r{row:03d}" for row in range(len(target))], c.TARGET: target}
+    ids: dict[str, Any] = {c.ROW_ID: [f"r{row:03d}" for row in range(len(target))], c.TARGET: target}
     return pd.DataFrame(drawn * 3.0 + 1.0, columns=list("abcd")).assign(**ids)
 
 

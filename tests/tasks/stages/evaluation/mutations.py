@@ -99,7 +99,7 @@ WARD: dict[str, tuple[str, Callable[[Ward], Verdict]]] = {
 
 
 def _popular_only() -> np.ndarray:
-    return np.tile(np.linspace(0.9, 0.1, SHELF), (SHOPPERS, 1)) + 0.001 * knows(0.0)
+    return np.asarray(np.tile(np.linspace(0.9, 0.1, SHELF), (SHOPPERS, 1)) + 0.001 * knows(0.0))
 
 
 def _silent() -> np.ndarray:
@@ -108,7 +108,7 @@ def _silent() -> np.ndarray:
 
 def _above_one() -> np.ndarray:
     """One probability of one user is none."""
-    scores = knows(0.8)
+    scores: np.ndarray = knows(0.8)
     scores[3, 2] = 1.7
     return scores
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,11 +153,11 @@ def test_a_gate_tells_the_power_that_there_was() -> None:
     assert "a true difference of 0.02 is called better with a chance of" in result.reason
     (kept,) = seen.comparisons
     assert Comparison.from_json(kept.to_json()) == kept
-    assert (kept.effect, kept.power, kept.detectable) == (
+    assert [kept.effect, kept.power, kept.detectable] == [
         0.02,
         pytest.approx(result.figures["power"]),
         pytest.approx(result.figures["detectable"]),
-    )
+    ]
 
 
 def test_an_inconclusive_comparison_says_what_it_would_take() -> None:
@@ -223,7 +225,7 @@ def test_a_row_without_a_group_is_alone_and_an_unknown_column_is_told() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind, gate in GATES.kinds.items() if issubclass(gate, ComparingGate)])
 def test_users_are_not_grouped(kind: str) -> None:
-    settings = {
+    settings: dict[str, dict[str, Any]] = {
         "beats_champion": {"metric": "ndcg_at_10"},
         "minimum_metric": {"metric": "ndcg_at_10", "at_least": 0.1},
         "no_slice_regression": {"metrics": {"ndcg_at_10": 0.01}},

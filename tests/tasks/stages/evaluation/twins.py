@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -51,6 +51,11 @@ def answers(subject: str, name: str, skill: float, *, seed: int = 0, units: int 
     metrics = {"ndcg_at_10": float(values.mean()), USER_COVERAGE: float(change.get(USER_COVERAGE, 1.0))}
     evaluation = Evaluation(subject=subject, name=name, model_uri="models:/m-1", holdout=REF, metrics=metrics, units=REF)
     return Answers(evaluation, frame, predictions)
+
+
+def with_predictions(change: dict[str, Any]) -> Answers:
+    """A good challenger, columns of its predictions replaced."""
+    return answers("challenger", "als", 0.4, **change)
 
 
 def rows(name: str, prediction: np.ndarray, label: np.ndarray) -> Answers:
@@ -198,10 +203,8 @@ def answer_by(model: Paced, status: int) -> Iterator[str]:
         server.shutdown()
 
 
-@contextmanager
-def cannot_be_served() -> Iterator[str]:
+def cannot_be_served() -> AbstractContextManager[str]:
     raise ModelError("shop: it cannot be served: its first answer is nan")
-    yield ""
 
 
 LEARNED = {c.ROW_ID: "string", c.TARGET: "long", "x": "double", "y": "double"}
@@ -287,21 +290,21 @@ TWINS: dict[str, list[tuple[dict[str, Any], Context, Context]]] = {
         ),
     ],
     "prediction_sanity": [
-        ({}, context(BETTER), context(answers("challenger", "als", 0.4, **change)))
-        for change in (
-            {c.RAW_SCORE: [np.nan] + [0.5] * (UNITS - 1)},
-            {c.PREDICTION: [np.inf] + [0.5] * (UNITS - 1)},
-            {c.PREDICTION: [1.5] + [0.5] * (UNITS - 1)},
-            {c.RAW_SCORE: 0.5},
-            {USER_COVERAGE: 0.9},
-        )
-    ]
-    + [
+        *(
+            ({}, context(BETTER), context(changed))
+            for changed in (
+                with_predictions({c.RAW_SCORE: [np.nan] + [0.5] * (UNITS - 1)}),
+                with_predictions({c.PREDICTION: [np.inf] + [0.5] * (UNITS - 1)}),
+                with_predictions({c.PREDICTION: [1.5] + [0.5] * (UNITS - 1)}),
+                with_predictions({c.RAW_SCORE: 0.5}),
+                with_predictions({USER_COVERAGE: 0.9}),
+            )
+        ),
         (
             {"between": [0, 6]},
-            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 4.5}), task=TaskKind.RATING),
-            context(answers("challenger", "als", 0.4, **{c.PREDICTION: 90.0}), task=TaskKind.RATING),
-        )
+            context(with_predictions({c.PREDICTION: 4.5}), task=TaskKind.RATING),
+            context(with_predictions({c.PREDICTION: 90.0}), task=TaskKind.RATING),
+        ),
     ],
     "no_slice_regression": [
         (

@@ -53,11 +53,11 @@ def test_features_of_a_small_shop(publish: Publish, storage: Storage) -> None:
         "user_mean_rating": pytest.approx(float("nan"), nan_ok=True),
     }
     assert users.loc["bob", "segment"] is None
-    assert users.loc["bob", ["user_orders_28d", "user_spend_28d", "user_recency_days"]].tolist() == [0, 0, 59]
+    assert list(users.loc["bob", ["user_orders_28d", "user_spend_28d", "user_recency_days"]]) == [0, 0, 59]
 
     items = tables.items.set_index(c.ITEM_ID)
-    assert items.loc["tea", ["item_buyers_7d", "item_orders_7d"]].tolist() == [1, 2], "the anonymous sale counts as an order"
-    assert items.loc["mug", ["item_buyers_28d", "item_orders_28d", "item_recency_days", "item_age_days"]].tolist() == [
+    assert list(items.loc["tea", ["item_buyers_7d", "item_orders_7d"]]) == [1, 2], "the anonymous sale counts as an order"
+    assert list(items.loc["mug", ["item_buyers_28d", "item_orders_28d", "item_recency_days", "item_age_days"]]) == [
         1,
         2,
         1,
@@ -68,7 +68,7 @@ def test_features_of_a_small_shop(publish: Publish, storage: Storage) -> None:
     pairs = tables.pairs.set_index([c.USER_ID, c.ITEM_ID])
     assert list(pairs.index) == [("ann", "mug"), ("ann", "tea"), ("bob", "mug")]
     columns = ["pair_orders", "pair_orders_7d", "pair_orders_28d", "pair_recency_days", "pair_quantity"]
-    assert pairs.loc[("ann", "mug"), columns].tolist() == [2, 1, 2, 1, 3]
+    assert list(pairs.loc[("ann", "mug"), columns]) == [2, 1, 2, 1, 3]
     assert {str(t) for t in pairs.dtypes} == {"float64"}
 
 
@@ -81,7 +81,7 @@ def test_features_of_ratings(publish: Publish, storage: Storage) -> None:
     ]
     tables = build([publish(rows)], storage, task=TaskKind.RATING)
     assert tables.pairs.set_index(c.USER_ID)["pair_rating"].to_dict() == {"ann": 5.0, "bob": 3.0}, "the last one given"
-    assert tables.items.loc[0, ["item_rating_count", "item_mean_rating"]].tolist() == [3, pytest.approx(10 / 3)]
+    assert list(tables.items.loc[0, ["item_rating_count", "item_mean_rating"]]) == [3, pytest.approx(10 / 3)]
     assert tables.users.set_index(c.USER_ID)["user_mean_rating"].to_dict() == {"ann": 3.5, "bob": 3.0}
 
 
@@ -181,7 +181,7 @@ def test_overlapping_windows_count_once(publish: Publish, storage: Storage) -> N
     ]
     tables = build(history, storage)
     users = tables.users.set_index(c.USER_ID)
-    assert users.loc["ann", ["user_orders_28d", "user_spend_28d"]].tolist() == [2, 33.0], "the newest reading of a file wins"
+    assert list(users.loc["ann", ["user_orders_28d", "user_spend_28d"]]) == [2, 33.0], "the newest reading of a file wins"
     pd.testing.assert_frame_equal(build(history[::-1], storage).users, tables.users)
 
 

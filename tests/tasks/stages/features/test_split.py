@@ -56,9 +56,9 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
         pd.testing.assert_frame_equal(mine, theirs)
     attributes = [
         [
-            name.removeprefix(c.ITEM_ATTRIBUTE)
+            str(name).removeprefix(c.ITEM_ATTRIBUTE)
             for name in read_features(storage, part).items
-            if name.startswith(c.ITEM_ATTRIBUTE)
+            if str(name).startswith(c.ITEM_ATTRIBUTE)
         ]
         for part in (parts.train, parts.validation, parts.holdout)
     ]

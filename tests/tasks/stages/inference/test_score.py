@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,7 @@ def test_a_forged_model_scores_nothing(installation: Installation) -> None:
 class Broken(TinyRanker):
     """Gives whatever answer a test wants."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, **changes: Any) -> None:
         super().__init__(1.0)
         self.changes = changes
 

@@ -95,7 +95,8 @@ FORMATS: dict[str, tuple[dict[str, Any], str, Callable[[Path], Any]]] = {
 
 def source(**settings: Any) -> DailyFiles:
     cells = TEXT if settings.get("format", "csv") in {"csv", "jsonl"} else TYPED
-    found: DailyFiles = SOURCES.parse({"kind": "daily_files", "cells": cells, "columns": COLUMNS, **settings}, "test")
+    found = SOURCES.parse({"kind": "daily_files", "cells": cells, "columns": COLUMNS, **settings}, "test")
+    assert isinstance(found, DailyFiles)
     return found
 
 

@@ -33,17 +33,17 @@ def test_cells_become_canonical_columns(tmp_path: Path, storage: Storage, spark:
     frame = read(folder, storage, window)
     assert sorted(frame.index) == ["2010-12-01.csv:1", "2010-12-01.csv:2", "2010-12-02.csv:1"]
     sale, back = frame.loc["2010-12-01.csv:1"], frame.loc["2010-12-01.csv:2"]
-    assert sale[[c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.SEGMENT]].tolist() == [
+    assert list(sale[[c.EVENT_ID, c.EVENT_TYPE, c.USER_ID, c.ITEM_ID, c.SEGMENT]]) == [
         "536365",
         "purchase",
         "17850",
         "85123A",
         "United Kingdom",
     ]
-    assert sale[[c.QUANTITY, c.UNIT_PRICE, c.VALUE]].tolist() == [6.0, 2.55, pytest.approx(15.3)]
+    assert list(sale[[c.QUANTITY, c.UNIT_PRICE, c.VALUE]]) == [6.0, 2.55, pytest.approx(15.3)]
     assert sale[c.EVENT_AT] == pd.Timestamp("2010-12-01 08:26:00")
     assert sale[c.INGESTED_AT] == pd.Timestamp("2010-12-02")
-    assert back[[c.EVENT_TYPE, c.QUANTITY, c.VALUE]].tolist() == ["return", -2.0, -6.0]
+    assert list(back[[c.EVENT_TYPE, c.QUANTITY, c.VALUE]]) == ["return", -2.0, -6.0]
     assert back[c.USER_ID] is None  # an anonymous sale is valid
     assert back[c.ITEM_TEXT] == 'A "BIG" TIN,\nblue'
 
@@ -55,7 +55,7 @@ def test_the_row_as_it_came_is_kept_with_the_sources_names(tmp_path: Path, stora
         ("2010-12-01.csv:1", LINE.split(",")),
         ("2010-12-01.csv:2", [" 1", "", 'x\\"', "a dozen", "yesterday", "1,5", "", " "]),
     ):
-        assert json.loads(frame.loc[row, c.AS_IT_CAME]) == dict(zip(HEADER.split(","), cells, strict=True))
+        assert json.loads(str(frame.loc[row, c.AS_IT_CAME])) == dict(zip(HEADER.split(","), cells, strict=True))
 
 
 @pytest.mark.parametrize("cell", ["a dozen", "", "NaN", "Infinity", "6d", "0x10", "1e999", "1,5"])
@@ -189,7 +189,7 @@ def test_a_file_that_changes_after_the_door_is_refused(
 def test_real_days_are_read_cell_by_cell(online_retail: Path, storage: Storage, spark: SparkSession) -> None:
     window = Window(start=date(2010, 12, 1), end=date(2010, 12, 6))
     frame = read(online_retail, storage, window)
-    expected = {}
+    expected: dict[str, dict[str, str]] = {}
     for path in sorted(online_retail.glob("2010-12-0[1-5].csv")):
         with path.open(newline="") as stream:
             expected |= {f"{path.name}:{place}": row for place, row in enumerate(csv.DictReader(stream), start=1)}

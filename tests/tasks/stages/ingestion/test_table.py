@@ -115,7 +115,8 @@ def lines(server: str) -> str:
 
 def source(url: str, **changes: Any) -> Table:
     settings = {"kind": "table", "url": url, "table": "public.lines", "order_by": ["id"], "cells": CELLS, "columns": COLUMNS}
-    found: Table = SOURCES.parse(settings | changes, "test")
+    found = SOURCES.parse(settings | changes, "test")
+    assert isinstance(found, Table)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = (UNIT_PRICE, QUANTITY, ITEM_ID, SEGMENT)
 ITEMS = 4_000  # a long tail: most of them occur once or never in a small sample
 MONDAY = date(2011, 1, 3)
-MICROS = "datetime64[us, UTC]"  # Spark reads no nanoseconds
+MICROS: Literal["datetime64[us, UTC]"] = "datetime64[us, UTC]"  # Spark reads no nanoseconds
 WEEK = Window(start=date(2011, 1, 31), end=date(2011, 2, 7))
 
 
@@ -105,7 +105,7 @@ def to_spark(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
 
 
 def make_world(rows: int, seed: int = 2) -> World:
-    week = {"start": WEEK.start, "days": 7}
+    week: dict[str, Any] = {"start": WEEK.start, "days": 7}
     return World(
         reference=make_rows(rows, 1),
         current=make_rows(rows // 4, seed, **week),
@@ -118,7 +118,8 @@ def make_world(rows: int, seed: int = 2) -> World:
 
 def again(rows: pd.DataFrame, days: int = 0) -> pd.DataFrame:
     """The same rows under other ids, some days later."""
-    return rows.assign(**{ROW_ID: "again-" + rows[ROW_ID], EVENT_AT: rows[EVENT_AT] + pd.Timedelta(days=days)})
+    later = rows.assign(**{EVENT_AT: rows[EVENT_AT] + pd.Timedelta(days=days)})
+    return later.assign(**{ROW_ID: "again-" + rows[ROW_ID]})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,8 @@ def test_few_rows_alone_are_no_drift(rows: int) -> None:
 def test_spark_counts_what_pandas_counts(spark: SparkSession) -> None:
     """Two implementations of the same figures; here the samples are all rows."""
     world = make_world(4_000)
-    doubled = pd.concat([world.current, again(world.current[:100]), again(world.previous[:300], 7)], ignore_index=True)  # type: ignore[index,arg-type]
+    assert world.previous is not None
+    doubled = pd.concat([world.current, again(world.current[:100]), again(world.previous[:300], 7)], ignore_index=True)
     for changed in (world, BROKEN_TWINS["column_drift"].broken(world), world.changed(current=doubled)):
         checks = make_checks("column_drift", "prediction_drift", "volume")
         ours, theirs = changed.gather(checks), changed.gather(checks, spark)
@@ -223,7 +225,7 @@ ODD = {
 def test_drift_in_odd_places_is_seen() -> None:
     ids = {ROW_ID: [str(n) for n in range(200)], "event_at": pd.Timestamp("2011-02-01", tz="UTC")}
     before, now = (pd.DataFrame({**ids, **{name: sides[side] for name, sides in ODD.items()}}) for side in (0, 1))
-    checks = [ColumnDrift(columns=tuple(ODD), method=method, threshold=0.15) for method in METHODS]  # type: ignore[arg-type]
+    checks = [ColumnDrift(columns=tuple(ODD), method=method, threshold=0.15) for method in METHODS]
     for result in judge(checks, World(before, now).gather(checks)):
         assert result.violated, result
     for result in judge(checks, World(before, before).gather(checks)):
@@ -245,7 +247,11 @@ def test_bins_are_few_and_cover_everything() -> None:
 def test_a_sample_is_the_same_in_any_order_and_another_by_another_seed(spark: SparkSession) -> None:
     rows = make_rows(3_000, 1)
     shuffled = rows.sample(frac=1, random_state=3)
-    for by, frame in ((in_memory, lambda one: one), (in_spark, lambda one: to_spark(spark, one))):
+    sides: tuple[tuple[Any, Callable[[pd.DataFrame], Any]], ...] = (
+        (in_memory, lambda one: one),
+        (in_spark, lambda one: to_spark(spark, one)),
+    )
+    for by, frame in sides:
         first = by.take_sample(frame(rows), [UNIT_PRICE], seed=7, most=500)
         pd.testing.assert_frame_equal(first, by.take_sample(frame(shuffled), [UNIT_PRICE], seed=7, most=500))
         assert len(first) == 500

@@ -55,8 +55,8 @@ def bought(*rows: tuple[str, str, int, float], ids: tuple[str | None, ...] = ())
     columns = [(c.USER_ID, 0), (c.ITEM_ID, 1), (c.VALUE, 3)]
     frame = pd.DataFrame({name: [row[place] for row in rows] for name, place in columns})
     days = [datetime.combine(DAY, datetime.min.time(), UTC) + timedelta(days=row[2], hours=9) for row in rows]
-    frame = frame.assign(**{c.EVENT_AT: days, c.EVENT_TYPE: c.PURCHASE, c.ROW_ID: [f"r{n}" for n in range(len(rows))]})
-    return frame.assign(prediction_id=list(ids)) if ids else frame
+    more: dict[str, Any] = {c.EVENT_AT: days, c.EVENT_TYPE: c.PURCHASE, c.ROW_ID: [f"r{n}" for n in range(len(rows))]}
+    return frame.assign(**(more | ({"prediction_id": list(ids)} if ids else {})))
 
 
 def read(spark: SparkSession, storage: Storage, log: list[Prediction], cohort: Window = COHORT) -> DataFrame:

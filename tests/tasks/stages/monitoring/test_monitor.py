@@ -173,8 +173,8 @@ def test_many_rows_are_counted_by_spark_with_the_same_verdict(
     few = call(storage, *frames, checks=checks, seed=1)
     monkeypatch.setattr(report_module, "SMALL_ROWS", 100)
     many = call(storage, *frames, checks=checks, seed=2)
-    assert [(r.column, r.violated, r.value) for r in few.checks] == [
-        (r.column, r.violated, pytest.approx(r.value)) for r in many.checks
+    assert [[r.column, r.violated, r.value] for r in few.checks] == [
+        [r.column, r.violated, pytest.approx(r.value)] for r in many.checks
     ]
     assert many.figures == pytest.approx(few.figures) and few.figures["cold_share"] == 0.1
     nothing = call(storage, frames[0], [], checks=checks, seed=3)

@@ -90,7 +90,8 @@ def test_a_window_is_compared_with_the_newest_days_that_the_champion_learned(
     assert wider is not None and (wider.current_rows, wider.reference_rows) == (280, 140)
     assert see(storage, own_home, 9) is None, "nothing was validated there"
 
-    again = frames[3].assign(**{c.ROW_ID: "x" + frames[3][c.ROW_ID], c.EVENT_AT: frames[3][c.EVENT_AT] + pd.Timedelta(days=7)})
+    later = frames[3].assign(**{c.EVENT_AT: frames[3][c.EVENT_AT] + pd.Timedelta(days=7)})
+    again = later.assign(**{c.ROW_ID: "x" + frames[3][c.ROW_ID]})
     publish(storage, week(4), again)
     frozen = see(storage, own_home, 4)
     assert frozen is not None and [one.check for one in frozen.checks if one.violated] == ["frozen_rows"]
@@ -103,7 +104,7 @@ def test_mature_answers_are_measured_in_the_same_look(storage: Storage, own_home
     log.append(
         [answer("p1", "u", ("20001", "20002"), day), answer("p2", "v", ("20003",), day), answer("new", "w", ("20001",), 400)]
     )
-    bought = {c.USER_ID: "u", c.ITEM_ID: "20002", c.EVENT_TYPE: c.PURCHASE, c.VALUE: 1.0}
+    bought: dict[str, Any] = {c.USER_ID: "u", c.ITEM_ID: "20002", c.EVENT_TYPE: c.PURCHASE, c.VALUE: 1.0}
     fill(storage, **bought)
     terms = {"labels": LabelPolicy(attribution_days=3, late_days=1)}
     report = see(storage, own_home, 4, **terms)

@@ -113,7 +113,7 @@ def test_calibration_bins_hold_a_tenth_each_with_wilsons_interval() -> None:
 
 def test_equal_predictions_share_a_bin_and_broken_ones_have_none() -> None:
     (only,) = curves.calibration_bins(predicted([0.3] * 40 + [np.nan], [1.0] * 12 + [0.0] * 28 + [1.0]))
-    assert (only.count, only.predicted, only.happened) == (40, pytest.approx(0.3), pytest.approx(0.3))
+    assert [only.count, only.predicted, only.happened] == [40, pytest.approx(0.3), pytest.approx(0.3)]
     assert curves.calibration_bins(predicted([np.nan], [1.0])) == []
 
 

@@ -135,7 +135,7 @@ def with_public_key_as_secret() -> str:
 
 
 def without_signature() -> str:
-    return jwt.encode(claims(), None, algorithm="none")
+    return jwt.encode(claims(), "", algorithm="none")
 
 
 def tampered() -> str:

@@ -145,7 +145,7 @@ def test_attributes_of_films_and_people_reach_the_ratings(tmp_path: Path, storag
     known = read_examples(storage, made.validation).features
     assert known is not None
     assert holdout.features is not None
-    assert [name for name in holdout.features.users if name.startswith(c.USER_ATTRIBUTE)] == [
+    assert [name for name in holdout.features.users if str(name).startswith(c.USER_ATTRIBUTE)] == [
         f"user_attribute_{name}" for name in ("age_20", "age_50", "sex_f", "work_other", "zip_0")
     ]
     errors = {

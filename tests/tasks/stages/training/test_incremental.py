@@ -22,7 +22,7 @@ from tasks.models import MODELS
 from tasks.models.als import AlsModel
 from tasks.models.base import Examples, FeatureTables, WarmStart
 from tasks.models.hybrid import HybridModel
-from tasks.models.ials import Ials
+from tasks.models.ials import Ials, IalsSpec
 from tasks.models.logistic_regression import LogisticRegressionModel, LogisticRegressionSpec
 from tasks.models.propensity_regression import PropensityRegression, PropensityRegressionModel
 from tasks.settings import get_settings
@@ -134,26 +134,36 @@ def loss_of(model: AlsModel, features: FeatureTables) -> float:
     return total
 
 
+def warm_spec(entry: dict[str, object]) -> IalsSpec:
+    """A kind of iALS with these settings."""
+    spec = MODELS.parse(entry, "test")
+    assert isinstance(spec, IalsSpec)
+    return spec
+
+
 @pytest.mark.parametrize("kind", ["ials", "hybrid"])
 def test_a_warm_iteration_is_worth_many_from_nothing(kind: str) -> None:
     now = noisy_shop()
     assert now.features is not None
     new = {item(number) for number in (3, 8)}
     own = {"kind": kind, "factors": 6, "alpha": 5.0} | ({"dimensions": 8} if kind == "hybrid" else {})
-    spec = MODELS.parse({**own, "iterations": 15, "warm_iterations": 1}, "test")
+    spec = warm_spec({**own, "iterations": 15, "warm_iterations": 1})
     champion = spec.fit(Examples(), without(now, new), 7)
     assert isinstance(champion, AlsModel) and not new & set(champion.items)
     assert spec.warm_start_problem(champion, Examples(), now) == ""
     warm, full = spec.fit_from(champion, Examples(), now, 7), spec.fit(Examples(), now, 7)
     one = MODELS.parse({**own, "iterations": 1}, "test").fit(Examples(), now, 7)
     assert isinstance(warm, HybridModel if kind == "hybrid" else AlsModel) and new <= set(warm.items)
+    assert isinstance(full, AlsModel) and isinstance(one, AlsModel)
     found = [loss_of(model, now.features) for model in (warm, full, one)]
     assert found[0] < 1.02 * found[1] and found[2] > 1.05 * found[1], found
-    np.testing.assert_array_equal(spec.fit_from(champion, Examples(), now, 7).factors, warm.factors)
+    again = spec.fit_from(champion, Examples(), now, 7)
+    assert isinstance(again, AlsModel)
+    np.testing.assert_array_equal(again.factors, warm.factors)
 
-    other = MODELS.parse({**own, "factors": 8}, "test")
+    other = warm_spec({**own, "factors": 8})
     assert other.warm_start_problem(champion, Examples(), now) == "the champion's vectors are not 8 long"
-    forced = MODELS.parse({**own, "engine": "spark"}, "test")
+    forced = warm_spec({**own, "engine": "spark"})
     assert forced.warm_start_problem(champion, Examples(), now) == "Spark's ALS takes no factors to begin from"
 
 

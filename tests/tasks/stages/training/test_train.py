@@ -63,12 +63,12 @@ def mlflow_store(mlflow_database: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def publish(storage: Storage, examples: Examples, layer: str, partition: str) -> DatasetRef:
     if examples.rows is not None:
-        tables = {c.ROWS: examples.rows}
+        tables: dict[str, pd.DataFrame | None] = {c.ROWS: examples.rows}
     else:
         assert examples.features is not None
         tables = {**vars(examples.features), c.LABELS: examples.labels}
     names = (c.ROWS, c.USERS, c.ITEMS, c.PAIRS, c.LABELS)
-    writers = {name: frame_writer(tables[name]) for name in names if tables.get(name) is not None}
+    writers = {name: frame_writer(table) for name in names if (table := tables.get(name)) is not None}
     return storage.publish(
         use_case=USE_CASE, layer=layer, partition=partition, tables=writers, facts={"window": "2011-01-01..2011-01-08"}
     )

@@ -162,7 +162,7 @@ def noisy(seed: int, count: int = 120) -> pd.DataFrame:
     values = random.normal(size=(count, 3))
     target = (values[:, 0] - values[:, 1] + random.normal(size=count) > 0).astype("int64")
     frame = pd.DataFrame(values, columns=["mean radius", "mean texture", "worst area"])
-    return frame.assign(**{c.ROW_ID: [f"r{seed}-{row:03d}" for row in range(count)], c.TARGET: target})
+    return frame.assign(**{c.ROW_ID: [f"r{seed}-{row:03d}" for row in range(count)]}).assign(**{c.TARGET: target})
 
 
 @pytest.fixture
@@ -278,8 +278,8 @@ def test_the_history_is_drawn(tmp_path: Path) -> None:
     best = min((trial for trial in trials if trial.state is TrialState.COMPLETE), key=lambda trial: trial.value)
     tuned = Tuned(run_id="r", metric="log_loss", settings=best.settings, trials=trials)
     axes = draw_history(tuned, "shop: model").axes[0]
-    line = axes.lines[0].get_ydata()
-    assert list(line) == sorted(line, reverse=True) and line[-1] == best.value
+    line = np.asarray(axes.lines[0].get_ydata()).tolist()
+    assert line == sorted(line, reverse=True) and line[-1] == best.value
     nothing = tuned.model_copy(update={"trials": trials[:1], "settings": {}})
     draw_history(nothing, "nothing was fitted").savefig(tmp_path / "nothing.png")
 
