@@ -17,41 +17,19 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models import MODELS, SERVED
-from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, load_model, save_model
-from tasks.settings import ROOT
+from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, SparkTuned, load_model, save_model
+from tests.contracts.cases import case_of
 from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, user
-
-SMALL = {
-    "als": {"factors": 4, "iterations": 8},
-    "factorization_machine": {"iterations": 60},
-    "spark_fm": {"factors": 2, "iterations": 5, "use_histories": True},
-    "random_forest": {"trees": 8},
-    "gradient_boosting": {"trees": 20},
-    "spark_gradient_boosting": {"trees": 3, "depth": 2},
-    "content": {"dimensions": 8},
-    "hybrid": {"dimensions": 8},
-}  # settings for speed; every other kind is tried as it comes
-QUICK = {
-    "als": {"factors": 2, "iterations": 1},
-    "ials": {"factors": 4, "iterations": 2},
-    "bpr": {"factors": 4, "iterations": 2},
-    "factorization_machine": {"factors": 2, "iterations": 4, "served_samples": 2, "local_memory_mb": 200},
-    "spark_fm": {"factors": 2, "iterations": 1, "max_cells": 500_000},
-    "item_knn": {"max_products": 10**9},
-    "content": {"dimensions": 4, "max_items": 200_000, "max_words": 1000},
-    "hybrid": {"factors": 4, "iterations": 2, "dimensions": 4, "max_items": 200_000, "max_words": 1000},
-}  # for large data; the limits are those of a machine that has less than this one
 
 ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]
 RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
 RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
 CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
 NOBODY = "nobody"
-REFUSE = {"ease", "item_knn", "content", "hybrid", "factorization_machine", "spark_fm"}
 
 LARGE = [(kind, task) for wanted in (TaskKind.PROPENSITY, TaskKind.RATING) for kind, task in RECOMMENDERS if task is wanted]
 
-ON_SPARK = {"als", "spark_fm", "spark_gradient_boosting"}
+ON_SPARK = {kind for kind, spec in MODELS.kinds.items() if issubclass(spec, SparkTuned)}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +41,7 @@ def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
 
 
 def make_spec(kind: str) -> ModelSpec:
-    return MODELS.parse({"kind": kind, **SMALL.get(kind, {})}, "test")
+    return MODELS.parse({"kind": kind, **case_of(kind, MODELS.kinds[kind]).small}, "test")
 
 
 @lru_cache
@@ -246,22 +224,25 @@ def test_large_data_of_another_shape(shape: Callable[[bool], FeatureTables], kin
     known = shape(task is TaskKind.RATING)
     met = known.pairs[-50:]
     labels = met[[c.USER_ID, c.ITEM_ID]].assign(label=met["pair_rating"] if task is TaskKind.RATING else 1.0)
-    spec = MODELS.parse({"kind": kind, **QUICK.get(kind, {})}, "test")
+    spec = MODELS.parse({"kind": kind, **case_of(kind, MODELS.kinds[kind]).quick}, "test")
     try:
         model = spec.fit(Examples(known, labels), Examples(known), seed=7)
     except NotEnoughData as refusal:
         size = rf"{len(known.items)} items.* allows (\d[\d,.e+]*)\..* (take|or) "
         assert re.search(size, str(refusal), re.DOTALL), refusal
-        assert kind in REFUSE
+        assert f"{spec.limit} allows" in str(refusal)
     else:
         for answer in model.recommend([str(known.users[c.USER_ID].iloc[-1]), NOBODY], known, k=10):
             assert len(answer.items) == 10
             assert np.isfinite(answer.raw_scores).all()
 
 
-def test_what_each_kind_refuses_is_written_down() -> None:
-    told = (ROOT / "docs" / "models.md").read_text()
-    assert [kind for kind in sorted(REFUSE) if f"`{kind}` above `" not in told] == []
+@pytest.mark.parametrize("kind", MODELS.kinds)
+def test_a_kind_has_a_test_file_and_documentation(kind: str) -> None:
+    spec = MODELS.kinds[kind]
+    case_of(kind, spec)
+    assert len((spec.__doc__ or "").partition("\n")[0]) > 20
+    assert not spec.limit or spec.limit in spec.model_fields
 
 
 @pytest.mark.parametrize(("kind", "task"), RATERS)

@@ -8,6 +8,7 @@ import pandas as pd
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, FeatureTables
+from tasks.models.platt import sigmoid
 
 USERS, ITEMS = 24, 16
 
@@ -95,4 +96,33 @@ def rows(size: int = 200) -> pd.DataFrame:
     target = (values[:, 0] > values[:, 1]).astype("int64")
     values[random.random(values.shape) < 0.01] = np.nan
     frame = pd.DataFrame(values, columns=["mean radius", "mean texture", "worst area"])
+    return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)]}).assign(**{c.TARGET: target})
+
+
+def features_of(examples: Examples) -> FeatureTables:
+    assert examples.features is not None
+    return examples.features
+
+
+def known() -> tuple[Examples, FeatureTables]:
+    examples = checkerboard(TaskKind.PROPENSITY)
+    assert examples.features is not None
+    return examples, examples.features
+
+
+def tastes(users: int, items: int, seed: int = 3) -> FeatureTables:
+    """Users who meet items by a taste in three dimensions."""
+    random = np.random.default_rng(seed)
+    affinity = random.normal(size=(users, 3)) @ random.normal(size=(3, items)) + random.normal(0, 0.5, (users, items))
+    met = np.argwhere(affinity > np.quantile(affinity, 0.85))
+    names = [(f"u{u:03d}", f"i{i:03d}", 1.0) for u, i in met]
+    return tables(pd.DataFrame(names, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]), TaskKind.PROPENSITY)
+
+
+def rare_rows(size: int = 900) -> pd.DataFrame:
+    """Class 1 in a tenth of the rows, likelier the larger the first column is."""
+    random = np.random.default_rng(2)
+    values = random.normal(size=(size, 3))
+    target = (random.random(size) < sigmoid(2.0 * values[:, 0] - 3.2)).astype("int64")
+    frame = pd.DataFrame(values, columns=["a", "b", "c"])
     return frame.assign(**{c.ROW_ID: [f"r{i:03d}" for i in range(size)]}).assign(**{c.TARGET: target})

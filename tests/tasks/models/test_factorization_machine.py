@@ -14,7 +14,18 @@ from tasks.contracts.base import TaskKind
 from tasks.models.base import Examples, FeatureTables
 from tasks.models.factorization_machine import FactorizationMachine
 from tasks.models.factorization_machine_served import FactorizationMachineModel
+from tests.contracts.cases import Case
 from tests.tasks.models.checkerboard import tables
+
+CASES = {
+    "factorization_machine": Case(
+        small={"iterations": 60}, quick={"factors": 2, "iterations": 4, "served_samples": 2, "local_memory_mb": 200}
+    ),
+    "spark_fm": Case(
+        small={"factors": 2, "iterations": 5, "use_histories": True},
+        quick={"factors": 2, "iterations": 1, "max_cells": 500_000},
+    ),
+}
 
 
 def films(users: int = 30, items: int = 20) -> FeatureTables:

@@ -22,8 +22,8 @@ from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, SparkTuned, load_model, save_model
 from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.steps import SteppedSpec
+from tests.contracts.cases import case_of
 
-SMALL = {"gradient_boosting": {"trees": 20}, "random_forest": {"trees": 8}, "mlp": {"epochs": 40}}
 STEPPED = sorted(  # the steps are the same for all; Spark's are left to the contract tests, which pay for its session
     kind for kind, spec in MODELS.kinds.items() if issubclass(spec, SteppedSpec) and not issubclass(spec, SparkTuned)
 )
@@ -76,7 +76,7 @@ def test_products_find_what_no_line_can() -> None:
 
 @pytest.mark.parametrize("kind", STEPPED)
 def test_what_was_saved_answers_alike(kind: str, tmp_path: Path) -> None:
-    spec = MODELS.parse({"kind": kind, **SMALL.get(kind, {}), **STEPS["all"]}, "test")
+    spec = MODELS.parse({"kind": kind, **case_of(kind, MODELS.kinds[kind]).small, **STEPS["all"]}, "test")
     model = spec.fit(Examples(rows=frame()), Examples(), 7)
     terms = ServingTerms(use_case="steps", task=TaskKind.CLASSIFICATION)
     digest = save_model(model, tmp_path / "model", terms)

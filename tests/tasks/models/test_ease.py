@@ -1,0 +1,31 @@
+"""EASE: its closed form, and the limit of items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.errors import NotEnoughData
+from tasks.models.base import Examples
+from tasks.models.ease import Ease, EaseModel
+from tasks.models.histories import Weighing, read_histories
+from tests.tasks.models.checkerboard import tastes
+
+
+def test_ease_is_its_closed_form() -> None:
+    features = tastes(80, 30)
+    model = Ease(regularization=10.0).fit(Examples(features), Examples(features), 7)
+    assert isinstance(model, EaseModel)
+    histories = read_histories(Examples(features), Weighing(), "ease")
+    matrix = histories.matrix.toarray()
+    inverse = np.linalg.inv(matrix.T @ matrix + 10.0 * np.eye(len(histories.items)))
+    expected = np.eye(len(inverse)) - inverse / np.diag(inverse)[None, :]
+    np.testing.assert_allclose(model.weights, expected, atol=1e-5)
+    scores, _ = model.score_items("u003", features)
+    np.testing.assert_allclose(scores, matrix[histories.users.tolist().index("u003")] @ expected, atol=1e-4)
+
+
+def test_ease_refuses_what_would_not_fit() -> None:
+    features = tastes(80, 30)
+    with pytest.raises(NotEnoughData, match=r"items need .* max_items allows 20\. .* take ials"):
+        Ease(max_items=20).fit(Examples(features), Examples(features), 7)

@@ -1,0 +1,43 @@
+"""Hybrid: new items are scored by their text, known ones as in iALS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tasks.models.base import FeatureTables
+from tasks.models.content import Content
+from tasks.models.hybrid import Hybrid
+from tasks.models.ials import Ials
+from tests.contracts.cases import Case
+from tests.tasks.models.checkerboard import known, user
+
+CASES = {
+    "hybrid": Case(
+        small={"dimensions": 8}, quick={"factors": 4, "iterations": 2, "dimensions": 4, "max_items": 200_000, "max_words": 1000}
+    )
+}
+
+
+def test_new_items_find_those_who_like_their_kind() -> None:
+    """Items of which nothing is known but their words: plain ials has no score for them."""
+    examples, features = known()
+    fresh = [features.items.iloc[[number]].assign(item_id=f"n{number}", item_buyers_28d=0.0) for number in (0, 1)]
+    grown = FeatureTables(features.users, pd.concat([features.items, *fresh]), features.pairs)
+    place = grown.item_position
+    for spec in (Content(), Hybrid(factors=4)):
+        model = spec.fit(examples, examples, 7)
+        for number in (0, 1, 2, 3):
+            scores, path = model.score_items(user(number), grown)
+            mine, other = scores[place[f"n{number % 2}"]], scores[place[f"n{1 - number % 2}"]]
+            assert path == "model"
+            assert mine > other + 0.1
+    plain, _ = Ials(factors=4).fit(examples, examples, 7).score_items(user(0), grown)
+    assert plain[place["n0"]] == -np.inf
+
+
+def test_hybrid_scores_known_items_as_ials_does() -> None:
+    examples, features = known()
+    settings = {"factors": 4, "iterations": 5}
+    one, other = (kind(**settings).fit(examples, examples, 7) for kind in (Ials, Hybrid))
+    np.testing.assert_allclose(one.score_items(user(3), features)[0], other.score_items(user(3), features)[0], atol=1e-9)

@@ -1,0 +1,29 @@
+"""Item-kNN: agreement with the library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.models.base import Examples
+from tasks.models.histories import Weighing, read_histories
+from tasks.models.item_knn import ItemKnn
+from tests.contracts.cases import Case
+from tests.tasks.models.checkerboard import tastes
+
+CASES = {"item_knn": Case(quick={"max_products": 10**9})}
+
+
+def test_item_knn_scores_as_the_library_does() -> None:
+    from implicit.nearest_neighbours import CosineRecommender
+
+    features = tastes(80, 30)
+    model = ItemKnn(neighbours=10).fit(Examples(features), Examples(features), 7)
+    histories = read_histories(Examples(features), Weighing(), "item_knn")
+    library = CosineRecommender(K=10)
+    library.fit(histories.matrix, show_progress=False)
+    for row in (0, 17):
+        places, scores = library.recommend(row, histories.matrix[row], N=5, filter_already_liked_items=False)
+        ours, _ = model.score_items(str(histories.users[row]), features)
+        np.testing.assert_allclose(ours[places], scores, rtol=1e-9)
+        assert ours.max() == pytest.approx(scores[0])

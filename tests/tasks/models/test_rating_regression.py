@@ -1,0 +1,28 @@
+"""The rating regression: means of users who rate at their own level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.metrics import score_model
+from tasks.models.base import Examples
+from tasks.models.rating_regression import RatingRegression
+from tests.tasks.models.checkerboard import features_of, tables
+
+
+def test_rating_regression_learns_to_trust_counts() -> None:
+    """Users rate at their own level: the mean of a user is the answer, whatever the item."""
+    random = np.random.default_rng(1)
+    level = {f"u{n:02d}": float(n % 5 + 1) for n in range(40)}
+    rows = [(name, f"i{random.integers(30):02d}", value) for name, value in level.items() for _ in range(20)]
+    met = pd.DataFrame(rows, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]).drop_duplicates([c.USER_ID, c.ITEM_ID])
+    labels = pd.DataFrame([(name, "i00", value) for name, value in level.items()], columns=met.columns)
+    examples = Examples(tables(met, TaskKind.RATING), labels)
+    model = RatingRegression().fit(examples, examples, 7)
+    error = score_model(model, examples, TaskKind.RATING, ("rmse",), 5, False).metrics["rmse"]
+    assert error < 0.3
+    cold = model.predict_ratings(pd.DataFrame({c.USER_ID: ["new"], c.ITEM_ID: ["new"]}), features_of(examples))
+    assert 1.0 <= cold[0] <= 5.0
