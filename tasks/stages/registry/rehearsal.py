@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks import columns as c
-from tasks import models
 from tasks.contracts.data import DatasetRef
 from tasks.errors import ModelError, PromotionRefused, SnapshotError
 from tasks.io import isolated_process, tracking
 from tasks.io.storage import Storage
+from tasks.models import SERVED, smoke_test
 from tasks.settings import get_settings
 from tasks.stages.registry.versions import read_verdict
 
@@ -40,8 +40,6 @@ def rehearse(
     ------
     PromotionRefused : it does not load, is not the model of `manifest_digest`, or gives answers that nobody should get.
     """
-    from tasks.models import SERVED
-
     settings = get_settings()
     snapshots = _snapshots(use_case, version, Storage(settings.data_root))
     if not snapshots:
@@ -59,7 +57,7 @@ def rehearse(
             "kinds": {kind: (served.__module__, served.__qualname__) for kind, served in SERVED.items()},
             "memory_bytes": memory_bytes,
         }
-        command, environment = isolated_process.command(f"{models.__name__}.smoke"), isolated_process.environment()
+        command, environment = isolated_process.command(smoke_test.__name__), isolated_process.environment()
         try:
             done = subprocess.run(
                 command,
