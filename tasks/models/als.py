@@ -301,10 +301,11 @@ class AlsModel(ServedModel):
 
 
 class Als(SparkTuned, ModelSpec):
-    """Alternating least squares (Spark MLlib).
+    """Alternating least squares by Spark MLlib; folds users in.
 
-    Purchases: preference 1 with confidence 1 + alpha * orders (Hu, Koren, Volinsky 2008). Ratings: what the user and item
-    effects of `bias` leave over (Zhou et al. 2008). In both, a user's penalty is regularization * the number of their pairs.
+    Purchases: preference 1 with confidence 1 + alpha * orders (Hu, Koren, Volinsky 2008). Ratings: the residuals of the user
+    and item effects of `bias` (Zhou et al. 2008). In both, the penalty of a user is regularization * the number of their
+    pairs.
 
     No warm start: Spark's ALS accepts no initial factors.
     """

@@ -105,9 +105,10 @@ class BiasModel(ServedModel):
 
 
 class Bias(ModelSpec):
-    """rating = mean + item effect + user effect, each pulled to zero as if it had `damping` more ratings of no effect.
+    """Mean rating plus item effect plus user effect, in closed form.
 
-    Koren, Bell, Volinsky (2009), Matrix factorization techniques for recommender systems, section "Adding biases".
+    Each effect is shrunk to zero as if it had `damping` more ratings without an effect. Koren, Bell, Volinsky (2009), Matrix
+    factorization techniques for recommender systems, section "Adding biases".
     """
 
     tasks = frozenset({TaskKind.RATING})

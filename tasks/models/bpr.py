@@ -54,10 +54,11 @@ class BprModel(HistoryModel):
 
 
 class Bpr(HistorySpec):
-    """Bayesian personalised ranking (Rendle and others 2009) by stochastic gradients, in one thread so that it can be repeated.
+    """Bayesian personalised ranking by the implicit library.
 
-    Unlike in least squares, a vector cannot be solved for from a history: users of the training keep theirs, others get the
-    direction of the first step that learning would take.
+    Rendle and others (2009). Stochastic gradients in one thread, so that training can be repeated. Unlike in least squares, a
+    vector cannot be solved from a history: users of the training keep theirs, others get the direction of the first step
+    that training would take.
 
     No warm start: its gradient steps have one size, so that an older model's steps on other pairs would not fade.
     """

@@ -51,7 +51,11 @@ class ContentModel(ServedModel):
 
 
 class Content(HistorySpec):
-    """score = cosine of the item's vector and the weighted sum of those that the user met (TF-IDF and its singular vectors)."""
+    """Cosine similarity of item text and attributes; scores new items.
+
+    score = cosine of the item's vector and the weighted sum of the vectors that the user met. Text is TF-IDF, reduced to its
+    singular vectors.
+    """
 
     kind: Literal["content"] = "content"
     served = ContentModel

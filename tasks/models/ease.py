@@ -37,10 +37,12 @@ class EaseModel(HistoryModel):
 
 
 class Ease(HistorySpec):
-    """scores = x B with B = I - P diag(1 / diag(P)), P = (X'X + regularization * I)^-1: the least squares of X B = X, zeros in
-    B's diagonal. Steck (2019), Embarrassingly shallow autoencoders for sparse data.
+    """Linear autoencoder of items in closed form (EASE).
 
-    Takes items^2 * 12 bytes and items^3 steps, so that `max_items` says what it refuses.
+    scores = x B with B = I - P diag(1 / diag(P)), P = (X'X + regularization * I)^-1: the least squares of X B = X with zeros
+    in the diagonal of B. Steck (2019), Embarrassingly shallow autoencoders for sparse data.
+
+    Needs items^2 * 12 bytes and items^3 steps; `max_items` limits them.
     """
 
     kind: Literal["ease"] = "ease"

@@ -33,10 +33,11 @@ class _FmSpec(ModelSpec):
 
 
 class FactorizationMachine(_FmSpec):
-    """Bayesian factorization machine by Gibbs sampling (Rendle 2012; Rendle, Zhang, Koren 2019), by the myFM library.
+    """Bayesian factorization machine by the myFM library.
 
-    The mean of the samples' answers is the answer of one machine whose vectors are all samples' side by side. Served are
-    `served_samples` of them, evenly chosen, in single precision: neighbours in the chain are much alike.
+    Gibbs sampling (Rendle 2012; Rendle, Zhang, Koren 2019). The mean of the samples' predictions is the prediction of one
+    machine whose vectors are those of all samples side by side. The model serves `served_samples` of them, evenly chosen, in
+    single precision, because neighbours in a chain are similar.
 
     No warm start: a chain of myFM starts with its own draw, and older samples describe older data.
     """
@@ -95,9 +96,9 @@ class FactorizationMachine(_FmSpec):
 
 
 class SparkFm(SparkTuned, _FmSpec):
-    """Spark MLlib's factorization machine, learned by gradients (AdamW) over all data in every step.
+    """Factorization machine by Spark MLlib, with gradients over all data.
 
-    No warm start: Spark's FMRegressor accepts no initial weights.
+    The optimiser is AdamW, and each step uses all rows. No warm start: Spark's FMRegressor accepts no initial weights.
     """
 
     kind: Literal["spark_fm"] = "spark_fm"

@@ -56,10 +56,10 @@ class HybridModel(IalsModel):
 
 
 class Hybrid(IalsSpec):
-    """iALS, and a ridge regression from the content of the known items to their vectors.
+    """iALS with vectors of new items predicted from their text and attributes.
 
-    Gantner and others (2010), Learning attribute-to-feature mappings for cold-start recommendations. Users without a history
-    get the popular list, as in `ials`.
+    A ridge regression maps the content of the known items to their vectors. Gantner and others (2010), Learning
+    attribute-to-feature mappings for cold-start recommendations. Users without a history get the popular list, as in `ials`.
     """
 
     kind: Literal["hybrid"] = "hybrid"

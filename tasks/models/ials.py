@@ -126,12 +126,14 @@ class IalsSpec(WarmStart, ModelSpec):
 
 
 class Ials(IalsSpec):
-    """Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
+    """Implicit ALS by the implicit library, or by Spark for large data; folds users in.
 
-    `engine: auto` takes the implicit library while training needs at most `local_memory_mb` (by default half of this
-    machine's memory), else Spark; both figures are logged. Spark's penalty grows with the number of pairs of each user and
-    item: there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty where
-    all have equally many.
+    Preference 1 with confidence 1 + alpha * orders, penalty `regularization` on each vector (Hu, Koren, Volinsky 2008).
+
+    `engine: auto` uses the implicit library while training needs at most `local_memory_mb` (by default half of this machine's
+    memory), else Spark; the log states both figures. Spark's penalty grows with the number of pairs of each user and item:
+    there `regularization` is divided by the geometric mean of their mean numbers, which is the same penalty if all have
+    equally many.
     """
 
     kind: Literal["ials"] = "ials"

@@ -43,13 +43,14 @@ class ItemKnnModel(HistoryModel):
 
 
 class ItemKnn(HistorySpec):
-    """score of an item = sum over what the user met of weight * similarity, each item keeping its `neighbours` nearest.
+    """Nearest neighbours of items by common users, by the implicit library.
 
-    Similarity: the cosine of the items' columns of users, as they are, or weighed by TF-IDF or BM25 (users who met much tell
-    less). Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
+    score of an item = sum over the items that the user met of weight * similarity, each item keeping its `neighbours`
+    nearest. Similarity: the cosine of the items' columns of users, unweighted, or weighted by TF-IDF or BM25, in which users
+    who met many items count less. Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
 
-    Each user's items are compared with each other: a user with very many costs the square, so that `max_products` says what
-    it refuses.
+    Each user's items are compared with each other: the cost grows with the square of a user's items, and `max_products`
+    limits it.
     """
 
     kind: Literal["item_knn"] = "item_knn"

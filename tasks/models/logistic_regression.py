@@ -74,7 +74,10 @@ class LogisticRegressionModel(ServedModel):
 
 
 class LogisticRegressionSpec(WarmStart, SteppedSpec):
-    """L2-regularised; `regularization` is the inverse of scikit-learn's C."""
+    """Logistic regression with L2 penalty by scikit-learn.
+
+    `regularization` is the inverse of scikit-learn's C.
+    """
 
     tasks = frozenset({TaskKind.CLASSIFICATION})
     kind: Literal["logistic_regression"] = "logistic_regression"

@@ -29,9 +29,10 @@ class MlpModel(TabularModel):
 
 
 class Mlp(TabularSpec):
-    """Multilayer perceptron with rectified linear units, on the log loss, by Adam.
+    """Multilayer perceptron by scikit-learn.
 
-    No warm start: Adam's step sizes are not served, and without them the first steps undo what was learned.
+    Rectified linear units, the log loss, Adam. No warm start: Adam's step sizes are not served, and without them the first
+    steps undo what was learned.
     """
 
     kind: Literal["mlp"] = "mlp"

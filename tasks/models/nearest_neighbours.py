@@ -34,9 +34,10 @@ class NearestNeighboursModel(TabularModel):
 
 
 class NearestNeighbours(TabularSpec):
-    """Euclidean distance of standardised columns; learns from a seeded sample of no more than `max_rows`.
+    """k nearest neighbours of standardised rows, by Euclidean distance.
 
-    There is nothing to train, and so no library: a test compares it with scikit-learn's.
+    Keeps a seeded sample of at most `max_rows`. There is nothing to train, and therefore no library; a test compares it with
+    scikit-learn's.
     """
 
     kind: Literal["nearest_neighbours"] = "nearest_neighbours"

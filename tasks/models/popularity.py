@@ -41,11 +41,13 @@ class PopularityModel(ServedModel):
 
 
 class Popularity(ModelSpec):
-    """Decayed: buyers a day in each lookback window, the shorter windows weighing more.
+    """Popularity: the same list for every user, by recent buyers.
+
+    Decayed: buyers a day in each lookback window, the shorter windows weighing more.
 
     score = sum over windows w of 0.5 ** (w / half_life_days) * item_buyers_{w}d / w
 
-    Recent, with `recent_days`: the buyers of that one window.
+    With `recent_days`: the buyers of that one window.
     """
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})

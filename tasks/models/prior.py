@@ -37,7 +37,7 @@ class PriorModel(ServedModel):
 
 
 class Prior(ModelSpec):
-    """Answers the share of class 1 in the training rows."""
+    """The share of class 1 in the training rows, for every row."""
 
     tasks = frozenset({TaskKind.CLASSIFICATION})
     kind: Literal["prior"] = "prior"

@@ -119,12 +119,13 @@ class PropensityRegressionModel(ServedModel):
 
 
 class PropensityRegression(WarmStart, ModelSpec):
-    """Learns from the label window of `train` which candidates were bought.
+    """Logistic regression on features of user, item and pair, by scikit-learn.
 
-    Candidates of a user are what they bought then, all that they ever met, the most popular items, and seeded random
-    others. Each of those weighs as much as the items that it stands for: what was bought is always a candidate, so that
-    without the weights whatever is neither met nor popular would seem to be bought often. Counts and amounts enter as
-    log(1 + x), ages as 1 / (1 + days / 30); all are standardised.
+    Learns from the label window of `train` which candidates were bought. The candidates of a user are the items that they
+    bought in it, all items that they ever met, the most popular items, and seeded random others. A random candidate weighs as
+    much as the items that it represents. Without the weights, an item that is neither met nor popular would seem to be bought
+    often, because bought items are always candidates. Counts and amounts enter as log(1 + x), ages as 1 / (1 + days / 30);
+    all are standardised.
     """
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})

@@ -74,10 +74,10 @@ class RatingRegressionModel(ServedModel):
 
 
 class RatingRegression(ModelSpec):
-    """Learns from the label window of `train` how far the means of user and item can be trusted.
+    """Ridge regression on means and counts of user and item, by scikit-learn.
 
-    For each of the two: its mean pulled to the global one as by `damping` ratings, log(1 + count), the product of both,
-    and whether it is known at all.
+    Learns from the label window of `train` how reliable the means of user and item are. Features of each of the two: its mean
+    shrunk to the global one as by `damping` ratings, log(1 + count), the product of both, and whether it is known.
     """
 
     tasks = frozenset({TaskKind.RATING})

@@ -40,9 +40,9 @@ class KernelSvmModel(TabularModel):
 
 
 class LinearSvm(TabularSpec):
-    """Linear support vector machine with squared hinge loss and L2 penalty.
+    """Linear support vector machine with squared hinge loss, by scikit-learn.
 
-    `regularization` is the inverse of scikit-learn's C. No warm start: LIBLINEAR accepts no initial weights.
+    L2 penalty; `regularization` is the inverse of scikit-learn's C. No warm start: LIBLINEAR accepts no initial weights.
     """
 
     kind: Literal["linear_svm"] = "linear_svm"
@@ -58,10 +58,10 @@ class LinearSvm(TabularSpec):
 
 
 class KernelSvm(TabularSpec):
-    """Hinge loss with a Gaussian kernel; takes rows^2 steps and more, so that `max_rows` says what it refuses.
+    """Support vector machine with a Gaussian kernel, by scikit-learn.
 
-    The kernel's width: `gamma` divided by the number of columns, whose variance is 1. No warm start: LIBSVM accepts no
-    initial vectors.
+    Hinge loss. Needs at least rows^2 steps; `max_rows` limits them. The kernel's width is `gamma` divided by the number of
+    columns, whose variance is 1. No warm start: LIBSVM accepts no initial vectors.
     """
 
     kind: Literal["kernel_svm"] = "kernel_svm"

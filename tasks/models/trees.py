@@ -51,10 +51,10 @@ class RandomForestModel(TreesModel):
 
 
 class GradientBoosting(TabularSpec):
-    """Boosted trees on the log loss (Friedman 2001), by LightGBM (Ke and others 2017).
+    """Gradient boosted trees by LightGBM.
 
-    No warm start: the served trees are not LightGBM's own file, and the champion has seen the rows that would calibrate
-    further trees.
+    Trees on the log loss (Friedman 2001; Ke and others 2017). No warm start: the served trees are not LightGBM's own file, and
+    the champion has seen the rows that would calibrate further trees.
     """
 
     kind: Literal["gradient_boosting"] = "gradient_boosting"
@@ -91,9 +91,9 @@ class GradientBoosting(TabularSpec):
 
 
 class SparkGradientBoosting(SparkTuned, TabularSpec):
-    """Boosted trees by Spark MLlib, for rows that one machine is too slow for; each tree is some passes over all data.
+    """Gradient boosted trees by Spark MLlib, for data too large for one machine.
 
-    No warm start: Spark's GBTClassifier accepts no initial trees.
+    Each tree takes several passes over all data. No warm start: Spark's GBTClassifier accepts no initial trees.
     """
 
     kind: Literal["spark_gradient_boosting"] = "spark_gradient_boosting"
@@ -156,9 +156,10 @@ class SparkGradientBoosting(SparkTuned, TabularSpec):
 
 
 class RandomForest(TabularSpec):
-    """Trees on bootstrap samples, their shares of class 1 averaged (Breiman 2001).
+    """Random forest by scikit-learn (Breiman 2001).
 
-    No warm start: each tree learns from its own sample of all rows.
+    Trees on bootstrap samples; the prediction is the mean of their shares of class 1. No warm start: each tree learns from its
+    own sample of all rows.
     """
 
     kind: Literal["random_forest"] = "random_forest"
