@@ -19,7 +19,7 @@ help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 preflight:
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is needed and no python3 was found. Install it (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is required and no python3 was found. Install it (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	@$(PYTHON) titleholder/preflight.py
 
 room: preflight

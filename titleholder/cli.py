@@ -1,18 +1,15 @@
-"""The `titleholder` command. Every answer is a table for people, or JSON with `--json`."""
+"""The `titleholder` command. Results are tables for people, or JSON with `--json`."""
 
 from __future__ import annotations
 
 import getpass
-import json
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
@@ -20,26 +17,25 @@ from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.settings import get_settings
 from titleholder import access, data_commands
+from titleholder.output import AsJson, UseCaseName, console, errors, parse_day, parse_moment, print_json, show
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The model in production holds the title."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Operate a Titleholder installation: retraining, promotion, serving and monitoring of models.",
 )
 app.add_typer(data_commands.data, name="data")
 app.add_typer(data_commands.quarantine, name="quarantine")
-console = Console()
 access.register(app)
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
-UseCaseName = Annotated[str, typer.Argument(help="Name of the use case.")]
 
 
 def main() -> None:
-    """Run the command; an error of ours is one message and exit code 1, never a traceback."""
+    """Run the command. An error of ours is one message and exit code 1, without a traceback."""
     try:
         app()
     except TitleholderError as error:
-        Console(stderr=True).print(
-            f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True
-        )
+        errors.print(f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -48,42 +44,42 @@ def main() -> None:
 
 @app.command()
 def up() -> None:
-    """Start Airflow, MLflow, Spark and the endpoint on this machine, watched by a supervisor."""
+    """Start Airflow, MLflow, Spark, the endpoint and the watch on this machine, under a supervisor."""
     from titleholder import services
 
     settings = get_settings()
     services.start(settings, lambda line: console.print(f"  {line}", highlight=False))
     for service in services.services(settings):
         console.print(f"[green]●[/] {service.name:<9} {service.url}")
-    console.print(f"State and logs: {settings.home}. End it with [bold]make down[/].", highlight=False)
+    console.print(f"State and logs: {settings.home}. Stop everything with [bold]make down[/].", highlight=False)
 
 
 @app.command()
 def down() -> None:
-    """End everything that `up` or `demo` left running."""
+    """Stop everything that `up` or `demo` left running."""
     from tasks.settings import Settings
     from titleholder import services
 
     settings = get_settings()
     homes = [settings, settings.model_copy(update={"home": settings.home / "demo"})]
     ended = [one.home for one in homes if isinstance(one, Settings) and services.stop(one, console.print)]
-    console.print(f"ended: {', '.join(map(str, ended))}" if ended else "nothing was running", highlight=False)
+    console.print(f"stopped: {', '.join(map(str, ended))}" if ended else "nothing was running", highlight=False)
 
 
 @app.command()
 def demo(
-    data: Annotated[Path | None, typer.Option(help="Folder of real daily invoice files; default: generated ones.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up at the end.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder with daily invoice files; default: generated files.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
 ) -> None:
-    """Tell the whole story on the running system, from raw files to a rollback, and end by itself."""
-    from titleholder.demo import tell
+    """Run the whole loop on a system of its own, from raw files to a rollback. Takes about eight minutes."""
+    from titleholder.demo import run
 
-    raise typer.Exit(tell(data, keep))
+    raise typer.Exit(run(data, keep=keep))
 
 
 @app.command()
-def watch(host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1") -> None:
-    """Serve the figures for Prometheus, a page of them for people, and the door for alerts."""
+def watch(host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1") -> None:
+    """Serve the monitoring page, the metrics for Prometheus, and the webhook for Alertmanager."""
     from urllib.parse import urlsplit
 
     import uvicorn
@@ -92,36 +88,38 @@ def watch(host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0
 
     settings = get_settings()
     if not settings.webhook_token:
-        console.print("TITLEHOLDER_WEBHOOK_TOKEN is not set: every alert will be turned away", style="yellow")
+        console.print("TITLEHOLDER_WEBHOOK_TOKEN is not set: every alert will be refused", style="yellow")
     uvicorn.run(create_app(settings), host=host, port=urlsplit(settings.watch_url).port or 8100, access_log=False)
 
 
 @app.command()
 def generate(
-    folder: Annotated[Path, typer.Argument(help="Where the daily files go.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write the daily files to.")],
     start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.")],
-    end: Annotated[str, typer.Option(help="The day after the last one.")],
+    end: Annotated[str, typer.Option(help="The day after the last day.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 7,
-    drift_from: Annotated[str | None, typer.Option(help="From this day on, another season.")] = None,
-    dirty_day: Annotated[str | None, typer.Option(help="A day with bad rows in it.")] = None,
+    drift_from: Annotated[str | None, typer.Option(help="First day of a season with other purchases.")] = None,
+    dirty_day: Annotated[str | None, typer.Option(help="A day whose file has bad rows.")] = None,
     dirt: Annotated[float, typer.Option(help="Share of bad rows on that day.", min=0.0, max=1.0)] = 0.05,
 ) -> None:
     """Write daily invoice files like those of the UCI Online Retail data set."""
     from tasks.stages.ingestion.generator import Knobs, generate_invoices
 
     knobs = Knobs(
-        drift_from=_day(drift_from) if drift_from else None, dirty_day=_day(dirty_day) if dirty_day else None, dirt=dirt
+        drift_from=parse_day(drift_from) if drift_from else None,
+        dirty_day=parse_day(dirty_day) if dirty_day else None,
+        dirt=dirt,
     )
-    generate_invoices(folder, _day(start), _day(end), seed, knobs)
+    generate_invoices(folder, parse_day(start), parse_day(end), seed, knobs)
     console.print(f"{len(list(folder.glob('*.csv')))} daily files in {folder}", highlight=False)
 
 
-# questions
+# reports
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Each use case: its champion, since when and by whom, what the endpoint serves, and the newest data."""
+    """Show each use case: its champion, what the endpoint serves, the newest features, and the last decision."""
     from tasks import columns as c
     from tasks.io.endpoint import served_model
     from tasks.io.storage import Storage
@@ -146,45 +144,45 @@ def status(as_json: AsJson = False) -> None:
                 "last_decision": decisions[-1].reason if decisions else None,
             }
         )
-    _show("Use cases", rows, as_json)
+    show("Use cases", rows, as_json)
 
 
 @app.command()
 def history(
     use_case: UseCaseName,
     at: Annotated[
-        str | None, typer.Option(help="A moment, ISO 8601, UTC if no zone, a day is its first moment: who was champion then?")
+        str | None, typer.Option(help="Show the champion at this moment: ISO 8601, UTC without a zone, a day means its start.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who was champion, when, by whose word and why; with the reviews and the retrain decisions."""
+    """Show the ledger of a use case: champions, approvers and reasons, with the reviews and the retrain decisions."""
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
     if at is not None:
-        entry = ledger.champion_at(use_case, _moment(at))
+        entry = ledger.champion_at(use_case, parse_moment(at))
         broken = ledger.broken_links(use_case)
         if broken:
-            Console(stderr=True).print(f"[red]the chain is broken at entries {broken}: the answer may not be what was so[/]")
-        _show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
+            errors.print(f"[red]the chain is broken at entries {broken}: this answer may be wrong[/]")
+        show(f"Champion of {use_case} at {at}", [_line(entry)] if entry else [], as_json)
         return
     entries, decisions = ledger.entries(use_case), DecisionLog(get_settings().ledger_url).decisions(use_case)
     broken = ledger.broken_links(use_case)
-    asked = [
+    decided = [
         {"window": d.window.label, "retrain": "yes" if d.retrain else "no", "cause": d.cause, "reason": d.reason}
         for d in decisions
     ]
     if as_json:
         full = [entry.to_json() for entry in entries]
         reviews = [review.to_json() for review in ledger.reviews(use_case)]
-        decided = [decision.to_json() for decision in decisions]
-        _print_json({"ledger": full, "broken_entries": broken, "reviews": reviews, "decisions": decided})
+        past = [decision.to_json() for decision in decisions]
+        print_json({"ledger": full, "broken_entries": broken, "reviews": reviews, "decisions": past})
         return
-    _show(f"Ledger of {use_case}", [_line(entry) for entry in entries], as_json=False)
-    _show("Reviews", [_review_line(review) for review in ledger.reviews(use_case)], as_json=False)
-    _show("Retrain decisions", asked, as_json=False)
-    verdict = f"[red]the chain is broken at entries {broken}[/]" if broken else "[green]the chain of digests holds[/]"
+    show(f"Ledger of {use_case}", [_line(entry) for entry in entries])
+    show("Reviews", [_review_line(review) for review in ledger.reviews(use_case)])
+    show("Retrain decisions", decided)
+    verdict = f"[red]the chain is broken at entries {broken}[/]" if broken else "[green]the chain of digests is intact[/]"
     console.print(verdict)
 
 
@@ -201,7 +199,7 @@ def explain(use_case: UseCaseName, prediction_id: str, as_json: AsJson = False) 
     if prediction is None:
         raise ConfigurationError(
             f"{use_case}: no prediction {prediction_id!r} in {settings.predictions_root}; "
-            "its id stands in the answer that was given"
+            "expected the prediction_id of a response of the endpoint"
         )
     entries = [entry for entry in Ledger(settings.ledger_url).entries(use_case) if entry.version == prediction.model_version]
     before = [entry for entry in entries if entry.at <= prediction.made_at] or entries
@@ -227,34 +225,34 @@ def explain(use_case: UseCaseName, prediction_id: str, as_json: AsJson = False) 
         "model_page": tracking.version_page(use_case, prediction.model_version),
     }
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
-        _show("Prediction", [{"what": key, "value": value} for key, value in answer.items()], as_json=False)
+        show("Prediction", [{"what": key, "value": value} for key, value in answer.items()])
 
 
 @app.command()
 def doctor(
-    files: Annotated[bool, typer.Option("--files", help="Only the use-case files and their suites.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Check only the use-case files and their suites.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine, the use-case files, the ledger's chain and the services; exit 1 if anything is wrong."""
+    """Check this machine, the use-case files, the ledger and the services. Exits with 1 if a check fails."""
     from titleholder.doctor import examine
 
     findings = examine(get_settings(), files_only=files)
-    _show("Findings", [finding.to_json() for finding in findings], as_json)
-    if not all(finding.well for finding in findings):
+    show("Findings", [finding.to_json() for finding in findings], as_json)
+    if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
 
-# decisions
+# promotion
 
 
 @app.command()
 def reconcile(
-    use_case: Annotated[str | None, typer.Argument(help="Name of the use case; default: all of them.")] = None,
+    use_case: Annotated[str | None, typer.Argument(help="Name of the use case; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the MLflow aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
+    """Compare MLflow's aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
     from tasks.io.airflow import AirflowApi
     from tasks.stages.registry import close_interrupted_runs, reconcile_aliases
     from tasks.use_case import list_use_cases, load_use_case
@@ -267,15 +265,15 @@ def reconcile(
         lines = reconcile_aliases(name, ledger, policy.restore_aliases, now)
         lines += close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
         found += [{"use_case": name, "found": line} for line in lines]
-    _show("Found", found, as_json)
+    show("Found", found, as_json)
 
 
 @app.command()
 def promote(
     use_case: UseCaseName,
-    version: Annotated[int, typer.Argument(help="The version that passed its gates.", min=1)],
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
-    actor: Annotated[str, typer.Option(help="Who says so.")] = "",
+    version: Annotated[int, typer.Argument(help="A version that passed its gates.", min=1)],
+    reason: Annotated[str, typer.Option(help="The reason, recorded in the ledger.")],
+    actor: Annotated[str, typer.Option(help="Who decides, recorded in the ledger; default: the user of this shell.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a version that passed its gates the champion."""
@@ -294,60 +292,64 @@ def promote(
         trust=Trust.LOCAL,
     )
     entry = promote_version(approval, "titleholder promote", ledger)
-    _show("Champion", [_line(entry)], as_json)
+    show("Champion", [_line(entry)], as_json)
 
 
 @app.command()
 def approve(
     use_case: UseCaseName,
-    version: Annotated[int, typer.Argument(help="The version that you looked at.", min=1)],
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
-    reject: Annotated[bool, typer.Option("--reject", help="Say no instead of yes.")] = False,
-    override: Annotated[bool, typer.Option("--override", help="Say yes although a gate refused.")] = False,
-    key: Annotated[Path | None, typer.Option(help="Your private key; default: the one in ~/.config/titleholder.")] = None,
-    send: Annotated[bool, typer.Option("--submit", help="Set the tag in MLflow, too.")] = False,
+    version: Annotated[int, typer.Argument(help="The version that you reviewed.", min=1)],
+    reason: Annotated[str, typer.Option(help="The reason, recorded in the ledger.")],
+    reject: Annotated[bool, typer.Option("--reject", help="Reject the version.")] = False,
+    override: Annotated[bool, typer.Option("--override", help="Approve despite a failed gate.")] = False,
+    key: Annotated[
+        Path | None, typer.Option(help="File of your private key; default: the only key in ~/.config/titleholder.")
+    ] = None,
+    send: Annotated[bool, typer.Option("--submit", help="Also set the tag in MLflow.")] = False,
 ) -> None:
-    """Sign your word on a version: a code to paste as the value of its tag `review` in MLflow."""
+    """Sign your decision on a version. Prints a code for the tag `review` of the version in MLflow."""
     from titleholder.review import make_code, submit
 
     decision = Decision.REJECTED if reject else Decision.APPROVED
-    typer.echo(code := make_code(use_case, version, decision, override, reason, key))
+    typer.echo(code := make_code(use_case, version, decision, reason=reason, is_override=override, path=key))
     if send:
-        Console(stderr=True).print(f"set as the tag review: {submit(use_case, version, code)}", highlight=False)
+        errors.print(f"the tag review is set: {submit(use_case, version, code)}", highlight=False)
 
 
 @app.command()
 def reviewer_key(
-    name: Annotated[str, typer.Argument(help="Your name in small letters, as the ledger will show it.")],
-    key: Annotated[Path | None, typer.Option(help="Where the private key goes; default: ~/.config/titleholder.")] = None,
+    name: Annotated[str, typer.Argument(help="Your name in lower case, as the ledger shows it.")],
+    key: Annotated[
+        Path | None, typer.Option(help="File for the private key; default: <name>.pem in ~/.config/titleholder.")
+    ] = None,
 ) -> None:
-    """Make a key that signs your reviews, and print the line for the use case's YAML."""
+    """Make a key that signs your reviews, and print the line for the YAML of the use case."""
     from titleholder.review import write_key
 
     path, line = write_key(name, key)
-    console.print(f"private key, for you alone: {path}", highlight=False, soft_wrap=True)
-    console.print("for conf/use_cases/<name>.yaml, where somebody else reviews the change:", highlight=False)
+    console.print(f"private key, keep it to yourself: {path}", highlight=False, soft_wrap=True)
+    console.print("for conf/use_cases/<name>.yaml, in a change that another person reviews:", highlight=False)
     typer.echo(f'review: {{by: person, reviewers: {{{name}: "{line}"}}}}')
 
 
 @app.command()
 def rollback(
     use_case: UseCaseName,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
-    to_version: Annotated[int | None, typer.Option(help="A former champion; default: the one before.", min=1)] = None,
-    actor: Annotated[str, typer.Option(help="Who says so.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, recorded in the ledger.")],
+    to_version: Annotated[int | None, typer.Option(help="A former champion; default: the previous one.", min=1)] = None,
+    actor: Annotated[str, typer.Option(help="Who decides, recorded in the ledger; default: the user of this shell.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Give the title back to a former champion. Works while Airflow is down."""
+    """Make a former champion the champion again. Works while Airflow is down."""
     from tasks.stages.registry import rollback as roll_back
     from tasks.use_case import load_use_case
 
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
-    # Each command is one decision: unlike a task's retry, saying it twice means it twice.
+    # Each command is one decision: unlike the retry of a task, a second call is a second rollback.
     run = f"titleholder rollback {datetime.now(UTC).isoformat(timespec='seconds')}"
     entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version, Trust.LOCAL)
-    _show("Champion", [_line(entry)], as_json)
+    show("Champion", [_line(entry)], as_json)
 
 
 def _line(entry: LedgerEntry) -> dict[str, Any]:
@@ -370,41 +372,7 @@ def _review_line(review: ReviewRecord) -> dict[str, Any]:
         "version": review.version,
         "said": review.said,
         "by": review.actor,
-        "trust": review.trust.value if review.trust else "did not count",
+        "trust": review.trust.value if review.trust else "not accepted",
         "channel": review.channel.value,
         "why": review.why_not or review.reason,
     }
-
-
-def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        _print_json(rows)
-        return
-    if not rows:
-        console.print(f"{title}: nothing yet")
-        return
-    table = Table(title=title, title_justify="left", show_lines=False)
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*("-" if value is None else str(value) for value in row.values()))
-    console.print(table)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, default=str))
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"a day is written YYYY-MM-DD; got {text!r}") from error
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigurationError(f"a moment is written like 2026-01-31T12:00; got {text!r}") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""`titleholder data` and `titleholder quarantine`: what is kept, what was refused, and how it comes back."""
+"""`titleholder data` and `titleholder quarantine`: snapshots, quarantined rows, and their replay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
@@ -17,22 +16,15 @@ from tasks.errors import ConfigurationError, SnapshotError
 from tasks.io.storage import Storage
 from tasks.settings import get_settings
 from tasks.use_case import UseCase, load_use_case
+from titleholder.output import AsJson, UseCaseName, console, parse_moment, print_json
+from titleholder.output import show as show_table
 
-data = typer.Typer(no_args_is_help=True, help="Snapshots: list, compare, take away.")
-quarantine = typer.Typer(no_args_is_help=True, help="Refused rows: show, explain, replay.")
-console = Console()
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
-UseCaseName = Annotated[str, typer.Argument(help="Name of the use case.")]
+data = typer.Typer(no_args_is_help=True, help="Snapshots: list, compare, profile, prune.")
+quarantine = typer.Typer(no_args_is_help=True, help="Quarantined rows: show, explain, replay.")
 
 
 def _open(use_case: str) -> tuple[UseCase, Storage]:
     return load_use_case(use_case), Storage(get_settings().data_root, run="titleholder")
-
-
-def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
-    from titleholder.cli import _show as show
-
-    show(title, rows, as_json)
 
 
 # data
@@ -42,16 +34,15 @@ def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
 def list_snapshots(
     use_case: UseCaseName,
     layer: Annotated[str | None, typer.Option(help="raw, validated, quarantine, features, examples, ...")] = None,
-    at: Annotated[str | None, typer.Option(help="A moment, ISO 8601: what was current then?")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Superseded versions too.")] = False,
+    at: Annotated[str | None, typer.Option(help="Show what was current at this moment: ISO 8601, UTC without a zone.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also superseded versions.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The current snapshots, with what they were made from and by; a refused newest delivery is told."""
+    """List the current snapshots with their inputs and runs, and deliveries that were refused since."""
     from tasks.stages.validation import find_refused
-    from titleholder.cli import _moment
 
     _, storage = _open(use_case)
-    moment = _moment(at) if at else None
+    moment = parse_moment(at) if at else None
     rows = []
     for name in [layer] if layer else [found for case, found in storage.layers() if case == use_case]:
         for partition in storage.partitions(use_case, name):
@@ -64,7 +55,7 @@ def list_snapshots(
             else:
                 shown = [current]
             rows += [_line(ref, ref == current, storage) for ref in shown if ref is not None]
-    _show(f"Snapshots of {use_case}", rows, as_json)
+    show_table(f"Snapshots of {use_case}", rows, as_json)
     if not as_json:
         for refused in find_refused(use_case, storage):
             console.print(f"[yellow]behind[/] {refused.told}", highlight=False, soft_wrap=True)
@@ -75,32 +66,33 @@ def diff(
     use_case: UseCaseName,
     layer: Annotated[str, typer.Argument(help="raw, validated, quarantine, features, ...")],
     partition: Annotated[str, typer.Argument(help="A window such as 2011-01-04..2011-01-05, or an as_of day.")],
-    old: Annotated[str | None, typer.Option(help="A version; default: the one before the current one.")] = None,
-    new: Annotated[str | None, typer.Option(help="A version; default: the current one.")] = None,
+    old: Annotated[str | None, typer.Option(help="A version; default: the version before the current one.")] = None,
+    new: Annotated[str | None, typer.Option(help="A version; default: the current version.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What differs between two versions of a partition: inputs, settings, schema, and rows by their key."""
+    """Compare two versions of a partition: inputs, settings, schema, and rows by their key."""
     _, storage = _open(use_case)
     past = [one.version for one in storage.current_versions(use_case, layer, partition)]
     if not past or (len(past) < 2 and old is None):
         raise SnapshotError(
-            f"{use_case}/{layer}/{partition}: {len(past)} versions were current; two are compared (--old, --new)"
+            f"{use_case}/{layer}/{partition}: expected two versions to compare, got {len(past)} that were current; "
+            "name others with --old and --new"
         )
     before = storage.version(use_case, layer, partition, old or past[-2])
     after = storage.version(use_case, layer, partition, new or past[-1])
-    _show(f"{before.key} -> {after.key}", compare(before, after, storage), as_json)
+    show_table(f"{before.key} -> {after.key}", compare(before, after, storage), as_json)
 
 
 @data.command()
 def prune(
-    keep_days: Annotated[int, typer.Option(help="Superseded versions stay for so many days.", min=0)] = 90,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would go.")] = False,
+    keep_days: Annotated[int, typer.Option(help="Keep superseded versions for so many days.", min=0)] = 90,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without it, only list them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take away superseded versions that no current snapshot was made from. Current ones always stay."""
+    """Remove superseded versions that are no input of a current snapshot. Current versions always stay."""
     storage = Storage(get_settings().data_root)
     old = storage.superseded(datetime.now(UTC) - timedelta(days=keep_days))
-    _show("Removed" if yes else "Would be removed (--yes does it)", [_line(ref, False, storage) for ref in old], as_json)
+    show_table("Removed" if yes else "Would be removed with --yes", [_line(ref, False, storage) for ref in old], as_json)
     for ref in old if yes else ():
         storage.remove(ref)
 
@@ -108,25 +100,25 @@ def prune(
 @data.command()
 def profile(
     use_case: UseCaseName,
-    window: Annotated[str | None, typer.Option(help="One window; default: all that are there, together.")] = None,
+    window: Annotated[str | None, typer.Option(help="One window; default: all windows together.")] = None,
     layer: Annotated[str, typer.Option(help="raw or validated")] = c.VALIDATED,
-    to: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("profile.html"),
+    to: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("profile.html"),
 ) -> None:
-    """What to look at before modelling, as one HTML page: statistics, gaps, outliers, correlations, balance, time."""
+    """Write a profile of the rows as one HTML page: statistics, gaps, outliers, correlations, balance, time."""
     from tasks.stages.profiling import draw_profile
 
     case, storage = _open(use_case)
     there = storage.partitions(use_case, layer)
     if (layer not in {c.RAW, c.VALIDATED}) or (window is not None and window not in there):
         raise SnapshotError(
-            f"{use_case}: no {layer} snapshot of {window or 'any window'} to look at; raw and validated rows can be; "
+            f"{use_case}: expected a window of raw or validated rows, got {layer} of {window or 'all windows'}; "
             f"the newest windows are: {', '.join(there[-5:]) or 'none'}"
         )
     chosen = [storage.current(use_case, layer, name) for name in ([window] if window else there)]
     title = f"{use_case}, {layer} rows of {window or 'all windows'}"
     page, _ = draw_profile(title, [ref for ref in chosen if ref is not None], storage, case.seed)
     to.write_text(page)
-    console.print(f"written to {to}", highlight=False)
+    console.print(f"profile: {to}", highlight=False)
 
 
 def _line(ref: DatasetRef, is_current: bool, storage: Storage) -> dict[str, Any]:
@@ -172,7 +164,7 @@ def compare(before: DatasetRef, after: DatasetRef, storage: Storage) -> list[dic
 
 
 def _compare_rows(before: DatasetRef, after: DatasetRef, table: str, storage: Storage) -> dict[str, dict[str, Any]]:
-    """Keys that came, went and changed: how many, and the first few."""
+    """Keys that were added, removed and changed: how many, and the first three."""
     import pandas as pd
 
     frames = [storage.read(ref, table) for ref in (before, after)]
@@ -188,12 +180,12 @@ def _compare_rows(before: DatasetRef, after: DatasetRef, table: str, storage: St
     both = digests[0].index.intersection(digests[1].index)
     gone, came = digests[0].index.difference(digests[1].index), digests[1].index.difference(digests[0].index)
     changed = both[(digests[0].loc[both].to_numpy() != digests[1].loc[both].to_numpy())] if len(both) else both
-    told = {}
-    for what, index, side in (("gone", gone, "before"), ("came", came, "after"), ("changed", changed, "after")):
+    changes = {}
+    for what, index, side in (("removed", gone, "before"), ("added", came, "after"), ("changed", changed, "after")):
         if len(index):
             first = ", ".join("/".join(map(str, key)) for key in sorted(index)[:3])
-            told[what] = {"before": None, "after": None, side: f"{len(index)}: {first}{', ...' if len(index) > 3 else ''}"}
-    return told
+            changes[what] = {"before": None, "after": None, side: f"{len(index)}: {first}{', ...' if len(index) > 3 else ''}"}
+    return changes
 
 
 def _brief(value: Any) -> Any:
@@ -209,10 +201,10 @@ def show(
     use_case: UseCaseName,
     window: Annotated[str | None, typer.Option(help="One window, such as 2011-01-04..2011-01-05.")] = None,
     rule: Annotated[str | None, typer.Option(help="Only rows that broke this rule.")] = None,
-    limit: Annotated[int, typer.Option(help="So many rows at most.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Show at most so many rows.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Rows in quarantine as they came, with every rule that they broke, their file and run; and counts by rule."""
+    """Show quarantined rows as they arrived, with the rules that they broke, their file and run, and counts by rule."""
     from tasks.stages.validation import find_refused
     from tasks.stages.validation.quarantine import read_quarantine
 
@@ -223,30 +215,30 @@ def show(
     shown = rows.head(limit).astype({c.INGESTED_AT: str}).to_dict("records")
     if as_json:
         document = {"rows": len(rows), "by_rule": dict(counts.most_common()), "refused": [one.to_json() for one in refused]}
-        typer.echo(json.dumps({**document, "shown": shown}, indent=2, default=str))
+        print_json({**document, "shown": shown})
         return
-    _show(f"Quarantine of {use_case}, by rule", [{"rule": k, "rows": n} for k, n in counts.most_common()], False)
-    _show(f"{min(limit, len(rows))} of {len(rows)} rows", [{str(k): v for k, v in row.items()} for row in shown], False)
+    show_table(f"Quarantine of {use_case}, by rule", [{"rule": k, "rows": n} for k, n in counts.most_common()])
+    show_table(f"{min(limit, len(rows))} of {len(rows)} rows", [{str(k): v for k, v in row.items()} for row in shown])
     for one in refused:
         console.print(f"[yellow]behind[/] {one.told}", highlight=False, soft_wrap=True)
 
 
 @quarantine.command()
 def explain(
-    use_case: UseCaseName, row_id: Annotated[str, typer.Argument(help="As `show` prints it.")], as_json: AsJson = False
+    use_case: UseCaseName, row_id: Annotated[str, typer.Argument(help="The id that `show` prints.")], as_json: AsJson = False
 ) -> None:
-    """Why one row is in quarantine: each rule that it broke with its reason, and the cells as they came."""
+    """Explain why one row is in quarantine: each rule that it broke with its reason, and the cells as they arrived."""
     from tasks.stages.validation.quarantine import explain_row
 
     _, storage = _open(use_case)
     row, rules, cells = explain_row(use_case, row_id, storage)
     if as_json:
         document = {"row": row, "rules": [rule.to_json() for rule in rules], "cells": cells}
-        typer.echo(json.dumps(document, indent=2, default=str))
+        print_json(document)
         return
     where = f"{row_id} of {row[c.SOURCE_FILE]}, window {row['window']}, run {row['run'] or 'unknown'}"
-    _show(where, [{"cell": name, "as it came": value} for name, value in cells.items()], False)
-    _show("Broken", [{"rule": r.rule, "expectation": r.expectation, "reason": r.reason} for r in rules], False)
+    show_table(where, [{"cell": name, "value": value} for name, value in cells.items()])
+    show_table("Broken rules", [{"rule": r.rule, "expectation": r.expectation, "reason": r.reason} for r in rules])
 
 
 @quarantine.command()
@@ -255,17 +247,18 @@ def replay(
     window: Annotated[list[str] | None, typer.Option(help="Only these windows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge again, after a fix of files, source or rules: only windows with refused rows, and features made from them."""
+    """Validate windows with quarantined rows again, after a fix, and rebuild the features that were made from them."""
     from tasks.jobs.replay import affected_windows, rebuild_features, replay_window
 
     case, storage = _open(use_case)
     settings = get_settings()
-    asked = affected_windows(use_case, storage, window)
-    if missing := sorted(set(window or ()) - set(asked)):
+    affected = affected_windows(use_case, storage, window)
+    if missing := sorted(set(window or ()) - set(affected)):
         raise ConfigurationError(
-            f"{use_case}: no rows in quarantine in {', '.join(missing)}; there are in: {', '.join(asked) or 'none'}"
+            f"{use_case}: no rows in quarantine in {', '.join(missing)}; "
+            f"windows with such rows: {', '.join(affected) or 'none'}"
         )
-    done = [replay_window(case, one, storage, settings.expectations, settings.home / "data-docs") for one in asked]
+    done = [replay_window(case, one, storage, settings.expectations, settings.home / "data-docs") for one in affected]
     changed = {one.window for one in done if one.changed}
     built = rebuild_features(case, changed, storage)
     rows = [
@@ -280,9 +273,9 @@ def replay(
         for one in done
     ]
     if as_json:
-        typer.echo(json.dumps({"windows": rows, "features": [ref.to_json() for ref in built]}, indent=2, default=str))
+        print_json({"windows": rows, "features": [ref.to_json() for ref in built]})
     else:
-        _show(f"Replayed windows of {use_case}", rows, False)
-        console.print(f"features built anew: {', '.join(ref.partition for ref in built) or 'none'}", highlight=False)
+        show_table(f"Replayed windows of {use_case}", rows)
+        console.print(f"rebuilt features: {', '.join(ref.partition for ref in built) or 'none'}", highlight=False)
     if any(one.validated is None for one in done):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""When the demo's files arrive, and what is wrong with them."""
+"""The days on which the files of the demo arrive, and the bad rows in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Calendar:
-    """The windows in which the story's files arrive."""
+    """The windows in which the files arrive: the history, one day with bad rows, and the later windows."""
 
     history: Window
     dirty: Window
@@ -22,7 +22,7 @@ class Calendar:
 
 
 def plan(data: Path | None) -> Calendar:
-    """Generated: 16 weeks, a dirty day, two times four weeks. Real: four fifths up front, the rest in two parts."""
+    """The windows of the demo. Generated files: 16 weeks, a dirty day, two times four weeks. Real files: 80, 10 and 10 %."""
     if data is None:
         start = date(2025, 9, 1)
         dirty = start + timedelta(days=16 * 7)
@@ -42,13 +42,18 @@ def _cut(start: date, dirty: date, later: list[date]) -> Calendar:
 
 
 def check_folder(data: Path) -> Path:
-    """The folder of real files, as an absolute path; refuses one that the story cannot be told with."""
+    """The folder of real files, as an absolute path.
+
+    Raises
+    ------
+    ConfigurationError : it does not exist, or holds fewer than 100 daily files.
+    """
     if not data.is_dir():
-        raise ConfigurationError(f"DATA: no folder {data}; it should hold one file a day, named like 2011-01-04.csv")
+        raise ConfigurationError(f"DATA: no folder {data}; expected a folder with one file a day, named like 2011-01-04.csv")
     days = _days_of(data)
     if len(days) < 100:
         raise ConfigurationError(
-            f"DATA: {data} holds {len(days)} files named like 2011-01-04.csv; the story needs at least 100 trading days"
+            f"DATA: {data} holds {len(days)} files named like 2011-01-04.csv; the demo needs at least 100 trading days"
         )
     return data.resolve()
 
@@ -59,12 +64,12 @@ def _days_of(data: Path) -> list[date]:
         return [date.fromisoformat(name) for name in names]
     except ValueError as error:
         raise ConfigurationError(
-            f"DATA: {data} has a file that is not named after a day: {error}; rename it or take it away"
+            f"DATA: {data} has a file that is not named after a day: {error}; rename or remove it"
         ) from error
 
 
 def spoil(path: Path) -> None:
-    """Make one row in twenty of a real file bad, as a broken export would."""
+    """Write an invalid date into one row in twenty of a file, as a broken export would."""
     with path.open(newline="", encoding="utf-8") as stream:
         header, *rows = list(csv.reader(stream))
     for place, row in enumerate(rows):

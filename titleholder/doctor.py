@@ -1,4 +1,4 @@
-"""What can be wrong with an installation, found before it hurts."""
+"""`titleholder doctor`: checks of a machine, the use-case files, the ledger and the services."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from titleholder import preflight, services
 
 
 class Finding(Contract):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
-    well: bool
+    ok: bool
     detail: str
 
 
-def examine(settings: Settings, files_only: bool = False) -> list[Finding]:
-    """Look at the files; and, unless only those are asked for, at the machine, the ledger and the services."""
-    findings = [_look_at_file(name, settings) for name in list_use_cases(settings.use_cases)]
+def examine(settings: Settings, *, files_only: bool = False) -> list[Finding]:
+    """Check the use-case files and, unless `files_only`, the machine, the ledger and the services."""
+    findings = [_check_file(name, settings) for name in list_use_cases(settings.use_cases)]
     if files_only:
         return findings
     faults = preflight.check(ports=[])
-    findings.append(Finding(what="machine", well=not faults, detail="; ".join(faults) or "Python, Java, memory, disk"))
+    findings.append(Finding(what="machine", ok=not faults, detail="; ".join(faults) or "Python, Java, memory and disk"))
     ledger = Ledger(settings.ledger_url)
     for name in ledger.use_cases():
         broken = ledger.broken_links(name)
-        detail = f"entries {broken} were altered" if broken else f"{len(ledger.entries(name))} entries, the chain holds"
-        findings.append(Finding(what=f"ledger of {name}", well=not broken, detail=detail))
-        findings.append(_look_at_aliases(name, ledger))
+        detail = f"entries {broken} were altered" if broken else f"{len(ledger.entries(name))} entries, the chain is intact"
+        findings.append(Finding(what=f"ledger of {name}", ok=not broken, detail=detail))
+        findings.append(_check_aliases(name, ledger))
     for service in services.services(settings):
-        well = service.answers()
-        findings.append(Finding(what=service.name, well=well, detail=service.url if well else f"{service.url} does not answer"))
+        is_up = service.answers()
+        findings.append(Finding(what=service.name, ok=is_up, detail=service.url if is_up else f"{service.url} does not answer"))
     return findings
 
 
-def _look_at_aliases(name: str, ledger: Ledger) -> Finding:
+def _check_aliases(name: str, ledger: Ledger) -> Finding:
     what = f"aliases of {name}"
     try:
         differences = compare_aliases(name, ledger)
     except ServiceUnavailable as error:
-        return Finding(what=what, well=False, detail=f"not compared: {error}")
-    told = [f"{alias} names version {found}, the ledger says {wanted}" for alias, (found, wanted) in differences.items()]
-    remedy = f"; set them right with `titleholder reconcile {name}`"
-    return Finding(what=what, well=not told, detail="; ".join(told) + remedy if told else "as the ledger says")
+        return Finding(what=what, ok=False, detail=f"not compared: {error}")
+    wrong = [f"{alias} names version {found}, the ledger says {expected}" for alias, (found, expected) in differences.items()]
+    remedy = f"; restore them with `titleholder reconcile {name}`"
+    return Finding(what=what, ok=not wrong, detail="; ".join(wrong) + remedy if wrong else "as in the ledger")
 
 
-def _look_at_file(name: str, settings: Settings) -> Finding:
+def _check_file(name: str, settings: Settings) -> Finding:
     try:
         case = load_use_case(name, settings.use_cases)
         suite = load_suite(case.validation.suite, settings.expectations)
     except ConfigurationError as error:
-        return Finding(what=f"{name}.yaml", well=False, detail=str(error))
+        return Finding(what=f"{name}.yaml", ok=False, detail=str(error))
     detail = f"{len(case.candidates)} candidates, {len(suite.rules)} rules, {len(case.gates.checks)} gates {case.gates.mode}"
-    return Finding(what=f"{name}.yaml", well=True, detail=detail)
+    return Finding(what=f"{name}.yaml", ok=True, detail=detail)

@@ -1,6 +1,6 @@
-"""Is this machine fit to run Titleholder? One message per fault, with its remedy, before anything starts.
+"""Check whether this machine can run Titleholder. One message per problem, with its remedy, before anything starts.
 
-Standard library only, and no syntax newer than Python 3.6: it must be able to tell somebody with an old Python so.
+Standard library only, and no syntax newer than Python 3.6: it must run on an old Python to report that it is too old.
 
     python3 titleholder/preflight.py --ports 8080,5000,8000 --memory-gb 6 --disk-gb 6
 """
@@ -29,13 +29,13 @@ def check(
     folder: Optional[Path] = None,
     environment: Optional[Mapping[str, str]] = None,
 ) -> List[str]:
-    """All faults of this machine, as messages; empty where it is fit.
+    """All problems of this machine as messages; empty if it can run Titleholder.
 
     Parameters
     ----------
-    ports : must be free on loopback.
-    memory_gb, disk_gb : GiB that must be available, the disk's where `folder` lies (default: this project).
-    environment : where JAVA_HOME and PATH are read from (default: this process's).
+    ports : ports that must be free on loopback.
+    memory_gb, disk_gb : GiB that must be available; of the disk that holds `folder` (default: this project).
+    environment : the source of JAVA_HOME and PATH (default: the environment of this process).
     """
     faults = check_python() + check_java(os.environ if environment is None else environment)
     faults += check_memory(memory_gb) + check_disk(disk_gb, folder or Path(__file__).resolve().parent)
@@ -45,12 +45,12 @@ def check(
 
 
 def check_python(version: Tuple[int, ...] = sys.version_info[:3]) -> List[str]:
-    """The interpreter is one that the locked set was resolved for, and can make a virtual environment."""
+    """Whether requirements.txt was resolved for the interpreter, and it can create virtual environments."""
     allowed = "Python {}.{} to {}.{}".format(*OLDEST_PYTHON, FIRST_UNTESTED_PYTHON[0], FIRST_UNTESTED_PYTHON[1] - 1)
     if not OLDEST_PYTHON <= tuple(version[:2]) < FIRST_UNTESTED_PYTHON:
         found = ".".join(str(part) for part in version[:3])
         return [
-            f"{allowed} is needed; this is {found} ({sys.executable}). "
+            f"{allowed} is required; this is {found} ({sys.executable}). "
             "Install one (Debian 12: apt-get install python3.11 python3.11-venv) and name it: make setup PYTHON=python3.11."
         ]
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
@@ -61,18 +61,20 @@ def check_python(version: Tuple[int, ...] = sys.version_info[:3]) -> List[str]:
 
 
 def check_java(environment: Mapping[str, str]) -> List[str]:
-    """Java 17 or newer, where Spark will look for it: JAVA_HOME first, then the PATH."""
+    """Whether Java is 17 or newer where Spark searches for it: JAVA_HOME first, then the PATH."""
     home = environment.get("JAVA_HOME", "")
     if home:
         java = str(Path(home) / "bin" / "java")
         where = f"JAVA_HOME={home}"
         if not os.access(java, os.X_OK):
-            return [f"Java {OLDEST_JAVA} or newer is needed for Spark; {where} has no bin/java. Correct JAVA_HOME or unset it."]
+            return [
+                f"Java {OLDEST_JAVA} or newer is required for Spark; {where} has no bin/java. Correct JAVA_HOME or unset it."
+            ]
     else:
         java = shutil.which("java", path=environment.get("PATH", "")) or ""
         where = java
         if not java:
-            return [f"Java {OLDEST_JAVA} or newer is needed for Spark; found none. {INSTALL_JAVA}"]
+            return [f"Java {OLDEST_JAVA} or newer is required for Spark; found none. {INSTALL_JAVA}"]
     try:
         answer = subprocess.run([java, "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False)
         text = answer.stdout.decode(errors="replace")
@@ -80,25 +82,25 @@ def check_java(environment: Mapping[str, str]) -> List[str]:
         text = str(error)
     version = parse_java_version(text)
     if version is None:
-        told = (text.strip().splitlines() or ["nothing"])[0]
-        return [f"Java {OLDEST_JAVA} or newer is needed for Spark; {where} tells no version, but: {told}. {INSTALL_JAVA}"]
+        output = (text.strip().splitlines() or ["nothing"])[0]
+        return [f"Java {OLDEST_JAVA} or newer is required for Spark; {where} printed no version but: {output}. {INSTALL_JAVA}"]
     if version < OLDEST_JAVA:
-        return [f"Java {OLDEST_JAVA} or newer is needed for Spark; {where} is Java {version}. {INSTALL_JAVA}"]
+        return [f"Java {OLDEST_JAVA} or newer is required for Spark; {where} is Java {version}. {INSTALL_JAVA}"]
     return []
 
 
 def parse_java_version(text: str) -> Optional[int]:
-    """The major version in what `java -version` prints: 8 for "1.8.0_392", 17 for "17.0.15"; None where there is none."""
+    """The major version in what `java -version` prints: 8 for "1.8.0_392", 17 for "17.0.15"; None if there is none."""
     found = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(found.group(1)) if found else None
 
 
 def check_memory(wanted_gb: float) -> List[str]:
-    """Memory that processes can still get. A machine that does not tell is taken at its word that it has enough."""
+    """Whether processes can get so much memory. A machine that does not report its memory passes."""
     available = _available_memory()
     if available is not None and available < wanted_gb * GIB:
         return [
-            f"{wanted_gb:g} GiB of free memory are needed; {available / GIB:.1f} GiB are available. "
+            f"{wanted_gb:g} GiB of free memory are required; {available / GIB:.1f} GiB are available. "
             "End other programs, or run on a larger machine."
         ]
     return []
@@ -111,10 +113,10 @@ def _available_memory() -> Optional[float]:
         amounts.append(float(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
     except (OSError, IndexError):
         try:
-            amounts.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))  # macOS tells only what it has
+            amounts.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))  # macOS reports only its total
         except (OSError, ValueError, AttributeError):
             return None
-    try:  # inside a container the limit may be lower than what the machine has
+    try:  # a container may have a lower limit than the machine
         group = Path("/sys/fs/cgroup")
         limit = (group / "memory.max").read_text().strip()
         if limit != "max":
@@ -125,24 +127,28 @@ def _available_memory() -> Optional[float]:
 
 
 def check_disk(wanted_gb: float, folder: Path) -> List[str]:
-    """Free space where a folder lies, or will lie."""
+    """Whether the disk that holds a folder, or will hold it, has so much free space."""
     folder = folder.resolve()
     there = next(place for place in [folder, *folder.parents] if place.exists())
     free = shutil.disk_usage(str(there)).free
     if free < wanted_gb * GIB:
-        return [f"{wanted_gb:g} GiB of free disk are needed at {there}; {free / GIB:.1f} GiB are free. Make room there."]
+        return [
+            f"{wanted_gb:g} GiB of free disk are required at {there}; {free / GIB:.1f} GiB are free. Free some space there."
+        ]
     return []
 
 
 def check_port(port: int) -> List[str]:
-    """Nothing listens on a loopback port, and this user may."""
-    remedy = f"End what listens there (`make down` if it is an earlier run; `ss -ltnp 'sport = :{port}'` names it)."
+    """Whether a loopback port is free, and this user may listen on it."""
+    remedy = (
+        f"Stop the program that listens there (`make down` if it is an earlier run; `ss -ltnp 'sport = :{port}'` shows it)."
+    )
     with socket.socket() as client:
         client.settimeout(1.0)
         if client.connect_ex(("127.0.0.1", port)) == 0:
-            return [f"Port {port} on 127.0.0.1 is taken. {remedy}"]
+            return [f"Port {port} on 127.0.0.1 is in use. {remedy}"]
     with socket.socket() as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no listener
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a lingering connection is no listener
         try:
             server.bind(("127.0.0.1", port))
         except OSError as error:
@@ -156,16 +162,16 @@ def _ports(text: str) -> List[int]:
     except ValueError:
         ports = [0]
     if any(not 0 < port < 65536 for port in ports):
-        raise argparse.ArgumentTypeError(f"ports are numbers from 1 to 65535, joined by commas; got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected ports from 1 to 65535, joined by commas, got {text!r}")
     return ports
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """The command: 0 and silence where the machine is fit, else 1 and one line per fault on standard error."""
+    """The command. Returns 0 without output if all checks pass, else 1 with one line per problem on standard error."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--ports", type=_ports, default=[], help="must be free on loopback, e.g. 8080,5000,8000")
+    parser.add_argument("--ports", type=_ports, default=[], help="ports that must be free on loopback, e.g. 8080,5000,8000")
     parser.add_argument("--memory-gb", type=float, default=0.0, help="GiB of memory that must be available")
-    parser.add_argument("--disk-gb", type=float, default=0.0, help="GiB of disk that must be free where the project lies")
+    parser.add_argument("--disk-gb", type=float, default=0.0, help="GiB that must be free on the disk of the project")
     options = parser.parse_args(arguments)
     faults = check(options.ports, options.memory_gb, options.disk_gb)
     for fault in faults:

@@ -1,4 +1,4 @@
-"""What Prometheus and the page are told: the pipeline's and the models' figures, out of the ledger's database and Airflow."""
+"""The metrics of the pipeline and of the models for Prometheus, from our database and from Airflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.use_case import list_use_cases
 
 
 def collect(ledger: Ledger, log: DecisionLog, airflow: AirflowApi, *, now: datetime | None = None) -> bytes:
-    """All figures in Prometheus' text format."""
+    """All metrics in the text format of Prometheus."""
     moment, registry = now or datetime.now(UTC), CollectorRegistry()
     _add_models(ledger, log, moment, registry)
     _add_pipeline(airflow, registry)
@@ -29,16 +29,16 @@ def _add_models(ledger: Ledger, log: DecisionLog, now: datetime, registry: Colle
         return Gauge(f"titleholder_{name}", text, ["use_case", *labels], registry=registry)
 
     columns = ("check", "column", "method", "signal")
-    value = gauge("check_value", "Distance or figure of a check in the newest window", *columns)
-    threshold = gauge("check_threshold", "From where on the check is violated", *columns)
-    violated = gauge("check_violated", "1: violated in the newest window", *columns)
-    figure = gauge("figure", "What was measured in the newest window", "name")
-    age = gauge("newest_window_age_days", "Days since the end of the newest window that was looked at")
-    champion = gauge("champion_age_days", "Days since the champion was crowned")
-    fault = gauge("data_fault", "1: the newest decision found broken data")
-    shift = gauge("label_shift", "1: the newest window's labels have shifted")
+    value = gauge("check_value", "Value of a check in the newest window", *columns)
+    threshold = gauge("check_threshold", "Violation threshold of a check", *columns)
+    violated = gauge("check_violated", "1 if the check is violated in the newest window", *columns)
+    figure = gauge("figure", "A measured figure of the newest window", "name")
+    age = gauge("newest_window_age_days", "Days since the end of the newest monitored window")
+    champion = gauge("champion_age_days", "Days since the promotion of the champion")
+    fault = gauge("data_fault", "1 if the newest decision found broken data")
+    shift = gauge("label_shift", "1 if the labels of the newest window have shifted")
     decisions = gauge("decisions", "Retrain decisions by cause", "cause")
-    waiting = gauge("requests_untaken", "Retrain requests that no training took")
+    waiting = gauge("requests_untaken", "Retrain requests that no training run took")
     for name in list_use_cases():
         reports, past, head = log.reports(name), log.decisions(name), ledger.head(name)
         if head is not None:
@@ -57,16 +57,18 @@ def _add_models(ledger: Ledger, log: DecisionLog, now: datetime, registry: Colle
             value.labels(*labels).set(result.value)
             threshold.labels(*labels).set(result.threshold)
             violated.labels(*labels).set(result.violated)
-        for told, number in (reports[-1].figures if reports else {}).items():
-            figure.labels(name, told).set(number)
+        for key, number in (reports[-1].figures if reports else {}).items():
+            figure.labels(name, key).set(number)
 
 
 def _add_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
-    up = Gauge("titleholder_airflow_up", "1: Airflow answers", registry=registry)
-    failed = Gauge("titleholder_dag_failed", "1: the newest ended run failed", ["dag_id"], registry=registry)
-    ended = Gauge("titleholder_dag_success_timestamp_seconds", "End of the newest good run", ["dag_id"], registry=registry)
+    up = Gauge("titleholder_airflow_up", "1 if Airflow answers", registry=registry)
+    failed = Gauge("titleholder_dag_failed", "1 if the newest ended run failed", ["dag_id"], registry=registry)
+    ended = Gauge(
+        "titleholder_dag_success_timestamp_seconds", "End of the newest successful run", ["dag_id"], registry=registry
+    )
     running = Gauge(
-        "titleholder_dag_running_since_timestamp_seconds", "Start of a run that runs", ["dag_id"], registry=registry
+        "titleholder_dag_running_since_timestamp_seconds", "Start of the running run", ["dag_id"], registry=registry
     )
     try:
         runs: list[dict[str, Any]] = airflow.newest_runs()
@@ -74,17 +76,17 @@ def _add_pipeline(airflow: AirflowApi, registry: CollectorRegistry) -> None:
         up.set(0)
         return
     up.set(1)
-    seen: set[str] = set()
-    good: set[str] = set()
+    ended_dags: set[str] = set()
+    successful: set[str] = set()
     for run in runs:  # newest first
         dag, state = run["dag_id"], run["state"]
         if state == "running" and run.get("start_date"):
             running.labels(dag).set(_seconds(run["start_date"]))
-        if state in FINAL and dag not in seen:
-            seen.add(dag)
+        if state in FINAL and dag not in ended_dags:
+            ended_dags.add(dag)
             failed.labels(dag).set(state == "failed")
-        if state == "success" and run.get("end_date") and dag not in good:
-            good.add(dag)
+        if state == "success" and run.get("end_date") and dag not in successful:
+            successful.add(dag)
             ended.labels(dag).set(_seconds(run["end_date"]))
 
 
@@ -93,7 +95,7 @@ def _seconds(text: str) -> float:
 
 
 def render_history(log: DecisionLog, use_case: str) -> bytes:
-    """Every figure of every window, as one SVG."""
+    """Every figure of every window as one SVG image."""
     from tasks.stages.monitoring.plots import plot_history
 
     stream = io.BytesIO()

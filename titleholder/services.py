@@ -1,4 +1,4 @@
-"""Starts and ends everything on one machine: supervisord, and under it MLflow, Spark, Airflow, the endpoint and the watch."""
+"""Start and stop all services on one machine: supervisord runs MLflow, Spark, Airflow, the endpoint and the watch."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tasks.use_case import list_use_cases, load_use_case
 from titleholder import preflight
 
 Say = Callable[[str], None]
-NEEDED_MEMORY_GB, NEEDED_DISK_GB = 4.0, 2.0  # what all processes together were seen to take, and room for data
+NEEDED_MEMORY_GB, NEEDED_DISK_GB = 4.0, 2.0  # measured use of all processes together, with a margin for data
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service as a person sees it: what it is called, its address, and the path that tells whether it is well."""
+    """A service with pages of its own: its name, its address, and the path of its health check."""
 
     name: str
     url: str
@@ -41,9 +41,11 @@ class Service:
 
     @property
     def port(self) -> int:
+        """The port of the address."""
         return urlsplit(self.url).port or 80
 
     def answers(self) -> bool:
+        """Whether the health check answers with 200."""
         try:
             return httpx.get(f"{self.url}{self.health}", timeout=3).status_code == httpx.codes.OK
         except httpx.HTTPError:
@@ -51,7 +53,7 @@ class Service:
 
 
 def services(settings: Settings) -> list[Service]:
-    """The services with a page of their own."""
+    """The services with pages of their own."""
     return [
         Service("Airflow", settings.airflow_url, "/api/v2/monitor/health"),
         Service("MLflow", settings.mlflow_tracking_uri, "/health"),
@@ -66,9 +68,9 @@ def spark_port(settings: Settings) -> int:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Settings as the variables that give them again: what a process of this installation must see, and nothing else."""
+    """The settings as environment variables, for the processes of this installation."""
     remote = settings.spark_remote or f"sc://127.0.0.1:{spark_port(settings)}"
-    # What `up` starts listens on loopback only, and wants no key unless somebody says so. Production wants one.
+    # What `up` starts listens on loopback only, so keys are off unless the settings require them. Production requires them.
     keys = settings.endpoint_keys if "endpoint_keys" in settings.model_fields_set else "off"
     complete = settings.model_copy(update={"home": settings.home.resolve(), "spark_remote": remote, "endpoint_keys": keys})
     values = complete.model_dump(mode="json")
@@ -100,7 +102,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "PYSPARK_PYTHON": sys.executable,
-        "SPT_NOENV": "1",  # Airflow renames its processes; their environment must stay readable, it tells whose they are
+        "SPT_NOENV": "1",  # Airflow renames its processes; `processes` below reads their environment, which must stay intact
         "OMP_NUM_THREADS": "1",  # sums in the same order on every run
         "OPENBLAS_NUM_THREADS": "1",
         "AIRFLOW_HOME": str(home / "airflow"),
@@ -127,21 +129,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def webhook_token(home: Path) -> str:
-    """What Alertmanager must bring to the watch of an installation, unless TITLEHOLDER_WEBHOOK_TOKEN says otherwise."""
+    """The token that the watch expects from Alertmanager, unless TITLEHOLDER_WEBHOOK_TOKEN is set."""
     return _secret(home, "webhook")
 
 
 def start(settings: Settings, say: Say) -> None:
-    """Start everything and wait until each part answers.
+    """Start all services and wait until each of them answers.
 
     Raises
     ------
-    ConfigurationError : something that is needed is missing, or a port is taken; nothing was started.
-    ServiceUnavailable : a service did not come up; everything was ended again, its log is named.
+    ConfigurationError : a requirement is missing, or a port is in use. Nothing was started.
+    ServiceUnavailable : a service did not come up. Everything was stopped again; names the folder of the logs.
     """
     home = settings.home.resolve()
     if is_running(settings):
-        raise ConfigurationError(f"Titleholder already runs in {home}: see `titleholder status`, or end it with `make down`.")
+        raise ConfigurationError(f"Titleholder runs in {home}: see `titleholder status`, or stop it with `make down`")
     ports = [service.port for service in services(settings)] + [spark_port(settings)]
     faults = preflight.check(ports=ports, memory_gb=NEEDED_MEMORY_GB, disk_gb=NEEDED_DISK_GB)
     if faults:
@@ -151,7 +153,7 @@ def start(settings: Settings, say: Say) -> None:
     _make_source_folders(home)
     _write_spark_conf(settings)
     env = environment(settings)
-    with only_one(home / "up.lock", f"another `make up` is starting Titleholder in {home}: wait for it to end"):
+    with only_one(home / "up.lock", f"another `make up` is starting Titleholder in {home}: wait for its end"):
         _end_orphans(home)
         subprocess.run([_bin("supervisord"), "-c", str(ROOT / "supervisord.conf")], env=env, check=True, cwd=ROOT)
         try:
@@ -160,7 +162,7 @@ def start(settings: Settings, say: Say) -> None:
             with log.open("w") as stream:
                 done = subprocess.run([_bin("airflow"), "db", "migrate"], env=env, stdout=stream, stderr=stream, check=False)
             if done.returncode:
-                raise ServiceUnavailable(f"Airflow's database could not be prepared: see {log}")
+                raise ServiceUnavailable(f"`airflow db migrate` failed: see {log}")
             say("starting Airflow, MLflow, Spark, the endpoint and the watch")
             _ctl(settings, "start", "airflow:*")
             _await_all(settings, say)
@@ -170,18 +172,18 @@ def start(settings: Settings, say: Say) -> None:
 
 
 def stop(settings: Settings, say: Say) -> bool:
-    """End everything, also what a killed supervisor left behind. False where nothing ran."""
+    """Stop everything, also what a killed supervisor left behind. Returns False if nothing ran."""
     home = settings.home.resolve()
     ran = is_running(settings)
     if ran:
         _ctl(settings, "shutdown")
-        with contextlib.suppress(ServiceUnavailable):  # what is left after the limit is ended below
+        with contextlib.suppress(ServiceUnavailable):  # what still runs is ended below
             wait_until(lambda: _check_ended(settings), seconds=30, pause=0.2, what="the supervisor to end")
     return bool(_end_orphans(home)) or ran
 
 
 def is_running(settings: Settings) -> bool:
-    """Whether this installation's supervisor is alive."""
+    """Whether the supervisor of this installation runs."""
     try:
         pid = int((settings.home.resolve() / "supervisord.pid").read_text())
         return "supervisord" in " ".join(psutil.Process(pid).cmdline())
@@ -190,7 +192,7 @@ def is_running(settings: Settings) -> bool:
 
 
 def processes(home: Path) -> list[psutil.Process]:
-    """All processes that belong to an installation, told by their environment; not this one nor its parents."""
+    """All processes of an installation, recognized by their environment; without this process and its parents."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
@@ -202,7 +204,7 @@ def processes(home: Path) -> list[psutil.Process]:
 
 
 def table(settings: Settings) -> list[tuple[str, str, str]]:
-    """Each supervised program with its state and pid, as supervisor tells it."""
+    """Each supervised program with its state and details, as supervisor reports them."""
     done = _ctl(settings, "status")
     rows = [line.split(maxsplit=2) for line in done.splitlines() if line.strip()]
     return [(row[0], row[1], row[2] if len(row) > 2 else "") for row in rows if len(row) > 1]
@@ -237,9 +239,9 @@ def _await_all(settings: Settings, say: Say) -> None:
 
 
 def _make_source_folders(home: Path) -> None:
-    """The folders under home that use cases read from. Empty, no file has come yet; missing, something is wrong."""
+    """Create the source folders under home. An empty folder means that no file has arrived; a missing one is an error."""
     for name in list_use_cases():
-        with contextlib.suppress(ConfigurationError):  # a broken file is told by Airflow and by `doctor`
+        with contextlib.suppress(ConfigurationError):  # Airflow and `doctor` report a broken file
             path = load_use_case(name).source_path
             if path is not None and path.resolve().is_relative_to(home):
                 path.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,7 @@ def _write_spark_conf(settings: Settings) -> None:
     conf = {
         **SESSION_CONF,
         **SERVER_CONF,
-        "spark.log.level": "INFO",  # the line that says that it is up is INFO
+        "spark.log.level": "INFO",  # the line that `_await_all` reads has the level INFO
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(spark_port(settings)),
         "spark.sql.warehouse.dir": str(settings.home.resolve() / "spark-warehouse"),
@@ -269,13 +271,13 @@ def _bin(name: str) -> str:
 
 
 def _socket(home: Path) -> Path:
-    """A short path: a Unix socket's may have 107 bytes, and homes lie deep."""
+    """A path in the temporary folder: the path of a Unix socket may have 107 bytes, which a home can exceed."""
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"titleholder-{os.getuid()}-{digest}.sock"
 
 
 def _secret(home: Path, name: str) -> str:
-    """A secret of this installation, made once."""
+    """A secret of this installation, created on first use."""
     path = home / "secrets" / name
     if not path.is_file():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -286,7 +288,7 @@ def _secret(home: Path, name: str) -> str:
 
 
 def _end_orphans(home: Path) -> list[int]:
-    """End processes of this installation that no supervisor watches any more."""
+    """End processes of this installation that have no supervisor any more."""
     found = processes(home)
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -300,12 +302,17 @@ def _end_orphans(home: Path) -> list[int]:
 
 
 @contextlib.contextmanager
-def only_one(path: Path, told: str) -> Iterator[None]:
-    """Hold a lock file while the body runs; who comes second is told, and nothing of theirs is done."""
+def only_one(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file while the body runs.
+
+    Raises
+    ------
+    ConfigurationError : another process holds it; with `message`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConfigurationError(told) from error
+            raise ConfigurationError(message) from error
         yield

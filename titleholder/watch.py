@@ -1,8 +1,8 @@
-"""The program beside the pipeline: its figures for Prometheus, a page of them for people, and the door for alerts.
+"""The watch: a program beside the pipeline with metrics for Prometheus, a monitoring page, and a webhook for alerts.
 
-Alertmanager posts to `/alerts` with a token. An alert with the label `action: retrain` becomes a word to the retrain controller
-of its use case, by way of the monitoring DAG; every other one is told to people. The same alert, said again, is the same
-word: its labels and start give the run's id in Airflow, which has one run of a name, and the key of the decision.
+Alertmanager posts to `/alerts` with a token. An alert with the label `action: retrain` starts the monitoring DAG of its use
+case, which decides about a retraining. Every other alert becomes a notification. A repeated alert has no further effect: its
+labels and start time give the id of the run in Airflow, which accepts an id once, and the key of the decision.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from titleholder.prometheus_metrics import collect, render_history
 from titleholder.watch_page import render_page
 
 _log = logging.getLogger(__name__)
-MOST_BYTES = 1_000_000  # of one webhook; Alertmanager's are a few thousand
+MAX_BYTES = 1_000_000  # of one webhook; Alertmanager's are a few thousand
 
 
 class Alert(BaseModel):
-    """One alert, as Alertmanager sends it; what is not used here is passed over."""
+    """One alert as Alertmanager sends it. Fields that are not used here are ignored."""
 
     status: str = Field(pattern="^(firing|resolved)$")
     labels: dict[str, str]
@@ -47,16 +47,18 @@ class Alert(BaseModel):
 
     @property
     def key(self) -> str:
-        """The same for the same alert, however often and in whatever company it is sent."""
-        said = json.dumps([sorted(self.labels.items()), self.startsAt.astimezone(UTC).isoformat()])
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        """A digest of labels and start time: the same for every repetition of an alert, whatever it is grouped with."""
+        identity = json.dumps([sorted(self.labels.items()), self.startsAt.astimezone(UTC).isoformat()])
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     @property
     def name(self) -> str:
+        """The name of the alerting rule."""
         return self.labels.get("alertname", "alert")
 
     @property
     def text(self) -> str:
+        """The summary or description of the alert; its name if it has none."""
         return self.annotations.get("summary") or self.annotations.get("description") or self.name
 
 
@@ -66,20 +68,20 @@ class Webhook(BaseModel):
     alerts: tuple[Alert, ...] = Field(max_length=1000)
 
 
-Ask = Callable[[str, str, dict[str, Any]], bool]
+Trigger = Callable[[str, str, dict[str, Any]], bool]
 
 
-def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, trigger: Trigger | None = None) -> Starlette:
     """The application.
 
     Parameters
     ----------
-    ask : (use case, run id, form) -> whether a run of the monitoring DAG was started; default: by Airflow's REST API.
+    trigger : (use case, run id, conf) -> whether a run of the monitoring DAG was started; default: Airflow's REST API.
     """
     settings = settings or get_settings()
     ledger, log = Ledger(settings.ledger_url), DecisionLog(settings.ledger_url)
     airflow = AirflowApi(settings)
-    start = ask or (lambda name, run, form: airflow.trigger_once(f"{name}.monitoring", run, form))
+    start = trigger or (lambda name, run, conf: airflow.trigger_once(f"{name}.monitoring", run, conf))
 
     async def metrics(_request: Request) -> Response:
         return Response(
@@ -92,7 +94,7 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
     async def history(request: Request) -> Response:
         name = request.path_params["use_case"]
         if name not in list_use_cases():
-            return JSONResponse({"title": "there is no such use case"}, status_code=404)
+            return JSONResponse({"title": f"no use case {name!r}"}, status_code=404)
         return Response(await run_in_threadpool(render_history, log, name), media_type="image/svg+xml")
 
     async def health(_request: Request) -> Response:
@@ -101,18 +103,20 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
     async def alerts(request: Request) -> Response:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not settings.webhook_token or not hmac.compare_digest(given.encode(), settings.webhook_token.encode()):
-            return JSONResponse({"title": "a bearer token that this installation knows is wanted"}, status_code=401)
+            return JSONResponse({"title": "missing or unknown bearer token"}, status_code=401)
         body = b""
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MOST_BYTES:
-                return JSONResponse({"title": f"a webhook has at most {MOST_BYTES} bytes"}, status_code=413)
+            if len(body) > MAX_BYTES:
+                return JSONResponse({"title": f"expected a webhook of at most {MAX_BYTES} bytes"}, status_code=413)
         try:
             webhook = Webhook.model_validate_json(body)
         except ValidationError as error:
-            return JSONResponse({"title": "not a webhook of Alertmanager", "faults": error.error_count()}, status_code=422)
+            return JSONResponse(
+                {"title": "expected a webhook of Alertmanager, version 4", "faults": error.error_count()}, status_code=422
+            )
         try:
-            done = await run_in_threadpool(_answer_all, webhook, log, start)
+            done = await run_in_threadpool(_handle_all, webhook, log, start)
         except ServiceUnavailable as error:  # Alertmanager tries again
             return JSONResponse({"title": str(error)}, status_code=503)
         return JSONResponse(done)
@@ -128,27 +132,29 @@ def create_app(settings: Settings | None = None, ask: Ask | None = None) -> Star
     )
 
 
-def _answer_all(webhook: Webhook, log: DecisionLog, ask: Ask) -> dict[str, int]:
-    done = {"asked": 0, "told": 0, "known": 0, "resolved": 0}
+def _handle_all(webhook: Webhook, log: DecisionLog, trigger: Trigger) -> dict[str, int]:
+    """Handle each alert of a webhook; how many triggered a run, were notified, were known, and were resolved."""
+    done = {"triggered": 0, "notified": 0, "known": 0, "resolved": 0}
     for alert in webhook.alerts:
         if alert.status == "resolved":
             done["resolved"] += 1
             continue
         name = alert.labels.get("use_case", "")
         if alert.labels.get("action") == "retrain" and name in list_use_cases():
-            done["asked" if _ask_controller(alert, name, ask) else "known"] += 1
+            done["triggered" if _trigger_monitoring(alert, name, trigger) else "known"] += 1
         elif log.take_alert(alert.key):
             tone = Tone.FAILURE if alert.labels.get("severity") == "page" else Tone.WARNING
             tell(f"{alert.name} {name}".strip(), alert.text, tone)
-            done["told"] += 1
+            done["notified"] += 1
         else:
             done["known"] += 1
     return done
 
 
-def _ask_controller(alert: Alert, name: str, ask: Ask) -> bool:
-    form = {"asked_by": f"alert {alert.name}"[:200], "cause": "alert", "reason": alert.text[:1000], "key": alert.key}
-    started = ask(name, f"alert__{alert.key}", form)
+def _trigger_monitoring(alert: Alert, name: str, trigger: Trigger) -> bool:
+    """Start the monitoring DAG for an alert; False if the alert started one before."""
+    conf = {"asked_by": f"alert {alert.name}"[:200], "cause": "alert", "reason": alert.text[:1000], "key": alert.key}
+    started = trigger(name, f"alert__{alert.key}", conf)
     if started:
-        tell(f"{alert.name} {name}", f"the retrain controller was asked: {alert.text}", Tone.WARNING)
+        tell(f"{alert.name} {name}", f"monitoring was triggered to decide about a retraining: {alert.text}", Tone.WARNING)
     return started

@@ -78,7 +78,7 @@ def test_a_user_is_forgotten_everywhere_and_others_are_not(own_home: Path) -> No
         events.add_events("shop", [happened], NOW)
         became = {"prediction_id": f"batch-{user[1]}", "item_id": "", "label": 1.0, "happened_at": NOW}
         events.add_outcomes("shop", [became], NOW)
-    with pytest.raises(ConfigurationError, match="3 predictions were made for 'u1'"):
+    with pytest.raises(ConfigurationError, match="holds 3 predictions for 'u1'"):
         run("forget-user", "shop", "u1")
     assert len(list(log.read("shop"))) == 6, "nothing is erased before --yes"
 

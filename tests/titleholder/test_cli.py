@@ -60,7 +60,7 @@ def test_status_of_a_new_installation(own_home: Path) -> None:
 
 def test_history_says_who_was_champion_when(own_home: Path, ledger: Ledger) -> None:
     told = titleholder(own_home, "history", CASE)
-    assert "the chain of digests holds" in told.stdout
+    assert "the chain of digests is intact" in told.stdout
     (then,) = json.loads(titleholder(own_home, "history", CASE, "--at", "2026-01-01T12:30", "--json").stdout)
     assert (then["version"], then["by"]) == (1, "ada")
     assert json.loads(titleholder(own_home, "history", CASE, "--at", "2025-01-01", "--json").stdout) == []
@@ -105,7 +105,7 @@ def test_a_moved_alias_is_found_and_reconciled(own_home: Path, ledger: Ledger, t
     here = {"TITLEHOLDER_MLFLOW_TRACKING_URI": uri, "TITLEHOLDER_AIRFLOW_URL": "http://127.0.0.1:1"}
     findings = {one["what"]: one for one in json.loads(titleholder(own_home, "doctor", "--json", **here).stdout)}
     found = findings[f"aliases of {CASE}"]
-    assert not found["well"]
+    assert not found["ok"]
     assert "champion names version 1, the ledger says 2" in found["detail"]
     lines = [one["found"] for one in json.loads(titleholder(own_home, "reconcile", CASE, "--json", **here).stdout)]
     assert lines[0] == f"alias champion of {CASE} named version 1, the ledger says version 2: restored"
@@ -184,7 +184,7 @@ def test_doctor_finds_a_broken_use_case(own_home: Path, tmp_path: Path) -> None:
     done = titleholder(own_home, "doctor", "--files", "--json", TITLEHOLDER_USE_CASES=str(cases))
     assert done.returncode == 1
     (finding,) = json.loads(done.stdout)
-    assert not finding["well"]
+    assert not finding["ok"]
     assert "invoice_lines" in finding["detail"]
 
 

@@ -91,7 +91,7 @@ def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_mad
     )
     told = {one["what"]: one for one in ask("data", "diff", CASE, "validated", second)}
     assert (told["rows: rows"]["before"], told["rows: rows"]["after"]) == (12, 13)
-    assert told["rows: came"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
+    assert told["rows: added"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
 
 
 def test_a_corrected_file_that_is_worse_is_told_everywhere_until_one_passes(shop: tuple[Path, Storage]) -> None:

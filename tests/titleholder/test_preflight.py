@@ -69,7 +69,7 @@ def test_no_java(path_without_java: str) -> None:
     told = run(PATH=path_without_java, JAVA_HOME="")
     assert told.returncode == 1
     assert told.stderr == (
-        "Java 17 or newer is needed for Spark; found none. "
+        "Java 17 or newer is required for Spark; found none. "
         "Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
     )
 
@@ -79,8 +79,8 @@ def test_no_java(path_without_java: str) -> None:
     [
         ('openjdk version "1.8.0_392"', "is Java 8"),
         ('openjdk version "11.0.21" 2023-10-17', "is Java 11"),
-        ("Error: could not find libjava.so", "tells no version, but: Error: could not find libjava.so"),
-        ("", "tells no version"),
+        ("Error: could not find libjava.so", "printed no version but: Error: could not find libjava.so"),
+        ("", "printed no version"),
         ('java version "21" 2023-09-19 LTS', ""),
         ('openjdk version "25-ea" 2025-09-16', ""),
         ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "17.0.15" 2025-04-15', ""),
@@ -114,7 +114,7 @@ def test_the_real_java() -> None:
 def test_a_taken_port(taken_port: int) -> None:
     told = run("--ports", f"{free_port()},{taken_port}")
     assert told.returncode == 1
-    assert f"Port {taken_port} on 127.0.0.1 is taken." in told.stderr
+    assert f"Port {taken_port} on 127.0.0.1 is in use." in told.stderr
     assert "make down" in told.stderr
     assert len(told.stderr.splitlines()) == 1
 
@@ -137,15 +137,15 @@ def test_a_port_that_is_bound_and_does_not_listen() -> None:
 def test_ports_that_are_none(text: str) -> None:
     told = run("--ports", text)
     assert told.returncode == 2
-    assert f"ports are numbers from 1 to 65535, joined by commas; got '{text}'" in told.stderr
+    assert f"expected ports from 1 to 65535, joined by commas, got '{text}'" in told.stderr
 
 
 def test_too_little_memory_and_disk() -> None:
     told = run("--memory-gb", "1e6", "--disk-gb", "1e9")
     assert told.returncode == 1
     memory, disk = told.stderr.splitlines()
-    assert re.fullmatch(r"1e\+06 GiB of free memory are needed; [\d.]+ GiB are available\. End other .*", memory)
-    assert re.fullmatch(r"1e\+09 GiB of free disk are needed at /\S*; [\d.]+ GiB are free\. Make room there\.", disk)
+    assert re.fullmatch(r"1e\+06 GiB of free memory are required; [\d.]+ GiB are available\. End other .*", memory)
+    assert re.fullmatch(r"1e\+09 GiB of free disk are required at /\S*; [\d.]+ GiB are free\. Free some space there\.", disk)
 
 
 def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_all_faults_at_once(path_without_java: str, taken_port: int) -> None:
 def test_python_versions(version: tuple[int, ...], fits: bool) -> None:
     faults = preflight.check_python(version)
     assert (faults == []) is fits
-    assert all("Python 3.11 to 3.13 is needed; this is " + ".".join(map(str, version)) in told for told in faults)
+    assert all("Python 3.11 to 3.13 is required; this is " + ".".join(map(str, version)) in told for told in faults)
 
 
 def test_a_python_without_venv(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def old_interpreters() -> list[str]:
 def test_an_old_python_says_so_itself(python: str) -> None:
     told = run(python=python)
     assert told.returncode == 1
-    assert told.stderr.startswith("Python 3.11 to 3.13 is needed; this is 3.")
+    assert told.stderr.startswith("Python 3.11 to 3.13 is required; this is 3.")
     assert "make setup PYTHON=python3.11" in told.stderr
     assert "Traceback" not in told.stderr
 

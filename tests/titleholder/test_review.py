@@ -51,7 +51,7 @@ def judge(version: int, code: str, after: timedelta = timedelta()) -> object:
 
 
 def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path) -> None:
-    code = make_code(CASE, 1, Decision.APPROVED, False, "better", key, NOW)
+    code = make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="better", path=key, now=NOW)
     assert submit(CASE, 1, code).endswith(f"/#/models/{CASE}/versions/1")
     word = judge(1, tracking.version_tags(CASE, 1)["review"])
     assert isinstance(word, Approval)
@@ -66,35 +66,37 @@ def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path)
 
 
 def test_a_no_and_an_override_are_signed_as_what_they_are(two: None, key: Path) -> None:
-    assert isinstance(judge(1, make_code(CASE, 1, Decision.REJECTED, False, "unfair", key, NOW)), Rejection)
-    with pytest.raises(PromotionRefused, match="did not pass; to approve it all the same say --override"):
-        make_code(CASE, 2, Decision.APPROVED, False, "needed", key, NOW)
-    word = judge(2, make_code(CASE, 2, Decision.APPROVED, True, "needed", key, NOW))
+    assert isinstance(
+        judge(1, make_code(CASE, 1, Decision.REJECTED, is_override=False, reason="unfair", path=key, now=NOW)), Rejection
+    )
+    with pytest.raises(PromotionRefused, match="failed a gate; to approve it all the same, add --override"):
+        make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="needed", path=key, now=NOW)
+    word = judge(2, make_code(CASE, 2, Decision.APPROVED, is_override=True, reason="needed", path=key, now=NOW))
     assert isinstance(word, Approval)
     assert promote(word, "run", Ledger(get_settings().ledger_url), NOW).is_override
-    with pytest.raises(PromotionRefused, match="wants a reason"):
-        make_code(CASE, 2, Decision.APPROVED, True, " ", key, NOW)
+    with pytest.raises(PromotionRefused, match="needs a reason"):
+        make_code(CASE, 2, Decision.APPROVED, is_override=True, reason=" ", path=key, now=NOW)
 
 
 def test_nothing_is_signed_that_is_not_what_its_digests_say(two: None, key: Path) -> None:
     tracking.tag_version(CASE, 2, {"passed": "true"})
     with pytest.raises(ModelError, match="altered by hand"):
-        make_code(CASE, 2, Decision.APPROVED, False, "it says that it passed", key, NOW)
+        make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="it says that it passed", path=key, now=NOW)
 
 
 def test_a_key_that_proves_nothing_is_told(key: Path, tmp_path: Path) -> None:
     other, _ = write_key("mallory", tmp_path / "keys" / "mallory.pem")
     with pytest.raises(ConfigurationError, match=r"does not name this key.*it names: anna. Add there: mallory"):
-        make_code(CASE, 1, Decision.APPROVED, False, "x", other)
+        make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=other)
     key.chmod(0o644)
-    with pytest.raises(ConfigurationError, match="can be read by others"):
-        make_code(CASE, 1, Decision.APPROVED, False, "x", key)
+    with pytest.raises(ConfigurationError, match="can be read by other users"):
+        make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=key)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        make_code(CASE, 1, Decision.APPROVED, False, "x", tmp_path / "no.pem")
+        make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "no.pem")
     (tmp_path / "not-a-key.pem").write_text("hello")
     (tmp_path / "not-a-key.pem").chmod(0o600)
     with pytest.raises(ConfigurationError, match="no private key"):
-        make_code(CASE, 1, Decision.APPROVED, False, "x", tmp_path / "not-a-key.pem")
+        make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "not-a-key.pem")
 
 
 def test_the_command_makes_a_key_once(own_home: Path, tmp_path: Path) -> None:
@@ -110,8 +112,8 @@ def test_the_command_makes_a_key_once(own_home: Path, tmp_path: Path) -> None:
     before = path.read_bytes()
     again = titleholder(own_home, "reviewer-key", "anna", **home)
     assert (again.returncode, path.read_bytes()) == (1, before)
-    assert "is there already" in again.stderr
-    assert "small letters" in titleholder(own_home, "reviewer-key", "../anna", **home).stderr
+    assert "exists: use it" in again.stderr
+    assert "lower-case letters" in titleholder(own_home, "reviewer-key", "../anna", **home).stderr
 
 
 def test_the_command_prints_a_code_and_nothing_else(two: None, key: Path, own_home: Path) -> None:
@@ -120,4 +122,4 @@ def test_the_command_prints_a_code_and_nothing_else(two: None, key: Path, own_ho
     assert done.returncode == 0, done.stderr
     (code,) = done.stdout.splitlines()
     assert tracking.version_tags(CASE, 1)["review"] == code
-    assert "set as the tag review" in done.stderr
+    assert "the tag review is set" in done.stderr

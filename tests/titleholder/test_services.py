@@ -57,12 +57,12 @@ def test_secrets_are_private_and_stay(own_home: Path) -> None:
 
 def test_who_comes_second_is_told(tmp_path: Path) -> None:
     with (
-        services.only_one(tmp_path / "lock", "somebody is at it"),
-        pytest.raises(ConfigurationError, match="somebody is at it"),
-        services.only_one(tmp_path / "lock", "somebody is at it"),
+        services.only_one(tmp_path / "lock", "another process runs"),
+        pytest.raises(ConfigurationError, match="another process runs"),
+        services.only_one(tmp_path / "lock", "another process runs"),
     ):
         raise AssertionError("two at once")
-    with services.only_one(tmp_path / "lock", "somebody is at it"):
+    with services.only_one(tmp_path / "lock", "another process runs"):
         pass
 
 

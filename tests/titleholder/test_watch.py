@@ -87,7 +87,7 @@ def alert(start: str = "2026-01-01T00:00:00Z", status: str = "firing", **labels:
 
 def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: TestClient, airflow: Airflow, told: Any) -> None:
     answers = [client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).json() for _ in range(3)]
-    assert [one["asked"] for one in answers] == [1, 0, 0] and [one["known"] for one in answers] == [0, 1, 1]
+    assert [one["triggered"] for one in answers] == [1, 0, 0] and [one["known"] for one in answers] == [0, 1, 1]
     ((name, run),) = airflow.runs.items()
     assert run["path"] == f"/api/v2/dags/{CASE}.monitoring/dagRuns" and name == f"alert__{run['conf']['key']}"
     assert run["conf"] == {
@@ -96,7 +96,7 @@ def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: T
         "reason": "hit rate fell",
         "key": run["conf"]["key"],
     }
-    assert client.post("/alerts", json=webhook(alert("2026-01-05T00:00:00Z")), headers=SIGNED_IN).json()["asked"] == 1
+    assert client.post("/alerts", json=webhook(alert("2026-01-05T00:00:00Z")), headers=SIGNED_IN).json()["triggered"] == 1
     assert len(airflow.runs) == 2, "it fired again, days later"
     assert len(told) == 2
 
@@ -137,7 +137,7 @@ def test_an_alert_is_not_lost_while_airflow_is_down(client: TestClient, airflow:
     airflow.is_down = True
     assert client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).status_code == 503
     airflow.is_down = False
-    assert client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).json()["asked"] == 1
+    assert client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).json()["triggered"] == 1
 
 
 @pytest.mark.parametrize(
