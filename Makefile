@@ -1,7 +1,7 @@
 # People and CI call these, nothing else. Everything installs itself into .venv on first use.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up down bench lock preflight room
+.PHONY: help setup check test test-fast demo up down bench lock preflight room
 
 UV_VERSION := 0.13.8
 # The first interpreter that is there and new enough; if none is, preflight says so.
@@ -16,7 +16,7 @@ export PYTHONUTF8 := 1
 export UV_SYSTEM_CERTS := 1
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 preflight:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is required and no python3 was found. Install it (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
@@ -40,8 +40,11 @@ setup: $(READY)  ## install everything into .venv
 check: setup  ## linter, types, import contracts, use-case files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/titleholder doctor --files
 
-test: setup preflight  ## all tests, the end-to-end one on the real engines included
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+test: setup preflight  ## all tests, the end-to-end ones on the real engines included
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations=10 $(ARGS)
+
+test-fast: setup  ## the tests that need neither Spark nor a server
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations=10 -m "not jvm and not servers and not e2e" $(ARGS)
 
 demo: setup preflight  ## the whole loop on generated data, or on real daily files with DATA=<folder>; KEEP=1 leaves it up
 	@$(BIN)/titleholder demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)

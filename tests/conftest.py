@@ -17,8 +17,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Fixture -> what a test that uses it starts. `make test-fast` leaves these tests out.
+SLOW_FIXTURES = {"spark": "jvm", "scene": "servers", "server": "servers", "postgres": "servers", "parsed": "servers"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests last: their servers stay up until the end, want both cores, and what is small fails first."""
+    """Mark tests by their fixtures. End-to-end tests run last, so that small tests fail first."""
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in SLOW_FIXTURES:
+                item.add_marker(SLOW_FIXTURES[fixture])
     items.sort(key=lambda item: item.path.parent.name == "e2e")
 
 
@@ -45,6 +54,17 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for remembered in (get_settings, get_code_version):
         remembered.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_unmarked_jvm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that starts Spark and has neither the fixture `spark` nor the mark `jvm` fails."""
+
+    def refuse(application: str = "") -> SparkSession:
+        raise AssertionError(f"{request.node.nodeid} starts Spark: use the fixture 'spark' or the mark 'jvm'")
+
+    if not any(request.node.get_closest_marker(mark) for mark in ("jvm", "e2e")):
+        monkeypatch.setattr("tasks.io.spark.get_spark", refuse)
 
 
 @pytest.fixture

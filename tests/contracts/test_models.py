@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,13 @@ ON_SPARK = {kind for kind, spec in MODELS.kinds.items() if issubclass(spec, Spar
 @pytest.fixture(autouse=True)
 def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
     """A session costs more than all the models that do without it."""
-    case = getattr(request.node, "callspec", None)
-    if case is not None and case.params.get("kind") in ON_SPARK:
+    if request.node.get_closest_marker("jvm"):
         request.getfixturevalue("spark")
+
+
+def cases(pairs: Sequence[tuple[str, TaskKind]]) -> list[Any]:
+    """The pairs as parameters, those that Spark fits with the mark `jvm`."""
+    return [pytest.param(*pair, marks=pytest.mark.jvm if pair[0] in ON_SPARK else ()) for pair in pairs]
 
 
 def make_spec(kind: str) -> ModelSpec:
@@ -83,7 +87,7 @@ def test_every_spec_has_its_served_form() -> None:
     assert {task for _, task in ALL} == set(TaskKind), "every task has at least one model"
 
 
-@pytest.mark.parametrize(("kind", "task"), ALL)
+@pytest.mark.parametrize(("kind", "task"), cases(ALL))
 def test_the_same_input_and_seed_give_the_same_bits(kind: str, task: TaskKind, tmp_path: Path) -> None:
     same = checkerboard(task) if task.is_tabular else _shuffled(checkerboard(task))  # the order of pairs must not matter
     again = make_spec(kind).fit(same, same, seed=7)
@@ -91,7 +95,7 @@ def test_the_same_input_and_seed_give_the_same_bits(kind: str, task: TaskKind, t
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize(("kind", "task"), ALL)
+@pytest.mark.parametrize(("kind", "task"), cases(ALL))
 def test_what_was_saved_answers_alike(kind: str, task: TaskKind, tmp_path: Path) -> None:
     model = fitted(kind, task)
     digest = save_model(model, tmp_path / "model", terms(task))
@@ -100,7 +104,7 @@ def test_what_was_saved_answers_alike(kind: str, task: TaskKind, tmp_path: Path)
     np.testing.assert_allclose(answers(loaded, task), answers(model, task), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "task"), ALL)
+@pytest.mark.parametrize(("kind", "task"), cases(ALL))
 def test_nothing_to_learn_from_is_told(kind: str, task: TaskKind) -> None:
     with pytest.raises(NotEnoughData):
         make_spec(kind).fit(Examples(), Examples(), seed=7)
@@ -109,7 +113,7 @@ def test_nothing_to_learn_from_is_told(kind: str, task: TaskKind) -> None:
         make_spec(kind).fit(nothing, nothing, seed=7)
 
 
-@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
 def test_everybody_gets_a_full_list(kind: str, task: TaskKind) -> None:
     known = features(task)
     for answer in fitted(kind, task).recommend([user(0), user(5), NOBODY], known, k=5):
@@ -121,7 +125,7 @@ def test_everybody_gets_a_full_list(kind: str, task: TaskKind) -> None:
         assert answer.user_id != NOBODY or answer.path == "popular"
 
 
-@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
 def test_what_was_seen_is_left_out_on_request(kind: str, task: TaskKind) -> None:
     known = features(task)
     pairs = known.pairs
@@ -133,7 +137,7 @@ def test_what_was_seen_is_left_out_on_request(kind: str, task: TaskKind) -> None
     assert seen & set(after.items), "leaving out must not change what is cached"
 
 
-@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
 def test_a_shop_of_one_item(kind: str, task: TaskKind) -> None:
     met = pd.DataFrame({c.USER_ID: ["ann", "bob"], c.ITEM_ID: "mug", c.LABEL: [5.0, 3.0]})
     tiny = tables(met, task)
@@ -143,7 +147,7 @@ def test_a_shop_of_one_item(kind: str, task: TaskKind) -> None:
         assert answer.items == ("mug",)
 
 
-@pytest.mark.parametrize(("kind", "task"), RECOMMENDERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
 def test_features_without_pairs_and_new_items_still_get_answers(kind: str, task: TaskKind) -> None:
     """The features move on after training: the model meets items that it never saw, and a day without one pair."""
     model, known = fitted(kind, task), features(task)
@@ -156,7 +160,7 @@ def test_features_without_pairs_and_new_items_still_get_answers(kind: str, task:
     assert (len(answer.items), answer.path) == (5, "popular")
 
 
-@pytest.mark.parametrize(("kind", "task"), RATERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RATERS))
 def test_ratings_keep_to_the_scale(kind: str, task: TaskKind) -> None:
     pairs = pd.DataFrame(
         [(user(0), missing_item(0)), (NOBODY, missing_item(0)), (user(0), "i99"), (NOBODY, "i99")],
@@ -170,7 +174,7 @@ def test_ratings_keep_to_the_scale(kind: str, task: TaskKind) -> None:
     np.testing.assert_allclose(alone, found, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "task"), CLASSIFIERS)
+@pytest.mark.parametrize(("kind", "task"), cases(CLASSIFIERS))
 def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) -> None:
     model, rows = fitted(kind, task), checkerboard(task).rows
     assert rows is not None
@@ -218,7 +222,7 @@ def large_tables(users: np.ndarray, items: np.ndarray, is_rated: bool) -> Featur
 
 
 @pytest.mark.parametrize("shape", [a_million_items, a_hoarder])
-@pytest.mark.parametrize(("kind", "task"), LARGE)
+@pytest.mark.parametrize(("kind", "task"), cases(LARGE))
 def test_large_data_of_another_shape(shape: Callable[[bool], FeatureTables], kind: str, task: TaskKind) -> None:
     """It trains and answers, or says in figures what it cannot, which setting allows it and what to take instead."""
     known = shape(task is TaskKind.RATING)
@@ -245,7 +249,7 @@ def test_a_kind_has_a_test_file_and_documentation(kind: str) -> None:
     assert not spec.limit or spec.limit in spec.model_fields
 
 
-@pytest.mark.parametrize(("kind", "task"), RATERS)
+@pytest.mark.parametrize(("kind", "task"), cases(RATERS))
 def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
     given = checkerboard(task)
     assert given.features is not None
@@ -256,7 +260,7 @@ def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
     np.testing.assert_allclose(model.predict_ratings(given.labels, known), 4.0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "task"), ALL)
+@pytest.mark.parametrize(("kind", "task"), cases(ALL))
 def test_a_model_does_only_what_it_is_for(kind: str, task: TaskKind) -> None:
     model = fitted(kind, task)
     with pytest.raises(ModelError):
