@@ -1,53 +1,56 @@
-"""Data: every row of the real files accounted for, features over growing tables, validation beside a plain scan, bad inputs.
+"""Data: rows accounted for in real files, features of growing tables, validation beside a plain scan, bad inputs.
 
-`make bench-data` measures everything, in about an hour and with 12 GB of free disk.
-`python -m benchmarks.data.data validation 10` measures parts (real, validation, bad, or sizes in millions of events) and adds
-them to build/bench/data.json. Real files are read from the folder that TITLEHOLDER_DATA names.
+`make bench-data` measures all of it in about an hour and needs 12 GB of free disk. Real files are read from the folder that
+TITLEHOLDER_DATA names.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 from collections import Counter
-from datetime import date
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.data import peers
+from benchmarks.runner import Benchmark, Figures, Part, merge
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.io.storage import Storage
-from tasks.settings import ROOT, get_settings
+from tasks.settings import ROOT
+from tasks.stages.ingestion.generator import generate_invoices
+from tests.ports import free_port
 
 MEANING = {
     "rows_in": "data rows of the real daily files, by Python's csv reader",
-    "rows_accounted": "of them validated or in quarantine with their rules, each day a delivery of its own",
+    "rows_accounted": "of them validated or in quarantine, each day a delivery of its own",
     "rows_quarantined": "of them in quarantine",
     "ingest_seconds": "reading and validating all real days, one after the other",
-    "features_seconds": "features of so many million generated events, local Spark with 4 GB",
+    "features_seconds": "features of this many million generated events, local Spark with 4 GB",
     "features_peak_mb": "peak memory of that process tree",
     "duckdb_seconds": "the same user, item and pair aggregates by DuckDB",
     "polars_seconds": "the same by Polars",
     "cluster_seconds": "features on a Spark standalone cluster of two workers on this machine",
     "cluster_same_digest": "1 where its output is that of local Spark, bit for bit",
     "validation_ratio": "8 rules over a million rows and quarantine written, over one plain Spark scan for the same counts",
-    "validation_seconds": "of which the 8 rules and quarantine, median of three rounds",
-    "plain_scan_seconds": "and the scan",
-    "validated_seconds": "beside them: writing, digesting and publishing the rows that passed",
+    "validation_seconds": "seconds of the 8 rules and quarantine, median of three rounds",
+    "plain_scan_seconds": "seconds of the scan",
+    "validated_seconds": "seconds of writing, digesting and publishing the rows that passed, not counted above",
     "bad_inputs": "kinds of bad input",
     "bad_inputs_held": "of them refused or in quarantine, the last good snapshot still current",
 }
-EVERYTHING = ("real", "validation", "bad", "1", "10", "50")
 EVENTS_START, AS_OF = date(2025, 1, 1), date(2025, 12, 31)
 SUITE = """
 dataset: eight
@@ -66,31 +69,39 @@ RULES = (
 )
 
 
-Figures = dict[str, Any]
+@dataclass(frozen=True)
+class Size:
+    """`generated_days` replaces the real files by so many generated days. `bad_inputs` limits their number."""
+
+    million_events: tuple[float, ...] = (1, 10, 50)
+    cluster_million_events: float = 10
+    validation_rows: int = 1_000_000
+    validation_rounds: int = 3
+    generated_days: int = 0
+    bad_inputs: int | None = None
 
 
-def measure() -> Figures:
-    """All figures; those of the real files only where there are any."""
-    figures: Figures = {}
-    for word in EVERYTHING:
-        figures = _merge(figures, measure_part(word))
-    return figures
+def measure_real_files(size: Size) -> Figures:
+    """Ingest and validate each real day as a delivery of its own, and look for each of its rows in what was published.
+
+    Without the real files no figure comes back.
+    """
+    if size.generated_days:
+        with tempfile.TemporaryDirectory() as name:
+            end = EVENTS_START + timedelta(days=size.generated_days)
+            generate_invoices(Path(name) / "days", EVENTS_START, end, 7)
+            return account_for_rows(sorted((Path(name) / "days").glob("*.csv")), Path(name))
+    archive = Path(os.environ.get("TITLEHOLDER_DATA", "")) / "online-retail.tar.xz"
+    if not archive.is_file():
+        return {}
+    with tempfile.TemporaryDirectory() as name, tarfile.open(archive) as packed:
+        packed.extractall(name, filter="data")
+        days = sorted((Path(name) / "online-retail" / "by-day").glob("*.csv"))
+        return account_for_rows(days, Path(name))
 
 
-def measure_part(word: str) -> Figures:
-    """One part (`real`, `validation`, `bad`), or features of so many million events."""
-    parts = {"real": measure_real_files, "validation": measure_validation, "bad": measure_bad_inputs}
-    with tempfile.TemporaryDirectory() as name:
-        return parts[word](Path(name)) if word in parts else measure_features(Path(name), float(word))
-
-
-def _merge(before: Figures, found: Figures) -> Figures:
-    """The figures of both; those of several sizes side by side."""
-    return before | {k: {**before.get(k, {}), **v} if isinstance(v, dict) else v for k, v in found.items()}
-
-
-def measure_real_files(home: Path) -> Figures:
-    """All days as deliveries of their own, each row of the files sought in what was published."""
+def account_for_rows(days: list[Path], home: Path) -> Figures:
+    """Rows of daily invoice files, and how many of them were validated or are in quarantine."""
     import csv
 
     from tasks.errors import ValidationFailed
@@ -98,22 +109,16 @@ def measure_real_files(home: Path) -> Figures:
     from tasks.stages.ingestion.sources import InvoiceFiles
     from tasks.stages.validation import validate
 
-    archive = Path(os.environ.get("TITLEHOLDER_DATA", "")) / "online-retail.tar.xz"
-    if not archive.is_file():
-        return {}
-    with tarfile.open(archive) as packed:
-        packed.extractall(home / "real", filter="data")
-    folder = home / "real" / "online-retail" / "by-day"
     storage, source = Storage(home / "real-data"), InvoiceFiles()
     rows_in = validated = quarantined = 0
     rules: Counter[str] = Counter()
     began = time.perf_counter()
-    for path in sorted(folder.glob("*.csv")):
+    for path in days:
         with path.open(newline="", encoding="utf-8") as stream:
             rows_in += sum(1 for _ in csv.reader(stream)) - 1
         day = date.fromisoformat(path.stem)
         window = Window.before(date.fromordinal(day.toordinal() + 1), 1)
-        raw = ingest("retail", source, folder, window, storage)
+        raw = ingest("retail", source, path.parent, window, storage)
         if raw is None:
             raise RuntimeError(f"{path}: no rows")
         try:
@@ -177,7 +182,7 @@ def make_events(folder: Path, rows: int) -> Path:
 
 BUILD = """
 import json, sys, time
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from tasks.contracts.data import DatasetRef
@@ -193,8 +198,16 @@ print(json.dumps({"seconds": time.perf_counter() - began, "digest": made.digest}
 """
 
 
-def measure_features(home: Path, millions: float) -> Figures:
-    """Build features of so many million events in a process of its own, then by the peers on the same files."""
+def measure_features(size: Size) -> Figures:
+    """Features of each number of events, in a process of its own, then by the peers on the same files."""
+    figures: Figures = {}
+    for millions in size.million_events:
+        with tempfile.TemporaryDirectory() as home:
+            figures = merge(figures, _measure_events(Path(home), millions, millions == size.cluster_million_events))
+    return figures
+
+
+def _measure_events(home: Path, millions: float, on_cluster: bool) -> Figures:
     rows = int(millions * 1_000_000)
     events = make_events(home / f"events-{rows}", rows)
     storage = Storage(home / f"features-{rows}")
@@ -208,7 +221,7 @@ def measure_features(home: Path, millions: float) -> Figures:
     }
     figures: Figures = {name: {f"{millions:g}m": {"seconds": value}} for name, value in seconds.items()}
     figures["features_peak_mb"] = {f"{millions:g}m": {"MB": local["peak_mb"]}}
-    return figures | (measure_cluster(home, ref, events, local["digest"]) if millions == 10 else {})
+    return figures | (measure_cluster(home, ref, events, local["digest"]) if on_cluster else {})
 
 
 def _copy(source: Path, folder: Path) -> None:
@@ -237,10 +250,8 @@ def _build(storage: Storage, ref: DatasetRef, **environment: str) -> dict[str, A
 
 
 def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> Figures:
-    """The same job by one changed setting: a master and two workers of one core each, on this machine."""
+    """The same job with another master: a cluster of two workers of one core each, on this machine."""
     import pyspark
-
-    from tests.ports import free_port
 
     spark_home, port = Path(pyspark.__file__).parent, free_port()
     address, deploy = f"spark://127.0.0.1:{port}", "org.apache.spark.deploy"
@@ -257,9 +268,8 @@ def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> F
 
     running = [start("master.Master", "--port", str(port))]
     try:
-        time.sleep(8)
+        _await_port(port)
         running += [start("worker.Worker", "--cores", "1", "--memory", "2g", address) for _ in range(2)]
-        time.sleep(8)
         storage = Storage(home / "features-cluster")
         again = storage.publish(
             use_case="bench",
@@ -275,8 +285,23 @@ def measure_cluster(home: Path, ref: DatasetRef, events: Path, digest: str) -> F
     return {"cluster_seconds": built["seconds"], "cluster_same_digest": float(built["digest"] == digest)}
 
 
-def measure_validation(home: Path, rows: int = 1_000_000, rounds: int = 3) -> Figures:
+def _await_port(port: int, seconds: float = 60.0) -> None:
+    """Return when a server listens on the port of this machine."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"no server listens on port {port} after {seconds:g} seconds")
+
+
+def measure_validation(size: Size) -> Figures:
     """Eight rules with a few bad rows in each, quarantine and validated rows published, beside one scan for the same counts."""
+    with tempfile.TemporaryDirectory() as home:
+        return _time_validation(Path(home), size.validation_rows, size.validation_rounds)
+
+
+def _time_validation(home: Path, rows: int, rounds: int) -> Figures:
     from statistics import median
 
     import pyarrow.dataset as ds
@@ -341,52 +366,58 @@ def measure_validation(home: Path, rows: int = 1_000_000, rounds: int = 3) -> Fi
 
 
 class _TimedStorage(Storage):
-    """Knows how long the publishing of validated rows took."""
+    """Adds up the seconds that publishing validated rows takes."""
 
     seconds = 0.0
 
-    def publish(self, *, layer: str, **told: Any) -> DatasetRef:
+    def publish(self, *, layer: str, **snapshot: Any) -> DatasetRef:
         began = time.perf_counter()
         try:
-            return super().publish(layer=layer, **told)
+            return super().publish(layer=layer, **snapshot)
         finally:
             if layer == c.VALIDATED:
                 self.seconds += time.perf_counter() - began
 
 
-def measure_bad_inputs(home: Path) -> Figures:
-    """The list that the tests read."""
+def measure_bad_inputs(size: Size) -> Figures:
+    """Deliver each bad input of the tests, and count those that are refused or put into quarantine."""
     from tests.tasks.stages import bad_inputs as bad
 
-    storage = Storage(home / "bad")
-    good = bad.deliver_good(home / "good", storage)
-    told = {
-        name: bad.hold(one, home / "deliveries" / str(place), storage, good)
-        for place, (name, one) in enumerate(bad.BAD_INPUTS.items())
-        if name not in bad.ROWS
-    }
-    bad.kill_while_publishing(storage)
-    still = storage.current(bad.CASE, c.VALIDATED, bad.WINDOW.label) == good
-    told |= {"killed while publishing": "" if still else "the last good snapshot is not current"}
-    told |= bad.hold_rows(home / "rows", storage)
-    for name, fault in told.items():
+    chosen = dict(list(bad.BAD_INPUTS.items())[: size.bad_inputs])
+    with tempfile.TemporaryDirectory() as name:
+        home, storage = Path(name), Storage(Path(name) / "bad")
+        good = bad.deliver_good(home / "good", storage)
+        faults = {
+            label: bad.hold(one, home / "deliveries" / str(place), storage, good)
+            for place, (label, one) in enumerate(chosen.items())
+            if label not in bad.ROWS
+        }
+        bad.kill_while_publishing(storage)
+        is_current = storage.current(bad.CASE, c.VALIDATED, bad.WINDOW.label) == good
+        faults |= {"killed while publishing": "" if is_current else "the last good snapshot is not current"}
+        faults |= bad.hold_rows(home / "rows", storage)
+    for label, fault in faults.items():
         if fault:
-            print(f"{name}: {fault}")
-    return {"bad_inputs": len(told), "bad_inputs_held": sum(not fault for fault in told.values())}
+            print(f"{label}: {fault}")
+    return {"bad_inputs": len(faults), "bad_inputs_held": sum(not fault for fault in faults.values())}
 
 
-def main(words: list[str]) -> None:
-    """Measure some parts and add them to what was measured before."""
-    path = ROOT / "build" / "bench" / "data.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for word in words:
-        found = measure_part(word)
-        before: Figures = json.loads(path.read_text()) if path.is_file() else {}
-        machine = {"machine": platform.machine(), "python": platform.python_version()}
-        path.write_text(json.dumps(_merge(before | machine, found), indent=1))
-        print(json.dumps(found, indent=1), flush=True)
-
-
-if __name__ == "__main__":
-    get_settings()
-    main(sys.argv[1:] or list(EVERYTHING))
+BENCHMARK = Benchmark(
+    name="data",
+    parts={
+        "real": Part(measure_real_files, starts=("jvm",)),
+        "validation": Part(measure_validation, starts=("jvm",)),
+        "bad": Part(measure_bad_inputs, starts=("jvm",)),
+        "features": Part(measure_features, starts=("jvm",)),
+    },
+    full=Size(),
+    smallest=Size(
+        million_events=(0.001,),
+        cluster_million_events=0.001,
+        validation_rows=2_000,
+        validation_rounds=1,
+        generated_days=1,
+        bad_inputs=2,
+    ),
+    meaning=MEANING,
+)

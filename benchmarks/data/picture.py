@@ -21,7 +21,7 @@ def main() -> None:
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for name, (label, colour, beside) in LINES.items():
-        points = sorted((float(size.removesuffix("m")), told["seconds"]) for size, told in found[name].items())
+        points = sorted((float(size.removesuffix("m")), cells["seconds"]) for size, cells in found[name].items())
         sizes, seconds = zip(*points, strict=True)
         axes.plot(sizes, seconds, "o-", color=colour, label=label)
         for size, value in points:

@@ -1,4 +1,4 @@
-"""`uvicorn benchmarks.endpoint.bare:app`: one bare Starlette route that reads a body and gives one of the size of ours."""
+"""`uvicorn benchmarks.endpoint.bare:app`: a bare Starlette route whose answers have the size of the endpoint's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the endpoint's benchmarks share: load by wrk, servers as process groups, and models that are served without MLflow."""
+"""Shared by the parts of the endpoint's benchmark: load by wrk, servers as process groups, and models served without MLflow."""
 
 from __future__ import annotations
 
@@ -20,23 +20,45 @@ from typing import Any
 
 import numpy as np
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 COLUMNS = [f"column {n}" for n in range(30)]
 ROW = {name: 0.1 * place for place, name in enumerate(COLUMNS)}
 
 
 @dataclass(frozen=True)
+class Size:
+    """`seconds` and `rounds` of each load, and how much each part does."""
+
+    seconds: float = 5.0
+    rounds: int = 3
+    top_k_items: int = 100_000
+    top_k_users: int = 2_000
+    swaps: int = 200
+    kills: int = 10
+    requests: int = 500_000
+    schema_examples: int = 50
+    workers: tuple[int, ...] = (1, 2, 3, 4)
+    catalogues: tuple[int, ...] = (1_000, 5_000, 20_000, 50_000, 100_000, 300_000)
+
+
+@dataclass(frozen=True)
 class Load:
-    """What wrk says of one run."""
+    """The figures of one run of wrk."""
 
     rps: float
     p99_ms: float
     errors: int
 
 
-def load(url: str, connections: int, body: dict[str, Any] | None = None, paths: list[str] | None = None, key: str = "") -> Load:
-    """One run of wrk with one thread: it shares the machine with what it measures."""
+def load(
+    url: str,
+    connections: int,
+    *,
+    seconds: float,
+    key: str = "",
+    body: dict[str, Any] | None = None,
+    paths: list[str] | None = None,
+) -> Load:
+    """One run of wrk with one thread. It shares the machine with what it measures."""
     script = ["wrk.headers['Content-Type'] = 'application/json'", f"wrk.headers['Authorization'] = 'Bearer {key}'"]
     if body is not None:
         script += ["wrk.method = 'POST'", f"wrk.body = [==[{json.dumps(body)}]==]"]
@@ -50,21 +72,32 @@ def load(url: str, connections: int, body: dict[str, Any] | None = None, paths: 
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
         lua.write("\n".join(script))
         lua.flush()
-        words = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS:g}s", "--latency", "--timeout", "10s", "-s", lua.name, url]
-        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    p99, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", told)[0]
-    errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", told)))
-    broken = re.findall(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", told)
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--latency",
+            "--timeout",
+            "10s",
+            "-s",
+            lua.name,
+            url,
+        ]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    p99, unit = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", output)[0]
+    errors = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
+    broken = re.findall(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     errors += sum(sum(map(int, counts)) for counts in broken)
-    rps = float(re.findall(r"Requests/sec:\s+([\d.]+)", told)[0])
+    rps = float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0])
     return Load(rps, float(p99) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], errors)
 
 
 @contextmanager
 def server(
-    words: list[str], port: int, path: str, home: Path | None = None, poll_seconds: float = 1.0
+    command: list[str], port: int, path: str, *, home: Path | None = None, poll_seconds: float = 1.0, workers: int = 1
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server as a process group of its own, until it answers 200 at `path`. All is on, also the limit, but out of reach."""
+    """A server as a process group of its own, from its first 200 at `path` on. The rate limit is on, too high to refuse."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -75,16 +108,17 @@ def server(
         "PYTHONPATH": str(Path.cwd()),
         "TITLEHOLDER_MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
         **({"TITLEHOLDER_HOME": str(home)} if home else {}),
+        "WEB_CONCURRENCY": str(workers),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(words, env=environment, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         try:
             deadline = time.monotonic() + 300
-            while not answers(port, path):
+            while not is_ready(port, path):
                 if process.poll() is not None or time.monotonic() > deadline:
                     output.seek(0)
-                    raise RuntimeError(f"{words[0]} did not start: {output.read()[-2000:].decode(errors='replace')}")
+                    raise RuntimeError(f"{command[0]} did not start: {output.read()[-2000:].decode(errors='replace')}")
                 time.sleep(0.1)
             yield process
         finally:
@@ -93,7 +127,8 @@ def server(
             process.wait()
 
 
-def answers(port: int, path: str) -> bool:
+def is_ready(port: int, path: str) -> bool:
+    """Whether the server answers with 200."""
     with suppress(OSError, http.client.HTTPException):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         connection.request("GET", path)
@@ -101,7 +136,8 @@ def answers(port: int, path: str) -> bool:
     return False
 
 
-def endpoint_words(port: int) -> list[str]:
+def endpoint_command(port: int) -> list[str]:
+    """The command that starts the endpoint."""
     return [
         sys.executable,
         "-m",
@@ -119,7 +155,8 @@ def endpoint_words(port: int) -> list[str]:
     ]
 
 
-def bare(port: int) -> list[str]:
+def bare_command(port: int) -> list[str]:
+    """The command that starts a route without any logic."""
     return [
         sys.executable,
         "-m",
@@ -136,8 +173,8 @@ def bare(port: int) -> list[str]:
 # what is served
 
 
-class House:
-    """A home whose models are in the endpoint's cache; titles change hands through the ledger."""
+class Installation:
+    """A home folder whose models are in the endpoint's cache. Promotions go through the ledger."""
 
     def __init__(self, home: Path) -> None:
         from tasks.io.api_keys import ApiKeys, Scope
@@ -151,8 +188,8 @@ class House:
         self.key, _ = ApiKeys(database).create("the benchmark", frozenset({Scope.ADMIN}), datetime.now(UTC))
         self.headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
 
-    def keep(self, use_case: str, model: Any, terms: dict[str, Any]) -> str:
-        """Put a model into the cache; its digest."""
+    def cache_model(self, use_case: str, model: Any, terms: dict[str, Any]) -> str:
+        """Put a model into the cache. Returns its digest."""
         from tasks.contracts.training import ServingTerms
         from tasks.models.base import save_model
 
@@ -163,6 +200,7 @@ class House:
         return digest
 
     def promote(self, use_case: str, version: int, digest: str) -> None:
+        """Make a cached model the champion."""
         from tasks.contracts.promotion import Action, Trust
 
         self.ledger.append(
@@ -181,6 +219,7 @@ class House:
         )
 
     def publish(self, use_case: str, tables: dict[str, Any]) -> None:
+        """Publish tables of features."""
         from tasks.io.storage import frame_writer
 
         self.storage.publish(
@@ -191,8 +230,8 @@ class House:
         )
 
 
-def tumours(house: House) -> Any:
-    """A logistic regression of 30 columns, in service; scikit-learn's own pipeline of it comes back, for the peers."""
+def serve_tumours(installation: Installation) -> Any:
+    """Serve a logistic regression of 30 columns. Returns scikit-learn's pipeline of the same model, for the peers."""
     import pandas as pd
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -209,12 +248,14 @@ def tumours(house: House) -> Any:
     model = LogisticRegressionModel(
         Encoding(tuple(COLUMNS)), np.zeros(30), weights, float(regression.intercept_[0] - weights @ scaler.mean_)
     )
-    house.promote("tumours", 1, house.keep("tumours", model, {"task": "classification", "row_columns": COLUMNS}))
+    installation.promote(
+        "tumours", 1, installation.cache_model("tumours", model, {"task": "classification", "row_columns": COLUMNS})
+    )
     return pipeline
 
 
-def catalogue(house: House, items: int, users: int) -> Any:
-    """Factors of 64 with the skew of real ones; each user met 20 items."""
+def serve_catalogue(installation: Installation, items: int, users: int) -> tuple[Any, dict[str, Any]]:
+    """Serve 64 factors with the skew of real ones, where each user bought 20 items. Returns the model and its tables."""
     import pandas as pd
 
     from tasks.models.als import AlsModel, Penalties
@@ -230,7 +271,7 @@ def catalogue(house: House, items: int, users: int) -> Any:
         "items": pd.DataFrame({"item_id": names, "item_buyers_7d": 1.0}),
         "pairs": pairs.drop_duplicates().assign(pair_orders=1.0),
     }
-    house.publish("shop", tables)
+    installation.publish("shop", tables)
     model = AlsModel(names, factors, Penalties(0.1, 20.0, 10.0, 10.0, 28.0), None, 1.0)
-    house.promote("shop", 1, house.keep("shop", model, {"task": "recommendation", "k": 10}))
+    installation.promote("shop", 1, installation.cache_model("shop", model, {"task": "recommendation", "k": 10}))
     return model, tables

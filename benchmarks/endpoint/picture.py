@@ -1,4 +1,4 @@
-"""Draw docs/images/endpoint-scaling.png from build/bench/endpoint_scaling.json: `python -m benchmarks.endpoint.picture`."""
+"""Draw docs/images/endpoint-scaling.png from build/bench/endpoint.json: `python -m benchmarks.endpoint.picture`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from serving.ranking.vector_index import EXACT_UP_TO
 from tasks.settings import ROOT
 
-SOURCE = Path("build") / "bench" / "endpoint_scaling.json"
+SOURCE = Path("build") / "bench" / "endpoint.json"
 PICTURE = ROOT / "docs" / "images" / "endpoint-scaling.png"
 
 

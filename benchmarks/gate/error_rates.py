@@ -1,7 +1,8 @@
-"""How often the gate errs, by simulation with known truth: the shipped `beats_champion`, asked about made-up users.
+"""Error rates of the gate by simulation with known truth: the shipped `beats_champion` judges generated users.
 
-Equal models on user-clustered ratings: each user suits one of the two models better, and which one is a coin's fall, so the
-models are equally good and all ratings of a user err together. Power: lists whose true nDCG differs by a stated effect.
+Equal models on ratings clustered by user: each user suits one of the two models better, drawn at random with equal chances.
+So the models are equally good, and the errors of all ratings of a user are correlated.
+Power: lists whose true nDCG differs by an effect.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from tasks.stages.evaluation.paired import Answers
 from tasks.use_case import load_use_case
 
 Pair = tuple[Answers, Answers]
-RATERS, RATINGS = 200, 15  # users of a simulated holdout, and how many ratings each gave on average
-SHARED = 10  # simulated holdouts that share one drawing: as many users each, so the same draws do for all
+RATERS, RATINGS = 200, 15  # users of a simulated holdout, and the mean number of ratings of each
+SHARED = 10  # simulated holdouts with the same number of users, which therefore share their draws
 EFFECTS, USERS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05), (200, 500, 1000, 2000, 4000)
 WORKING_POINT = (1000, 0.02)  # users and true effect at which the power is to be at least 0.8
 REF = DatasetRef(use_case="bench", layer="evaluation", partition="p", version="0" * 16, digest="0" * 64, rows={})
@@ -45,32 +46,34 @@ def rate_of_equal_models(simulations: int, tick: Callable[[], None] = lambda: No
     promoted = np.zeros(2)
     for start in range(0, simulations, SHARED):
         raters = [ratings(gate.metric, task, seed) for seed in range(start, min(start + SHARED, simulations))]
-        promoted[0] += sum(result.passed for result in ask(gate, task, [by_user for by_user, _ in raters], start))
-        for place, (_, by_row) in enumerate(raters):  # each has as many rows as its users gave: draws of its own
-            promoted[1] += sum(result.passed for result in ask(gate, task, [by_row], start + place))
+        promoted[0] += sum(result.passed for result in check_pairs(gate, task, [by_user for by_user, _ in raters], start))
+        for place, (_, by_row) in enumerate(raters):  # the number of rows differs, so each needs draws of its own
+            promoted[1] += sum(result.passed for result in check_pairs(gate, task, [by_row], start + place))
         tick()
     by_user, by_row = (promoted / simulations).tolist()
     return by_user, by_row
 
 
-def power_table(simulations: int, tick: Callable[[], None] = lambda: None) -> dict[str, dict[str, float]]:
+def power_table(
+    simulations: int, tick: Callable[[], None] = lambda: None, *, sizes: Sequence[int] = USERS
+) -> dict[str, dict[str, float]]:
     """Users -> true effect -> share of `purchase_propensity`'s gates that promoted."""
     gate, task = shipped_gate("purchase_propensity")
     table = {}
-    for users in USERS:
+    for users in sizes:
         promoted = dict.fromkeys(EFFECTS, 0)
         for start in range(0, simulations, SHARED):
             seeds = range(start, min(start + SHARED, simulations))
             pairs = [(effect, lists(gate.metric, users, effect, seed)) for seed in seeds for effect in EFFECTS]
-            for (effect, _), result in zip(pairs, ask(gate, task, [pair for _, pair in pairs], start), strict=True):
+            for (effect, _), result in zip(pairs, check_pairs(gate, task, [pair for _, pair in pairs], start), strict=True):
                 promoted[effect] += result.passed
             tick()
         table[str(users)] = {f"{effect:g}": count / simulations for effect, count in promoted.items()}
     return table
 
 
-def ask(gate: BeatsChampion, task: TaskKind, pairs: Sequence[Pair], seed: int) -> list[GateResult]:
-    """The gate's answer to each pair of challenger and champion, all with the same number of units, from one drawing."""
+def check_pairs(gate: BeatsChampion, task: TaskKind, pairs: Sequence[Pair], seed: int) -> list[GateResult]:
+    """The gate's result for each pair of challenger and champion, which have the same number of units and share their draws."""
     first = _context(task, pairs[0], seed)
     contexts = [replace(first, challenger=mine, champion=theirs, comparisons=[]) for mine, theirs in pairs]
     first.draw([question for context in contexts for question in gate.questions(context)], gate.resamples, gate.group_by)

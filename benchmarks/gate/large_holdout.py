@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,43 +24,43 @@ from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.stages.evaluation import judge
 from tasks.stages.evaluation.gates import GATES
 
-ROWS, SLICES, METRICS, RESAMPLES, ROUNDS = 100_000, 8, ("log_loss", "roc_auc", "accuracy"), 2_000, 3
+SLICES, METRICS, ROUNDS = 8, ("log_loss", "roc_auc", "accuracy"), 3
 CASE, TASK = "bench", TaskKind.CLASSIFICATION
-CHECKS = (
-    {"kind": "prediction_sanity"},
-    {"kind": "beats_champion", "metric": METRICS[0], "resamples": RESAMPLES},
-    {
-        "kind": "no_slice_regression",
-        "metrics": dict.fromkeys(METRICS, 0.01),
-        "slices": ["site"],
-        "resamples": RESAMPLES,
-    },
-)
 
 
-def measure_judging() -> float:
-    """Seconds of one judging; the median of some rounds."""
+def _checks(resamples: int) -> list[dict[str, Any]]:
+    return [
+        {"kind": "prediction_sanity"},
+        {"kind": "beats_champion", "metric": METRICS[0], "resamples": resamples},
+        {"kind": "no_slice_regression", "metrics": dict.fromkeys(METRICS, 0.01), "slices": ["site"], "resamples": resamples},
+    ]
+
+
+def measure_judging(rows: int, resamples: int) -> float:
+    """Seconds to judge one challenger on a holdout of so many rows, median of the rounds."""
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(Path(folder))
-        holdout = _publish(storage, c.EXAMPLES, {c.ROWS: _rows()})
+        holdout = _publish(storage, c.EXAMPLES, {c.ROWS: _rows(rows)})
         evaluations = [_evaluate(storage, holdout, "challenger", 0.5), _evaluate(storage, holdout, "champion", 0.55)]
         took = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            verdict = _judge(storage, evaluations)
+            verdict = _judge(storage, evaluations, resamples)
             took.append(time.perf_counter() - began)
     compared = sum(len(gate.comparisons) for gate in verdict.gates)
     if not verdict.passed or compared != SLICES * len(METRICS):
-        raise RuntimeError(f"{compared} comparisons of slices were made, and the better model was judged: {verdict.reasons}")
+        raise RuntimeError(
+            f"expected {SLICES * len(METRICS)} comparisons of slices and a passed verdict; got {compared} and {verdict.reasons}"
+        )
     return median(took)
 
 
-def _rows() -> pd.DataFrame:
+def _rows(count: int) -> pd.DataFrame:
     generator = np.random.default_rng(1)
-    x = generator.normal(size=ROWS)
-    target = (generator.random(ROWS) < 1 / (1 + np.exp(-x))).astype("int64")
-    ids = [f"r{row:06d}" for row in range(ROWS)]
-    site = generator.integers(0, SLICES, ROWS).astype(float)
+    x = generator.normal(size=count)
+    target = (generator.random(count) < 1 / (1 + np.exp(-x))).astype("int64")
+    ids = [f"r{row:06d}" for row in range(count)]
+    site = generator.integers(0, SLICES, count).astype(float)
     return pd.DataFrame({c.ROW_ID: ids, c.TARGET: target, "x": x, "site": site})
 
 
@@ -71,7 +72,7 @@ def _publish(storage: Storage, layer: str, tables: dict[str, pd.DataFrame], name
 def _evaluate(storage: Storage, holdout: DatasetRef, subject: str, noise: float) -> Evaluation:
     """A classifier that sees x through a noise of this size."""
     rows = storage.read(holdout, c.ROWS).sort_values(c.ROW_ID, ignore_index=True)
-    seen = rows["x"].to_numpy() + noise * np.random.default_rng(len(subject)).normal(size=ROWS)
+    seen = rows["x"].to_numpy() + noise * np.random.default_rng(len(subject)).normal(size=len(rows))
     prediction, label = 1 / (1 + np.exp(-seen)), rows[c.TARGET].to_numpy(np.float64)
     units, predictions = {UNIT: rows[c.ROW_ID]}, {c.ROW_ID: rows[c.ROW_ID], c.PREDICTION: prediction, c.LABEL: label}
     measured = {}
@@ -82,12 +83,12 @@ def _evaluate(storage: Storage, holdout: DatasetRef, subject: str, noise: float)
     frames = {"units": pd.DataFrame(units), c.PREDICTIONS: pd.DataFrame(predictions)}
     for name in METRICS:
         metric = get_metric(name, TASK)
-        measured[name] = float(metric.compute(frames["units"], frames[c.PREDICTIONS], np.ones((1, ROWS)))[0])
+        measured[name] = float(metric.compute(frames["units"], frames[c.PREDICTIONS], np.ones((1, len(rows))))[0])
     ref = _publish(storage, c.EVALUATION, frames, f"2026-01-01.{subject}")
     return Evaluation(subject=subject, name=subject, model_uri="models:/m-0", holdout=holdout, metrics=measured, units=ref)
 
 
-def _judge(storage: Storage, evaluations: Sequence[Evaluation]) -> Verdict:
+def _judge(storage: Storage, evaluations: Sequence[Evaluation], resamples: int) -> Verdict:
     holdout = evaluations[0].holdout
     split = Split(as_of=date(2026, 1, 1), train=holdout, validation=holdout, holdout=holdout)
     known = {"use_case": CASE, "run_id": "r", "model_uri": "models:/m-0", "kind": "x", "manifest_digest": "0" * 64}
@@ -95,5 +96,5 @@ def _judge(storage: Storage, evaluations: Sequence[Evaluation]) -> Verdict:
     champion = ModelVersion(
         **known, version=1, data_digest="1" * 64, report_digest="2" * 64, code_version="x", passed=True, as_of=date(2025, 1, 1)
     )
-    gates = [GATES.parse(check, "benchmark") for check in CHECKS]
+    gates = [GATES.parse(check, "benchmark") for check in _checks(resamples)]
     return judge(CASE, TASK, candidate, evaluations, gates, GateMode.ENABLED, champion, 7, storage)

@@ -1,4 +1,4 @@
-"""Data for the models' benchmark as examples, straight from the archives that TITLEHOLDER_DATA names; nothing is kept."""
+"""Examples for the models' benchmark: from the archives in the folder TITLEHOLDER_DATA, or tiny generated files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import hashlib
 import io
 import os
 import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,9 +31,36 @@ SHA256 = {
 DAY = 86_400
 
 
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Size:
+    """`generated` replaces the real files by tiny generated ones. None means everything there is.
+
+    kinds, classifiers, rating_tables : the kinds and rows to measure. chains, iterations : of the factorization machines.
+    speed_shape : users, items and pairs of the speed part. memory_shape : the same of the memory part.
+    """
+
+    generated: bool = False
+    generated_days: int = 212
+    kinds: tuple[str, ...] | None = None
+    classifiers: tuple[str, ...] | None = None
+    rating_tables: tuple[str, ...] | None = None
+    chains: int = 4
+    iterations: int = 300
+    folds: int = 5
+    stratified_folds: int = 10
+    oracle_steps: int = 30_000
+    weeks: int = 8
+    rounds: int = 5
+    speed_shape: tuple[int, int, int] = (6_040, 3_706, 1_000_000)  # of MovieLens 1M
+    memory_shape: tuple[int, int, int] = (200_000, 20_000, 10_000_000)
+
+
 @lru_cache
 def read_files(archive: str) -> dict[str, bytes]:
-    """File name -> content, digests checked where they are known."""
+    """File name -> content. Known digests are checked."""
     folder = Path(os.environ.get("TITLEHOLDER_DATA", ""))
     path = folder / archive
     if not path.is_file():
@@ -42,36 +73,63 @@ def read_files(archive: str) -> dict[str, bytes]:
                 found[Path(member.name).name] = stream.read()
     for name, digest in SHA256.items():
         if name in found and hashlib.sha256(found[name]).hexdigest() != digest:
-            raise SystemExit(f"{path}: {name} is not the file that was certified")
+            raise SystemExit(f"{path}: {name} has another digest than the published file")
     return found
 
 
 # MovieLens
 
 
-def movielens(name: str) -> pd.DataFrame:
+def movielens_files(size: Size) -> Files:
+    """The files of MovieLens 100K, or generated ones of the same form."""
+    return _generated_movielens() if size.generated else read_files("ml-100k.tar.xz")
+
+
+@lru_cache
+def _generated_movielens() -> Files:
+    """60 users, 40 films, 1,200 ratings."""
+    random = np.random.default_rng(7)
+    pairs = random.permutation(60 * 40)[:1200]
+    lines = [
+        f"{1 + pair // 40}\t{1 + pair % 40}\t{random.integers(1, 6)}\t{881_000_000 + 3_600 * row}"
+        for row, pair in enumerate(pairs)
+    ]
+    parts = {"u.data": lines, "u1.base": lines[:900], "u1.test": lines[900:]}
+    parts |= {f"recommenders_split75_{name}.tsv": parts[f"u1.{file}"] for name, file in (("train", "base"), ("test", "test"))}
+    parts["u.user"] = [
+        f"{user}|{20 + user % 40}|{'MF'[user % 2]}|{'student' if user % 3 else 'writer'}|{user:05d}" for user in range(1, 61)
+    ]
+    parts["u.item"] = [
+        f"{film}|Film {film} ({1990 + film % 9})|01-Jan-{1990 + film % 9}||http://example.org|"
+        + "|".join(str(int(genre == film % 19)) for genre in range(19))
+        for film in range(1, 41)
+    ]
+    return {name: "\n".join(found).encode() for name, found in parts.items()}
+
+
+def read_ratings(files: Files, name: str) -> pd.DataFrame:
     """user_id, item_id, label and the day of a file of ratings."""
     columns = [c.USER_ID, c.ITEM_ID, c.LABEL, "at"]
-    header = 0 if name.endswith(".tsv") and not read_files("ml-100k.tar.xz")[name][:1].isdigit() else None
-    table = pd.read_csv(io.BytesIO(read_files("ml-100k.tar.xz")[name]), sep="\t", names=columns, header=header)
+    header = 0 if name.endswith(".tsv") and not files[name][:1].isdigit() else None
+    table = pd.read_csv(io.BytesIO(files[name]), sep="\t", names=columns, header=header)
     return table.assign(
         **{c.USER_ID: table[c.USER_ID].astype(str), c.ITEM_ID: table[c.ITEM_ID].astype(str)}, day=table["at"] // DAY
     ).astype({c.LABEL: "float64"})
 
 
-def rating_tables(train: pd.DataFrame, newest: int | None = None) -> FeatureTables:
-    """Features of ratings as of the day after `newest` (the newest of the training), with the attributes that u.user and
-    u.item tell: age by decade, sex, occupation, first digit of the zip code; genres, and the year of release."""
+def rating_tables(train: pd.DataFrame, files: Files, newest: int | None = None) -> FeatureTables:
+    """Features of ratings as of the day after `newest` (default: the newest of the training), with attributes of both sides.
+
+    Users have their age by decade, sex, occupation and first digit of the zip code; films their genres and year of release.
+    """
     as_of = (int(train["day"].max()) if newest is None else newest) + 1
     pairs = train[[c.USER_ID, c.ITEM_ID]].assign(
         pair_orders=1.0, pair_recency_days=(as_of - train["day"]).astype(float), pair_rating=train[c.LABEL]
     )
-    people = pd.read_csv(
-        io.BytesIO(read_files("ml-100k.tar.xz")["u.user"]), sep="|", names=["id", "age", "sex", "work", "zip"], dtype=str
-    )
-    told = people.assign(age=people["age"].astype(int) // 10, zip=people["zip"].str[0]).set_index("id")
-    users = pd.get_dummies(told, columns=["age", "sex", "work", "zip"], dtype=float).add_prefix(c.USER_ATTRIBUTE)
-    films = pd.read_csv(io.BytesIO(read_files("ml-100k.tar.xz")["u.item"]), sep="|", header=None, encoding="ISO-8859-1")
+    people = pd.read_csv(io.BytesIO(files["u.user"]), sep="|", names=["id", "age", "sex", "work", "zip"], dtype=str)
+    coded = people.assign(age=people["age"].astype(int) // 10, zip=people["zip"].str[0]).set_index("id")
+    users = pd.get_dummies(coded, columns=["age", "sex", "work", "zip"], dtype=float).add_prefix(c.USER_ATTRIBUTE)
+    films = pd.read_csv(io.BytesIO(files["u.item"]), sep="|", header=None, encoding="ISO-8859-1")
     genres = films.iloc[:, 5:24].to_numpy(np.float64)
     genres /= np.sqrt(np.maximum(genres.sum(axis=1, keepdims=True), 1.0))
     year = pd.get_dummies(films[2].str[-4:].fillna("none"), dtype=float)
@@ -92,16 +150,20 @@ def rating_tables(train: pd.DataFrame, newest: int | None = None) -> FeatureTabl
 # purchases
 
 
+def retail(size: Size) -> pd.DataFrame:
+    """The clean purchases of Online Retail, or of a generated shop."""
+    return generated(7, size.generated_days)[0] if size.generated else _online_retail()
+
+
 @lru_cache
-def retail() -> pd.DataFrame:
-    """The clean purchases of Online Retail: with a customer, not cancelled, of a positive quantity and price; no row twice."""
+def _online_retail() -> pd.DataFrame:
     files = read_files("online-retail.tar.xz")
     parts = [pd.read_csv(io.BytesIO(files[name]), dtype=str) for name in sorted(files) if name.endswith(".csv")]
     return clean_invoices(pd.concat(parts, ignore_index=True))
 
 
 def clean_invoices(rows: pd.DataFrame) -> pd.DataFrame:
-    """user_id, item_id, event_id, item_text, price and the day."""
+    """Purchases with a customer, not cancelled, of a positive quantity and price, without duplicates."""
     quantity, price = rows["Quantity"].astype(float), rows["UnitPrice"].astype(float)
     kept = rows["CustomerID"].notna() & ~rows["InvoiceNo"].str.startswith("C") & (quantity > 0) & (price > 0)
     found = pd.DataFrame(
@@ -119,7 +181,7 @@ def clean_invoices(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def shop_examples(rows: pd.DataFrame, as_of: pd.Timestamp, days: int) -> Examples:
-    """Features as of a day, and what was bought in the `days` from it on; what the features room makes, of the columns used."""
+    """Features as of a day, and the purchases of the `days` from it on. The columns are those of the features stage."""
     past = rows[rows["day"] < as_of]
     age = (as_of - past["day"]).dt.days.astype(float)
     events = past.assign(age=age).groupby([c.USER_ID, c.ITEM_ID, c.EVENT_ID], as_index=False).agg(age=("age", "min"))
@@ -141,12 +203,11 @@ def shop_examples(rows: pd.DataFrame, as_of: pd.Timestamp, days: int) -> Example
     return Examples(FeatureTables(users, items, pairs), labels.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True))
 
 
-def generated(seed: int = 7) -> tuple[pd.DataFrame, GeneratedTruth]:
-    """120 days of the generator's invoices, and its truth."""
-    import tempfile
-    from datetime import date
-
+@lru_cache
+def generated(seed: int, days: int) -> tuple[pd.DataFrame, GeneratedTruth]:
+    """Invoices of so many days by the generator, and its truth."""
     with tempfile.TemporaryDirectory() as folder:
-        truth = generate_invoices(Path(folder), date(2025, 1, 1), date(2025, 8, 1), seed)
+        first = date(2025, 1, 1)
+        truth = generate_invoices(Path(folder), first, first + timedelta(days=days), seed)
         parts = [pd.read_csv(path, dtype=str) for path in sorted(Path(folder).glob("*.csv"))]
     return clean_invoices(pd.concat(parts, ignore_index=True)), truth

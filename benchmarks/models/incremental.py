@@ -1,8 +1,8 @@
 """Warm against full training over consecutive weeks: seconds of CPU, and nDCG@10 of the week that followed.
 
-Each week three models answer: one that learns from nothing (full), one that begins from last week's (warm), and the first
-week's, which is never trained again (stale: users are folded in as they are, new items are unknown to it). `ials_loose` has
-so small a penalty that each iteration more makes it worse, which warm ones add up.
+Each week three models are measured: one that starts from nothing (full), one that starts from last week's model (warm), and
+the model of the first week (stale: it folds in users, and does not know new items). `ials_loose` has so small a penalty that
+every further iteration makes it worse, and warm starts add iterations up.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import pandas as pd
 
 from benchmarks.models import data
+from benchmarks.models.data import Size
+from benchmarks.runner import Figures
 from tasks.contracts.base import TaskKind
 from tasks.metrics import score_model
 from tasks.models import MODELS
 from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart
 
-WEEKS, SEED, METRIC = 8, 7, "ndcg_at_10"
-PICTURE = Path("build") / "bench" / "incremental.png"
+SEED, METRIC = 7, "ndcg_at_10"
 SPECS = {
     "ials": {"kind": "ials", "factors": 64, "iterations": 15, "regularization": 20.0, "warm_iterations": 3},
     "ials_loose": {"kind": "ials", "factors": 64, "iterations": 15, "regularization": 1.0, "warm_iterations": 3},
     "propensity_regression": {"kind": "propensity_regression"},
 }
-SHOPS = {"generated": "the generated shop", "retail": "Online Retail"}
+SHOPS = ("generated", "retail")
 MEANING = {
-    f"{shop}_{kind}_{what}": f"{told}, mean of {WEEKS - 1} weeks of {kind} on {SHOPS[shop]}"
+    f"{shop}_{kind}_{what}": f"{text}, mean over the weeks of {kind} on the {shop} shop"
     for shop in SHOPS
     for kind in SPECS
-    for what, told in {
+    for what, text in {
         "seconds_ratio": "CPU seconds of a warm training over those of a full one",
         "ndcg_warm_less_full": "nDCG@10 of warm less that of full",
         "ndcg_stale_less_full": "nDCG@10 of the first week's model less that of full",
@@ -45,30 +45,28 @@ MEANING = {
 Weeks = dict[str, dict[str, float]]
 
 
-def measure() -> dict[str, Any]:
+def measure_incremental(size: Size) -> Figures:
     """The generated shop, and Online Retail where TITLEHOLDER_DATA names it."""
-    shops: dict[str, Callable[[], pd.DataFrame]] = {"generated": lambda: data.generated(SEED)[0]}
-    if os.environ.get("TITLEHOLDER_DATA"):
-        shops["retail"] = data.retail
-    figures: dict[str, Any] = {}
-    weeks: dict[str, Weeks] = {}
-    for shop, read in shops.items():
-        parts = _weeks(read())
+    shops = {"generated": data.generated(SEED, size.generated_days)[0]}
+    if os.environ.get("TITLEHOLDER_DATA") and not size.generated:
+        shops["retail"] = data.retail(size)
+    figures: Figures = {}
+    for shop, rows in shops.items():
+        parts = _weeks(rows, size.weeks)
         for kind, entry in SPECS.items():
-            found = weeks[f"{shop}_{kind}"] = _compare(MODELS.parse(entry, kind), parts)
+            found = _compare(MODELS.parse(entry, kind), parts)
             mean = pd.DataFrame(found).T.iloc[1:].mean()
             figures[f"{shop}_{kind}_seconds_ratio"] = float(mean["warm_seconds"] / mean["full_seconds"])
             for what in ("warm", "stale"):
                 figures[f"{shop}_{kind}_ndcg_{what}_less_full"] = float(mean[f"{what}_ndcg"] - mean["full_ndcg"])
             figures[f"{shop}_{kind}_weeks"] = found
-    _draw(weeks)
     return figures
 
 
-def _weeks(rows: pd.DataFrame) -> list[Examples]:
-    """Features as of consecutive days a week apart, the newest a week before the data end, each with the week that followed."""
+def _weeks(rows: pd.DataFrame, count: int) -> list[Examples]:
+    """Features as of days a week apart, each with the purchases of the next week. The newest day is a week before the end."""
     end = rows["day"].max() - pd.Timedelta(days=6)
-    starts = [end - pd.Timedelta(days=7 * back) for back in range(WEEKS, -1, -1)]
+    starts = [end - pd.Timedelta(days=7 * back) for back in range(count, -1, -1)]
     return [data.shop_examples(rows, start, 7) for start in starts]
 
 
@@ -85,7 +83,7 @@ def _compare(spec: ModelSpec, weeks: list[Examples]) -> Weeks:
             warm, warm_seconds, stale = full, full_seconds, full
         else:
             if why := spec.warm_start_problem(warm, train, history):
-                raise SystemExit(f"{spec.kind} cannot begin warm: {why}")
+                raise SystemExit(f"{spec.kind} cannot start warm: {why}")
             warm, warm_seconds = _timed(partial(spec.fit_from, warm, train, history, SEED))
         row = {"full_seconds": full_seconds, "warm_seconds": warm_seconds}
         for name, model in (("full", full), ("warm", warm), ("stale", stale)):
@@ -101,9 +99,11 @@ def _timed(work: Callable[[], ServedModel]) -> tuple[ServedModel, float]:
     return work(), process_time() - began
 
 
-def _draw(weeks: dict[str, Weeks]) -> None:
+def draw_weeks(figures: Figures, picture: Path) -> None:
+    """One column for each shop and kind: quality above, cost below."""
     from matplotlib.figure import Figure
 
+    weeks: dict[str, Weeks] = {name.removesuffix("_weeks"): rows for name, rows in figures.items() if name.endswith("_weeks")}
     figure = Figure(figsize=(3.4 * len(weeks), 5.6), layout="constrained")
     grid = figure.subplots(2, len(weeks), squeeze=False, sharex=True)
     looks = {"full": ("#4c72b0", "-"), "warm": ("#c44e52", "--"), "stale": ("#999999", ":")}
@@ -127,5 +127,4 @@ def _draw(weeks: dict[str, Weeks]) -> None:
         cost.set_ylim(bottom=0.0)
         for axes in (quality, cost):
             axes.grid(alpha=0.3)
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PICTURE, dpi=80)
+    figure.savefig(picture, dpi=80)

@@ -1,4 +1,4 @@
-"""Ranked lists: the shelf on the recommenders repository's split, on Online Retail and on a generated shop."""
+"""Ranked lists: all kinds on the split of the recommenders repository, on Online Retail, and on a generated shop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models import data
+from benchmarks.models.data import Size
 from benchmarks.models.upper_bound import best_lists
+from benchmarks.runner import Figures
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.metrics import score_model
@@ -22,7 +24,6 @@ from tasks.models.base import Examples, ServedModel
 SEED = 7
 LISTS = ("ndcg_at_10", "map_at_10", "precision_at_10", "recall_at_10", "catalog_coverage_at_10")
 Row = dict[str, Any]
-Outcome = tuple[dict[str, float], dict[str, dict[str, Row]]]
 Grid = list[dict[str, Any]]
 
 
@@ -69,15 +70,22 @@ PUBLISHED = {  # of the recommenders split: MAP@10, nDCG@10, precision, recall, 
 }
 
 
-def shelf_of(task: TaskKind, chosen: list[Grid], without: tuple[str, ...] = ()) -> list[Grid]:
-    """The grids, and every other kind that is for the task as it comes: no model of the shelf is left out."""
+def grids_of(task: TaskKind, chosen: list[Grid], size: Size, without: tuple[str, ...] = ()) -> list[Grid]:
+    """The chosen grids, and every other kind of the task with its default settings, so that no kind is left out."""
+    if size.kinds is not None:
+        return [settings[:1] for settings in chosen if settings[0]["kind"] in size.kinds]
     there = {one[0]["kind"] for one in chosen}
     more = [kind for kind, spec in MODELS.kinds.items() if task in spec.tasks and kind not in {*there, *without}]
     return [*chosen, *(grid(kind) for kind in more)]
 
 
+def describe(settings: dict[str, Any]) -> str:
+    """The settings of a model as text."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if name != "kind") or "default"
+
+
 def fit(settings: dict[str, Any], train: Examples, history: Examples) -> tuple[ServedModel, float, float]:
-    """The model, the seconds that it took, and how far memory rose above what was held before, in MB (0 where not Linux)."""
+    """The model, the seconds of its fit, and the growth of peak memory in MB (0 where not Linux)."""
     spec = MODELS.parse(settings, "benchmark")
     before = memory_mb("VmRSS", restart=True)
     began = time.perf_counter()
@@ -85,7 +93,8 @@ def fit(settings: dict[str, Any], train: Examples, history: Examples) -> tuple[S
     return model, time.perf_counter() - began, memory_mb("VmHWM") - before
 
 
-def memory_mb(name: str, restart: bool = False) -> float:
+def memory_mb(name: str, *, restart: bool = False) -> float:
+    """A line of /proc/self/status, such as VmHWM, in MB. `restart` sets the peak back before."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0.0
@@ -95,7 +104,7 @@ def memory_mb(name: str, restart: bool = False) -> float:
 
 
 def megabytes(model: ServedModel) -> float:
-    """What its arrays take."""
+    """The size of its arrays."""
     return sum(array.nbytes for array in model.state()[1].values()) / 2**20
 
 
@@ -107,85 +116,90 @@ def interval(values: np.ndarray[Any, Any]) -> tuple[float, float]:
 
 
 def compare(
-    shelf: list[Grid], chooses: tuple[Examples, Examples], judges: tuple[Examples, Examples], exclude_seen: bool
+    grids: list[Grid], validation: tuple[Examples, Examples], test: tuple[Examples, Examples], *, exclude_seen: bool
 ) -> tuple[dict[str, Row], str]:
-    """Each kind with the settings that are best on `chooses`, measured on `judges`; and the kind that validation puts first.
+    """Each kind with the settings that are best on `validation`, measured on `test`; and the kind that is best on validation.
 
-    Each pair: what is learned from, and the features with the labels to find.
+    Each pair holds the examples to learn from, and the features with the labels to find.
     """
 
     def measure(model: ServedModel, on: Examples, names: tuple[str, ...]) -> Any:
         return score_model(model, on, TaskKind.RECOMMENDATION, names, 10, exclude_seen)
 
     rows = {}
-    for settings in shelf:
+    for settings in grids:
         scores = []
         for one in settings:
-            model, _, _ = fit(one, chooses[0], Examples(chooses[1].features))
-            scores.append(measure(model, chooses[1], LISTS[:1]).metrics[LISTS[0]])
+            model, _, _ = fit(one, validation[0], Examples(validation[1].features))
+            scores.append(measure(model, validation[1], LISTS[:1]).metrics[LISTS[0]])
         best = settings[int(np.argmax(scores))]
-        model, seconds, risen = fit(best, judges[0], Examples(judges[1].features))
+        model, seconds, risen = fit(best, test[0], Examples(test[1].features))
         began = time.perf_counter()
-        scored = measure(model, judges[1], LISTS)
-        asked = (time.perf_counter() - began) / len(scored.units)
+        scored = measure(model, test[1], LISTS)
+        seconds_per_user = (time.perf_counter() - began) / len(scored.units)
         low, high = interval(scored.units[LISTS[0]].to_numpy(np.float64))
-        told = ", ".join(f"{name} {value}" for name, value in best.items() if name != "kind")
         row = {name: scored.metrics[name] for name in LISTS} | {"low": low, "high": high}
-        row |= {"validation_ndcg_at_10": max(scores), "fit_seconds": seconds, "fit_mb": risen, "ms_per_user": asked * 1e3}
-        rows[best["kind"]] = row | {"model_mb": megabytes(model), "settings": told or "as it comes"}
+        row |= {
+            "validation_ndcg_at_10": max(scores),
+            "fit_seconds": seconds,
+            "fit_mb": risen,
+            "ms_per_user": 1e3 * seconds_per_user,
+        }
+        rows[best["kind"]] = row | {"model_mb": megabytes(model), "settings": describe(best)}
         print(best["kind"], json.dumps(rows[best["kind"]]), flush=True)
     return rows, max(rows, key=lambda kind: rows[kind]["validation_ndcg_at_10"])
 
 
-def lists() -> Outcome:
-    """The recommenders repository's split: 75/25 per item, all test rows relevant, training items left out.
+def measure_lists(size: Size) -> Figures:
+    """The split of the recommenders repository: 75/25 per item, all test rows relevant, training items left out.
 
-    `propensity_regression` is not here: it learns from what came after, and this split has no time.
+    `propensity_regression` is left out: it learns from later purchases, and this split ignores time.
     """
-    train, test = (data.movielens(f"recommenders_split75_{part}.tsv") for part in ("train", "test"))
+    files = data.movielens_files(size)
+    train, test = (data.read_ratings(files, f"recommenders_split75_{part}.tsv") for part in ("train", "test"))
     drawn = np.random.default_rng(SEED).random(len(train)) < 0.25
     parts = [(train[~drawn], train[drawn]), (train, test)]
-    found = [Examples(data.rating_tables(learn), find.assign(label=1.0)) for learn, find in parts]
-    chooses, judges = ((Examples(one.features), one) for one in found)  # what is to be found is kept from those who learn
-    rows, best = compare(
-        shelf_of(TaskKind.RECOMMENDATION, FILMS, ("propensity_regression",)), chooses, judges, exclude_seen=True
-    )
+    found = [Examples(data.rating_tables(learn, files), find.assign(label=1.0)) for learn, find in parts]
+    validation, final = ((Examples(one.features), one) for one in found)  # labels are hidden from training
+    grids = grids_of(TaskKind.RECOMMENDATION, FILMS, size, ("propensity_regression",))
+    rows, best = compare(grids, validation, final, exclude_seen=True)
     for name, (mean, gain, precision, recall, source) in PUBLISHED.items():
         published = {"ndcg_at_10": gain, "map_at_10": mean, "precision_at_10": precision, "recall_at_10": recall}
         row = rows.setdefault(name, {})
         row |= {f"published_{metric}": value for metric, value in published.items()} | {"source": source}
     figures = {"rec_ndcg_at_10": rows[best]["ndcg_at_10"], "rec_map_at_10": rows[best]["map_at_10"]}
-    return figures, {"recommenders_table": rows}
+    return figures | {"recommenders_table": rows}
 
 
-def in_a_shop(rows: pd.DataFrame, cut: pd.Timestamp) -> tuple[dict[str, Row], str, Examples]:
-    """One global cut in time; the two windows before it teach and choose."""
-    past, chooses, judges = (data.shop_examples(rows, cut - pd.Timedelta(days=28 * back), 28) for back in (2, 1, 0))
-    shelf = shelf_of(TaskKind.PROPENSITY, SHOP)
-    found, best = compare(shelf, (past, chooses), (chooses, judges), exclude_seen=False)
-    return found, best, judges
+def compare_in_shop(rows: pd.DataFrame, cut: pd.Timestamp, size: Size) -> tuple[dict[str, Row], str, Examples]:
+    """One global cut in time. The two windows before it are for training and validation."""
+    past, validation, test = (data.shop_examples(rows, cut - pd.Timedelta(days=28 * back), 28) for back in (2, 1, 0))
+    grids = grids_of(TaskKind.PROPENSITY, SHOP, size)
+    found, best = compare(grids, (past, validation), (validation, test), exclude_seen=False)
+    return found, best, test
 
 
-def retail() -> Outcome:
-    """Online Retail: buys the item in the next 28 days."""
-    found, best, _ = in_a_shop(data.retail(), pd.Timestamp("2011-11-11"))
-    return {"retail_ndcg_at_10": found[best]["ndcg_at_10"]}, {"retail_table": found}
+def measure_retail(size: Size) -> Figures:
+    """Online Retail: the user buys the item in the next 28 days."""
+    rows = data.retail(size)
+    found, best, _ = compare_in_shop(rows, rows["day"].max() - pd.Timedelta(days=28), size)
+    return {"retail_ndcg_at_10": found[best]["ndcg_at_10"], "retail_table": found}
 
 
-def oracle() -> Outcome:
-    """The generated shop: beside the best that its invoices allow, and beside the truth."""
-    rows, truth = data.generated()
-    cut = pd.Timestamp("2025-07-01")
-    found, best, judges = in_a_shop(rows, cut)
-    assert judges.labels is not None  # noqa: S101
-    wanted = {str(user): set(items) for user, items in judges.labels.groupby(c.USER_ID)[c.ITEM_ID]}
+def measure_oracle(size: Size) -> Figures:
+    """The generated shop, beside the best that its invoices allow, and beside the truth."""
+    rows, truth = data.generated(SEED, size.generated_days)
+    cut = (rows["day"].max() - pd.Timedelta(days=30)).replace(day=1)
+    found, best, test = compare_in_shop(rows, cut, size)
+    assert test.labels is not None  # noqa: S101  examples of a shop have labels
+    bought = {str(user): set(items) for user, items in test.labels.groupby(c.USER_ID)[c.ITEM_ID]}
     middle = (cut + pd.Timedelta(days=14)).date()
     days = {user: day.date() for user, day in rows[rows["day"] >= cut].groupby(c.USER_ID)["day"].first().items()}
     there = set(truth.customers(middle))
-    known = {user: truth.best_items(user, middle if user in there else days[user], 10) for user in sorted(wanted)}
-    half, reachable = best_lists(truth, rows, sorted(wanted), cut.date(), middle)
-    for name, answers in (("reachable, from half of the samples", half), ("reachable", reachable), ("truth", known)):
-        gains = np.array([_gain(answers[user], items) for user, items in wanted.items()])
+    known = {user: truth.best_items(user, middle if user in there else days[user], 10) for user in sorted(bought)}
+    half, reachable = best_lists(truth, rows, sorted(bought), cut.date(), middle, steps=size.oracle_steps)
+    for name, listed in (("reachable, from half of the samples", half), ("reachable", reachable), ("truth", known)):
+        gains = np.array([_gain(listed[user], items) for user, items in bought.items()])
         low, high = interval(gains)
         found[name] = {"ndcg_at_10": float(gains.mean()), "low": low, "high": high}
     top = found[best]["ndcg_at_10"]
@@ -193,7 +207,7 @@ def oracle() -> Outcome:
         "oracle_share": top / found["reachable"]["ndcg_at_10"],
         "oracle_share_of_truth": top / found["truth"]["ndcg_at_10"],
     }
-    return figures, {"generated_table": found}
+    return figures | {"generated_table": found}
 
 
 def _gain(listed: list[str], wanted: set[str]) -> float:

@@ -1,4 +1,4 @@
-"""Fitting and answering beside the libraries called directly, in turn, in the same run; and the memory that training takes."""
+"""Fitting and predicting beside the same libraries called directly, in turn, in the same run; and the memory of training."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from benchmarks.models.data import Size
+from benchmarks.runner import Figures
 from tasks import columns as c
 from tasks.models.als import Penalties
 from tasks.models.base import Examples, FeatureTables
 from tasks.models.ease import Ease
 from tasks.models.ials import Ials, IalsModel
+from tasks.settings import ROOT
 
-USERS, ITEMS, PAIRS, FACTORS, ROUNDS = 6_040, 3_706, 1_000_000, 64, 5  # the size of MovieLens 1M
-Outcome = tuple[dict[str, float], dict[str, dict[str, dict[str, Any]]]]
+FACTORS = 64
 
 
 def shop(users: int, items: int, pairs: int, seed: int = 7) -> FeatureTables:
-    """Who met what, users and items by Zipf's law, as the features room writes it: sorted by key."""
+    """Purchases whose items follow Zipf's law, as the features stage writes them: sorted by key."""
     random = np.random.default_rng(seed)
     by_rank = 1.0 / np.arange(1, items + 1) ** 0.7
     user = random.integers(0, users, int(pairs * 1.3))
@@ -40,8 +42,8 @@ def shop(users: int, items: int, pairs: int, seed: int = 7) -> FeatureTables:
     )
 
 
-def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float, float]:
-    """Median seconds of ours and of theirs, and the one over the other; in turn, after one of each that does not count."""
+def time_both(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Median seconds of ours and of theirs, and their ratio, in turn. The first round is not counted."""
     taken: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
         for call, found in zip((ours, theirs), taken, strict=True):
@@ -50,35 +52,35 @@ def ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int 
             if number:
                 found.append(time.perf_counter() - began)
     one, other = (median(found) for found in taken)
-    return one, other, one / other
+    return {"ours": one, "theirs": other, "ratio": one / other}
 
 
-def directly(features: FeatureTables) -> csr_matrix:
-    """The same pairs as whoever calls a library writes it."""
+def as_matrix(features: FeatureTables) -> csr_matrix:
+    """The pairs as a sparse matrix (users, items), as a caller of the libraries writes it."""
     users, items = (pd.Categorical(features.pairs[key]) for key in (c.USER_ID, c.ITEM_ID))
     entries = (features.pairs["pair_orders"].to_numpy(np.float32), (users.codes, items.codes))
     return csr_matrix(entries, shape=(len(users.categories), len(items.categories)))
 
 
-def speed() -> Outcome:
-    """One million pairs; each library starts from the same pairs as our model does."""
+def measure_speed(size: Size) -> Figures:
+    """Each library starts from the same pairs as our model."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.cpu.topk import topk
     from threadpoolctl import threadpool_limits
 
-    given = shop(USERS, ITEMS, PAIRS)
+    given = shop(*size.speed_shape)
 
     def fresh() -> Examples:
-        return Examples(FeatureTables(given.users, given.items, given.pairs))  # nothing cached from the round before
+        return Examples(FeatureTables(given.users, given.items, given.pairs))  # without the caches of the round before
 
     def implicit_directly() -> None:
         with threadpool_limits(1, "blas"):
-            matrix = directly(given)
+            matrix = as_matrix(given)
             matrix.data = 1.0 + 10.0 * matrix.data
             AlternatingLeastSquares(FACTORS, 1.0, iterations=10, random_state=7).fit(matrix, show_progress=False)
 
     def ease_directly() -> None:
-        matrix = directly(given).astype(np.float64)
+        matrix = as_matrix(given).astype(np.float64)
         gram = (matrix.T @ matrix).toarray()
         gram[np.diag_indices(len(gram))] += 300.0
         inverse = np.linalg.inv(gram)
@@ -88,30 +90,31 @@ def speed() -> Outcome:
     spec = Ials(factors=FACTORS, iterations=10, engine="implicit")
     model = spec.fit(Examples(), fresh(), 7)
     names = list(given.user_row)
-    vectors = np.random.default_rng(7).normal(size=(USERS, FACTORS)).astype(np.float32)
-    known = Known(model.items, model.factors, model.penalties, vectors)  # type: ignore[attr-defined]
+    vectors = np.random.default_rng(7).normal(size=(len(names), FACTORS)).astype(np.float32)
+    assert isinstance(model, IalsModel)  # noqa: S101  for the type checker
+    known = FixedVectors(model.items, model.factors, model.penalties, vectors)
     known.recommend(names[:1], given, 10)
     model.recommend(names[:1], given, 10)
-    factors = model.factors.astype(np.float32)  # type: ignore[attr-defined]
+    factors = model.factors.astype(np.float32)
     calls: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "ials": (lambda: spec.fit(Examples(), fresh(), 7), implicit_directly),
         "ease": (lambda: Ease(regularization=300.0).fit(Examples(), fresh(), 7), ease_directly),
         "topk": (lambda: known.recommend(names, given, 10), lambda: topk(factors, vectors, 10, num_threads=0)),
         "batch": (lambda: known.recommend(names, given, 10), spark_batch(given)),
     }
-    table = {name: dict(zip(("ours", "theirs", "ratio"), ratio(*pair), strict=True)) for name, pair in calls.items()}
-    folded = ratio(lambda: model.recommend(names, given, 10), lambda: None)[0]
-    table["batch with every user folded in anew"] = {
+    table = {name: time_both(*pair, size.rounds) for name, pair in calls.items()}
+    folded = time_both(lambda: model.recommend(names, given, 10), lambda: None, size.rounds)["ours"]
+    table["batch, every user folded in again"] = {
         "ours": folded,
         "theirs": table["batch"]["theirs"],
         "ratio": folded / table["batch"]["theirs"],
     }
     figures = {f"{name}_ratio": table[name]["ratio"] for name in ("ials", "ease", "topk")}
-    return figures | {"batch_ratio": 1.0 / table["batch"]["ratio"]}, {"speed_table": table}
+    return figures | {"batch_ratio": 1.0 / table["batch"]["ratio"], "speed_table": table}
 
 
 def spark_batch(features: FeatureTables) -> Callable[[], object]:
-    """The top 10 of all users by Spark's ALS as it comes, of a model that is trained already."""
+    """The top 10 of all users by a trained model of Spark's ALS."""
     from pyspark.ml.recommendation import ALS
 
     from tasks.io.spark import get_spark
@@ -125,8 +128,8 @@ def spark_batch(features: FeatureTables) -> Callable[[], object]:
     return lambda: learned.recommendForAllUsers(10).write.format("noop").mode("overwrite").save()
 
 
-class Known(IalsModel):
-    """With vectors that are given, so that the search for the best alone is timed."""
+class FixedVectors(IalsModel):
+    """Has the users' vectors, so that only the search for the best items is timed."""
 
     def __init__(self, items: Any, factors: Any, penalties: Penalties, vectors: Any) -> None:
         super().__init__(items, factors, penalties, None, 1.0)
@@ -136,14 +139,14 @@ class Known(IalsModel):
         return self.vectors[[features.user_row[user] for user in user_ids]], np.ones(len(user_ids), dtype=np.bool_)
 
 
-def memory() -> Outcome:
-    """In a process of its own: ten million pairs of 200,000 users and 20,000 items."""
+def measure_memory(size: Size) -> Figures:
+    """Peak memory of a process of its own that makes pairs and trains on them."""
     script = (
         "from benchmarks.models.lists import memory_mb; from benchmarks.models.speed import shop;"
         "from tasks.models.base import Examples;"
-        "from tasks.models.ials import Ials; given = shop(200_000, 20_000, 10_000_000);"
+        f"from tasks.models.ials import Ials; given = shop{size.memory_shape};"
         "Ials(factors=64, iterations=2, engine='implicit').fit(Examples(), Examples(given), 7);"
-        "print(memory_mb('VmHWM'))"  # getrusage would tell the peak of whoever started it, if that was higher
+        "print(memory_mb('VmHWM'))"  # getrusage reports the peak of the parent process if that was higher
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {"memory_mb": float(told.stdout.strip().splitlines()[-1])}, {}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {"memory_mb": float(done.stdout.strip().splitlines()[-1])}

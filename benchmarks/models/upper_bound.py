@@ -1,9 +1,9 @@
-"""The best that generated invoices allow: of whoever knows the generator's law, but of a customer only their invoices.
+"""The best ranking that generated invoices allow, for a model that knows the generator and of a customer only their invoices.
 
-The truth itself cannot be reached: it knows the wishes of customers who bought once, or never. The Bayesian answer is the
-posterior mean: of all customers that the generator could make, weighed by how well they explain the invoices, the share who
-will buy an item. No ranking of the same invoices does better on average. Posterior by Markov chains (Metropolis and others
-1953), one a customer, all stepped together: over the taste (normal) and the whims (Gumbel, one an item slot).
+The truth itself cannot be reached: it knows the wishes of customers who bought once, or never. The Bayesian estimate is the
+posterior mean: over all customers that the generator could make, weighted by how well they explain the invoices, the share
+that will buy an item. No ranking of the same invoices is better on average. The posterior comes from Markov chains (Metropolis
+et al. 1953), one for each customer, over the taste (normal) and the whims (Gumbel, one for each item slot).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tasks.stages.ingestion.generator import DIMENSIONS, HABIT_SHARE, STAPLES, T
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
-BLOCK_DAYS = 45  # the season is held still so long
-LINES = 16.0  # that a customer buys in the window, about: what is sure once bought need not be bought twice
-LIFT = 2.5  # half of the proposed whims are so much higher than chance has it, as those of staples are
+BLOCK_DAYS = 45  # the season counts as constant for so long
+LINES = 16.0  # about as many as a customer buys in the window
+LIFT = 2.5  # added to half of the proposed whims, because those of staples are high
 SHARES = 1.0 / np.arange(1.0, STAPLES + 1) / (1.0 / np.arange(1.0, STAPLES + 1)).sum()
 
 
@@ -37,35 +37,36 @@ def best_lists(
     rows: pd.DataFrame,
     users: list[str],
     cut: date,
-    asked: date,
+    target: date,
+    *,
     k: int = 10,
     steps: int = 30_000,
     seed: int = 7,
 ) -> tuple[Lists, Lists]:
-    """User -> the `k` items that are bought most probably on the day that is asked for, known what was bought before `cut`.
+    """User -> the `k` items that are most probably bought on the target day, given the purchases before `cut`.
 
-    Twice: from half of the samples, and from all of them, so that one sees what more of them would bring.
+    Returned twice, from half of the samples and from all of them, which shows the effect of more samples.
     """
     past = rows[(rows["day"] < pd.Timestamp(cut)) & rows[c.USER_ID].isin(users)]
     first = past["day"].min().date()
     known = sorted(set(past[c.USER_ID]))
     days = [first + timedelta(days=start + BLOCK_DAYS // 2) for start in range(0, (cut - first).days, BLOCK_DAYS)]
-    scenes = [truth._scene(day) for day in [*days, asked]]
+    scenes = [truth._scene(day) for day in [*days, target]]
     law = Law(
         np.stack([[item.latent for item in scene.items] for scene in scenes]),
-        np.stack([[_base(item, day) for item in scene.items] for scene, day in zip(scenes, [*days, asked], strict=True)]),
+        np.stack([[_base(item, day) for item in scene.items] for scene, day in zip(scenes, [*days, target], strict=True)]),
     )
     baskets = Baskets.of(past, known, first, truth)
     chains = Chains(law, baskets, len(known), np.random.default_rng(seed))
-    chains.run(steps // 4, finds_its_pace=True)  # thrown away
+    chains.run(steps // 4, adapts_step=True)  # warm-up
     half = chains.run(steps * 3 // 8)
     whole = (half + chains.run(steps * 3 // 8)) / 2
     codes = np.array([item.code for item in scenes[-1].items])
-    strangers = Chains(law, Baskets.of(past[:0], ["nobody"] * 2000, first, truth), 2000, np.random.default_rng(seed)).chance()
+    strangers = Chains(law, Baskets.of(past[:0], ["unknown"] * 2000, first, truth), 2000, np.random.default_rng(seed)).chance()
     popular = codes[np.lexsort((codes, -strangers))[:k]].tolist()
 
-    def best(wanted: Floats) -> Lists:
-        order = np.lexsort((np.broadcast_to(codes, wanted.shape), -wanted), axis=1)[:, :k]
+    def best(probability: Floats) -> Lists:
+        order = np.lexsort((np.broadcast_to(codes, probability.shape), -probability), axis=1)[:, :k]
         lists = {user: codes[row].tolist() for user, row in zip(known, order, strict=True)}
         return {user: lists.get(user, popular) for user in users}
 
@@ -74,7 +75,7 @@ def best_lists(
 
 @dataclass(frozen=True)
 class Law:
-    """What holds for every customer, for each block of days and last the day asked for: (blocks, slots, ...)."""
+    """What is the same for every customer, for each block of days and then the target day: (blocks, slots, ...)."""
 
     latent: Floats
     base: Floats
@@ -88,7 +89,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Baskets:
-    """All lines that were bought, in their order: an item is drawn from what is left of the probability."""
+    """All purchased lines in their order. Each item is drawn from the items that its invoice does not hold yet."""
 
     customer: Ints
     block: Ints
@@ -148,7 +149,7 @@ class Chains:
         return np.asarray(np.bincount(lines.customer, np.log(each) - np.log(np.maximum(left, 1e-9)), self.size), np.float64)
 
     def proposals(self) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Taste, whims and the logarithm of Hastings' ratio, in turn: a step of taste, a whim anew, two whims exchanged."""
+        """Taste, whims and the logarithm of Hastings' ratio, in turn: a step of taste, a new whim, two whims exchanged."""
         rows = np.arange(self.size)
         while True:
             taste = self.taste + self.step[:, None] * self.random.normal(size=self.taste.shape)
@@ -164,7 +165,7 @@ class Chains:
                 yield self.taste, whims, np.zeros(self.size)
 
     def _slots(self, share: float) -> Ints:
-        """A slot for each customer: with `share` of those that they bought, else any."""
+        """A slot for each customer: with probability `share` one that they bought, else any."""
         slots = self.law.base.shape[1]
         drawn = self.random.integers(0, slots, self.size)
         ours = [
@@ -173,7 +174,7 @@ class Chains:
         ]
         return np.where(self.random.random(self.size) < share, ours, drawn)
 
-    def run(self, steps: int, finds_its_pace: bool = False) -> Floats:
+    def run(self, steps: int, *, adapts_step: bool = False) -> Floats:
         """Mean over so many steps of the chance that an item is bought: (customers, slots)."""
         total, kept = np.zeros(self.whims.shape), 0
         for number in range(steps):
@@ -181,32 +182,32 @@ class Chains:
             moves_taste = whims is self.whims
             appeal = self.law.appeal(taste) if moves_taste else self.appeal
             liked = self.like(appeal) if moves_taste else self.liked
-            told = self.explain(self.probabilities(appeal, liked, whims))
-            accepted = np.log(self.random.random(self.size)) < told - self.fits + ratio
-            self.fits = np.where(accepted, told, self.fits)
+            explained = self.explain(self.probabilities(appeal, liked, whims))
+            accepted = np.log(self.random.random(self.size)) < explained - self.fits + ratio
+            self.fits = np.where(accepted, explained, self.fits)
             if moves_taste:
                 self.taste = np.where(accepted[:, None], taste, self.taste)
                 self.appeal[accepted], self.liked[accepted] = appeal[accepted], liked[accepted]
-                if finds_its_pace:  # towards the quarter of steps that is best accepted
+                if adapts_step:  # towards an acceptance rate of a quarter
                     self.step *= np.exp(0.1 * (accepted - 0.25))
             else:
                 self.whims = np.where(accepted[:, None], whims, self.whims)
             if number % 5 == 0:
-                total += 1.0 - np.exp(-LINES * self.wanted())
+                total += 1.0 - np.exp(-LINES * self.purchase_probabilities())
                 kept += 1
         return total / kept
 
-    def wanted(self) -> Floats:
-        """(customers, slots): the probability of each item on the day that is asked for, of the chains as they are now."""
+    def purchase_probabilities(self) -> Floats:
+        """(customers, slots): the probability of each item on the target day, in the current state of the chains."""
         return self.probabilities(self.appeal[:, -1:], self.liked[:, -1:], self.whims)[:, 0]
 
     def chance(self) -> Floats:
-        """The same of those of whom nothing is known: the mean of all that the generator could make."""
-        return np.asarray((1.0 - np.exp(-LINES * self.wanted())).mean(axis=0))
+        """(slots,): the same for an unknown customer, the mean over the customers that the generator could make."""
+        return np.asarray((1.0 - np.exp(-LINES * self.purchase_probabilities())).mean(axis=0))
 
 
 def _base(item: Any, day: date) -> float:
-    """What the generator adds to every customer's appeal of an item on a day."""
+    """The part of an item's appeal on a day that is the same for every customer."""
     return float(item.popularity + 0.4 * math.cos((day.timetuple().tm_yday - item.peak) * 2 * math.pi / 365.25))
 
 

@@ -1,9 +1,8 @@
 """Twelve months of the real Online Retail files, week by week, through the real checks and the real controller.
 
-`python -m benchmarks.monitoring.retail_year <folder of daily files>` writes
-docs/images/monitoring-year.png and prints each decision.
-Rows are cleaned as the suite invoice_lines does, in a few lines of pandas: a year through Great Expectations takes long.
-Numbers of weeks after the folder are those whose odd data somebody looked at and accepts.
+`python -m benchmarks.monitoring.retail_year <folder of daily files> [week ...]` writes docs/images/monitoring-year.png and
+prints each decision. The numbers are the weeks whose unusual data a person has accepted.
+Rows are cleaned as by the suite invoice_lines, in a few lines of pandas, because a year through Great Expectations takes long.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.monitoring.monitoring import Year, week_of
+from benchmarks.monitoring.year import Year, week_of
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.settings import ROOT
 from tasks.stages.monitoring.checks import CHECKS
 from tasks.stages.monitoring.decision import RetrainPolicy
 from tasks.stages.monitoring.plots import plot_history
@@ -68,9 +68,9 @@ def read_lines(folder: Path) -> pd.DataFrame:
     return lines[is_clean].reset_index(drop=True)
 
 
-def main() -> None:
-    """Look at every week of the year and draw what was seen."""
-    lines = read_lines(Path(sys.argv[1]))
+def monitor_year(folder: Path, accepted: frozenset[int] = frozenset()) -> Year:
+    """Monitor every week of the files, and print each decision."""
+    lines = read_lines(folder)
     days = lines[c.EVENT_AT].dt.date
     last = (days.max() - FIRST).days // 7
     weeks = {n: lines[(days >= week_of(FIRST, n).start) & (days < week_of(FIRST, n).end)] for n in range(last)}
@@ -88,12 +88,16 @@ def main() -> None:
             "cold_share": len(buyers - known) / max(1, len(buyers)),
         }
         window: Window = week_of(FIRST, number)
-        accepted = "the shop" if number in {int(n) for n in sys.argv[2:]} else ""
-        decision = year.look(number, rows, figures, accepted)
-        print(
-            f"{number} {window.label} {'RETRAIN' if decision.retrain else 'no'} {decision.cause}: {decision.reason}", flush=True
-        )
-    plot_history(year.reports, year.past).savefig("docs/images/monitoring-year.png", dpi=90)
+        decision = year.monitor_week(number, rows, figures, "the shop" if number in accepted else "")
+        outcome = "RETRAIN" if decision.retrain else "no"
+        print(f"{number} {window.label} {outcome} {decision.cause}: {decision.reason}", flush=True)
+    return year
+
+
+def main() -> None:
+    """Monitor the year and draw it."""
+    year = monitor_year(Path(sys.argv[1]), frozenset(int(number) for number in sys.argv[2:]))
+    plot_history(year.reports, year.past).savefig(ROOT / "docs" / "images" / "monitoring-year.png", dpi=90)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Weeks of generated data whose truth is known: calm ones, four kinds of drift, four kinds of broken data."""
+"""Generated weeks of data with known truth: without drift, with four kinds of drift, with four kinds of broken data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def week(number: int) -> Window:
 
 
 def make_week(number: int, seed: int, rows: int, drift: str = "", since: int = 10**6) -> pd.DataFrame:
-    """One week's rows. Even calm weeks wobble: each has its own small shifts of mean and mix.
+    """One week's rows. Weeks without drift vary too: each has its own small shifts of mean and mix.
 
-    sudden : from one week on dearer, older and other channels. gradual : the same, a tenth more every week. seasonal : a
-    year's swing of channels and amounts. feature_only : one column moves, and the class does not.
+    sudden : from one week on, larger amounts, older customers, other channels. gradual : the same, a tenth more every week.
+    seasonal : channels and amounts follow a yearly wave. feature_only : one column drifts, and the class does not.
     """
     random = np.random.default_rng([seed, number])
-    wobble = random.normal(0, 0.03, 4)
+    noise = random.normal(0, 0.03, 4)
     passed = number - since
     strength = 0.0
     if drift in {"sudden", "feature_only"}:
@@ -36,12 +36,12 @@ def make_week(number: int, seed: int, rows: int, drift: str = "", since: int = 1
         strength = float(np.clip((passed + 1) / 10, 0, 1))
     elif drift == "seasonal" and passed >= 0:
         strength = float(np.sin(2 * np.pi * (passed + 1) / 52))
-    moved = 0.0 if drift == "feature_only" else strength
-    amount = random.gamma(4 + 2.5 * moved + wobble[0], 10, rows)
-    age = random.normal(40 + 9 * strength + wobble[1], 12, rows).round()
-    visits = random.poisson(4 + moved + wobble[2], rows).astype(float)
-    weights = np.array([0.5, 0.3, 0.15, 0.05]) * np.exp(np.array([-1.0, 0.4, 0.8, 1.2]) * moved + wobble[3])
-    logit = -2 + 0.02 * (amount - 40) + 0.8 * moved
+    drifted = 0.0 if drift == "feature_only" else strength
+    amount = random.gamma(4 + 2.5 * drifted + noise[0], 10, rows)
+    age = random.normal(40 + 9 * strength + noise[1], 12, rows).round()
+    visits = random.poisson(4 + drifted + noise[2], rows).astype(float)
+    weights = np.array([0.5, 0.3, 0.15, 0.05]) * np.exp(np.array([-1.0, 0.4, 0.8, 1.2]) * drifted + noise[3])
+    logit = -2 + 0.02 * (amount - 40) + 0.8 * drifted
     moments = pd.Timestamp(week(number).start, tz="UTC") + pd.to_timedelta(np.arange(rows) % 7, unit="D")
     return pd.DataFrame(
         {
@@ -62,7 +62,7 @@ def _renamed(rows: pd.DataFrame, days: int = 0) -> pd.DataFrame:
     return later.assign(**{ROW_ID: "again-" + rows[ROW_ID]})
 
 
-# a week and the week before it -> the week as it is delivered
+# name -> the delivered week, from the true week and the week before it
 BREAKS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
     "another_unit": lambda rows, _: rows.assign(amount=rows["amount"] * 100),
     "missing_day": lambda rows, _: rows[rows[EVENT_AT].dt.weekday != 2].reset_index(drop=True),

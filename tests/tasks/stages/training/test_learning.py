@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.models.scores import breast_cancer, by_heart
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import Split
@@ -23,6 +22,7 @@ from tasks.stages.training import draw_learning_curve
 from tasks.stages.training.learning import measure, take_share
 from tests.tasks import synthetic_classification
 from tests.tasks.models.checkerboard import checkerboard
+from tests.tasks.stages.training.overfitting import find_overfitting
 
 
 class ByHeart(ServedModel):
@@ -100,8 +100,7 @@ def test_an_honest_model_has_no_such_gap() -> None:
 
 def test_a_machine_that_overfits_is_flagged_and_the_shelf_s_is_not() -> None:
     """Breast cancer: a Gaussian kernel on columns as they are knows each row that it saw, and no other."""
-    rows, target = breast_cancer()
-    found = by_heart(rows, target, ("kernel_svm",))
+    found = find_overfitting(["kernel_svm"])
     raw, ours = found["raw_svm"], found["kernel_svm"]
     assert raw["accuracy_fitted"] > 0.99 and raw["accuracy"] < 0.7 and raw["flagged"] == 1.0
     assert ours["accuracy"] > 0.94 and ours["flagged"] == 0.0

@@ -14,21 +14,16 @@ from tasks.contracts.judging import Evaluation
 from tasks.metrics import UNIT, get_metric
 from tasks.stages.evaluation.paired import Answers, compare
 
-USERS, RESAMPLES, ROUNDS = 20_000, 2_000, 3
-MEANING = {
-    "seconds": f"one metric, {USERS} users, {RESAMPLES} resamples",
-    "scipy_ratio": "our time over scipy.stats.bootstrap of the paired mean difference (below 1: faster)",
-    "interval_gap": "largest distance between the two intervals' ends, in units of the interval's width",
-}
+ROUNDS = 3
 
 
-def measure() -> dict[str, float]:
-    """Time both, in turn, and compare what they say."""
+def measure_bootstrap(users: int, resamples: int) -> dict[str, float]:
+    """Seconds of both in turn, and the distance between their intervals, in units of the interval's width."""
     from scipy.stats import bootstrap
 
     generator = np.random.default_rng(7)
-    champion = generator.beta(2, 5, USERS)
-    challenger = np.clip(champion + generator.normal(0.002, 0.05, USERS), 0, 1)
+    champion = generator.beta(2, 5, users)
+    challenger = np.clip(champion + generator.normal(0.002, 0.05, users), 0, 1)
     metric = get_metric("ndcg_at_10", TaskKind.PROPENSITY)
     ours, theirs, gap = [], [], 0.0
     for seed in range(ROUNDS):
@@ -39,16 +34,20 @@ def measure() -> dict[str, float]:
             _answers("champion", champion),
             seed=seed,
             confidence=0.95,
-            resamples=RESAMPLES,
+            resamples=resamples,
             margin=0.0,
         )
         ours.append(time.perf_counter() - began)
         began = time.perf_counter()
-        settings = {"n_resamples": RESAMPLES, "method": "percentile", "batch": 100, "rng": np.random.default_rng(seed)}
+        settings = {"n_resamples": resamples, "method": "percentile", "batch": 100, "rng": np.random.default_rng(seed)}
         peer = bootstrap((challenger - champion,), np.mean, **settings).confidence_interval
         theirs.append(time.perf_counter() - began)
         gap = max(gap, max(abs(found.low - peer.low), abs(found.high - peer.high)) / (peer.high - peer.low))
-    return {"seconds": median(ours), "scipy_ratio": median(ours) / median(theirs), "interval_gap": gap}
+    return {
+        "bootstrap_seconds": median(ours),
+        "bootstrap_scipy_ratio": median(ours) / median(theirs),
+        "bootstrap_interval_gap": gap,
+    }
 
 
 def _answers(subject: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Answers:
