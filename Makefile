@@ -55,7 +55,7 @@ up: setup preflight  ## start everything on this machine: Airflow, MLflow, Spark
 down: setup  ## end everything that `up` or `demo` left running
 	@$(BIN)/titleholder down
 
-bench: setup  ## the benchmarks, each beside its peer; results in build/bench/. One of them: make bench-gate
+bench: setup  ## all benchmarks, results in build/bench/; one of them: make bench-gate, one part: make bench-gate-power
 	@$(BIN)/python -m benchmarks
 
 bench-%: setup

@@ -104,19 +104,22 @@ def main(arguments: Sequence[str], benchmark: Benchmark[Any] | None = None) -> N
     """Run one benchmark, parts of it, or all benchmarks; show tables and write one JSON file each."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks{'.' + benchmark.name if benchmark else ''}")
     if benchmark is None:
-        parser.add_argument("name", nargs="?", help="a benchmark; default: all of them")
+        parser.add_argument("name", nargs="?", help="a benchmark, or <benchmark>-<part>; default: all of them")
     parser.add_argument("parts", nargs="*", help="parts of the benchmark; default: all of them")
     parser.add_argument("--smallest", action="store_true", help="use the smallest size and write to build/bench/smallest/")
     options = parser.parse_args(arguments)
     found = {benchmark.name: benchmark} if benchmark else find_benchmarks()
-    names = [options.name.replace("-", "_")] if benchmark is None and options.name else list(found)
+    parts, names = list(options.parts), list(found)
+    if benchmark is None and options.name:
+        name, _, part = options.name.partition("-")
+        names, parts = [name], [part.replace("-", "_"), *parts] if part else parts
     folder = FOLDER / "smallest" if options.smallest else FOLDER
     for name in names:
         if name not in found:
             sys.exit(f"no benchmark {name!r}; the benchmarks are: {', '.join(found)}")
-        if unknown := [part for part in options.parts if part not in found[name].parts]:
+        if unknown := [part for part in parts if part not in found[name].parts]:
             sys.exit(f"{name} has no part {', '.join(unknown)}; the parts are: {', '.join(found[name].parts)}")
-        run(found[name], options.parts, size=found[name].smallest if options.smallest else found[name].full, folder=folder)
+        run(found[name], parts, size=found[name].smallest if options.smallest else found[name].full, folder=folder)
 
 
 def run(benchmark: Benchmark[Size], parts: Sequence[str] = (), *, size: Size, folder: Path = FOLDER) -> Figures:

@@ -93,7 +93,7 @@ BENCHMARK = Benchmark(
     },
     full=FULL,
     smallest=Size(
-        holdout_rows=2_000,
+        holdout_rows=20_000,
         mutations=3,
         equal_models=SHARED,
         each_power=SHARED,

@@ -23,11 +23,14 @@ def faults(text: str, folder: Path) -> list[str]:
         if not name.startswith(NOT_IN_THE_REPOSITORY) and not any(place.exists() for place in places):
             found.append(f"names {name}")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    benchmarks = [path for path in (ROOT / "benchmarks").rglob("*") if path.is_dir() or path.suffix == ".py"]
-    targets |= {f"bench-{path.stem.replace('_', '-')}" for path in benchmarks}
-    targets |= {f"bench-{path.parent.name}-{path.stem.replace('_', '-')}" for path in benchmarks}
+    subjects = [path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py")]
+
+    def exists(target: str) -> bool:
+        name, _, subject = target.partition("-")
+        return target in targets or (name == "bench" and subject.partition("-")[0] in subjects)
+
     for named in re.findall(r"`make ([a-z -]+)[` ]", text) + re.findall(r"^make ([a-z-]+)", text, flags=re.M):
-        found += [f"make has no target {name}" for name in named.split() if name not in targets]
+        found += [f"make has no target {name}" for name in named.split() if not exists(name)]
     commands = _commands()
     found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder ([\w-]+)", text) if name not in commands]
     for name in re.findall(r"\bTITLEHOLDER_([A-Z_]+)\b", text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,16 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(SystemExit, match="no benchmark 'speed'; the benchmarks are: dags, data"):
         main(["speed"])
     with pytest.raises(SystemExit, match="gate has no part speed; the parts are: costs, "):
-        main(["gate", "speed"])
+        main(["gate-speed"])
+
+
+def test_documents_name_parts_that_exist() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    named = [match.split("-", 1) for match in re.findall(r"`make bench-([a-z-]+)`", text)]
+    named += [[name, *parts.split()] for name, parts in re.findall(r"`python -m benchmarks\.(\w+)((?: \w+)*)`", text)]
+    assert len(named) > 5
+    for name, *parts in named:
+        assert {part.replace("-", "_") for part in parts} <= set(BENCHMARKS[name].parts), f"{name}: {parts}"
 
 
 def test_tables_of_several_runs_are_merged() -> None:
