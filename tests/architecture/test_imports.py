@@ -105,12 +105,12 @@ def test_the_layers_hold() -> None:
 
 def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
     package = tmp_path / "tasks"
-    for name, text in {"__init__": "", "spark": "", "contracts": "import tasks.io.spark\n"}.items():
+    for name, text in {"__init__": "", "spark": "", "contracts": "import tasks.spark\n"}.items():
         package.mkdir(exist_ok=True)
         (package / f"{name}.py").write_text(text)
     (tmp_path / "importlinter.ini").write_text(
         "[importlinter]\nroot_package = tasks\n[importlinter:contract:1]\nname = layers\ntype = layers\n"
-        "layers =\n    tasks.io.spark\n    tasks.contracts\n"
+        "layers =\n    tasks.spark\n    tasks.contracts\n"
     )
     told = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--config", "importlinter.ini"],
@@ -120,7 +120,7 @@ def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
         check=False,
     )
     assert told.returncode == 1, told.stdout
-    assert "tasks.contracts -> tasks.io.spark" in told.stdout
+    assert "tasks.contracts -> tasks.spark" in told.stdout
 
 
 BLOCKED_IMPORT = """
