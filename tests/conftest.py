@@ -58,12 +58,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def no_unmarked_jvm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that starts Spark and has neither the fixture `spark` nor the mark `jvm` fails."""
+    """Where tests with the mark `jvm` are deselected, a test that starts Spark without the mark fails."""
 
     def refuse(application: str = "") -> SparkSession:
         raise AssertionError(f"{request.node.nodeid} starts Spark: use the fixture 'spark' or the mark 'jvm'")
 
-    if not any(request.node.get_closest_marker(mark) for mark in ("jvm", "e2e")):
+    if "not jvm" in request.config.option.markexpr:
         monkeypatch.setattr("tasks.io.spark.get_spark", refuse)
 
 
