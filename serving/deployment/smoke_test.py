@@ -14,6 +14,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
+from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
 from tasks.models.smoke_test import STRANGER
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _test_rows(bundle: Bundle, rows: pd.DataFrame | None) -> None:
     one_by_one = np.concatenate([bundle.model.predict_values(values[place : place + 1], names) for place in range(len(values))])
     if not np.allclose(one_by_one, probabilities, rtol=1e-9, atol=0.0, equal_nan=True):
         raise ModelError(f"{bundle.label}: predict_rows and predict_values give different answers for the same rows")
-    if probabilities.shape != (len(table),) or not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
-        raise ModelError(f"{bundle.label}: expected a probability for each smoke row, got {probabilities!r:.300}")
+    if fault := find_probability_fault(probabilities, [str(row) for row in range(len(table))]):
+        raise ModelError(f"{bundle.label}: {fault}")
 
 
 def _test_users(bundle: Bundle) -> None:
@@ -80,18 +81,12 @@ def _test_users(bundle: Bundle) -> None:
     )
     by_request = ((user, *bundle.ranks.rank(user, terms.k)[:2]) for user in users)
     for user, items, scores in chain(by_model, by_request):
-        pairs = tables.pairs_of(user)
-        has_unseen = not terms.exclude_seen or pairs.stop - pairs.start < len(tables.item_ids)
-        has_duplicates = len(set(items)) != len(items) or len(items) > terms.k
-        if (not items and has_unseen) or has_duplicates or not np.isfinite(scores).all():
-            raise ModelError(
-                f"{bundle.label}: expected up to {terms.k} different items with finite scores for user {user!r}, "
-                f"got {items!r:.150} with {scores!r:.150}"
-            )
+        if fault := find_list_fault(user, items, scores, terms, tables):
+            raise ModelError(f"{bundle.label}: {fault}")
     if terms.task is TaskKind.RATING:
         import pandas as pd
 
         frame = pd.DataFrame({c.USER_ID: users, c.ITEM_ID: [tables.item_ids[0]] * len(users)})
         ratings = bundle.model.predict_ratings(frame, tables)
-        if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
-            raise ModelError(f"{bundle.label}: expected a finite rating for each smoke user, got {ratings!r:.300}")
+        if fault := find_rating_fault(ratings, len(users)):
+            raise ModelError(f"{bundle.label}: {fault}")

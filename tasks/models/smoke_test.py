@@ -24,6 +24,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
+from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
 from tasks.models.base import Examples, FeatureTables, ServedModel, load_model, read_examples, read_features
 
 if TYPE_CHECKING:
@@ -105,13 +106,11 @@ def _try_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame | None
     if missing:
         raise ModelError(f"the rows lack columns that the model needs: {', '.join(missing)}")
     ordered = rows.sort_values(c.ROW_ID, ignore_index=True)
-    asked = ordered.loc[_spread(list(range(len(ordered)))), list(terms.row_columns)].reset_index(drop=True)
+    places = _spread(list(range(len(ordered))))
+    asked = ordered.loc[places, list(terms.row_columns)].reset_index(drop=True)
     answers = np.asarray(model.predict_rows(asked), dtype=np.float64)
-    if answers.shape != (len(asked),):
-        raise ModelError(f"{len(asked)} rows get answers of shape {answers.shape}")
-    wrong = ~((answers >= 0.0) & (answers <= 1.0))
-    if wrong.any():
-        raise ModelError(f"{wrong.sum()} of {len(asked)} answers are no probabilities, the first is {answers[wrong][0]:g}")
+    if fault := find_probability_fault(answers, [str(name) for name in ordered.loc[places, c.ROW_ID]]):
+        raise ModelError(fault)
     return answers
 
 
@@ -121,13 +120,9 @@ def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables,
     if [answer.user_id for answer in answers] != users:
         raise ModelError(f"{len(answers)} answers for {len(users)} users, or in another order")
     for answer in answers:
-        met = features.pairs_of(answer.user_id)
-        left = len(features.item_ids) - (met.stop - met.start if terms.exclude_seen else 0)
-        count, distinct = len(answer.items), len(set(answer.items))
-        if not min(1, left) <= count <= terms.k or distinct != count:
-            raise ModelError(f"user {answer.user_id!r} gets {count} items, {distinct} of them distinct, for k {terms.k}")
-        if not np.isfinite([*answer.scores, *answer.raw_scores]).all():
-            raise ModelError(f"user {answer.user_id!r} gets a score that is not finite")
+        scores = [*answer.scores, *answer.raw_scores]
+        if fault := find_list_fault(answer.user_id, answer.items, scores, terms, features):
+            raise ModelError(fault)
     best = np.array([answer.scores[0] for answer in answers if answer.scores])
     if model.calibration is not None and ((best < 0.0) | (best > 1.0)).any():
         raise ModelError(f"calibrated probabilities lie outside 0 to 1: {best.min():g} to {best.max():g}")
@@ -141,8 +136,8 @@ def _try_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFra
 
     items = features.item_ids[np.arange(len(users)) % len(features.item_ids)]
     ratings = np.asarray(model.predict_ratings(pd.DataFrame({c.USER_ID: users, c.ITEM_ID: items}), features), dtype=np.float64)
-    if ratings.shape != (len(users),) or not np.isfinite(ratings).all():
-        raise ModelError(f"{len(users)} pairs get ratings of shape {ratings.shape}, {(~np.isfinite(ratings)).sum()} not finite")
+    if fault := find_rating_fault(ratings, len(users)):
+        raise ModelError(fault)
     if labels is not None and len(labels):
         low, high = float(labels[c.LABEL].min()), float(labels[c.LABEL].max())
         if ratings.min() < low - (high - low) or ratings.max() > high + (high - low):

@@ -18,6 +18,7 @@ from tasks.errors import ModelError
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage, frame_writer
 from tasks.models import SERVED
+from tasks.models.answers import find_list_fault, find_probability_fault
 from tasks.models.base import FeatureTables, Recommendation, ServedModel, read_features
 from tasks.models.champion import fetch_champion
 
@@ -105,10 +106,8 @@ def score_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame) -> p
     if missing:
         raise ModelError(f"{terms.use_case}: the features lack columns that the model needs: {', '.join(missing)}")
     probabilities = model.predict_rows(ordered[list(terms.row_columns)])
-    wrong = np.flatnonzero(~((probabilities >= 0.0) & (probabilities <= 1.0)))
-    if probabilities.shape != (len(ordered),) or len(wrong):
-        where = f"row {ordered[c.ROW_ID][wrong[0]]} gets {probabilities[wrong[0]]}" if len(wrong) else f"{probabilities.shape}"
-        raise ModelError(f"{terms.use_case}: {len(wrong)} of {len(ordered)} predictions are no probabilities; {where}")
+    if fault := find_probability_fault(probabilities, [str(name) for name in ordered[c.ROW_ID]]):
+        raise ModelError(f"{terms.use_case}: {fault}; nothing was published")
     return ordered[[c.ROW_ID]].assign(**{c.PREDICTION: probabilities})
 
 
@@ -119,24 +118,10 @@ def score_users(model: ServedModel, terms: ServingTerms, features: FeatureTables
     if [answer.user_id for answer in answers] != users:
         raise ModelError(f"{terms.use_case}: {len(answers)} answers for {len(users)} users, or in another order")
     for answer in answers:
-        _check(answer, terms, features)
+        scores = [*answer.scores, *answer.raw_scores]
+        if fault := find_list_fault(answer.user_id, answer.items, scores, terms, features):
+            raise ModelError(f"{terms.use_case}: {fault}; nothing was published")
     return answers
-
-
-def _check(answer: Recommendation, terms: ServingTerms, features: FeatureTables) -> None:
-    """Refuse an answer that nobody should get."""
-    met = features.pairs_of(answer.user_id)
-    left = len(features.item_ids) - (met.stop - met.start if terms.exclude_seen else 0)
-    count = len(answer.items)
-    if not min(1, left) <= count <= terms.k:
-        fault = f"{count} items, where 1 to {terms.k} are due"
-    elif len(set(answer.items)) != count:
-        fault = "an item twice"
-    elif not np.isfinite([*answer.scores, *answer.raw_scores]).all():
-        fault = "a score that is not finite"
-    else:
-        return
-    raise ModelError(f"{terms.use_case}: user {answer.user_id} gets {fault}; nothing was published")
 
 
 def as_frame(answers: list[Recommendation]) -> pd.DataFrame:

@@ -218,7 +218,7 @@ def test_every_task_has_its_smoke_test() -> None:
         try_model(synthetic_classification.Skilled(synthetic_classification.taste(), slope=0.0), terms, rows)
     with pytest.raises(ModelError, match="the rows lack columns that the model needs: y"):
         try_model(synthetic_classification.skilled(1.0), terms.model_copy(update={"row_columns": ("x", "y")}), rows)
-    with pytest.raises(ModelError, match="1 of 3 answers are no probabilities, the first is nan"):
+    with pytest.raises(ModelError, match="a probability for each of 3 rows, got 1 other values, first nan for row b"):
         try_model(synthetic_classification.skilled(1.0), terms, Examples(rows=rows.rows.assign(x=[0.0, np.nan, 1.0])))  # type: ignore[union-attr]
 
     class Rater(synthetic_classification.Skilled):
