@@ -9,7 +9,8 @@ TitleholderError
 ├── LeakageFound             a split's features know what they must not: the future, or the target
 ├── ModelError               a served model is broken, forged, or does not fit its data
 ├── PromotionRefused         the ledger refused a promotion or a rollback (stale, already done, lost a race, no approval)
-└── ServiceUnavailable       a server (MLflow, Airflow, the endpoint) did not answer in time
+├── ServiceUnavailable       a server (MLflow, Airflow, the endpoint) did not answer in time
+└── NothingToDo              a job ended without work, which is a normal outcome: its task is skipped
 """
 
 
@@ -51,3 +52,7 @@ class PromotionRefused(TitleholderError):
 
 class ServiceUnavailable(TitleholderError):
     """A server (MLflow, Airflow, the endpoint) did not answer in time."""
+
+
+class NothingToDo(TitleholderError):
+    """A job ended without work. A normal outcome: the task and what depends on it are skipped, with this reason."""

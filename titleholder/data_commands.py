@@ -249,18 +249,17 @@ def replay(
 ) -> None:
     """Validate windows with quarantined rows again, after a fix, and rebuild the features that were made from them."""
     from tasks.jobs.replay import affected_windows, rebuild_features, replay_window
+    from tasks.jobs.run import Run
 
-    case, storage = _open(use_case)
-    settings = get_settings()
-    affected = affected_windows(use_case, storage, window)
+    run = Run.open(use_case, run_id="titleholder")
+    affected = affected_windows(run, window)
     if missing := sorted(set(window or ()) - set(affected)):
         raise ConfigurationError(
             f"{use_case}: no rows in quarantine in {', '.join(missing)}; "
             f"windows with such rows: {', '.join(affected) or 'none'}"
         )
-    done = [replay_window(case, one, storage, settings.expectations, settings.home / "data-docs") for one in affected]
-    changed = {one.window for one in done if one.changed}
-    built = rebuild_features(case, changed, storage)
+    done = [replay_window(run, one) for one in affected]
+    built = rebuild_features(run, {one.window for one in done if one.changed})
     rows = [
         {
             "window": one.window,

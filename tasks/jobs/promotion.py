@@ -1,0 +1,26 @@
+"""The job of `<use_case>.promotion` after its review: ledger, then alias, then the endpoint."""
+
+from __future__ import annotations
+
+from tasks.contracts.promotion import Approval, LedgerEntry
+from tasks.io.endpoint import await_version
+from tasks.jobs.run import Run
+from tasks.stages import registry
+
+
+def promote(run: Run, approval: Approval) -> LedgerEntry:
+    """Make the approved version the champion, and wait until the endpoint answers with it.
+
+    Raises
+    ------
+    PromotionRefused, ModelError : from `registry.promote`.
+    ServiceUnavailable : the endpoint did not take the version in time. Trying again waits again and changes nothing else.
+    """
+    entry = registry.promote(approval, run.run_id, run.ledger)
+    await_version(run.name, entry.version)
+    return entry
+
+
+def champion_event(entry: LedgerEntry) -> dict[str, int]:
+    """The extra of the asset `champion`."""
+    return {"version": entry.version, "sequence": entry.sequence}

@@ -1,0 +1,210 @@
+"""The jobs of `<use_case>.training`: split -> one candidate per model -> one common holdout -> gates -> a version."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from tasks import columns as c
+from tasks.contracts.base import Window
+from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.judging import Verdict
+from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.training import Candidate, LearningCurve
+from tasks.errors import NothingToDo
+from tasks.io.ledger import Ledger
+from tasks.jobs.run import Run
+from tasks.settings import get_settings
+from tasks.stages import evaluation, profiling, registry
+from tasks.stages import features as features_stage
+from tasks.stages import training as training_stage
+
+_log = logging.getLogger(__name__)
+
+
+def split(run: Run, *, as_of: date | None, requests: Sequence[Mapping[str, Any]], day: date) -> Split:
+    """Features and labels of three consecutive windows: train, validation, holdout.
+
+    Parameters
+    ----------
+    as_of : train on what was known before this day. None: the newest request's day, else the newest validated day.
+    requests : the retrain requests that started this run, oldest first, each with `as_of` and `idempotency_key`.
+    day : the day of the run; without `as_of` and requests nothing later is read.
+
+    Raises
+    ------
+    NothingToDo : nothing is validated yet, or another training took every request.
+    NotEnoughData, LeakageFound : from the split.
+    """
+    case = run.use_case
+    stated = as_of or (date.fromisoformat(requests[-1]["as_of"]) if requests else None)
+    history = run.storage.history(run.name, c.VALIDATED, stated or day)
+    if not history:
+        raise NothingToDo(f"nothing is validated up to {stated or day}: run {run.name}.features first")
+    until = stated or newest_day(history)
+    keys = [str(request["idempotency_key"]) for request in requests] or [f"by hand: {run.run_id}"]
+    take_requests(run, keys, until)
+    earlier = case.tuning.earlier_windows(case.task)
+    return features_stage.split(run.name, case.task, case.features, case.split, history, until, case.seed, run.storage, earlier)
+
+
+def newest_day(history: Sequence[DatasetRef]) -> date:
+    """The end of the newest of some validated windows, oldest first."""
+    return Window.from_label(history[-1].partition).end
+
+
+def take_requests(run: Run, keys: Sequence[str], as_of: date) -> None:
+    """Record that this run answers retrain requests. Taking them again in the same run changes nothing.
+
+    Raises
+    ------
+    NothingToDo : another run took all of them before.
+    """
+    taken = [run.ledger.take_request(run.name, key, as_of, run.run_id) for key in keys]
+    if not any(taken):
+        raise NothingToDo(f"another training answers this request already: {', '.join(keys)}")
+
+
+def profile(run: Run, split: Split) -> str:
+    """The address of a page about the rows that were known to a split; empty where it cannot be made.
+
+    A page that cannot be made must not end a training, so every error is a warning.
+    """
+    try:
+        history = run.storage.history(run.name, c.VALIDATED, split.as_of)
+        title = f"known before {split.as_of}"
+        return profiling.profile(run.name, title, history, run.storage, run.use_case.seed, run.tags)
+    except Exception as error:
+        _log.warning("no profile: %s", error)
+        return ""
+
+
+def train(run: Run, candidate: str, split: Split) -> Candidate:
+    """Tune where the use case says so, then fit, calibrate, export and log one candidate.
+
+    Raises
+    ------
+    ConfigurationError : the use case has no candidate of this name.
+    NotEnoughData, ModelError : from tuning and training.
+    """
+    case, tags = run.use_case, run.tags
+    spec, champion = case.candidate(candidate), champion_for(run, candidate)
+    k, exclude_seen = case.recommend.k, case.recommend.exclude_seen
+    if candidate in case.tuning.candidates:
+        tuned = training_stage.tune(
+            run.name,
+            case.task,
+            spec,
+            case.tuning,
+            split.before_holdout,
+            case.metrics.primary,
+            k,
+            exclude_seen,
+            case.seed,
+            run.storage,
+            tags,
+            champion.run_id if champion else None,
+        )
+        spec, tags = training_stage.with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
+    start, model = training_stage.begin(spec, case.incremental, split.as_of, champion)
+    made = training_stage.train(
+        run.name, case.task, spec, split, case.metrics.all, k, exclude_seen, case.seed, run.storage, tags, start, model
+    )
+    _log.info("%s: %s", candidate, ", ".join(f"{name} {value:.4f}" for name, value in made.metrics.items()))
+    return made
+
+
+def champion_for(run: Run, candidate: str) -> ModelVersion | None:
+    """The champion that a candidate's tuning or warm start begins from; None for a candidate that has neither.
+
+    MLflow is asked only for candidates that use the answer, so the others train while a champion's tags are broken.
+    """
+    uses_champion = (*run.use_case.tuning.candidates, *run.use_case.incremental.candidates)
+    return registry.champion_of(run.name, run.ledger) if candidate in uses_champion else None
+
+
+def judge(run: Run, candidates: Sequence[Candidate], split: Split) -> Verdict:
+    """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates."""
+    case, champion = run.use_case, registry.champion_of(run.name, run.ledger)
+    evaluations = evaluation.evaluate(
+        run.name,
+        case.task,
+        candidates,
+        champion,
+        split,
+        case.metrics.all,
+        evaluation.baseline_of(case.gates.checks),
+        case.recommend.k,
+        case.recommend.exclude_seen,
+        run.storage,
+    )
+    return evaluation.judge(
+        run.name,
+        case.task,
+        choose(run, candidates),
+        evaluations,
+        case.gates.checks,
+        case.gates.mode,
+        champion,
+        case.seed,
+        run.storage,
+    )
+
+
+def choose(run: Run, candidates: Sequence[Candidate]) -> Candidate:
+    """The best candidate on the validation window, by the primary metric."""
+    return evaluation.choose(candidates, run.use_case.metrics.primary, run.use_case.task)
+
+
+def draw_learning_curve(run: Run, candidates: Sequence[Candidate]) -> LearningCurve:
+    """Measure whether more data would help the chosen candidate. Its model card shows the curve."""
+    case, chosen = run.use_case, choose(run, candidates)
+    curve = training_stage.draw_learning_curve(
+        chosen,
+        case.task,
+        case.candidate(chosen.name),
+        case.metrics.primary,
+        case.recommend.k,
+        case.recommend.exclude_seen,
+        case.seed,
+        run.storage,
+    )
+    for point in curve.points:
+        _log.info("%d %s: %s %.4f", point.units, curve.unit, curve.metric, point.validation)
+    return curve
+
+
+def register(run: Run, verdict: Verdict) -> ModelVersion:
+    """Make the judged candidate a version, with its verdict and reasons, and settle the requests that this run took.
+
+    Raises
+    ------
+    SnapshotError : an evaluation that the verdict rests on was altered.
+    """
+    version = registry.register(verdict, run.storage)
+    run.ledger.settle_requests(run.name, run.run_id, version.version, version.passed)
+    outcome = "passed every enabled gate" if verdict.passed else f"was refused: {'; '.join(verdict.reasons)}"
+    _log.info("version %d (%s) %s", version.version, verdict.candidate.name, outcome)
+    return version
+
+
+def announce_challenger(version: ModelVersion) -> dict[str, int]:
+    """The extra of the asset `challenger`, for a version that passed.
+
+    Raises
+    ------
+    NothingToDo : the version did not pass.
+    """
+    if not version.passed:
+        raise NothingToDo(f"version {version.version} was refused; its reasons are on the version in MLflow")
+    return {"version": version.version}
+
+
+def give_up(use_case: str, run_id: str) -> None:
+    """Settle the requests of a training that failed, so that it holds back no other.
+
+    Takes no `Run`: a use case whose file is broken by now must not leave its requests open.
+    """
+    Ledger(get_settings().ledger_url).settle_requests(use_case, run_id, version=None, passed=False)

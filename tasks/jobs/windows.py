@@ -1,0 +1,47 @@
+"""The window of a run: from the form, else from the run's data interval. Never from the clock."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from tasks.contracts.base import Window
+from tasks.errors import ConfigurationError
+
+
+def choose_window(start: str | None, end: str | None, interval: tuple[datetime, datetime] | None) -> Window:
+    """The window that the form states, else the days of the data interval.
+
+    Parameters
+    ----------
+    start, end : days as YYYY-MM-DD, `end` exclusive; both or neither.
+    interval : begin and end of the run's data interval; None where the run has none.
+
+    Raises
+    ------
+    ConfigurationError : the form is incomplete or wrong, or there is neither form nor interval.
+    """
+    if bool(start) != bool(end):
+        raise ConfigurationError(f"expected both window_start and window_end or neither, got {start!r} and {end!r}")
+    if start and end:
+        first, last = parse_day(start, "window_start"), parse_day(end, "window_end")
+        if last <= first:
+            raise ConfigurationError(f"window_end is exclusive: expected a day after {start}, got {end}")
+        return Window(start=first, end=last)
+    if interval is None or interval[1].date() <= interval[0].date():
+        raise ConfigurationError(
+            "this run has no data interval of a day or more: state window_start and window_end in the form"
+        )
+    return Window(start=interval[0].date(), end=interval[1].date())
+
+
+def parse_day(text: str, name: str) -> date:
+    """A day of the form.
+
+    Raises
+    ------
+    ConfigurationError : the text is not a day.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: expected a day as YYYY-MM-DD, got {text!r}") from error

@@ -1,0 +1,168 @@
+"""The decisions of a training: what it is as of, which request it answers, and who needs the champion."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from tasks import columns as c
+from tasks.contracts.data import Split
+from tasks.contracts.promotion import ModelVersion
+from tasks.errors import NothingToDo, ServiceUnavailable
+from tasks.jobs import training
+from tasks.jobs.run import Run
+from tasks.settings import get_settings
+from tasks.stages.training.spec import IncrementalSpec
+from tests.tasks.jobs.conftest import CASE, Publish
+
+DAY = date(2026, 1, 10)
+REQUESTS = [
+    {"as_of": "2026-01-02", "idempotency_key": "first"},
+    {"as_of": "2026-01-03", "idempotency_key": "second"},
+]
+VERSION = ModelVersion(
+    use_case=CASE,
+    version=3,
+    run_id="r",
+    model_uri="models:/m-1",
+    kind="logistic_regression",
+    manifest_digest="f" * 64,
+    data_digest="d" * 64,
+    report_digest="e" * 64,
+    code_version="abc",
+    passed=True,
+    as_of=DAY,
+)
+
+
+@pytest.fixture
+def splits(monkeypatch: pytest.MonkeyPatch) -> list[date]:
+    """The days that were split as of; nothing is split."""
+    days: list[date] = []
+
+    def record(*given: Any, **_: Any) -> str:
+        days.extend(one for one in given if isinstance(one, date))
+        return "split"
+
+    monkeypatch.setattr(training.features_stage, "split", record)
+    return days
+
+
+@pytest.fixture
+def validated(publish: Publish) -> None:
+    for day in range(1, 5):
+        publish(c.VALIDATED, f"2026-01-{day:02}..2026-01-{day + 1:02}")
+
+
+@pytest.mark.usefixtures("validated")
+@pytest.mark.parametrize(
+    ("as_of", "requests", "expected"),
+    [
+        (date(2026, 1, 4), REQUESTS, date(2026, 1, 4)),
+        (None, REQUESTS, date(2026, 1, 3)),
+        (None, [], date(2026, 1, 5)),
+    ],
+    ids=["the form", "the newest request", "the newest validated day"],
+)
+def test_the_day_of_a_split(
+    run: Run, splits: list[date], as_of: date | None, requests: list[dict[str, str]], expected: date
+) -> None:
+    training.split(run, as_of=as_of, requests=requests, day=DAY)
+    assert splits == [expected]
+
+
+@pytest.mark.usefixtures("validated")
+def test_no_day_after_the_run_is_read(run: Run, splits: list[date]) -> None:
+    training.split(run, as_of=None, requests=[], day=date(2026, 1, 3))
+    assert splits == [date(2026, 1, 3)]
+
+
+def test_without_validated_rows_there_is_nothing_to_do(run: Run, splits: list[date]) -> None:
+    with pytest.raises(NothingToDo, match="nothing is validated up to 2026-01-10"):
+        training.split(run, as_of=None, requests=REQUESTS[:0], day=DAY)
+    assert splits == []
+
+
+@pytest.mark.usefixtures("validated")
+def test_a_request_is_answered_by_one_training(run: Run, splits: list[date]) -> None:
+    other = Run.open(CASE, run_id="other")
+    training.split(run, as_of=None, requests=REQUESTS, day=DAY)
+    training.split(run, as_of=None, requests=REQUESTS, day=DAY)  # a task that is tried again
+    with pytest.raises(NothingToDo, match="another training answers this request already: first, second"):
+        training.split(other, as_of=None, requests=REQUESTS, day=DAY)
+    training.split(other, as_of=None, requests=[*REQUESTS, {"as_of": "2026-01-04", "idempotency_key": "third"}], day=DAY)
+    assert len(splits) == 3
+    assert {one.idempotency_key: one.taken_by for one in run.ledger.requests(CASE)} == {
+        "first": "run",
+        "second": "run",
+        "third": "other",
+    }
+
+
+@pytest.mark.usefixtures("validated", "splits")
+def test_trainings_by_hand_do_not_compete(run: Run) -> None:
+    for one in (run, Run.open(CASE, run_id="other")):
+        training.split(one, as_of=None, requests=[], day=DAY)
+    assert [one.taken_by for one in run.ledger.requests(CASE)] == ["other", "run"]
+
+
+def test_a_failed_training_settles_its_requests(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    run.ledger.take_request(CASE, "first", DAY, "run")
+    run.ledger.take_request(CASE, "second", DAY, "other")
+    monkeypatch.setenv("TITLEHOLDER_USE_CASES", str(tmp_path))  # the use case's file is gone
+    get_settings.cache_clear()
+    training.give_up(CASE, "run")
+    assert {one.taken_by: (one.version, one.passed) for one in run.ledger.requests(CASE)} == {
+        "run": (None, False),
+        "other": (None, None),
+    }
+
+
+def test_registering_settles_the_requests_of_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judged:
+        passed = True
+        candidate = VERSION.model_copy(update={"name": "model"})
+
+    monkeypatch.setattr(training.registry, "register", lambda *_, **__: VERSION)
+    run.ledger.take_request(CASE, "first", DAY, "run")
+    assert training.register(run, Judged()) == VERSION  # type: ignore[arg-type]  # the job passes it on
+    (request,) = run.ledger.requests(CASE)
+    assert (request.version, request.passed) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incremental", "expected"),
+    [("prior", (), None), ("logistic_regression", (), VERSION), ("prior", ("prior",), VERSION)],
+    ids=["neither", "tuned", "begins warm"],
+)
+def test_who_begins_from_the_champion(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    candidate: str,
+    incremental: tuple[str, ...],
+    expected: ModelVersion | None,
+) -> None:
+    """The use case tunes the logistic regression."""
+    case = run.use_case.model_copy(update={"incremental": IncrementalSpec.model_construct(candidates=incremental)})
+    asked: list[str] = []
+    monkeypatch.setattr(training.registry, "champion_of", lambda name, ledger: asked.append(name) or VERSION)
+    assert training.champion_for(Run(case, run.settings, run.storage, "run"), candidate) == expected
+    assert asked == ([] if expected is None else [CASE])
+
+
+def test_a_profile_that_cannot_be_made_ends_nothing(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise ServiceUnavailable("MLflow does not answer")
+
+    monkeypatch.setattr(training.profiling, "profile", fail)
+    examples = publish(c.EXAMPLES, "2026-01-10")
+    split = Split(as_of=DAY, train=examples, validation=examples, holdout=examples)
+    assert training.profile(run, split) == ""
+
+
+def test_only_a_version_that_passed_is_announced() -> None:
+    assert training.announce_challenger(VERSION) == {"version": 3}
+    with pytest.raises(NothingToDo, match="version 3 was refused"):
+        training.announce_challenger(VERSION.model_copy(update={"passed": False}))
