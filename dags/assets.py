@@ -1,19 +1,19 @@
-"""The data products that DAGs hand to each other. An event says only that there is something new, and names it."""
+"""The data products that DAGs hand to each other. An event reports that something is new, and names it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, get_current_context
 
 
 def features(use_case: str) -> Asset:
-    """New features were published. Extra: `window`, `as_of`, `validated`, `features`."""
+    """New features were published. Extra: `window`, `as_of`, `validated`, `features`, `behind`."""
     return Asset(f"{use_case}.features")
 
 
 def retrain_request(use_case: str) -> Asset:
-    """The retrain controller said yes. Extra: `as_of`, `cause`, `reason`, `idempotency_key`."""
+    """The retrain controller decided to retrain. Extra: `as_of`, `cause`, `reason`, `idempotency_key`."""
     return Asset(f"{use_case}.retrain_request")
 
 
@@ -25,6 +25,11 @@ def challenger(use_case: str) -> Asset:
 def champion(use_case: str) -> Asset:
     """The champion changed, by promotion or rollback. Extra: `version`, `sequence`."""
     return Asset(f"{use_case}.champion")
+
+
+def describe_event(asset: Asset, extra: dict[str, Any]) -> None:
+    """Set the extra of the event that the current task sends when it succeeds."""
+    get_current_context()["outlet_events"][asset].extra = extra
 
 
 def events_of(context: Any, asset: Asset) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`<use_case>.batch_scoring`: the champion's answer for every user, on the newest features."""
+"""`<use_case>.batch_scoring`: the champion's predictions for every user, on the newest features."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 
 from dags import assets
-from dags.defaults import describe, fail_without_retry, for_each_use_case, skip
+from dags.defaults import describe, for_each_use_case, open_run
+from tasks.contracts.data import DatasetRef
+from tasks.jobs import scoring as jobs
 from tasks.use_case import UseCase
 
 TEXT = """
-Scores everybody with the champion when the champion or the features changed. The result is checked before it is published, is
-keyed by model version and features, and is in the prediction log. Running it again changes nothing.
+Scores everybody with the champion when the champion or the features changed. The result is checked before it is published. Its
+key is the model version and the features, and it is in the prediction log. Running it again changes nothing.
 """
 
 
@@ -24,27 +26,12 @@ def build(use_case: UseCase) -> object:
     def batch_scoring() -> None:
         @task
         def score() -> dict[str, Any]:
-            """Publish the champion's answers as a snapshot and as rows of the prediction log."""
-            from tasks.columns import FEATURES
-            from tasks.contracts.data import DatasetRef
-            from tasks.io.ledger import Ledger
-            from tasks.io.prediction_log import PredictionLog
-            from tasks.io.storage import Storage
-            from tasks.settings import get_settings
-            from tasks.stages.inference import score
-
+            """Publish the champion's predictions as a snapshot and as rows of the prediction log."""
             context = get_current_context()
-            settings = get_settings()
-            storage = Storage(settings.data_root)
-            champion = Ledger(settings.ledger_url).head(name)
             events = assets.events_of(context, data)
-            features = DatasetRef.from_json(events[-1]["features"]) if events else storage.newest(name, FEATURES)
-            if champion is None or features is None:
-                skip(f"{name} has no {'champion' if champion is None else 'features'} yet: nothing to score")
-            with fail_without_retry():
-                made_at = context["dag_run"].run_after
-                done = score(name, champion, features, storage, PredictionLog(settings.predictions_root), made_at)
-            return done.to_json()
+            published = DatasetRef.from_json(events[-1]["features"]) if events else None
+            with open_run(name) as run:
+                return jobs.score(run, published=published, made_at=context["dag_run"].run_after).to_json()
 
         score()
 

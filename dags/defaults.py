@@ -1,4 +1,4 @@
-"""What all DAGs share: retries, tags, the window of a run, errors that are told as they are, and the loop over use cases."""
+"""What all DAGs share: retries, tags, the loop over use cases, and the adapter between Airflow's context and a job."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param
+from airflow.sdk import CronDataIntervalTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from tasks.contracts.base import Window
-from tasks.errors import ConfigurationError, ServiceUnavailable, TitleholderError
+from tasks.errors import ConfigurationError, NothingToDo, ServiceUnavailable, TitleholderError
+from tasks.io.notifications import Tone, tell
+from tasks.jobs.run import Run
+from tasks.jobs.windows import choose_window, parse_day
 from tasks.settings import get_settings
 from tasks.use_case import UseCase, list_use_cases, load_use_case
 
@@ -20,9 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def tell_failure(context: Any) -> None:
-    """The last line of a failed task's log, and a message to people: where it stands, and where it says what to do."""
-    from tasks.io.notifications import Tone, tell
-
+    """Log what a failed task leaves behind and which runbook helps, and notify people."""
     task = context["task_instance"]
     runbooks = "docs/runbooks (quarantine-above-tolerance, mlflow-is-down, endpoint-not-ready, ...)"
     _log.error(
@@ -107,10 +108,16 @@ def clock(use_case: UseCase) -> CronDataIntervalTimetable | None:
 
 
 @contextmanager
-def fail_without_retry() -> Iterator[None]:
-    """An error that another try cannot mend fails the task at once, with its own words and no stack of retries."""
+def as_task_outcome() -> Iterator[None]:
+    """Turn what a job raises into a task's outcome.
+
+    `NothingToDo` skips the task and what depends on it. A server that does not answer is tried again. Every other error of
+    ours cannot be repaired by another try, so it fails the task at once, with its message and no stack of retries.
+    """
     try:
         yield
+    except NothingToDo as error:
+        raise AirflowSkipException(str(error)) from error
     except ServiceUnavailable:
         raise
     except TitleholderError as error:
@@ -118,46 +125,39 @@ def fail_without_retry() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+@contextmanager
+def open_run(use_case: str, context: Any = None) -> Iterator[Run]:
+    """The `Run` of a task, and the outcome of the job that the body calls.
+
+    Parameters
+    ----------
+    context : of the task; default: of the one that runs now.
+    """
+    dag_run = (context or get_current_context())["dag_run"]
+    with as_task_outcome():
+        yield Run.open(use_case, dag_id=dag_run.dag_id, run_id=dag_run.run_id)
+
+
 def window_of_run(context: Any) -> Window:
-    """The window of a run: from the form, else from its data interval. Never from the clock."""
-    params = context["params"]
-    start, end = params.get("window_start"), params.get("window_end")
-    if bool(start) != bool(end):
-        raise AirflowFailException(
-            f"window_start and window_end belong together; got {start!r} and {end!r}. Fill both, or neither."
-        )
-    if start:
-        first, last = _day(start, "window_start"), _day(end, "window_end")
-        if last <= first:
-            raise AirflowFailException(f"window_end is exclusive and lies after window_start; got {start} and {end}")
-        return Window(start=first, end=last)
-    begin, finish = context.get("data_interval_start"), context.get("data_interval_end")
-    if begin is None or finish is None or finish.date() <= begin.date():
-        raise AirflowFailException(
-            "this run has no data interval of a day or more: state window_start and window_end in the form"
-        )
-    return Window(start=begin.date(), end=finish.date())
+    """The window of a run: from the form, else from its data interval."""
+    params, interval = context["params"], (context.get("data_interval_start"), context.get("data_interval_end"))
+    with as_task_outcome():
+        return choose_window(params.get("window_start"), params.get("window_end"), None if None in interval else interval)
+
+
+def stated_window(context: Any) -> Window | None:
+    """The window of the form; None where it was left empty."""
+    return window_of_run(context) if context["params"]["window_start"] else None
 
 
 def day_param(context: Any, name: str) -> date | None:
-    """A day from the form, or None where it was left empty."""
+    """A day from the form; None where it was left empty."""
     value = context["params"].get(name)
-    return _day(value, name) if value else None
+    with as_task_outcome():
+        return parse_day(value, name) if value else None
 
 
 def day_of_run(context: Any) -> date:
     """The day that a run belongs to: its logical date, else when it was due. The same however often it is tried."""
     moment = context.get("logical_date") or context["dag_run"].run_after
-    return moment.date()  # type: ignore[no-any-return]
-
-
-def skip(message: str) -> NoReturn:
-    """End this task, and what depends on it, as skipped: a normal outcome with its reason."""
-    raise AirflowSkipException(message)
-
-
-def _day(value: str, name: str) -> date:
-    try:
-        return date.fromisoformat(value)
-    except ValueError as error:
-        raise AirflowFailException(f"{name}: a day is written YYYY-MM-DD; got {value!r}") from error
+    return moment.date()  # type: ignore[no-any-return]  # Airflow's context carries no types

@@ -1,10 +1,10 @@
-"""A button on a task's page in Airflow that opens the page which the task made."""
+"""A button on a task's page in Airflow. It opens the page that the task made."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperatorLink, get_current_context
 
 _MADE = "page_made"
 
@@ -22,16 +22,16 @@ class PageLink(BaseOperatorLink):  # type: ignore[misc]
         return self._name
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Asked once, by the worker at the end of the task, with the running task instance."""
+        """Airflow calls this once, in the worker at the end of the task, with the running task instance."""
         return ti_key.xcom_pull(task_ids=operator.task_id, key=_MADE) or ""
 
 
 def with_page(task: Any, name: str) -> Any:
-    """A task, as the DAG calls it, with a button of that name."""
+    """The task with a button of that name."""
     task.operator.operator_extra_links = (PageLink(name),)
     return task
 
 
-def show_page(context: Any, address: str) -> None:
-    """Say from within the task where the page is that its button opens."""
-    context["ti"].xcom_push(key=_MADE, value=address)
+def show_page(address: str) -> None:
+    """Set the address that the button of the current task opens."""
+    get_current_context()["ti"].xcom_push(key=_MADE, value=address)

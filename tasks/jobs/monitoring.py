@@ -59,7 +59,7 @@ def choose_windows(run: Run, *, stated: Window | None, published: Sequence[str],
     if published:
         return [Window.from_label(label) for label in published]
     known = [ref.partition for ref in run.storage.history(run.name, c.VALIDATED, day)]
-    undecided = monitoring_stage.find_undecided(known, run.ledger.decisions(run.name))
+    undecided = monitoring_stage.find_undecided(known, run.decision_log.decisions(run.name))
     return undecided or [Window.from_label(label) for label in known[-1:] if is_requested]
 
 
@@ -74,7 +74,7 @@ def monitor(run: Run, *, stated: Window | None, published: Sequence[str], day: d
     for window in windows:
         report = _monitor_window(run, window, champion) if champion else None
         if report is not None:
-            run.ledger.record_report(report)
+            run.decision_log.record_report(report)
             _log.info("%s: %s", window.label, report.report_uri or "nothing to compare")
         observations.append(Observation(window=window, report=report))
     return observations
@@ -100,7 +100,7 @@ def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftRe
         run.prediction_log,
         case.seed,
         run.tags,
-        run.ledger.reports(run.name),
+        run.decision_log.reports(run.name),
     )
 
 
@@ -144,10 +144,10 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
             run.use_case.drift.retrain_when,
             seen.window,
             seen.report,
-            run.ledger.decisions(run.name),
+            run.decision_log.decisions(run.name),
             run.ledger.head(run.name),
             champion.as_of if champion else None,
-            run.ledger.requests(run.name),
+            run.decision_log.requests(run.name),
             asked,
             accepted_by,
         )
@@ -162,7 +162,7 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
 
 def record_decision(run: Run, decision: RetrainDecision) -> None:
     """Keep a decision, and notify people of one that they must know of, once."""
-    is_new = run.ledger.record_decision(decision)
+    is_new = run.decision_log.record_decision(decision)
     if is_new and (decision.alert or decision.cause is Cause.ALERT):
         tell(f"{run.name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", Tone.WARNING)
     _log.info("%s: %s: %s", decision.window.label, "RETRAIN" if decision.retrain else "no", decision.reason)
@@ -170,11 +170,11 @@ def record_decision(run: Run, decision: RetrainDecision) -> None:
 
 def find_lost_request(run: Run) -> RetrainDecision | None:
     """The newest decision to retrain that no training took, because its event was lost."""
-    past = run.ledger.decisions(run.name)
+    past = run.decision_log.decisions(run.name)
     if not past:
         return None
     policy, today = run.use_case.drift.retrain_when, past[-1].window.end
-    return monitoring_stage.find_lost(past, run.ledger.requests(run.name), policy, today)
+    return monitoring_stage.find_lost(past, run.decision_log.requests(run.name), policy, today)
 
 
 def request_retraining(decision: RetrainDecision) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
@@ -53,6 +54,11 @@ class Run:
     def ledger(self) -> Ledger:
         """The ledger. A job that needs none does not open the database."""
         return Ledger(self.settings.ledger_url)
+
+    @cached_property
+    def decision_log(self) -> DecisionLog:
+        """Drift reports, retrain decisions and retrain requests."""
+        return DecisionLog(self.settings.ledger_url)
 
     @cached_property
     def prediction_log(self) -> PredictionLog:

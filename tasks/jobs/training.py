@@ -14,7 +14,7 @@ from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve
 from tasks.errors import NothingToDo
-from tasks.io.ledger import Ledger
+from tasks.io.decisions import DecisionLog
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
 from tasks.stages import evaluation, profiling, registry
@@ -62,7 +62,7 @@ def take_requests(run: Run, keys: Sequence[str], as_of: date) -> None:
     ------
     NothingToDo : another run took all of them before.
     """
-    taken = [run.ledger.take_request(run.name, key, as_of, run.run_id) for key in keys]
+    taken = [run.decision_log.take_request(run.name, key, as_of, run.run_id) for key in keys]
     if not any(taken):
         raise NothingToDo(f"another training answers this request already: {', '.join(keys)}")
 
@@ -184,7 +184,7 @@ def register(run: Run, verdict: Verdict) -> ModelVersion:
     SnapshotError : an evaluation that the verdict rests on was altered.
     """
     version = registry.register(verdict, run.storage)
-    run.ledger.settle_requests(run.name, run.run_id, version.version, version.passed)
+    run.decision_log.settle_requests(run.name, run.run_id, version=version.version, passed=version.passed)
     outcome = "passed every enabled gate" if verdict.passed else f"was refused: {'; '.join(verdict.reasons)}"
     _log.info("version %d (%s) %s", version.version, verdict.candidate.name, outcome)
     return version
@@ -207,4 +207,4 @@ def give_up(use_case: str, run_id: str) -> None:
 
     Takes no `Run`: a use case whose file is broken by now must not leave its requests open.
     """
-    Ledger(get_settings().ledger_url).settle_requests(use_case, run_id, version=None, passed=False)
+    DecisionLog(get_settings().ledger_url).settle_requests(use_case, run_id, version=None, passed=False)

@@ -131,7 +131,7 @@ class _Stop(Exception):
             (datetime(2012, 1, 1, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC)),
             "2011-01-01..2011-01-08",
         ),
-        ({"window_start": "2011-01-01"}, None, "belong together"),
+        ({"window_start": "2011-01-01"}, None, "expected both"),
         ({"window_start": "2011-01-08", "window_end": "2011-01-08"}, None, "exclusive"),
         ({"window_start": "8.1.2011", "window_end": "2011-01-08"}, None, "YYYY-MM-DD"),
         ({}, None, "state window_start and window_end"),
@@ -158,12 +158,12 @@ def test_the_window_comes_from_the_form_then_from_the_run(
 def test_only_what_can_pass_by_itself_is_tried_again() -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
-    from dags.defaults import fail_without_retry
+    from dags.defaults import as_task_outcome
     from tasks.errors import ServiceUnavailable, ValidationFailed
 
-    with pytest.raises(AirflowFailException, match="too many"), fail_without_retry():
+    with pytest.raises(AirflowFailException, match="too many"), as_task_outcome():
         raise ValidationFailed("too many rows")
-    with pytest.raises(ServiceUnavailable), fail_without_retry():
+    with pytest.raises(ServiceUnavailable), as_task_outcome():
         raise ServiceUnavailable("MLflow is down")
 
 

@@ -43,7 +43,7 @@ class Airflow:
             "task": task,
             "ti": None,
             "task_instance": SimpleNamespace(id=uuid.uuid4()),
-            "dag_run": SimpleNamespace(triggering_user_name=user),
+            "dag_run": SimpleNamespace(dag_id=f"{case}.promotion", run_id="run", triggering_user_name=user),
         }
 
     def review(self, case: str = CASE) -> Any:
@@ -102,7 +102,7 @@ def open_review(airflow: Airflow) -> TaskDeferred:
 def test_a_person_is_shown_the_verdict_and_waited_for(airflow: Airflow, one: None) -> None:
     deferred = open_review(airflow)
     (request,) = airflow.requests
-    assert request.subject == "Is this tumour malignant: shall version 1 take the title?"
+    assert request.subject == "Is this tumour malignant: promote version 1?"
     assert list(request.params) == ["why", "who"]
     assert "| beats_champion | enabled | pass | as the test wants it |" in request.body
     assert "model-card.html" in request.body
@@ -120,7 +120,7 @@ def test_a_second_try_asks_nobody_again_and_hears_what_was_said_meanwhile(airflo
     assert len(airflow.requests) == 1, "writing the request again would empty Airflow's answer"
     assert again.kwargs["review"]["early"] == "" and again.kwargs["review"] == first.kwargs["review"]
     with pytest.raises(TaskDeferred):
-        airflow.review().execute_complete(airflow.context(CASE), {"unasked": True}, again.kwargs["review"])
+        airflow.review().execute_complete(airflow.context(CASE), {"no_request": True}, again.kwargs["review"])
     assert len(airflow.requests) == 2
 
 
@@ -155,15 +155,15 @@ def test_an_airflow_of_everybody_that_others_reach_is_nobodys_word(
     review = open_review(airflow).kwargs["review"]
     monkeypatch.setenv("TITLEHOLDER_AIRFLOW_URL", "http://airflow.example.org")
     get_settings.cache_clear()
-    with pytest.raises(AirflowFailException, match="asks nobody to sign in"):
+    with pytest.raises(AirflowFailException, match="has no sign-in"):
         airflow.review().execute_complete(airflow.context(CASE), pressed("Approve"), review)
 
 
 def test_a_review_that_is_over_skips_what_follows(airflow: Airflow, one: None) -> None:
     review = open_review(airflow).kwargs["review"]
-    with pytest.raises(AirflowSkipException, match="silence"):
-        airflow.review().execute_complete(airflow.context(CASE), {"over": "silence is a no"}, review)
-    assert tracking.version_tags(CASE, 1)["review_answer"] == "closed: silence is a no"
+    with pytest.raises(AirflowSkipException, match="no answer"):
+        airflow.review().execute_complete(airflow.context(CASE), {"closed": "no answer"}, review)
+    assert tracking.version_tags(CASE, 1)["review_answer"] == "closed: no answer"
 
 
 def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_form_takes_the_account_or_the_name(
     word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
     assert (word["actor"], word["trust"], word["is_override"]) == ("grace", "airflow", True)
     refused: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"reason": " "}, "an override cannot do without"),
+        ({"reason": " "}, "an override needs a reason"),
         ({"code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged, so it does not count"),
     )
     for changes, told in refused:

@@ -130,11 +130,11 @@ def test_an_answer_on_airflows_page_ends_it(version: ModelVersion, page: Page) -
 
 def test_a_try_that_has_no_request_asks_for_one(version: ModelVersion, page: Page) -> None:
     page.fault = 404
-    assert wait(version) == {"unasked": True}
+    assert wait(version) == {"no_request": True}
 
 
 def test_a_newer_challenger_ends_it(version: ModelVersion, page: Page) -> None:
-    assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, Role.CHALLENGER, None))["over"]
+    assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, Role.CHALLENGER, None))["closed"]
 
 
 @pytest.fixture
@@ -157,6 +157,6 @@ def test_what_is_broken_for_a_while_ends_nothing(version: ModelVersion, page: Pa
 
 def test_what_stays_broken_ends_with_its_time(version: ModelVersion, page: Page, use_case_file: Path) -> None:
     use_case_file.unlink()
-    over = wait(version, open_for=timedelta(seconds=1))["over"]
-    assert over.startswith("silence is a no; and lately nobody could look")
+    over = wait(version, open_for=timedelta(seconds=1))["closed"]
+    assert over.startswith("no answer until the deadline counts as a rejection; the last poll failed")
     assert "no file" in over

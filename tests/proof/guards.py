@@ -15,18 +15,20 @@ from tasks.stages.evaluation.gates import GATES
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.validation.suite import load_suite
 
-WAY_TO_THE_TITLE = ("features", "training", "promotion", "review")  # in dags/
+JOBS = ("features", "training", "promotion", "review")  # of tasks/jobs: the way from a raw file to the champion
 PASSES_BY_ITSELF = "ServiceUnavailable"  # a server that is down guards nothing
 
 
 def find_steps() -> dict[str, FunctionType]:
-    """What the DAGs call of the rooms and what says under which conditions it refuses."""
+    """The functions of stages that jobs call and that declare under which conditions they refuse."""
     found: dict[str, FunctionType] = {}
-    for name in WAY_TO_THE_TITLE:
-        for node in ast.walk(ast.parse((ROOT / "dags" / f"{name}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and _is_room(node.module or ""):
-                module = importlib.import_module(str(node.module))
-                found |= {alias.name: getattr(module, alias.name) for alias in node.names}
+    for name in JOBS:
+        job = importlib.import_module(f"tasks.jobs.{name}")
+        for node in ast.walk(ast.parse(inspect.getsource(job))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                stage = getattr(job, node.value.id, None)
+                if _is_stage(stage) and inspect.isfunction(verb := getattr(stage, node.attr)):
+                    found[node.attr] = verb
     return {name: verb for name, verb in found.items() if refusals(verb) - {PASSES_BY_ITSELF}}
 
 
@@ -36,9 +38,8 @@ def refusals(verb: FunctionType) -> set[str]:
     return {line.split(" :")[0].strip() for line in raises.splitlines() if " : " in line and not line.startswith(" ")}
 
 
-def _is_room(module: str) -> bool:
-    parts = module.split(".")
-    return len(parts) == 3 and parts[:2] == ["tasks", "stages"] and ROOT.joinpath(*parts).is_dir()
+def _is_stage(module: object) -> bool:
+    return inspect.ismodule(module) and module.__name__.startswith("tasks.stages.")
 
 
 def find_guards() -> list[str]:

@@ -120,7 +120,7 @@ def test_a_request_needs_a_name() -> None:
 @pytest.mark.usefixtures("messages")
 def test_a_request_counts_for_the_last_window(run: Run) -> None:
     monitoring.decide_retrain(run, seen(1, 2), form=BLANK | {"asked_by": "ada", "key": "once"})
-    keys = [one.idempotency_key for one in run.ledger.decisions(CASE)]
+    keys = [one.idempotency_key for one in run.decision_log.decisions(CASE)]
     assert keys == [f"{window(1).label}@none", "by_hand:once"]
 
 
@@ -141,7 +141,7 @@ def test_nothing_new_and_nothing_lost_is_nothing_to_do(run: Run) -> None:
     with pytest.raises(NothingToDo, match="every window has its decision"):
         monitoring.decide_retrain(run, [], form=BLANK)
     decision = monitoring.decide_retrain(run, seen(1), form=BLANK)
-    run.ledger.take_request(CASE, decision.idempotency_key, decision.window.end, "training")
+    run.decision_log.take_request(CASE, decision.idempotency_key, decision.window.end, "training")
     with pytest.raises(NothingToDo, match="every request was taken"):
         monitoring.decide_retrain(run, [], form=BLANK)
 

@@ -88,7 +88,7 @@ def test_a_code_that_does_not_count_is_recorded(run: Run) -> None:
     with pytest.raises(PromotionRefused, match="forged, so it does not count"):
         decide(run, code="eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0.")
     (record,) = run.ledger.reviews(CASE)
-    assert (record.said, record.counted, record.door) == ("a code", False, ReviewChannel.FORM)
+    assert (record.said, record.counted, record.channel) == ("a code", False, ReviewChannel.FORM)
 
 
 # Airflow's page

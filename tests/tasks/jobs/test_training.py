@@ -94,7 +94,7 @@ def test_a_request_is_answered_by_one_training(run: Run, splits: list[date]) -> 
         training.split(other, as_of=None, requests=REQUESTS, day=DAY)
     training.split(other, as_of=None, requests=[*REQUESTS, {"as_of": "2026-01-04", "idempotency_key": "third"}], day=DAY)
     assert len(splits) == 3
-    assert {one.idempotency_key: one.taken_by for one in run.ledger.requests(CASE)} == {
+    assert {one.idempotency_key: one.taken_by for one in run.decision_log.requests(CASE)} == {
         "first": "run",
         "second": "run",
         "third": "other",
@@ -105,16 +105,16 @@ def test_a_request_is_answered_by_one_training(run: Run, splits: list[date]) -> 
 def test_trainings_by_hand_do_not_compete(run: Run) -> None:
     for one in (run, Run.open(CASE, run_id="other")):
         training.split(one, as_of=None, requests=[], day=DAY)
-    assert [one.taken_by for one in run.ledger.requests(CASE)] == ["other", "run"]
+    assert [one.taken_by for one in run.decision_log.requests(CASE)] == ["other", "run"]
 
 
 def test_a_failed_training_settles_its_requests(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    run.ledger.take_request(CASE, "first", DAY, "run")
-    run.ledger.take_request(CASE, "second", DAY, "other")
+    run.decision_log.take_request(CASE, "first", DAY, "run")
+    run.decision_log.take_request(CASE, "second", DAY, "other")
     monkeypatch.setenv("TITLEHOLDER_USE_CASES", str(tmp_path))  # the use case's file is gone
     get_settings.cache_clear()
     training.give_up(CASE, "run")
-    assert {one.taken_by: (one.version, one.passed) for one in run.ledger.requests(CASE)} == {
+    assert {one.taken_by: (one.version, one.passed) for one in run.decision_log.requests(CASE)} == {
         "run": (None, False),
         "other": (None, None),
     }
@@ -126,9 +126,9 @@ def test_registering_settles_the_requests_of_the_run(run: Run, monkeypatch: pyte
         candidate = VERSION.model_copy(update={"name": "model"})
 
     monkeypatch.setattr(training.registry, "register", lambda *_, **__: VERSION)
-    run.ledger.take_request(CASE, "first", DAY, "run")
+    run.decision_log.take_request(CASE, "first", DAY, "run")
     assert training.register(run, Judged()) == VERSION  # type: ignore[arg-type]  # the job passes it on
-    (request,) = run.ledger.requests(CASE)
+    (request,) = run.decision_log.requests(CASE)
     assert (request.version, request.passed) == (3, True)
 
 
