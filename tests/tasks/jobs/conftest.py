@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +16,20 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.jobs.run import Run
 
 CASE = "breast_cancer"
+
+
+@dataclass
+class Recorder:
+    """A function that keeps the arguments of its calls, and returns one value."""
+
+    returns: Any = None
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __call__(self, *given: Any) -> Any:
+        self.calls.append(given)
+        return self.returns
+
+
 Publish = Callable[..., DatasetRef]
 
 

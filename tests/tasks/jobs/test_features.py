@@ -14,7 +14,9 @@ from tasks.errors import NothingToDo, ServiceUnavailable, ValidationFailed
 from tasks.io.storage import Storage, frame_writer
 from tasks.jobs import features
 from tasks.jobs.run import Run
-from tests.tasks.jobs.conftest import CASE, Publish
+from tasks.stages import features as features_stage
+from tasks.stages import validation
+from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 
 LABEL = "2026-01-01..2026-01-02"
 
@@ -38,7 +40,7 @@ def judged(storage: Storage, raw: DatasetRef) -> DatasetRef:
         inputs=[raw],
         facts={"report": report.to_json()},
     )
-    page = features.validation.docs_page(storage.root.parent / features.DOCS, quarantine)
+    page = validation.docs_page(storage.root.parent / features.DOCS, quarantine)
     page.parent.mkdir(parents=True)
     page.write_text("<h1>rules</h1>")
     return quarantine
@@ -55,10 +57,10 @@ def test_a_window_without_files_is_nothing_to_do() -> None:
 def test_the_page_is_published_in_mlflow(
     run: Run, raw: DatasetRef, judged: DatasetRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(features.validation, "publish_docs", lambda *given: calls.append(given) or "http://page")
+    publish = Recorder(returns="http://page")
+    monkeypatch.setattr(validation, "publish_docs", publish)
     assert features.publish_docs(run, raw) == "http://page"
-    ((quarantine, report, page, tags),) = calls
+    ((quarantine, report, page, tags),) = publish.calls
     assert (quarantine, report.suite, page.name, tags) == (judged, "tumours", page.name, run.tags)
 
 
@@ -68,7 +70,7 @@ def test_while_mlflow_is_down_the_page_is_a_file(
     def refuse(*_: Any) -> str:
         raise ServiceUnavailable("MLflow does not answer")
 
-    monkeypatch.setattr(features.validation, "publish_docs", refuse)
+    monkeypatch.setattr(validation, "publish_docs", refuse)
     assert features.publish_docs(run, raw).startswith("file://")
 
 
@@ -86,7 +88,7 @@ def test_a_failed_validation_shows_its_page(run: Run, raw: DatasetRef, monkeypat
         raise ValidationFailed("too many rows")
 
     shown: list[str] = []
-    monkeypatch.setattr(features.validation, "validate", fail)
+    monkeypatch.setattr(validation, "validate", fail)
     monkeypatch.setattr(features, "publish_docs", lambda run, raw: f"page of {raw.partition}")
     with pytest.raises(ValidationFailed):
         features.validate(run, raw, show_page=shown.append)
@@ -98,7 +100,7 @@ def test_features_name_the_windows_that_are_behind(run: Run, publish: Publish, m
     """A delivery of this window that is not in use counts, one of a later window does not."""
     validated, made = publish(c.VALIDATED, LABEL), publish(c.FEATURES, "2026-01-02")
     publish(c.RAW, "2026-01-02..2026-01-03")
-    monkeypatch.setattr(features.features_stage, "build_features", lambda *_: made)
+    monkeypatch.setattr(features_stage, "build_features", lambda *_: made)
     published = features.build_features(run, validated)
     assert published.to_json() == {
         "window": LABEL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,8 @@ from tasks.errors import NothingToDo
 from tasks.jobs import monitoring
 from tasks.jobs.monitoring import Observation
 from tasks.jobs.run import Run
-from tests.tasks.jobs.conftest import CASE, Publish
+from tasks.stages import registry
+from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 
 DAY = date(2026, 1, 10)
 BLANK = {"asked_by": "", "cause": "by_hand", "reason": "", "key": "", "accepted_by": "", "window_start": None}
@@ -33,7 +33,7 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What people are notified of. There is no champion."""
     told: list[str] = []
     monkeypatch.setattr(monitoring, "tell", lambda title, *_: told.append(title))
-    monkeypatch.setattr(monitoring.registry, "champion_of", lambda *_: None)
+    monkeypatch.setattr(registry, "champion_of", lambda *_: None)
     return told
 
 
@@ -183,10 +183,10 @@ def test_only_a_decision_to_retrain_starts_a_training(run: Run) -> None:
 
 
 def test_differences_come_before_interrupted_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(monitoring.registry, "reconcile_aliases", lambda *one: given.append(one) or ["alias"])
-    monkeypatch.setattr(monitoring.registry, "close_interrupted_runs", lambda *one: given.append(one) or ["run"])
+    reconcile, close = Recorder(returns=["alias"]), Recorder(returns=["run"])
+    monkeypatch.setattr(registry, "reconcile_aliases", reconcile)
+    monkeypatch.setattr(registry, "close_interrupted_runs", close)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert monitoring.reconcile(run, now=now, is_over=lambda *_: True) == ["alias", "run"]
-    assert given[0] == (CASE, run.ledger, True, now)
-    assert given[1][:3] == (CASE, now, 24.0)
+    assert reconcile.calls == [(CASE, run.ledger, True, now)]
+    assert close.calls[0][:3] == (CASE, now, 24.0)

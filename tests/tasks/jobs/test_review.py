@@ -13,6 +13,7 @@ from tasks.errors import NothingToDo, PromotionRefused, ServiceUnavailable
 from tasks.jobs import review
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
+from tasks.stages import review as review_stage
 from tasks.stages.review import OpenReview
 from tests.tasks.jobs.conftest import CASE
 from tests.tasks.jobs.test_rollback import promote
@@ -32,7 +33,7 @@ def waiting() -> OpenReview:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The decisions that are recorded, and the channels through which they came."""
     kept: list[Any] = []
-    monkeypatch.setattr(review.review_stage, "record_review", lambda decision, channel, *_: kept.append((decision, channel)))
+    monkeypatch.setattr(review_stage, "record_review", lambda decision, channel, *_: kept.append((decision, channel)))
     return kept
 
 
@@ -170,7 +171,7 @@ def test_a_closed_review_is_nothing_to_do(
     run: Run, waiting: OpenReview, recorded: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(review.review_stage, "close", lambda waiting, over: shown.append(over.why))
+    monkeypatch.setattr(review_stage, "close", lambda waiting, over: shown.append(over.why))
     with pytest.raises(NothingToDo, match="superseded"):
         review.complete(run, {"closed": "superseded"}, waiting, now=NOW)
     assert (shown, recorded) == (["superseded"], [])

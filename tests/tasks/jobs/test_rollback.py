@@ -11,6 +11,7 @@ from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.errors import NothingToDo, PromotionRefused
 from tasks.jobs import rollback
 from tasks.jobs.run import Run
+from tasks.stages import registry
 from tasks.stages.registry import BakeJudgement, BakePolicy
 from tests.tasks.jobs.conftest import CASE
 
@@ -37,7 +38,12 @@ def calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments of `registry.rollback`, and the version that the endpoint is awaited for."""
     made: list[Any] = []
     entry = promote(run, 1)
-    monkeypatch.setattr(rollback.registry, "rollback", lambda *given, **named: made.append((given, named)) or entry)
+
+    def rollback_of(*given: Any, **named: Any) -> LedgerEntry:
+        made.append((given, named))
+        return entry
+
+    monkeypatch.setattr(registry, "rollback", rollback_of)
     monkeypatch.setattr(rollback, "await_version", lambda name, version: made.append((name, version)))
     return made
 
@@ -66,7 +72,7 @@ def expect(run: Run, sequence: int | None, after: timedelta = timedelta()) -> ro
 
 def test_a_new_promotion_is_watched_with_its_rehearsal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     promote(run, 1)
-    monkeypatch.setattr(rollback.registry, "rehearse", lambda *_: [1, 2, 3])
+    monkeypatch.setattr(registry, "rehearse", lambda *_: [1, 2, 3])
     assert expect(run, 1) == rollback.Expected(sequence=1, version=1, scores=(1, 2, 3))
 
 
@@ -75,7 +81,7 @@ def test_a_failed_rehearsal_leaves_errors_and_latency(run: Run, monkeypatch: pyt
         raise PromotionRefused("its export cannot be found")
 
     promote(run, 1)
-    monkeypatch.setattr(rollback.registry, "rehearse", refuse)
+    monkeypatch.setattr(registry, "rehearse", refuse)
     assert expect(run, 1).scores == ()
 
 

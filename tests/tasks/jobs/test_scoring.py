@@ -12,6 +12,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.errors import NothingToDo
 from tasks.jobs import scoring
 from tasks.jobs.run import Run
+from tasks.stages import inference
 from tests.tasks.jobs.conftest import CASE, Publish
 from tests.tasks.jobs.test_rollback import promote
 
@@ -37,7 +38,7 @@ def test_the_features_of_the_event_win_over_the_newest(run: Run, publish: Publis
         used.append(features)
         return features
 
-    monkeypatch.setattr(scoring.inference, "score", record)
+    monkeypatch.setattr(inference, "score", record)
     promote(run, 1)
     older, newest = publish(c.FEATURES, "2026-01-02"), publish(c.FEATURES, "2026-01-03")
     scoring.score(run, published=older, made_at=AT)

@@ -14,8 +14,10 @@ from tasks.errors import NothingToDo, ServiceUnavailable
 from tasks.jobs import training
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
+from tasks.stages import features as features_stage
+from tasks.stages import profiling, registry
 from tasks.stages.training.spec import IncrementalSpec
-from tests.tasks.jobs.conftest import CASE, Publish
+from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 
 DAY = date(2026, 1, 10)
 REQUESTS = [
@@ -46,7 +48,7 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> list[date]:
         days.extend(one for one in given if isinstance(one, date))
         return "split"
 
-    monkeypatch.setattr(training.features_stage, "split", record)
+    monkeypatch.setattr(features_stage, "split", record)
     return days
 
 
@@ -125,7 +127,7 @@ def test_registering_settles_the_requests_of_the_run(run: Run, monkeypatch: pyte
         passed = True
         candidate = VERSION.model_copy(update={"name": "model"})
 
-    monkeypatch.setattr(training.registry, "register", lambda *_, **__: VERSION)
+    monkeypatch.setattr(registry, "register", lambda *_, **__: VERSION)
     run.decision_log.take_request(CASE, "first", DAY, "run")
     assert training.register(run, Judged()) == VERSION  # type: ignore[arg-type]  # the job passes it on
     (request,) = run.decision_log.requests(CASE)
@@ -146,17 +148,17 @@ def test_who_begins_from_the_champion(
 ) -> None:
     """The use case tunes the logistic regression."""
     case = run.use_case.model_copy(update={"incremental": IncrementalSpec.model_construct(candidates=incremental)})
-    asked: list[str] = []
-    monkeypatch.setattr(training.registry, "champion_of", lambda name, ledger: asked.append(name) or VERSION)
+    champion_of = Recorder(returns=VERSION)
+    monkeypatch.setattr(registry, "champion_of", champion_of)
     assert training.champion_for(Run(case, run.settings, run.storage, "run"), candidate) == expected
-    assert asked == ([] if expected is None else [CASE])
+    assert len(champion_of.calls) == (expected is not None)
 
 
 def test_a_profile_that_cannot_be_made_ends_nothing(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> str:
         raise ServiceUnavailable("MLflow does not answer")
 
-    monkeypatch.setattr(training.profiling, "profile", fail)
+    monkeypatch.setattr(profiling, "profile", fail)
     examples = publish(c.EXAMPLES, "2026-01-10")
     split = Split(as_of=DAY, train=examples, validation=examples, holdout=examples)
     assert training.profile(run, split) == ""
