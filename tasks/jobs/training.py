@@ -15,11 +15,13 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve
 from tasks.errors import NothingToDo
 from tasks.io.decisions import DecisionLog
+from tasks.io.storage import Storage
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
-from tasks.stages import evaluation, profiling, registry
+from tasks.stages import evaluation, profiling, registry, reporting
 from tasks.stages import features as features_stage
 from tasks.stages import training as training_stage
+from tasks.stages.reporting import markdown
 
 _log = logging.getLogger(__name__)
 
@@ -183,11 +185,24 @@ def register(run: Run, verdict: Verdict) -> ModelVersion:
     ------
     SnapshotError : an evaluation that the verdict rests on was altered.
     """
-    version = registry.register(verdict, run.storage)
+    version = register_verdict(verdict, run.storage)
     run.decision_log.settle_requests(run.name, run.run_id, version=version.version, passed=version.passed)
     outcome = "passed every enabled gate" if verdict.passed else f"was refused: {'; '.join(verdict.reasons)}"
     _log.info("version %d (%s) %s", version.version, verdict.candidate.name, outcome)
     return version
+
+
+def register_verdict(verdict: Verdict, storage: Storage) -> ModelVersion:
+    """Make a judged candidate a version, with the report and the model card of its verdict."""
+
+    def write_report(verdict: Verdict, folder: str) -> registry.VerdictReport:
+        return registry.VerdictReport(
+            markdown=markdown.write_report(verdict),
+            card=reporting.write_card(verdict, reporting.read_training(verdict), folder, storage),
+            comparisons=markdown.draw_comparisons(verdict) if verdict.comparisons else None,
+        )
+
+    return registry.register(verdict, storage, write_report)
 
 
 def announce_challenger(version: ModelVersion) -> dict[str, int]:

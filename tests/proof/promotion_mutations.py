@@ -17,9 +17,10 @@ from tasks.contracts.promotion import Approval, Trust
 from tasks.contracts.training import Candidate
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
+from tasks.jobs.training import register_verdict
 from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
 from tasks.stages.evaluation.gates import GATES
-from tasks.stages.registry import champion_of, promote, read_verdict, register, version_of
+from tasks.stages.registry import champion_of, promote, read_verdict, version_of
 from tasks.stages.registry.versions import verdict_folder
 from tests.proof.proof import Arena, Mutation
 from tests.tasks.stages.evaluation.mutations import shuffled_labels
@@ -62,12 +63,12 @@ def _register(change: dict[str, Any], place: Arena) -> object:
     verdict = _first(place)
     mine, *others = verdict.evaluations
     mine = mine.model_copy(update={"units": mine.units.model_copy(update=change)})
-    return register(verdict.model_copy(update={"evaluations": (mine, *others)}), place.storage)
+    return register_verdict(verdict.model_copy(update={"evaluations": (mine, *others)}), place.storage)
 
 
 def _set_current(name: str, said: dict[str, Any], place: Arena, verdict: Verdict | None = None) -> Ledger:
     """Register and promote, in a ledger of its own; `said` replaces what the approval says."""
-    version = register(verdict or _first(place), place.storage)
+    version = register_verdict(verdict or _first(place), place.storage)
     ledger = _ledger(name, place)
     known = {"use_case": "ward", "version": version.version, "report_digest": version.report_digest}
     yes = {"actor": "ada", "reason": "it is better", "trust": Trust.LOCAL, **known, **said}
@@ -87,7 +88,7 @@ def _crown_the_refused(place: Arena) -> object:
 def _crown_against_nobody(place: Arena) -> object:
     """Judged when there was no champion, promoted when there is one."""
     ledger = _set_current("early", {}, place)
-    late = register(place.ward.judge(is_first=True, seed=8), place.storage)
+    late = register_verdict(place.ward.judge(is_first=True, seed=8), place.storage)
     yes = {"use_case": "ward", "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
     return promote(Approval(**yes, actor="ada", reason="it is better"), "another run", ledger)
 
@@ -108,12 +109,12 @@ def _look_up(change: dict[str, str], place: Arena) -> object:
 
 
 def _version(beyond: int, place: Arena) -> object:
-    return version_of("ward", register(_first(place), place.storage).version + beyond)
+    return version_of("ward", register_verdict(_first(place), place.storage).version + beyond)
 
 
 def _read(change: str, place: Arena) -> object:
     """The verdict of a version, while somebody has written more into its artifact."""
-    version = register(_first(place), place.storage)
+    version = register_verdict(_first(place), place.storage)
     path = f"{verdict_folder(version.report_digest)}/verdict.json"
     text = tracking.read_run_text(version.run_id, path)
     try:

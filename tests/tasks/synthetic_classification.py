@@ -126,7 +126,7 @@ def log_candidate(
 
 def register_versions(storage: Storage, work: Path, use_case: str, *passed: bool) -> None:
     """Registered versions, 1 and up, each judged as wanted when there was no champion."""
-    from tasks.stages.registry import register
+    from tasks.jobs.training import register_verdict
 
     examples = interactions(storage, use_case)
     for number, well in enumerate(passed):
@@ -140,7 +140,7 @@ def register_versions(storage: Storage, work: Path, use_case: str, *passed: bool
             units=examples,
         )
         gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=well, reason="as the test wants it")
-        register(
+        register_verdict(
             Verdict(
                 use_case=use_case,
                 candidate=candidate,

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.contracts.judging import GateMode, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
@@ -19,19 +22,36 @@ from tasks.stages.registry.interrupted import close_interrupted_runs
 from tasks.stages.registry.promotion import promote, rollback
 from tasks.stages.registry.rehearsal import rehearse
 from tasks.stages.registry.versions import CARD, card_page, champion_of, read_verdict, verdict_folder, version_of
-from tasks.stages.reporting import read_training, write_card
-from tasks.stages.reporting.markdown import draw_comparisons, write_report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NOBODY = "none"  # the tag judged_against of a version that was judged when there was no champion
 
 
-def register(verdict: Verdict, storage: Storage) -> ModelVersion:
+@dataclass(frozen=True)
+class VerdictReport:
+    """A verdict for people: what `register` stores beside `verdict.json`."""
+
+    markdown: str
+    card: str  # the model card, a page of HTML
+    comparisons: Figure | None  # the intervals against the champion; None where nothing was compared
+
+
+WriteReport = Callable[[Verdict, str], VerdictReport]
+
+
+def register(verdict: Verdict, storage: Storage, write_report: WriteReport) -> ModelVersion:
     """Make a judged candidate a version, refused ones too, with the reasons on it; alias `challenger` only if it passed.
 
     Saying it again changes nothing, also where the gates measured a few milliseconds more or less this time: a run stands
     for use case, window, code, data and candidate, and a version for one run, one champion and one set of answers. A
     candidate that is the champion itself (bit for bit) gets no second version: the champion's comes back, with `passed` as
     judged now.
+
+    Parameters
+    ----------
+    write_report : makes the report of a verdict for the folder of its artifacts; called only for a new version.
 
     Raises
     ------
@@ -46,7 +66,7 @@ def register(verdict: Verdict, storage: Storage) -> ModelVersion:
             return champion.model_copy(update={"passed": verdict.passed})
     judging = _judging(verdict)
     found = tracking.find_version(use_case, candidate.run_id, judging)
-    version = _log_and_register(verdict, storage, judging) if found is None else found
+    version = _log_and_register(verdict, judging, write_report) if found is None else found
     named = tracking.aliases(use_case)
     in_time = found is None or (named.get(Role.CHAMPION) == verdict.champion_version and version not in named.values())
     if verdict.passed and in_time:
@@ -67,22 +87,22 @@ def _judging(verdict: Verdict) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _log_and_register(verdict: Verdict, storage: Storage, judging: str) -> int:
+def _log_and_register(verdict: Verdict, judging: str, write_report: WriteReport) -> int:
     """Artifacts first, the version last: a version that is there is complete. Of two made at once the first one counts."""
     text = json.dumps(verdict.to_json(), indent=1, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    candidate, folder, report = verdict.candidate, verdict_folder(digest), write_report(verdict)
-    card = write_card(verdict, read_training(verdict), folder, storage)
+    candidate, folder = verdict.candidate, verdict_folder(digest)
+    report = write_report(verdict, folder)
     with tracking.reopen_run(candidate.run_id) as run:
         run.log_text(text, f"{folder}/verdict.json")
-        run.log_text(report, f"{folder}/report.md")
-        run.log_text(card, f"{folder}/{CARD}")
-        if verdict.comparisons:
-            run.log_figure(draw_comparisons(verdict), f"{folder}/comparisons.png")
+        run.log_text(report.markdown, f"{folder}/report.md")
+        run.log_text(report.card, f"{folder}/{CARD}")
+        if report.comparisons is not None:
+            run.log_figure(report.comparisons, f"{folder}/comparisons.png")
         run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
-    tags = {**_tags(verdict, digest), "judging": judging, "card_digest": hashlib.sha256(card.encode()).hexdigest()}
+    tags = {**_tags(verdict, digest), "judging": judging, "card_digest": hashlib.sha256(report.card.encode()).hexdigest()}
     page = tracking.artifact_page(candidate.run_id, verdict.use_case, f"{folder}/{CARD}")
-    description = f"[Model card]({page})\n\n{report}"
+    description = f"[Model card]({page})\n\n{report.markdown}"
     made = tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, description[:5000])
     return tracking.find_version(verdict.use_case, candidate.run_id, judging) or made
 
@@ -111,6 +131,7 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
 __all__ = [
     "BakeJudgement",
     "BakePolicy",
+    "VerdictReport",
     "card_page",
     "champion_of",
     "close_interrupted_runs",

@@ -34,10 +34,11 @@ from tasks.io import endpoint, ledger, tracking
 from tasks.io.endpoint import await_version
 from tasks.io.ledger import Ledger
 from tasks.io.storage import Storage, frame_writer
+from tasks.jobs.training import register_verdict
 from tasks.models.base import save_model
 from tasks.models.popularity import PopularityModel
 from tasks.settings import get_settings
-from tasks.stages.registry import follow_ledger, promote, register, version_of
+from tasks.stages.registry import follow_ledger, promote, version_of
 from tests.tasks import synthetic_classification
 
 SHOP = "shop"
@@ -220,7 +221,7 @@ def run_registration(
             passed=True,
             outcome=None,
         )
-        made.append(register(verdict, storage).version)
+        made.append(register_verdict(verdict, storage).version)
     told.send(made)
 
 

@@ -13,7 +13,8 @@ from tasks.contracts.training import Candidate
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.io.storage import Storage
-from tasks.stages.registry import promote, register, rollback, version_of
+from tasks.jobs.training import register_verdict
+from tasks.stages.registry import promote, rollback, version_of
 from tests.tasks import synthetic_classification
 
 SHOP = "shop"
@@ -69,7 +70,7 @@ class Court:
         )
 
     def register(self, **wanted: Any) -> int:
-        return register(self.verdict(**wanted), self.storage).version
+        return register_verdict(self.verdict(**wanted), self.storage).version
 
     def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
         return promote(self.approval(version), dag_run, self.ledger, rehearsal=unrehearsed)

@@ -18,9 +18,10 @@ from tasks.contracts.training import ServingTerms
 from tasks.errors import ModelError, PromotionRefused
 from tasks.io import tracking
 from tasks.io.ledger import GENESIS
+from tasks.jobs.training import register_verdict
 from tasks.models import SERVED
 from tasks.models.smoke_test import SCORE_EDGES, count_scores
-from tasks.stages.registry import promote, reconcile_aliases, register, rehearse, rollback, version_of
+from tasks.stages.registry import promote, reconcile_aliases, rehearse, rollback, version_of
 from tasks.stages.registry.promotion import default_target
 from tests.tasks import synthetic_classification
 from tests.tasks.stages.registry.registered_models import SHOP, Court, unrehearsed
@@ -159,7 +160,7 @@ BROKEN: dict[type[synthetic_classification.Skilled], str] = {
 
 def registered(court: Court, model: synthetic_classification.Skilled, against: int | None = None) -> ModelVersion:
     candidate = synthetic_classification.log_candidate(SHOP, f"model_{model.kind}", model, court.examples, court.work)
-    return register(court.verdict(candidate=candidate, against=against), court.storage)
+    return register_verdict(court.verdict(candidate=candidate, against=against), court.storage)
 
 
 def test_a_version_that_fails_its_rehearsal_is_refused(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,10 +265,10 @@ def test_a_tag_does_not_make_a_run_newer(court: Court) -> None:
 
 def test_a_judging_is_registered_once_whatever_its_milliseconds(court: Court) -> None:
     candidate = court.log()
-    first = register(court.verdict(candidate=candidate, reason="12.1 ms is within 50 ms"), court.storage)
-    assert register(court.verdict(candidate=candidate, reason="13.4 ms is within 50 ms"), court.storage) == first
+    first = register_verdict(court.verdict(candidate=candidate, reason="12.1 ms is within 50 ms"), court.storage)
+    assert register_verdict(court.verdict(candidate=candidate, reason="13.4 ms is within 50 ms"), court.storage) == first
     assert tracking.versions(SHOP) == [first.version]
-    refused = register(court.verdict(candidate=candidate, passed=False), court.storage)
+    refused = register_verdict(court.verdict(candidate=candidate, passed=False), court.storage)
     assert refused.version != first.version, "another answer of a gate is another judging"
 
 

@@ -13,7 +13,8 @@ from tasks.contracts.judging import Outcome
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.errors import ModelError, PromotionRefused, SnapshotError
 from tasks.io import tracking
-from tasks.stages.registry import champion_of, follow_ledger, promote, read_verdict, register, version_of
+from tasks.jobs.training import register_verdict
+from tasks.stages.registry import champion_of, follow_ledger, promote, read_verdict, version_of
 from tests.tasks.stages.registry.registered_models import SHOP, Court, unrehearsed
 
 # register
@@ -21,7 +22,7 @@ from tests.tasks.stages.registry.registered_models import SHOP, Court, unrehears
 
 def test_a_passed_candidate_becomes_challenger_with_everything_on_it(court: Court) -> None:
     verdict = court.verdict()
-    made = register(verdict, court.storage)
+    made = register_verdict(verdict, court.storage)
     assert (made.version, made.passed, made.manifest_digest) == (1, True, verdict.candidate.manifest_digest)
     assert tracking.aliases(SHOP) == {"challenger": 1}
     tags = tracking.version_tags(SHOP, 1)
@@ -45,11 +46,11 @@ def test_a_refused_candidate_is_kept_with_its_reasons_and_is_no_challenger(court
 
 def test_registering_again_changes_nothing(court: Court) -> None:
     verdict = court.verdict()
-    first = register(verdict, court.storage)
-    assert register(verdict, court.storage) == first
+    first = register_verdict(verdict, court.storage)
+    assert register_verdict(verdict, court.storage) == first
     court.promote(first.version)
     aliases = tracking.aliases(SHOP)
-    assert register(verdict, court.storage) == first
+    assert register_verdict(verdict, court.storage) == first
     assert tracking.aliases(SHOP) == aliases, "a champion does not become challenger again"
     assert tracking.versions(SHOP) == [1]
 
@@ -65,7 +66,7 @@ def test_the_same_model_judged_again_is_another_version(court: Court) -> None:
 
 def test_the_champion_itself_gets_no_second_version(court: Court) -> None:
     (champion,) = court.reign(1)
-    again = register(court.verdict(passed=False, against=champion, candidate=court.candidates[0]), court.storage)
+    again = register_verdict(court.verdict(passed=False, against=champion, candidate=court.candidates[0]), court.storage)
     assert (again.version, again.passed) == (champion, False)
     assert tracking.versions(SHOP) == [champion]
 
@@ -75,7 +76,7 @@ def test_a_verdict_on_altered_evaluations_is_not_registered(court: Court) -> Non
     units = verdict.evaluations[0].units.model_copy(update={"digest": "0" * 64})
     altered = verdict.model_copy(update={"evaluations": (verdict.evaluations[0].model_copy(update={"units": units}),)})
     with pytest.raises(SnapshotError, match="was altered"):
-        register(altered, court.storage)
+        register_verdict(altered, court.storage)
     assert tracking.versions(SHOP) == []
 
 
@@ -100,7 +101,7 @@ def test_the_pictures_and_the_table_of_a_real_comparison(court: Court) -> None:
     assert "| ndcg_at_3 | +0.1000 | +0.0500 to +0.1500 | better |" in write_report(verdict)
     labels = [label.get_text() for label in draw_comparisons(verdict).axes[0].get_yticklabels()]
     assert labels == ["ndcg_at_3: better"]
-    made = register(verdict, court.storage)
+    made = register_verdict(verdict, court.storage)
     folder = f"verdict-{made.report_digest[:12]}"
     files = {entry.path for entry in tracking.get_client().list_artifacts(made.run_id, folder)}
     assert files == {f"{folder}/{name}" for name in ("verdict.json", "report.md", "model-card.html", "comparisons.png")}
@@ -192,7 +193,7 @@ def test_a_champion_whose_digest_was_altered_is_noticed(court: Court) -> None:
 
 def test_of_twenty_racing_promotions_exactly_one_wins(court: Court) -> None:
     candidate = court.log()
-    versions = [register(court.verdict(candidate=candidate, ndcg=n / 20), court.storage).version for n in range(20)]
+    versions = [register_verdict(court.verdict(candidate=candidate, ndcg=n / 20), court.storage).version for n in range(20)]
     assert versions == list(range(1, 21))
     barrier = Barrier(20)
 

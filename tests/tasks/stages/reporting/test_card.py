@@ -16,7 +16,7 @@ from tasks.contracts.judging import GateMode, GateResult, Outcome, Verdict
 from tasks.contracts.training import LearningCurve, LearningPoint
 from tasks.io import tracking
 from tasks.io.storage import Storage
-from tasks.stages.registry import register
+from tasks.jobs.training import register_verdict
 from tasks.stages.reporting.evidence import write_card
 from tasks.stages.reporting.sections import say_learning
 from tests.tasks import synthetic_classification
@@ -312,7 +312,7 @@ def test_a_registered_version_links_to_its_card_and_proves_it(storage: Storage, 
         judged_verdicts.SHOP, "clever", synthetic_classification.skilled(0.9), verdict.candidate.split.holdout, store
     )
     verdict = verdict.model_copy(update={"candidate": logged})
-    made = register(verdict, storage)
+    made = register_verdict(verdict, storage)
     artifact = f"verdict-{made.report_digest[:12]}/model-card.html"
     text = tracking.read_run_text(made.run_id, artifact)
     tags = tracking.version_tags(judged_verdicts.SHOP, made.version)
@@ -321,5 +321,5 @@ def test_a_registered_version_links_to_its_card_and_proves_it(storage: Storage, 
     described = tracking.get_client().get_model_version(judged_verdicts.SHOP, str(made.version)).description
     assert described.startswith(f"[Model card]({tracking.artifact_page(made.run_id, judged_verdicts.SHOP, artifact)})\n")
     assert Read(text).line("training", "size of the exported model")[1].endswith("kB")
-    assert register(verdict, storage) == made
+    assert register_verdict(verdict, storage) == made
     assert tracking.read_run_text(made.run_id, artifact) == text
