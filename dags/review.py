@@ -14,11 +14,10 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from dags import assets
 from dags.defaults import open_run
 from dags.review_trigger import NO_REQUEST, ReviewTrigger
-from tasks.contracts.promotion import Approval, Rejection
+from tasks.contracts.promotion import Approval, OpenReview, Rejection
 from tasks.jobs import review as jobs
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
-from tasks.stages.review import OpenReview
 
 APPROVE, REJECT = "Approve", "Reject"
 POLL_SECONDS = 5.0

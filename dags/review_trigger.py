@@ -12,8 +12,8 @@ from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import TriggerEvent  # triggers run in the core: the SDK does not offer this class
 
+from tasks.contracts.promotion import OpenReview
 from tasks.jobs import review as jobs
-from tasks.stages.review import OpenReview
 
 NO_REQUEST = "no_request"  # key of the event that asks the task to write its request to Airflow again
 

@@ -93,6 +93,22 @@ class ReviewRecord(Contract):
         return not self.why_not
 
 
+class OpenReview(Contract):
+    """A review that waits for a decision. Travels to Airflow's triggerer and survives its restarts."""
+
+    version: ModelVersion
+    champion_version: int | None
+    dag_run: str
+    opened_at: datetime
+    expires_at: datetime
+    early: str = Field("", description="the tag `review` from before the opening: it cannot be a decision on this report")
+
+    @property
+    def mark(self) -> str:
+        """The beginning of the report's digest, by which a plain tag can name it."""
+        return self.version.report_digest[:12]
+
+
 class Action(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"

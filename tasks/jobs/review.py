@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from tasks.contracts.base import Contract
-from tasks.contracts.promotion import Approval, ModelVersion, Rejection, ReviewChannel, Trust
+from tasks.contracts.promotion import Approval, ModelVersion, OpenReview, Rejection, ReviewChannel, Trust
 from tasks.errors import NothingToDo, PromotionRefused
 from tasks.io import tracking
 from tasks.jobs.run import Run
 from tasks.stages import registry
 from tasks.stages import review as review_stage
 from tasks.stages.reporting import markdown
-from tasks.stages.review import OpenReview
 
 _log = logging.getLogger(__name__)
 

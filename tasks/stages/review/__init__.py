@@ -16,7 +16,16 @@ from urllib.parse import urlsplit
 
 from tasks.contracts.base import Contract
 from tasks.contracts.judging import Role
-from tasks.contracts.promotion import Approval, Decision, ModelVersion, Rejection, ReviewChannel, ReviewRecord, Trust
+from tasks.contracts.promotion import (
+    Approval,
+    Decision,
+    ModelVersion,
+    OpenReview,
+    Rejection,
+    ReviewChannel,
+    ReviewRecord,
+    Trust,
+)
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.stages.review.signatures import Code, ForgedCode, MalformedCode, is_code, read_code
@@ -25,31 +34,6 @@ WORD, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_
 OPENED = "opened"
 CLOCKS_DIFFER = timedelta(minutes=1)  # so far may the clock of a reviewer's machine be ahead
 _PLAIN = re.compile(r"(approved|rejected)(?::([0-9a-f]{12,64}))?")
-
-
-class OpenReview(Contract):
-    """What is waited for. Travels to the triggerer and survives its restarts."""
-
-    version: ModelVersion
-    champion_version: int | None
-    dag_run: str
-    opened_at: datetime
-    expires_at: datetime
-    early: str = ""  # the tag `review` that was there when the review opened: it cannot be a word on this report
-
-    @property
-    def mark(self) -> str:
-        """The beginning of the report's digest, by which a plain tag can name it."""
-        return self.version.report_digest[:12]
-
-    @property
-    def invitation(self) -> str:
-        """What a reviewer is told on the version's page while nobody has said anything."""
-        return (
-            f"open until {_written(self.expires_at)}: set the tag {WORD} to approved or rejected and {REVIEWER} to your name "
-            f"({REASON}: why), or {WORD} to a code of titleholder approve; or answer in Airflow under Required Actions. "
-            "Silence is a no."
-        )
 
 
 class Fault(StrEnum):
@@ -181,6 +165,15 @@ def _judge_plain(review: OpenReview, word: str, tags: Mapping[str, str], is_priv
     return Approval.model_validate({**fields, "expires_at": review.expires_at})
 
 
+def invite(review: OpenReview) -> str:
+    """What the version's page says while the review has no decision."""
+    return (
+        f"open until {_written(review.expires_at)}: set the tag {WORD} to approved or rejected and {REVIEWER} to your name "
+        f"({REASON}: why), or {WORD} to a code of titleholder approve; or answer in Airflow under Required Actions. "
+        "No answer counts as a rejection."
+    )
+
+
 def closed_reason(review: OpenReview, challenger: int | None, champion: int | None, now: datetime) -> str:
     """Why nobody need wait any longer; empty while the review is open. `challenger` is whom that alias names."""
     name, version = review.version.use_case, review.version.version
@@ -241,7 +234,7 @@ def open_review(review: OpenReview, ledger: Ledger) -> None:
         why_not=f"nobody's word: open until {_written(review.expires_at)}",
     )
     ledger.record_review(opening)
-    tracking.tag_version(version.use_case, version.version, {ANSWER: review.invitation})
+    tracking.tag_version(version.use_case, version.version, {ANSWER: invite(review)})
 
 
 def opened_before(version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger) -> OpenReview | None:
@@ -274,7 +267,7 @@ def look(
     word = read_word(review, tags, reviewers, is_private, now)
     if isinstance(word, Approval | Rejection):
         return word
-    answer = review.invitation if word is None else str(word)
+    answer = invite(review) if word is None else str(word)
     if tags.get(ANSWER) != answer:
         if word is not None:
             record_refusal(review.version, tags, answer, review.dag_run, ledger, now)

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from tasks.contracts.promotion import Approval, ReviewChannel, Trust
+from tasks.contracts.promotion import Approval, OpenReview, ReviewChannel, Trust
 from tasks.errors import NothingToDo, PromotionRefused, ServiceUnavailable
 from tasks.jobs import review
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
 from tasks.stages import review as review_stage
-from tasks.stages.review import OpenReview
 from tests.tasks.jobs.conftest import CASE
 from tests.tasks.jobs.test_rollback import promote
 from tests.tasks.jobs.test_training import VERSION

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.judging import Role
-from tasks.contracts.promotion import Action, Approval, Decision, ModelVersion, Rejection, ReviewChannel, ReviewRecord, Trust
+from tasks.contracts.promotion import (
+    Action,
+    Approval,
+    Decision,
+    ModelVersion,
+    OpenReview,
+    Rejection,
+    ReviewChannel,
+    ReviewRecord,
+    Trust,
+)
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.settings import get_settings
@@ -16,9 +26,9 @@ from tasks.stages.registry import version_of
 from tasks.stages.review import (
     ANSWER,
     OPENED,
-    OpenReview,
     Over,
     close,
+    invite,
     look,
     open_review,
     opened_before,
@@ -91,7 +101,7 @@ def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Pa
 
     tracking.get_client().delete_model_version_tag(SHOP, "1", "review")
     assert look(review, KEYS, True, ledger, NOW) is None
-    assert answer(version) == review.invitation, "a word that was taken back needs no answer"
+    assert answer(version) == invite(review), "a word that was taken back needs no answer"
 
     tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(said | {"version": 1}), ANNA)})
     word = look(review, KEYS, True, ledger, NOW)

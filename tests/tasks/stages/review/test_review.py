@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tasks.contracts.promotion import Approval, Decision, ModelVersion, Rejection, Trust
-from tasks.stages.review import OpenReview, Refused, closed_reason, is_loopback, judge_code, read_word
+from tasks.contracts.promotion import Approval, Decision, ModelVersion, OpenReview, Rejection, Trust
+from tasks.stages.review import Refused, closed_reason, is_loopback, judge_code, read_word
 from tasks.stages.review.signatures import Code, make_key, public_line, sign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
