@@ -13,9 +13,11 @@ from tasks.contracts.data import Split
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate
+from tasks.io import isolated_process
 from tasks.jobs import training as jobs
 from tasks.use_case import UseCase
 
+ENDPOINT_COMMAND = isolated_process.command("serving.standalone")  # serves one export, to the gates alone
 TEXT = """
 Trains every candidate, chooses the best on the validation window, scores it and the champion on the same newest holdout,
 and applies the gates. Runs on a retrain request; by hand with the form.
@@ -91,8 +93,9 @@ def build(use_case: UseCase) -> object:
         @task
         def judge(trained: list[dict[str, Any]], split: dict[str, Any]) -> dict[str, Any]:
             """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates."""
+            candidates = [Candidate.from_json(one) for one in trained]
             with open_run(name) as run:
-                return jobs.judge(run, [Candidate.from_json(one) for one in trained], Split.from_json(split)).to_json()
+                return jobs.judge(run, candidates, Split.from_json(split), endpoint_command=ENDPOINT_COMMAND).to_json()
 
         @task
         def draw_learning_curve(trained: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -113,6 +113,7 @@ def await_version(use_case: str, version: int, *, seconds: float = 60.0) -> dict
 
 @contextmanager
 def serve_alone(
+    command: Sequence[str],
     use_case: str,
     native: Path,
     manifest_digest: str,
@@ -127,6 +128,7 @@ def serve_alone(
 
     Parameters
     ----------
+    command : starts `serving.standalone`, which adapters do not know.
     native : the folder of the export. kinds : the classes that may be loaded, by kind.
     features : the snapshot that users are looked up in, as of the day `as_of`; a tabular model needs none.
     home : an empty folder, for its prediction log.
@@ -145,7 +147,7 @@ def serve_alone(
         "data_root": str(data_root.resolve()),
     }
     process = subprocess.Popen(
-        isolated_process.command("serving.standalone"),
+        list(command),
         env=isolated_process.environment(),
         cwd=home,
         stdin=subprocess.PIPE,

@@ -127,8 +127,13 @@ def champion_for(run: Run, candidate: str) -> ModelVersion | None:
     return registry.champion_of(run.name, run.ledger) if candidate in uses_champion else None
 
 
-def judge(run: Run, candidates: Sequence[Candidate], split: Split) -> Verdict:
-    """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates."""
+def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_command: Sequence[str]) -> Verdict:
+    """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates.
+
+    Parameters
+    ----------
+    endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
+    """
     case, champion = run.use_case, registry.champion_of(run.name, run.ledger)
     evaluations = evaluation.evaluate(
         run.name,
@@ -152,6 +157,7 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split) -> Verdict:
         champion,
         case.seed,
         run.storage,
+        endpoint_command=endpoint_command,
     )
 
 

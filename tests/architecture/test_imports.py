@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,8 +127,91 @@ def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
     assert "tasks.contracts -> tasks.spark" in told.stdout
 
 
+# what is started or loaded by name
+
+
+def find_named_imports(root: Path, packages: tuple[str, ...]) -> dict[tuple[str, str], int]:
+    """(importer, imported) -> line, for modules that the source names in a text instead of importing them.
+
+    Found are `command("module")`, "-m" followed by "module", "-m module" in a text, and "module:attribute" for a server.
+    """
+    found = {}
+    for path in sorted(path for package in packages for path in (root / package).rglob("*.py")):
+        importer = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        for text, line in _started_texts(ast.parse(path.read_text())):
+            for imported in re.findall(rf"(?:{'|'.join(packages)})(?:\.\w+)+", text):
+                folder = root.joinpath(*imported.split("."))
+                if imported != importer and (folder.with_suffix(".py").is_file() or folder.is_dir()):
+                    found[importer, imported] = line
+    return found
+
+
+def _started_texts(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Texts of a module, but its docstrings, that name what a process starts; with their lines."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        words = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        texts = [(str(word.value), word.lineno) if isinstance(word, ast.Constant) else ("", 0) for word in words]
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "command":
+            yield from texts[:1]
+        yield from (text for (flag, _), text in pairwise(texts) if flag == "-m")
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield from ((part, node.lineno) for part in re.findall(r"-m [\w.]+|[\w.]+(?=:\w)", node.value))
+
+
+def layers() -> list[list[str]]:
+    """The layers of pyproject.toml, the highest first; those of one entry are independent of each other."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return [entry.split(" | ") for entry in contracts[0]["layers"]]
+
+
+def climbs(importer: str, imported: str) -> bool:
+    """Whether an import leads to a higher layer, or to another module of the same one."""
+    places = {module: place for place, modules in enumerate(layers()) for module in modules}
+
+    def find(name: str) -> str:
+        return next(module for module in places if name == module or name.startswith(f"{module}."))
+
+    ours, theirs = find(importer), find(imported)
+    return ours != theirs and places[theirs] <= places[ours]
+
+
+PACKAGES = ("dags", "tasks", "serving", "titleholder")
+
+
+def test_the_layers_hold_for_modules_by_name() -> None:
+    named = find_named_imports(ROOT, PACKAGES)
+    assert ("serving.telemetry.prediction_writer", "tasks.io.prediction_log") in named
+    assert [edge for edge in named if climbs(*edge)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'command("serving.app")',
+        'run("uvicorn", "serving.app:create_app")',
+        'command = ["python", "-m", "serving.app"]',
+        'shell("python -m serving.app --port 1")',
+    ],
+)
+def test_an_import_by_name_is_found(tmp_path: Path, line: str) -> None:
+    """The broken twin: an adapter that starts the endpoint. A docstring that names the module starts nothing."""
+    for path, text in {
+        "tasks/io/endpoint.py": line,
+        "tasks/io/other.py": '"""`python -m serving.app` is documented here."""',
+        "serving/app.py": "",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    (edge,) = find_named_imports(tmp_path, ("tasks", "serving"))
+    assert edge == ("tasks.io.endpoint", "serving.app")
+    assert climbs(*edge)
+
+
 BLOCKED_IMPORT = """
 import importlib.abc, sys
+from collections.abc import Iterator
+from itertools import pairwise
 from importlib.metadata import packages_distributions
 allowed = set(sys.argv[1].split(","))
 owners = packages_distributions()

@@ -183,15 +183,19 @@ def _read_columns(train: DatasetRef, storage: Storage) -> dict[str, dict[str, st
 
 
 @contextmanager
-def _serve(use_case: str, candidate: Candidate, storage: Storage) -> Iterator[str]:
+def _serve(command: Sequence[str], use_case: str, candidate: Candidate, storage: Storage) -> Iterator[str]:
     """The address of an endpoint that serves the candidate, from a private copy."""
+    if not command:
+        raise ConfigurationError(f"{use_case}: a gate needs an endpoint: call judge with an endpoint_command")
     with tempfile.TemporaryDirectory(prefix="titleholder-alone-") as folder:
         home, model = Path(folder) / "home", Path(folder) / "model"
         home.mkdir()
         model.mkdir()
         native = tracking.download_native(candidate.model_uri, model)
         as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
-        with serve_alone(use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home) as address:
+        with serve_alone(
+            command, use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home
+        ) as address:
             yield address
 
 
@@ -215,8 +219,14 @@ def judge(
     champion: ModelVersion | None,
     seed: int,
     storage: Storage,
+    *,
+    endpoint_command: Sequence[str] = (),
 ) -> Verdict:
     """Ask every gate. It passes unless an enabled gate refuses; what dry_run gates say is only told.
+
+    Parameters
+    ----------
+    endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
 
     Raises
     ------
@@ -241,7 +251,7 @@ def judge(
         lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
-        open_endpoint=partial(_serve, use_case, candidate, storage),
+        open_endpoint=partial(_serve, endpoint_command, use_case, candidate, storage),
         read_signature=partial(tracking.read_signature, candidate.model_uri),
         read_columns=partial(_read_columns, candidate.split.train, storage),
     )

@@ -23,7 +23,7 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import GateMode, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ServingTerms
-from tasks.io import tracking
+from tasks.io import isolated_process, tracking
 from tasks.io.storage import Storage, frame_writer
 from tasks.models import SERVED
 from tasks.models.base import Examples, ModelSpec, ServedModel, save_model
@@ -319,4 +319,15 @@ def decide(
         court.storage,
     )
     chosen = choose(candidates, court.METRICS[0], task)
-    return judge(use_case, task, chosen, evaluations, gates, GateMode.ENABLED, champion, 7, court.storage)
+    return judge(
+        use_case,
+        task,
+        chosen,
+        evaluations,
+        gates,
+        GateMode.ENABLED,
+        champion,
+        7,
+        court.storage,
+        endpoint_command=isolated_process.command("serving.standalone"),
+    )
