@@ -10,6 +10,8 @@ from tasks.contracts.base import Contract, Name
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate
 
+MIN_UNITS = 20  # below, percentile intervals are too narrow to be trusted, and nothing is concluded
+
 
 class Role(StrEnum):
     """The part that a model plays in a comparison. The values are stored in evaluations, and name aliases in MLflow."""
@@ -62,6 +64,21 @@ class Comparison(Contract):
     family: int = Field(1, ge=1, description="how many comparisons were corrected for together")
 
 
+class Slice(Contract):
+    """One part of the holdout, measured by one metric. The gates judge it and the model card shows it.
+
+    `units` counts users or rows. `values` leaves out a model whose metric is not a number here.
+    """
+
+    name: str = Field(description="of whom, such as new_users or segment=France")
+    metric: str
+    units: int
+    min_units: int = Field(description="with fewer units the slice is measured, but no gate judges it")
+    values: dict[Role, float]
+    comparison: Comparison | None = Field(None, description="challenger against champion; None where it was not compared")
+    is_judged: bool = Field(False, description="whether a gate judged the comparison")
+
+
 class GateMode(StrEnum):
     DISABLED = "disabled"
     DRY_RUN = "dry_run"
@@ -86,6 +103,8 @@ class Verdict(Contract):
     evaluations: tuple[Evaluation, ...]
     comparisons: tuple[Comparison, ...]
     gates: tuple[GateResult, ...]
+    slices: tuple[Slice, ...] = Field((), description="what the gates judged; where no gate judges slices, the default ones")
+    weak_segments: tuple[Slice, ...] = Field((), description="where the challenger is weakest, over all columns; worst first")
     passed: bool
     outcome: Outcome | None = Field(description="against the champion; None where there is none")
 

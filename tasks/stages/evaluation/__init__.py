@@ -24,8 +24,7 @@ from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
 from tasks.stages.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
-
-TOLD_CONFIDENCE, TOLD_RESAMPLES = 0.95, 2000  # of comparisons that no gate asked for
+from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
 
 
 def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
@@ -255,9 +254,11 @@ def judge(
         read_signature=partial(tracking.read_signature, candidate.model_uri),
         read_columns=partial(_read_columns, candidate.split.train, storage),
     )
-    _draw_at_once(gates, mode, context)
+    plan = plan_slices(gates, mode, context)
+    _draw_at_once(gates, mode, context, plan.questions())
     results = [_ask(gate, gate.mode or mode, context) for gate in gates]
     comparisons = _compare_the_rest(context)
+    slices, weak_segments = measure_slices(plan, results, context)
     passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
     return Verdict(
         use_case=use_case,
@@ -266,6 +267,8 @@ def judge(
         evaluations=tuple(evaluations),
         comparisons=comparisons,
         gates=tuple(results),
+        slices=slices,
+        weak_segments=weak_segments,
         passed=passed,
         outcome=_outcome(comparisons),
     )
@@ -276,9 +279,10 @@ def _ask(gate: Gate, mode: GateMode, context: Context) -> GateResult:
     return result.model_copy(update={"mode": mode})
 
 
-def _draw_at_once(gates: Sequence[Gate], mode: GateMode, context: Context) -> None:
+def _draw_at_once(gates: Sequence[Gate], mode: GateMode, context: Context, of_slices: Sequence[Question]) -> None:
     """One drawing for what all gates and the report will compare: drawing costs more than measuring."""
-    wanted: dict[tuple[int, str | None], list[Question]] = {(TOLD_RESAMPLES, None): _questions_of_the_rest(context, ())}
+    rest = [*_questions_of_the_rest(context, ()), *of_slices]
+    wanted: dict[tuple[int, str | None], list[Question]] = {(RESAMPLES, None): rest}
     for gate in gates:
         if isinstance(gate, ComparingGate) and (gate.mode or mode) is not GateMode.DISABLED:
             with suppress(TitleholderError):  # it will say so itself, when it is asked
@@ -303,8 +307,8 @@ def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
     told: list[Comparison] = []
     for question in _questions_of_the_rest(context, {one.metric for one in context.comparisons}):
         with suppress(NotEnoughData):  # no gate hangs on it
-            told += context.compare([question], confidence=TOLD_CONFIDENCE, resamples=TOLD_RESAMPLES)
-    return (*context.comparisons, *correct_both_ways(told, TOLD_CONFIDENCE))
+            told += context.compare([question], confidence=CONFIDENCE, resamples=RESAMPLES)
+    return (*context.comparisons, *correct_both_ways(told, CONFIDENCE))
 
 
 def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:

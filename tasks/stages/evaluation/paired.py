@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.arrays import Floats
-from tasks.contracts.judging import Comparison, Evaluation, Outcome
+from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, Outcome
 from tasks.errors import NotEnoughData, SnapshotError
 from tasks.metrics import UNIT, Metric, Sums
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Places = NDArray[np.intp]
-MIN_UNITS = 20  # below, percentile intervals are too narrow to be trusted, and nothing is concluded
 MEASURABLE = 0.95  # share of the resamples that must give a number (one class only gives no ROC-AUC)
 POWER = 0.8  # of the smallest detectable difference, by convention
 _CELLS = 500_000  # of the weights that are held at once, 4 MB: more leaves the cache and costs twice the time

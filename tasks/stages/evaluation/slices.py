@@ -6,7 +6,7 @@ items only: what of them was relevant, and what of them was recommended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
+from tasks.contracts.judging import MIN_UNITS, Role
 from tasks.errors import NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.models.base import Examples, FeatureTables
@@ -25,50 +26,78 @@ if TYPE_CHECKING:
 
 NEW_USERS, LIGHT_USERS, HEAVY_USERS, NEW_ITEMS = "new_users", "light_users", "heavy_users", "new_items"
 OF_PEOPLE = (NEW_USERS, LIGHT_USERS, HEAVY_USERS, NEW_ITEMS)  # the slices that have a name of their own
+NEW_ITEM_DAYS = 28
 MOST_VALUES = 20  # of one column that get a slice each; the rarer ones share one
 MOST_NUMBERS = 12  # distinct numbers up to which a column counts as one of values, and not of amounts
 _PAIR_ORDERS, _ITEM_AGE = "pair_orders", "item_age_days"
 
 
 @dataclass(frozen=True)
-class Slice:
-    """One part of the holdout, answered by both models. `places`: where its units stand among everybody's."""
+class SliceTerms:
+    """Which slices are judged, and how.
+
+    names : those of `OF_PEOPLE`, or columns of users, items or rows, of which each value is a slice.
+    metrics : what the slices are measured by. Slices of items need metrics of single units.
+    min_units : a smaller slice is measured and not judged.
+    new_item_days : the age, in days at the start of the holdout, up to which an item is new. One without a past is new.
+    """
+
+    names: tuple[str, ...]
+    metrics: tuple[str, ...]
+    min_units: int = MIN_UNITS
+    new_item_days: int = NEW_ITEM_DAYS
+
+
+@dataclass(frozen=True)
+class SliceAnswers:
+    """One part of the holdout with the answers of each model. `places`: (units,), positions among all units."""
 
     name: str
-    challenger: Answers
-    other: Answers
+    sides: Mapping[Role, Answers]
     places: Places
+
+    @property
+    def challenger(self) -> Answers:
+        return self.sides[Role.CHALLENGER]
+
+    @property
+    def champion(self) -> Answers:
+        """Raises KeyError where there is no champion."""
+        return self.sides[Role.CHAMPION]
 
 
 def make_slices(
-    names: Sequence[str], examples: Examples, challenger: Answers, other: Answers, metrics: Sequence[Metric], new_item_days: int
-) -> list[Slice]:
-    """The slices that `names` ask for: those of `OF_PEOPLE`, or all values of a column of users, items or rows.
+    name: str, examples: Examples, sides: Mapping[Role, Answers], metrics: Sequence[Metric], new_item_days: int
+) -> list[SliceAnswers]:
+    """The slices of one name: one of `OF_PEOPLE`, or all values of a column of users, items or rows.
 
     Parameters
     ----------
     metrics : those that slices of items are measured by; each is per unit.
-    new_item_days : the age, in days at the start of the holdout, up to which an item is new. One without a past is new.
+    new_item_days : as in `SliceTerms`.
 
     Raises
     ------
-    NotEnoughData : a name is no column; a metric looks further down the lists than they were kept.
+    NotEnoughData : the name is no column; a metric needs more ranks than were kept.
     """
     made = []
-    units = challenger.units[UNIT].to_numpy(dtype=object)
-    for name in names:
-        for title, inside in _slice_units(name, examples, units):
-            places = np.flatnonzero(inside)
-            made.append(Slice(title, _cut(challenger, places), _cut(other, places), places))
-        for title, items in _slice_items(name, examples, new_item_days):
-            sides = [_measure_items(side, examples, items, metrics) for side in (challenger, other)]
-            places = np.flatnonzero(sides[0][1] > 0)
-            mine, theirs = (_cut(side, places) for side, _ in sides)
-            made.append(Slice(title, mine, theirs, places))
+    units = sides[Role.CHALLENGER].units[UNIT].to_numpy(dtype=object)
+    for title, inside in slice_units(name, examples, units):
+        made.append(cut_out(sides, title, inside))
+    for title, items in _slice_items(name, examples, new_item_days):
+        measured = {role: _measure_items(side, examples, items, metrics) for role, side in sides.items()}
+        places = np.flatnonzero(measured[Role.CHALLENGER][1] > 0)
+        made.append(SliceAnswers(title, {role: _cut(side, places) for role, (side, _) in measured.items()}, places))
     return made
 
 
-def _slice_units(name: str, examples: Examples, units: NDArray[np.object_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def cut_out(sides: Mapping[Role, Answers], title: str, inside: NDArray[np.bool_]) -> SliceAnswers:
+    """The answers about some of the units, (units,)."""
+    places = np.flatnonzero(inside)
+    return SliceAnswers(title, {role: _cut(side, places) for role, side in sides.items()}, places)
+
+
+def slice_units(name: str, examples: Examples, units: NDArray[np.object_]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Of each slice of units: its title, and which units are in it."""
     if examples.rows is not None:
         if name not in examples.rows:

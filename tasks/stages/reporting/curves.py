@@ -12,13 +12,13 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import bin_rows
 from tasks.metrics.scoring import RELEVANT_RATING
-from tasks.stages.reporting.slices import NORMAL
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Curve = tuple[Floats, Floats]
 POINTS = 200
+NORMAL = 1.959964  # 95 %
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.metrics.families import FAMILIES
-from tasks.stages.reporting.slices import Side
+from tasks.stages.reporting.sides import Side
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,10 +19,10 @@ from tasks.errors import SnapshotError
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
-from tasks.stages.reporting import curves, error_analysis, slices
+from tasks.stages.reporting import curves, error_analysis
 from tasks.stages.reporting.curves import Bin, Curve
 from tasks.stages.reporting.error_analysis import Case, Mistakes
-from tasks.stages.reporting.slices import Side, Slice
+from tasks.stages.reporting.sides import Side, unit_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +58,6 @@ class Evidence:
 
     task: TaskKind | None = None
     metric: Metric | None = None
-    slices: Sequence[Slice] = ()
-    segments: Sequence[Slice] = ()
     calibration: Mapping[str, Sequence[Bin]] = field(default_factory=dict)
     gain: Mapping[str, Curve] = field(default_factory=dict)
     mistakes: Sequence[Mistakes] = ()
@@ -150,7 +148,7 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
 
     users, items, pairs, labels = (tables[name] for name in (c.USERS, c.ITEMS, c.PAIRS, c.LABELS))
     challenger, units = sides[0], list(sides[0].units[UNIT])
-    metric = slices.slice_metric(compared, challenger.units, task)
+    metric = unit_metric(compared, challenger.units, task)
     labels = labels[labels[c.USER_ID].isin(units)].reset_index(drop=True)
     kinds = error_analysis.kinds_of_labels(labels, pairs, items)
     counts = {
@@ -176,15 +174,10 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
         mine = labels[c.USER_ID] == unit
         return error_analysis.describe_list(unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], task is TaskKind.PROPENSITY)
 
-    told = users.drop_duplicates(c.USER_ID).set_index(c.USER_ID).reindex(units).reset_index(drop=True)
-    groups = slices.group_users(units, users, pairs)
-    features = slices.group_features(told).assign(history=groups["history"])
     return Evidence(
         task=task,
         metric=metric,
         counts=counts,
-        slices=slices.measure_slices(metric, sides, groups) if metric else (),
-        segments=slices.worst_segments(metric, sides, features) if metric else (),
         calibration={} if task is TaskKind.RECOMMENDATION else _calibration(sides),
         gain={subject: curve for subject, curve in gain.items() if len(curve[0])},
         mistakes=error_analysis.mistakes_of_lists(labels, kinds, sides)
@@ -199,7 +192,7 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
     import pandas as pd
 
     task, challenger = TaskKind.CLASSIFICATION, sides[0]
-    metric = slices.slice_metric(compared, challenger.units, task)
+    metric = unit_metric(compared, challenger.units, task)
     rows = rows.set_index(rows[c.ROW_ID].astype(str)).loc[list(challenger.units[UNIT])]
     features = rows.drop(columns=[c.ROW_ID, c.TARGET])
     numbers = features.select_dtypes("number")
@@ -212,10 +205,6 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
         task=task,
         metric=metric,
         counts={"units": len(rows), "labels": len(rows), "positives": int(rows[c.TARGET].sum())},
-        slices=slices.measure_slices(metric, sides, slices.group_rows(rows.reset_index(drop=True))) if metric else (),
-        segments=(
-            slices.worst_segments(metric, sides, slices.group_features(features.reset_index(drop=True))) if metric else ()
-        ),
         calibration=_calibration(sides),
         gain={side.subject: curve for side in sides if len((curve := curves.gain_by_share(side.predictions))[0])},
         mistakes=error_analysis.mistakes_of_values(sides, task),

@@ -7,60 +7,63 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import Role
+from tasks.contracts.judging import Role, Slice
 from tasks.stages.reporting import charts
 from tasks.stages.reporting.charts import Interval
 from tasks.stages.reporting.curves import Curve
 from tasks.stages.reporting.error_analysis import Entry
 from tasks.stages.reporting.html import Html, section, show, table, tag, together
-from tasks.stages.reporting.slices import FEWEST, Slice
 
 if TYPE_CHECKING:
     from tasks.stages.reporting.evidence import Evidence
 
 
-def show_slices(evidence: Evidence) -> Html:
-    metric = evidence.metric
-    if metric is None or not evidence.slices:
-        return section("slices", "Slices", lead="Nothing to show: no metric of single users or rows was kept.")
-    direction = "better when higher" if metric.greater_is_better else "better when lower"
-    content = [_slice_table(evidence.slices, is_grouped=True)]
+def show_slices(slices: Sequence[Slice]) -> Html:
+    """The slices of the verdict, under a heading for each metric."""
+    if not slices:
+        return section("slices", "Slices", lead="Nothing to show: the verdict has no slices.")
+    content = [_slice_table(slices)]
     drawn = [
-        Interval(one.name, one.low, one.difference, one.high)
-        for one in evidence.slices
-        if one.difference is not None and one.low is not None and one.high is not None
+        Interval(f"{one.name}, {one.metric}" if _metrics(slices)[1:] else one.name, found.low, found.difference, found.high)
+        for one in slices
+        if (found := one.comparison) is not None
     ]
     if drawn:
-        picture = charts.draw_intervals(drawn, f"{metric.name}: difference to the champion", "positive is better")
-        content.append(picture)
+        content.append(charts.draw_intervals(drawn, "Difference to the champion", "positive is better"))
+    by_gate = any(one.is_judged for one in slices)
     lead = (
-        f"{metric.name}, {direction}. The intervals are 95 % for each slice alone, so that of twenty one may err: a hint where "
-        f"to look, not a verdict. None is given below {FEWEST} units."
+        "These are the comparisons that the gate judged, each with the gate's own interval."
+        if by_gate
+        else "No gate judged these slices. The comparisons are for information and corrected for their number."
     )
+    lead += f" Slices of fewer than {max(one.min_units for one in slices)} units are not compared."
     return section("slices", "Slices", tag("div", *content, class_="columns"), lead=lead)
 
 
-def _slice_table(found: Sequence[Slice], is_grouped: bool) -> Html:
-    """Slices by group under a heading each, or in their order with the group in the name."""
-    is_compared = any(one.difference is not None for one in found)
-    roles = [role for role in Role if role is not Role.BASELINE or is_grouped or not is_compared]
-    subjects = [name for name in roles if any(name in one.values for one in found)]
+def _metrics(slices: Sequence[Slice]) -> list[str]:
+    return list(dict.fromkeys(one.metric for one in slices))
+
+
+def _slice_table(slices: Sequence[Slice]) -> Html:
+    """One line for each slice, under the name of the metric."""
+    is_compared = any(one.comparison is not None for one in slices)
+    roles = [role for role in Role if any(role in one.values for one in slices)]
     rows: list[list[object]] = []
-    for place, one in enumerate(found):
-        if is_grouped and (place == 0 or found[place - 1].group != one.group):
-            rows.append([one.group])
-        values = [as_number(one.values.get(subject)) for subject in subjects]
-        line: list[object] = [one.name if is_grouped else f"{one.group}: {one.name}", f"{one.units:,}", *values]
-        if is_compared:
-            line.append(None if one.difference is None else tag("span", f"{one.difference:+.4f}", class_=_tone(one)))
-        rows.append(line)
-    return table(["", "units", *subjects, *(["difference"] if is_compared else [])], rows)
+    for metric in _metrics(slices):
+        rows.append([metric])
+        for one in slices:
+            if one.metric == metric:
+                difference = [_difference(one)] if is_compared else []
+                rows.append([one.name, f"{one.units:,}", *(as_number(one.values.get(role)) for role in roles), *difference])
+    return table(["", "units", *roles, *(["difference"] if is_compared else [])], rows)
 
 
-def _tone(one: Slice) -> str:
-    if one.low is None or one.high is None:
-        return "open"
-    return "good" if one.low > 0 else "bad" if one.high < 0 else "open"
+def _difference(one: Slice) -> Html | None:
+    found = one.comparison
+    if found is None:
+        return None
+    tone = "good" if found.low > 0 else "bad" if found.high < 0 else "open"
+    return tag("span", f"{found.difference:+.4f}", class_=tone)
 
 
 def show_curves(evidence: Evidence) -> Html:
@@ -108,7 +111,7 @@ def _with_chance(gain: Mapping[str, Curve]) -> dict[str, Curve]:
     return {**gain, "by chance": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
 
 
-def show_errors(evidence: Evidence) -> Html:
+def show_errors(evidence: Evidence, segments: Sequence[Slice]) -> Html:
     content: list[Html] = []
     left: list[Html] = []
     if evidence.mistakes:
@@ -122,16 +125,20 @@ def show_errors(evidence: Evidence) -> Html:
             for one in evidence.mistakes
         ]
         left.append(tag("div", tag("h3", what), table(("", "count", "share", *subjects), rows)))
-    if evidence.segments and evidence.metric:
-        title = f"Worst segments by {evidence.metric.name}"
-        left.append(tag("div", tag("h3", title), _slice_table(evidence.segments, is_grouped=False)))
+    if segments:
+        left.append(tag("div", tag("h3", "Weakest segments"), _slice_table(segments)))
     if left:
         content.append(tag("div", *left, class_="columns"))
     if evidence.cases and evidence.metric:
         content.append(_cases(evidence, evidence.metric.name))
     if not content:
         return section("errors", "Errors", lead="Nothing to show: no prediction of single users or rows was kept.")
-    lead = f"Segments have at least {FEWEST} units; those that are mostly the same units as a worse one are left out."
+    lead = (
+        f"Segments have at least {segments[0].min_units} units. A segment that shares most of its units with a weaker "
+        "one is left out."
+        if segments
+        else ""
+    )
     return section("errors", "Errors", *content, lead=lead)
 
 

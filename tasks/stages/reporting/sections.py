@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
+from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import LearningCurve
 from tasks.metrics.families import FAMILIES
 from tasks.stages.reporting import charts, findings
 from tasks.stages.reporting.charts import Interval
 from tasks.stages.reporting.findings import as_number
 from tasks.stages.reporting.html import Html, document, section, show, table, tag
-from tasks.stages.reporting.slices import FEWEST
 
 if TYPE_CHECKING:
     from tasks.stages.reporting.evidence import Evidence, Part, Training
@@ -46,9 +45,9 @@ def lay_out(verdict: Verdict, parts: Sequence[Part], training: Training, evidenc
         tag("nav", *(tag("a", name, href=f"#{anchor}") for anchor, name in _NAV)),
         _gates(verdict.gates),
         _metrics(verdict, evidence),
-        findings.show_slices(evidence),
+        findings.show_slices(verdict.slices),
         findings.show_curves(evidence),
-        findings.show_errors(evidence),
+        findings.show_errors(evidence, verdict.weak_segments),
         _data(parts),
         _training(verdict, training),
         section("limits", "Limits", tag("ul", *(tag("li", one) for one in _limits(verdict, parts, evidence)), class_="plain")),
@@ -318,8 +317,8 @@ def _limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> Iter
             f"This holdout cannot tell differences in {first.metric} below about {(first.high - first.low) / 2:.4f} from "
             "chance (half of the interval)."
         )
-        if first.units < FEWEST:
-            yield f"It has only {first.units} units: nothing is concluded from fewer than {FEWEST}."
+        if first.units < MIN_UNITS:
+            yield f"It has only {first.units} units: nothing is concluded from fewer than {MIN_UNITS}."
     if not verdict.comparisons:
         yield "There was no champion: only the floor of the baseline was asked for, if a gate asks for one."
 

@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import GateResult
+from tasks.contracts.judging import MIN_UNITS, GateResult
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import USER_COVERAGE, get_metric
 from tasks.stages.evaluation.gates.base import ComparingGate, Context, Gate, cannot_gate
-from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Question
+from tasks.stages.evaluation.paired import Answers, Question
 
 CALIBRATION_ERROR, SQUARED_CALIBRATION_ERROR = "calibration_error", "squared_calibration_error"
 

@@ -17,15 +17,15 @@ from pydantic import Field
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import Comparison, GateMode, GateResult
+from tasks.contracts.judging import MIN_UNITS, Comparison, GateMode, GateResult, Role
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ServingTerms
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.kinds import Spec
 from tasks.metrics import UNIT, get_metric
 from tasks.models.base import Examples, ServedModel
-from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Places, Question, conclude_from, resample
-from tasks.stages.evaluation.slices import Slice, make_slices
+from tasks.stages.evaluation.paired import Answers, Places, Question, conclude_from, resample
+from tasks.stages.evaluation.slices import SliceAnswers, SliceTerms, make_slices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ class Context:
     drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._slices: dict[tuple[object, ...], list[Slice]] = {}
+        self._slices: dict[tuple[object, ...], list[SliceAnswers]] = {}
         self._groups: dict[str, Places] = {}
 
     @cached_property
@@ -133,13 +133,27 @@ class Context:
             raise ConfigurationError(cannot_gate(metric, tuple(self.challenger.evaluation.metrics)))
         return Question(parsed, self.challenger, other, margin)
 
-    def slices(self, names: tuple[str, ...], other: Answers, metrics: tuple[str, ...], new_item_days: int) -> list[Slice]:
-        """The parts of the holdout that a gate names (see `tasks.stages.evaluation.slices`); the same ones when asked again."""
-        key = (names, other.evaluation.subject, metrics, new_item_days)
-        if key not in self._slices:
-            parsed = [get_metric(name, self.task) for name in metrics]
-            self._slices[key] = make_slices(names, self.holdout, self.challenger, other, parsed, new_item_days)
-        return self._slices[key]
+    @property
+    def sides(self) -> dict[Role, Answers]:
+        """The answers of each model that there is."""
+        sides = {Role.CHALLENGER: self.challenger, Role.CHAMPION: self.champion, Role.BASELINE: self.baseline}
+        return {role: side for role, side in sides.items() if side is not None}
+
+    def slices(self, terms: SliceTerms) -> list[SliceAnswers]:
+        """The parts of the holdout that a gate names (see `tasks.stages.evaluation.slices`). Each is made once.
+
+        Raises
+        ------
+        NotEnoughData : a name is no column; a metric needs more ranks than were kept.
+        """
+        made = []
+        parsed = [get_metric(name, self.task) for name in terms.metrics]
+        for name in terms.names:
+            key = (name, terms.metrics, terms.new_item_days)
+            if key not in self._slices:
+                self._slices[key] = make_slices(name, self.holdout, self.sides, parsed, terms.new_item_days)
+            made += self._slices[key]
+        return made
 
     def draw(self, questions: Sequence[Question], resamples: int, group_by: str | None = None) -> list[Floats]:
         """The resamples of questions, (2, resamples) each. What was drawn before is not drawn again."""
@@ -203,6 +217,11 @@ class Gate(Spec):
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         """Refuse, when the use case is parsed, what could never work there (ConfigurationError)."""
+
+    @property
+    def slice_terms(self) -> SliceTerms | None:
+        """Which slices it judges, so that the verdict shows the same ones; None where it judges none."""
+        return None
 
     def answer(self, passed: bool, reason: str, **figures: float | None) -> GateResult:
         """A result; figures that are not finite are left out, because JSON has no name for them."""

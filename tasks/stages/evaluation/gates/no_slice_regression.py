@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import Comparison, GateResult, Outcome
+from tasks.contracts.judging import MIN_UNITS, Comparison, GateResult, Outcome
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates.base import ComparingGate, Context, cannot_gate, describe
-from tasks.stages.evaluation.paired import MIN_UNITS, Answers, Question, correct
-from tasks.stages.evaluation.slices import NEW_ITEMS, OF_PEOPLE, Slice
+from tasks.stages.evaluation.paired import Question, correct
+from tasks.stages.evaluation.slices import NEW_ITEM_DAYS, NEW_ITEMS, OF_PEOPLE, SliceAnswers, SliceTerms
 
 
 class NoSliceRegression(ComparingGate):
@@ -32,13 +32,13 @@ class NoSliceRegression(ComparingGate):
     metrics: dict[str, float] = Field(min_length=1)
     slices: tuple[str, ...] = Field(OF_PEOPLE, min_length=1)
     min_units: int = Field(50, ge=MIN_UNITS)
-    new_item_days: int = Field(28, ge=1)
+    new_item_days: int = Field(NEW_ITEM_DAYS, ge=1)
 
     def check(self, context: Context) -> GateResult:
         if context.champion is None:
             return self.answer(True, "there is no champion yet")
         try:
-            cut = self._cut(context, context.champion)
+            cut = context.slices(self.slice_terms)
             asked = self._ask(context, cut)
             context.draw(asked, self.required_resamples(asked), self.group_by)
             found, unmeasured = self._compare(context, asked)
@@ -84,20 +84,21 @@ class NoSliceRegression(ComparingGate):
         return f"{len(worse)} of {len(judged)} comparisons of slices are worse beyond their margin: {told}"
 
     def questions(self, context: Context) -> list[Question]:
-        return [] if context.champion is None else self._ask(context, self._cut(context, context.champion))
+        return [] if context.champion is None else self._ask(context, context.slices(self.slice_terms))
 
     def required_resamples(self, questions: Sequence[Question]) -> int:
         """So many that the smallest p-value that there can be passes the correction, with room to spare."""
         return max(self.resamples, math.ceil(2 * len(questions) / (1 - self.confidence)))
 
-    def _cut(self, context: Context, champion: Answers) -> list[Slice]:
-        return context.slices(self.slices, champion, tuple(self.metrics), self.new_item_days)
+    @property
+    def slice_terms(self) -> SliceTerms:
+        return SliceTerms(self.slices, tuple(self.metrics), self.min_units, self.new_item_days)
 
-    def _ask(self, context: Context, cut: Sequence[Slice]) -> list[Question]:
+    def _ask(self, context: Context, cut: Sequence[SliceAnswers]) -> list[Question]:
         """Every metric in every slice that is large enough."""
         margins = [(get_metric(name, context.task), margin) for name, margin in self.metrics.items()]
         return [
-            Question(metric, one.challenger, one.other, margin, one.name, one.places)
+            Question(metric, one.challenger, one.champion, margin, one.name, one.places)
             for one in cut
             if len(one.places) >= self.min_units
             for metric, margin in margins

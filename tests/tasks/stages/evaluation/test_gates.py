@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import Outcome
+from tasks.contracts.judging import MIN_UNITS, Outcome
 from tasks.errors import ConfigurationError, SnapshotError
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates import GATES, Context
-from tasks.stages.evaluation.paired import MIN_UNITS, compare, conclude
+from tasks.stages.evaluation.paired import compare, conclude
 from tests.tasks.stages.evaluation.twins import BASELINE, BETTER, CHAMPION, TWINS, answers, context, rows
 
 PAIRS = [(kind, *twin) for kind, twins in TWINS.items() for twin in twins]

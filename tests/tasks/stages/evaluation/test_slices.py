@@ -10,12 +10,21 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.models.base import Examples, FeatureTables
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.paired import Answers
-from tasks.stages.evaluation.slices import HEAVY_USERS, LIGHT_USERS, NEW_ITEMS, NEW_USERS, Slice, make_slices
+from tasks.stages.evaluation.slices import (
+    HEAVY_USERS,
+    LIGHT_USERS,
+    NEW_ITEMS,
+    NEW_USERS,
+    SliceAnswers,
+    SliceTerms,
+    make_slices,
+)
 from tests.tasks.stages.evaluation.twins import (
     BETTER,
     CHAMPION,
@@ -35,9 +44,13 @@ from tests.tasks.stages.evaluation.twins import (
 RECALL = get_metric("recall_at_2", TaskKind.PROPENSITY)
 
 
-def cut(*names: str, examples: Examples | None = None, side: Answers = BETTER) -> dict[str, Slice]:
+def both(challenger: Answers, champion: Answers) -> dict[Role, Answers]:
+    return {Role.CHALLENGER: challenger, Role.CHAMPION: champion}
+
+
+def cut(*names: str, examples: Examples | None = None, side: Answers = BETTER) -> dict[str, SliceAnswers]:
     metrics = [RECALL] if c.RANK in side.predictions and "recall_at_2" in side.units else []
-    return {one.name: one for one in make_slices(names, examples or holdout(), side, side, metrics, 28)}
+    return {one.name: one for name in names for one in make_slices(name, examples or holdout(), both(side, side), metrics, 28)}
 
 
 def test_every_user_is_new_light_or_heavy() -> None:
@@ -95,12 +108,12 @@ def test_many_values_share_a_slice_and_many_numbers_are_quartered() -> None:
 def test_new_items_are_measured_by_themselves() -> None:
     """Each user wants one new item; the one model recommends it at rank 2, the other never."""
     knowing, ignorant = lists("a", True), lists("b", False)
-    (found,) = make_slices([NEW_ITEMS], holdout(), knowing, ignorant, [RECALL], 28)
+    (found,) = make_slices(NEW_ITEMS, holdout(), both(knowing, ignorant), [RECALL], 28)
     assert len(found.places) == UNITS
     assert found.challenger.units["recall_at_2"].tolist() == [1.0] * UNITS
-    assert found.other.units["recall_at_2"].tolist() == [0.0] * UNITS
-    assert found.other.units["recall_at_2" + WEIGHT].tolist() == [1.0] * UNITS
-    (none,) = make_slices([NEW_ITEMS], holdout(), knowing, ignorant, [RECALL], 1)
+    assert found.champion.units["recall_at_2"].tolist() == [0.0] * UNITS
+    assert found.champion.units["recall_at_2" + WEIGHT].tolist() == [1.0] * UNITS
+    (none,) = make_slices(NEW_ITEMS, holdout(), both(knowing, ignorant), [RECALL], 1)
     assert len(none.places) == 0, "none is younger than a day"
 
 
@@ -110,7 +123,7 @@ def test_ratings_of_new_items_are_measured_pair_by_pair() -> None:
     )
     units = pd.DataFrame({UNIT: ["u0", "u1"], "rmse": [4.0, 0.0], "rmse__weight": [2.0, 1.0]})
     side = Answers(BETTER.evaluation, units, predictions)
-    (found,) = make_slices([NEW_ITEMS], holdout(), side, side, [get_metric("rmse", TaskKind.RATING)], 28)
+    (found,) = make_slices(NEW_ITEMS, holdout(), both(side, side), [get_metric("rmse", TaskKind.RATING)], 28)
     assert found.places.tolist() == [0]
     assert (found.challenger.units["rmse"].tolist(), found.challenger.units["rmse__weight"].tolist()) == ([4.0], [1.0])
 
@@ -122,7 +135,7 @@ def test_what_cannot_be_sliced_is_told() -> None:
         cut("site", examples=Examples(rows=pd.DataFrame({c.ROW_ID: USERS, "ward": 1.0})))
     deep = get_metric("recall_at_5", TaskKind.PROPENSITY)
     with pytest.raises(NotEnoughData, match="at most 2 ranks"):
-        make_slices([NEW_ITEMS], holdout(), lists("a", True), lists("b", True), [deep], 28)
+        make_slices(NEW_ITEMS, holdout(), both(lists("a", True), lists("b", True)), [deep], 28)
 
 
 def test_small_slices_are_told_and_not_judged() -> None:
@@ -175,6 +188,6 @@ def test_slices_that_could_never_work_are_refused_with_the_use_case(
 
 def test_slices_of_the_same_users_are_cut_once() -> None:
     seen = context(BETTER, CHAMPION, read_holdout=holdout)
-    first, second = (seen.slices((NEW_USERS,), CHAMPION, ("ndcg_at_10",), 28) for _ in (1, 2))
-    assert first is second
+    first, second = (seen.slices(SliceTerms((NEW_USERS,), ("ndcg_at_10",))) for _ in (1, 2))
+    assert first[0] is second[0]
     assert answers("challenger", "a", 0.4).evaluation.holdout == REF

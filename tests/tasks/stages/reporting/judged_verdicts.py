@@ -131,8 +131,12 @@ def decide(
     names: dict[str, str] | None = None,
     mode: GateMode = GateMode.ENABLED,
     users: int = synthetic_classification.USERS,
+    slices: bool = False,
 ) -> Verdict:
-    """Judge a challenger of this skill against a champion of that one and a baseline without any."""
+    """Judge a challenger of this skill against a champion of that one and a baseline without any.
+
+    `slices`: with a gate that judges slices of at least 20 units.
+    """
     holdout = make_holdout(storage, task, names, users)
     model = Known(challenger, task, users) if isinstance(challenger, float) else challenger
     evaluations = [evaluate(storage, "challenger", model, holdout, task)]
@@ -162,6 +166,10 @@ def decide(
             {"kind": "beats_champion", "metric": METRICS[task][0]},
         )
     ]
+    if slices:
+        columns = ["target"] if task.is_tabular else ["new_users", "light_users", "heavy_users", "segment"]
+        entry = {"kind": "no_slice_regression", "metrics": {METRICS[task][0]: 1.0}, "slices": columns, "min_units": 20}
+        gates.append(GATES.parse(entry, "gates"))
     return judge(SHOP, task, candidate, evaluations, gates, mode, title, 7, storage)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import GateMode, GateResult, Outcome, Verdict
+from tasks.contracts.judging import GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import LearningCurve, LearningPoint
 from tasks.io import tracking
 from tasks.io.storage import Storage
@@ -126,14 +126,9 @@ def test_slices_errors_and_limits_of_users(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     page = Read(card(verdict, storage))
     units = storage.read(verdict.evaluations[0].units, "units").set_index("unit")["ndcg_at_3"]
-    known = units[[f"u{row:03d}" for row in range(56)]]
-    line = page.line("slices", "known user")
-    assert line[1:3] == ["56", f"{known.mean():.4f}"]
-    assert page.line("slices", "new user")[1:3] == ["4", f"{units.drop(known.index).mean():.4f}"]
-    assert [row[0] for row in page.lines["slices"] if len(row) == 1] == ["history", "activity before", "segment"]
-    activity = [row[0] for row in page.lines["slices"] if row[0].split(":")[0] in ("light", "medium", "heavy")]
-    assert activity == ["light: 1 to 2 items", "medium: 3 to 4 items", "heavy: 5 items"]
-    assert page.line("slices", "Norway")[1] == "28" and page.line("slices", "Peru")[1] == "28"
+    new = units[[f"u{row:03d}" for row in range(56, 60)]]
+    assert page.line("slices", "new_users")[1:3] == ["4", f"{new.mean():.4f}"]
+    assert page.line("slices", "segment=Norway")[1] == "28" and page.line("slices", "segment=Peru")[1] == "28"
     labels = storage.read(verdict.candidate.split.holdout, c.LABELS)
     unknowable = int((labels[c.ITEM_ID] == "i011").sum())
     assert page.line("errors", "new to everybody")[1:] == [str(unknowable), f"{unknowable / 180:.1%}", "0.0%", "0.0%", "0.0%"]
@@ -144,6 +139,24 @@ def test_slices_errors_and_limits_of_users(storage: Storage) -> None:
     assert f"{unknowable} of the purchases ({unknowable / 180:.1%}) are of items that no model could know" in limits
     first = verdict.comparisons[0]
     assert f"below about {(first.high - first.low) / 2:.4f} from chance" in limits
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_the_card_shows_the_slices_that_the_gate_judged(storage: Storage, task: TaskKind) -> None:
+    """Every line is a slice of the verdict, and each difference that a gate judged is the gate's own."""
+    verdict = decide(storage, task, slices=True)
+    page = Read(card(verdict, storage))
+    (gate,) = (one for one in verdict.gates if one.gate == "no_slice_regression")
+    judged = [one for one in verdict.slices if one.is_judged]
+    assert judged and {one.comparison for one in judged} == set(gate.comparisons)
+    lines = [line for line in page.lines["slices"][1:] if len(line) > 1]
+    assert len(lines) == len(verdict.slices)
+    for line, one in zip(lines, verdict.slices, strict=True):
+        values = [f"{one.values[role]:.4f}" if role in one.values else "" for role in Role]
+        difference = "" if one.comparison is None else f"{one.comparison.difference:+.4f}"
+        assert line == [one.name, f"{one.units:,}", *values, difference]
+    weakest = [[one.name, f"{one.units:,}"] for one in verdict.weak_segments]
+    assert [line[:2] for line in page.lines["errors"] if line[:2] in weakest] == weakest
 
 
 def test_the_worst_users_with_what_they_were_told_and_what_they_did(storage: Storage) -> None:
@@ -279,8 +292,9 @@ def test_a_constant_model_has_a_card_too(storage: Storage, task: TaskKind) -> No
 def test_evaluations_without_tables_and_runs_without_settings_are_told(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     bare = tuple(one.model_copy(update={"units": one.holdout}) for one in verdict.evaluations)
+    older = verdict.model_copy(update={"evaluations": bare, "slices": (), "weak_segments": ()})
     training = replace(judged_verdicts.TRAINING, params={}, seconds=None, model_bytes=0)
-    page = Read(card(verdict.model_copy(update={"evaluations": bare}), storage, training))
+    page = Read(card(older, storage, training))
     assert all("Nothing to show" in page.texts[section] for section in ("slices", "curves", "errors"))
     assert "The run recorded no settings." in page.texts["training"]
     assert page.line("training", "time of the whole run")[1] == "unknown"

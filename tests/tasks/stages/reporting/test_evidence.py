@@ -1,4 +1,4 @@
-"""Slices, curves and mistakes with known answers."""
+"""Curves and mistakes with known answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.metrics import get_metric
-from tasks.stages.reporting import curves, error_analysis, slices
-from tasks.stages.reporting.slices import Side
+from tasks.stages.reporting import curves, error_analysis
+from tasks.stages.reporting.sides import Side
 
 NDCG = get_metric("ndcg_at_3", TaskKind.PROPENSITY)
 RMSE = get_metric("rmse", TaskKind.RATING)
@@ -27,74 +27,6 @@ def side(
 
 def predicted(said: Any, happened: Any, **columns: Any) -> pd.DataFrame:
     return pd.DataFrame({c.PREDICTION: np.asarray(said, float), c.LABEL: np.asarray(happened, float), **columns})
-
-
-# slices
-
-
-def test_the_interval_of_a_plain_mean_is_the_paired_normal_one() -> None:
-    generator = np.random.default_rng(1)
-    mine, theirs = generator.random(50), generator.random(50)
-    found = slices.measure_slice(NDCG, (side("challenger", mine), side("champion", theirs)), "g", "n", np.ones(50, bool))
-    difference = mine - theirs
-    half = 1.959964 * difference.std(ddof=1) / 50**0.5
-    assert found.values == {"challenger": pytest.approx(mine.mean()), "champion": pytest.approx(theirs.mean())}
-    assert (found.difference, found.low, found.high) == pytest.approx(
-        (difference.mean(), difference.mean() - half, difference.mean() + half)
-    )
-
-
-def test_the_influence_is_the_derivative_by_a_units_weight() -> None:
-    generator = np.random.default_rng(2)
-    units = side("challenger", generator.random(30), generator.integers(1, 9, 30).astype(float), "rmse").units
-    found = slices.influences(RMSE, units)
-    step = 1e-6
-    for unit in range(5):
-        weights = np.ones((1, 30))
-        weights[0, unit] += step
-        moved = float(RMSE.compute(units, units, weights)[0]) - slices.value_of(RMSE, units)
-        assert found[unit] / 30 == pytest.approx(moved / step, rel=1e-3)
-    assert found.sum() == pytest.approx(0, abs=1e-9)
-
-
-def test_an_error_that_falls_is_a_positive_difference() -> None:
-    both = (side("challenger", [1.0] * 25, metric="rmse"), side("champion", [4.0] * 25, metric="rmse"))
-    found = slices.measure_slice(RMSE, both, "g", "n", np.ones(25, bool))
-    assert (found.difference, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0))
-
-
-def test_few_units_have_no_interval_and_units_without_weight_no_value() -> None:
-    both = (side("challenger", np.ones(30), [1.0] * 19 + [0.0] * 11), side("champion", np.zeros(30), [1.0] * 19 + [0.0] * 11))
-    few = slices.measure_slice(NDCG, both, "g", "n", np.arange(30) < 19)
-    assert (few.units, few.difference, few.low, few.high) == (19, 1.0, None, None)
-    assert slices.measure_slice(NDCG, both, "g", "n", np.arange(30) >= 19).values == {}
-
-
-def test_thirds_keep_ties_together_and_tell_what_is_missing() -> None:
-    found = slices.cut_thirds(pd.Series([1.0, 1.0, 1.0, 2.0, 3.0, 9.0, np.nan]), ("light", "medium", "heavy"), "items")
-    assert list(found) == ["light: 1 items"] * 3 + ["medium: 2 items", *["heavy: 3 to 9 items"] * 2, "(not told)"]
-    assert list(slices.cut_thirds(pd.Series([5.0, 5.0]))) == ["5", "5"]
-    assert list(slices.cut_thirds(pd.Series([np.nan]))) == ["(not told)"]
-
-
-def test_values_are_ordered_by_how_frequent_they_are() -> None:
-    found = slices.cut_values(pd.Series(["b", "a", "a", "b", "z", None, "y"]), most=2)
-    assert list(found) == ["b", "a", "a", "b", "(other)", "(not told)", "(other)"]
-    assert list(found.cat.categories) == ["a", "b", "(other)", "(not told)"], "of equals the first by name"
-    assert list(slices.cut_values(pd.Series([1.0, 0.5]), most=2)) == ["1", "0.5"]
-
-
-def test_a_planted_weakness_is_found_once() -> None:
-    """Users of Peru get nothing; a column that says the same in other words adds nothing."""
-    peru = np.arange(100) % 4 == 0
-    sides = (side("challenger", np.where(peru, 0.0, 0.8)), side("champion", np.full(100, 0.5)))
-    noise = np.random.default_rng(3).normal(size=100)
-    features = pd.DataFrame({"country": np.where(peru, "Peru", "Norway"), "is_far": peru.astype(int), "noise": noise})
-    found = slices.worst_segments(NDCG, sides, slices.group_features(features))
-    assert (found[0].group, found[0].name, found[0].units, found[0].difference) == ("country", "Peru", 25, -0.5)
-    assert [one.group for one in found[1:]] in ([], ["noise"], ["noise", "noise"])
-    few = features.assign(country=np.where(np.arange(100) % 6 == 0, "Peru", "Norway"))[["country"]]
-    assert slices.worst_segments(NDCG, sides, slices.group_features(few)[few.columns]) == [], "17 units are too few"
 
 
 # curves
