@@ -1,20 +1,23 @@
-"""The room that watches: how far is this window from what the champion learned, and is it time to train again?"""
+"""The stage that compares each window with what the champion learned, and decides about retraining."""
 
-from tasks.stages.monitoring.decision import RetrainPolicy, decide_retrain, find_lost, find_undecided
+from tasks.stages.monitoring.decision import RetrainHistory, RetrainPolicy, decide_retrain, find_lost, find_undecided
 from tasks.stages.monitoring.labels import LabelPolicy, publish_exposures
-from tasks.stages.monitoring.report import Cohort, Side, monitor, recent
-from tasks.stages.monitoring.windows import look
+from tasks.stages.monitoring.report import Cohort, Side, WindowPair, monitor, recent
+from tasks.stages.monitoring.windows import MonitoringTerms, monitor_window
 
 __all__ = [
     "Cohort",
     "LabelPolicy",
+    "MonitoringTerms",
+    "RetrainHistory",
     "RetrainPolicy",
     "Side",
+    "WindowPair",
     "decide_retrain",
     "find_lost",
     "find_undecided",
-    "look",
     "monitor",
+    "monitor_window",
     "publish_exposures",
     "recent",
 ]

@@ -48,15 +48,31 @@ class RetrainPolicy(BaseModel):
         return self
 
 
+@dataclass(frozen=True)
+class RetrainHistory:
+    """What is known when a window is decided about.
+
+    decisions : recorded ones, oldest window first. Those that came after this window are passed over, so that a replay
+        decides as it did the first time.
+    champion, champion_as_of : the version in service, and the day up to which it has learned. A window that ends no later
+        was learned from: its violation is answered already.
+    requests : the state of each decision to retrain. One that no training took, that is being answered, or whose challenger
+        waits for its review holds back the next one for `answer_within_days`.
+    """
+
+    decisions: Sequence[RetrainDecision] = ()
+    champion: LedgerEntry | None = None
+    champion_as_of: date | None = None
+    requests: Sequence[RetrainRequest] = ()
+
+
 def decide_retrain(
     use_case: str,
     policy: RetrainPolicy,
     window: Window,
     report: DriftReport | None,
-    past: Sequence[RetrainDecision],
-    champion: LedgerEntry | None,
-    champion_as_of: date | None,
-    requests: Sequence[RetrainRequest] = (),
+    history: RetrainHistory,
+    *,
     ask: Ask | None = None,
     accepted_by: str = "",
 ) -> RetrainDecision:
@@ -64,29 +80,25 @@ def decide_retrain(
 
     Parameters
     ----------
-    report : what monitoring saw in the window; None where it could not look.
-    past : recorded decisions, oldest window first. Those that came after this one are passed over, so that a replay
-        decides as it did the first time.
-    champion, champion_as_of : who is in service, and the day up to which it has learned. A window that ends no later was
-        learned from: its violation is answered already.
-    requests : what became of the yeses. One that nobody took, that is being answered, or whose challenger waits for its
-        review holds back the next one for `answer_within_days`.
-    ask : the word of a person or an alert. It is a cause by itself; a person's word also passes cooldown, budget and minimum.
-    accepted_by : who looked at a faulty window and says that its data are right as they are.
+    report : what monitoring measured in the window; None where it could not.
+    ask : the request of a person or an alert. It is a cause by itself; a person's request also passes cooldown, budget and
+        minimum.
+    accepted_by : who inspected a faulty window and confirmed that its data are right.
 
     Notes
     -----
-    One decision has one key: its window, the champion of then, and a digest of the data; or the word that was given.
+    One decision has one key: its window, the champion at that time, and a digest of the data; or the key of the request.
     """
+    champion, past = history.champion, history.decisions
     key = _name(window, report, champion, ask, accepted_by)
     keys = [one.idempotency_key for one in past]
     before = [one for one in past[: keys.index(key) if key in keys else None] if one.window.end <= window.end]
     latest = {one.window.label: one for one in before if not _is_word(one)}  # of two looks at one window the later one counts
     signals = tuple(one for one in report.signals if not (accepted_by and one is Signal.FAULT)) if report else ()
 
-    state = _State(policy, window, report, signals, champion_as_of, list(latest.values()))
+    state = _State(policy, window, report, signals, history.champion_as_of, list(latest.values()))
     cause, told = state.find_cause(champion, ask)
-    hold = state.find_hold(cause, before, requests, champion) if cause is not Cause.NONE else ""
+    hold = state.find_hold(cause, before, history.requests, champion) if cause is not Cause.NONE else ""
     if accepted_by:
         told += f"; {accepted_by} accepts the data as they are"
     if report and Signal.FAULT in signals:

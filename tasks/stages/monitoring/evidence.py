@@ -7,6 +7,7 @@ change of unit is told. A sample is the rows with the smallest hash of their id,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,25 +23,40 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 20_000  # of each side; what is read from samples is stable from far fewer on
 
 
+@dataclass(frozen=True)
+class ComparedRows:
+    """What a window and its reference hold.
+
+    reference, current : table -> rows, as frames of Spark or of pandas, with `row_id` and the columns that the checks name.
+        `rows` has `event_at`.
+    previous : the rows of the window before this one; None where there is none.
+    known_until : the end of that window.
+    """
+
+    window: Window
+    reference: Mapping[str, Any]
+    current: Mapping[str, Any]
+    previous: Any = None
+    known_until: date | None = None
+
+
 def gather(
     checks: Sequence[DriftCheck],
-    window: Window,
-    reference: Mapping[str, Any],
-    current: Mapping[str, Any],
-    previous: Any = None,
-    known_until: date | None = None,
+    rows: ComparedRows,
+    *,
     figures: Mapping[str, float] | None = None,
     seed: int = 0,
     sample_rows: int = SAMPLE_ROWS,
 ) -> Evidence:
-    """Count and sample what the checks want, and no more.
+    """Count and sample what the checks need, and no more.
 
     Parameters
     ----------
-    reference, current : table -> rows, as frames of Spark or of pandas, with `row_id` and the columns that the checks name.
-        `rows` has `event_at`.
-    previous : the rows of the window before this one; None where there is none.
+    figures : name -> value of what was measured without a reference.
+    seed : picks the samples, by a hash of the row id.
+    sample_rows : rows of each side in a sample.
     """
+    reference, current = rows.reference, rows.current
     by = engine_of(current[c.ROWS])
     counts: dict[tuple[str, str], Counts] = {}
     samples: dict[tuple[str, str], tuple[pd.Series, pd.Series]] = {}
@@ -58,9 +74,9 @@ def gather(
         facts = {
             "days": tuple(by.count_days(side) for side in both),
             "doubled": tuple(by.share_doubled(side) for side in both),
-            "repeated": by.share_repeated(previous, both[1]) if previous is not None else (0, 0.0),
+            "repeated": by.share_repeated(rows.previous, both[1]) if rows.previous is not None else (0, 0.0),
         }
-    return Evidence(window, counts, samples, known_until=known_until, figures=dict(figures or {}), **facts)
+    return Evidence(rows.window, counts, samples, known_until=rows.known_until, figures=dict(figures or {}), **facts)
 
 
 def engine_of(rows: Any) -> ModuleType:

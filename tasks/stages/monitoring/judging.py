@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tasks.contracts.monitoring import CheckResult
 from tasks.stages.monitoring.bins import cut_into_bins
 from tasks.stages.monitoring.checks import DriftCheck, Evidence
-from tasks.stages.monitoring.checks.distributions import DistanceCheck
+from tasks.stages.monitoring.checks.base import Distance
 
 
 def judge(checks: Sequence[DriftCheck], seen: Evidence) -> tuple[CheckResult, ...]:
@@ -20,28 +20,23 @@ def render_evidently(checks: Sequence[DriftCheck], seen: Evidence) -> str:
 
     It works in memory, so it is given samples: its distances differ a little from the verdict's, which are of all rows.
     """
-    wanted: dict[str, tuple[DistanceCheck, tuple[str, str]]] = {}
-    for check in checks:
-        if isinstance(check, DistanceCheck):
-            for table, column in check.wanted:
-                if all(len(side) for side in seen.samples[table, column]):
-                    titles = (column, f"{column} ({check.method})", f"{column} ({len(wanted) + 1})")
-                    wanted[next(title for title in titles if title not in wanted)] = check, (table, column)
-    if not wanted:
+    shown: dict[str, Distance] = {}
+    for one in (distance for check in checks for distance in check.distances):
+        if all(len(side) for side in seen.samples[one.table, one.column]):
+            titles = (one.column, f"{one.column} ({one.method})", f"{one.column} ({len(shown) + 1})")
+            shown[next(title for title in titles if title not in shown)] = one
+    if not shown:
         return ""
     import pandas as pd
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    cut = {title: cut_into_bins(*seen.samples[where]) for title, (_, where) in wanted.items()}
+    cut = {title: cut_into_bins(*seen.samples[one.table, one.column]) for title, one in shown.items()}
     definition = DataDefinition(categorical_columns=list(cut))
     # columns of unequal length are filled up with nothing, which Evidently drops column by column
     before, now = (
         Dataset.from_pandas(pd.DataFrame({title: sides[side] for title, sides in cut.items()}), data_definition=definition)
         for side in (0, 1)
     )
-    metrics = [
-        ValueDrift(column=title, method=check.method, threshold=check.threshold_of(column))
-        for title, (check, (_, column)) in wanted.items()
-    ]
+    metrics = [ValueDrift(column=title, method=one.method, threshold=one.threshold) for title, one in shown.items()]
     return str(Report(metrics).run(now, before).get_html_str(as_iframe=False))

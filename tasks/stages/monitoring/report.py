@@ -1,4 +1,4 @@
-"""Look at a window, write down what was seen as one MLflow run, and hand the report on.
+"""Compare a window with its reference, record the results as one MLflow run, and return the report.
 
 A run holds drift.html (Evidently's report below a summary), drift.png, history.png and drift.json, and is found again by its
 key: the same checks on the same data are made once.
@@ -51,31 +51,41 @@ class Cohort:
     task: TaskKind
 
 
+@dataclass(frozen=True)
+class WindowPair:
+    """A window and what it is compared with.
+
+    current, reference : what the window holds, and what the champion was trained on.
+    reference_label : the name of the reference in the report, such as `champion 3, 2011-01-01..2011-03-01`.
+    previous : the snapshot of the window before this one; None where there is none.
+    new_labels : how many labels came after what the champion learned; None where they were not counted.
+    """
+
+    window: Window
+    current: Side
+    reference: Side
+    reference_label: str
+    previous: DatasetRef | None = None
+    new_labels: int | None = None
+
+
 def monitor(
     use_case: str,
     checks: Sequence[DriftCheck],
-    window: Window,
-    current: Side,
-    reference: Side,
-    reference_label: str,
+    pair: WindowPair,
     storage: Storage,
+    *,
     seed: int,
     run_tags: dict[str, str],
-    previous: DatasetRef | None = None,
     cohort: Cohort | None = None,
-    new_labels: int | None = None,
     history: Sequence[DriftReport] = (),
 ) -> DriftReport:
-    """Run the checks on a window and record what they saw.
+    """Run the checks on a window and record the results.
 
     Parameters
     ----------
-    current, reference : what the window holds, and what the champion was trained on.
-    reference_label : how the reference is called in the report, e.g. `champion 3, 2011-01-01..2011-03-01`.
     seed : picks the samples, by a hash of the row id.
-    previous : the snapshot of the window before this one.
     cohort : the newest mature answers; None where there are none yet.
-    new_labels : how many labels came after what the champion has learned.
     history : earlier reports, for the plot only.
 
     Raises
@@ -83,15 +93,16 @@ def monitor(
     ConfigurationError : a check names a column that the snapshots do not have.
     ServiceUnavailable : MLflow does not answer.
     """
-    from tasks.stages.monitoring.evidence import engine_of, gather
+    from tasks.stages.monitoring.evidence import ComparedRows, engine_of, gather
     from tasks.stages.monitoring.judging import judge, render_evidently
     from tasks.stages.monitoring.plots import add_summary, plot_drift, plot_history
 
-    key = _make_key(use_case, checks, window, current, reference, previous, cohort, seed, new_labels)
+    key = _make_key(use_case, checks, pair, cohort, seed)
     finished = tracking.find_finished_run(use_case, key)
     if finished is not None:
         return DriftReport.from_json(tracking.read_run_dict(finished.info.run_id, "drift.json")["report"])
 
+    window, current, reference, previous = pair.window, pair.current, pair.reference, pair.previous
     for side in (current, reference):
         _refuse_missing_columns(use_case, checks, side.rows, storage)
     tables = [*current.rows, *current.predictions, *reference.rows, *reference.predictions]
@@ -101,22 +112,20 @@ def monitor(
         **engine_of(now[ROWS_OF]).measure_predictions(now[PREDICTIONS_OF], now[ROWS_OF]),
         **(_measure_cohort(storage, cohort) if cohort is not None else {}),
     }
-    seen = gather(
-        checks,
+    rows = ComparedRows(
         window,
         before,
         now,
-        _read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
-        Window.from_label(previous.partition).end if previous is not None else None,
-        figures,
-        seed,
+        previous=_read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
+        known_until=Window.from_label(previous.partition).end if previous is not None else None,
     )
+    seen = gather(checks, rows, figures=figures, seed=seed)
     measured, html = judge(checks, seen), render_evidently(checks, seen)
     with tracking.start_run(use_case, f"monitoring {window.label}", key, run_tags) as run:
         report = DriftReport(
             use_case=use_case,
             window=window,
-            reference=reference_label,
+            reference=pair.reference_label,
             current_rows=sum(ref.rows[c.ROWS] for ref in current.rows),
             reference_rows=sum(ref.rows[c.ROWS] for ref in reference.rows),
             checks=measured,
@@ -124,10 +133,10 @@ def monitor(
             report_uri=tracking.artifact_page(run.run_id, use_case, "drift.html") if html else "",
             run_id=run.run_id,
             evidence=key.removeprefix("monitoring-"),
-            new_labels=new_labels,
+            new_labels=pair.new_labels,
             figures=figures,
         )
-        told = {"window": window.label, "reference": reference_label, "seed": seed, "violated": report.violated}
+        told = {"window": window.label, "reference": pair.reference_label, "seed": seed, "violated": report.violated}
         run.log_params({**told, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
         run.log_metrics({**_name_metrics(measured), **figures, "violations": sum(result.violated for result in measured)})
         if html:
@@ -265,20 +274,14 @@ def _name_metrics(measured: Sequence[CheckResult]) -> dict[str, float]:
     return named
 
 
-def _make_key(
-    use_case: str,
-    checks: Sequence[DriftCheck],
-    window: Window,
-    current: Side,
-    reference: Side,
-    previous: DatasetRef | None,
-    cohort: Cohort | None,
-    seed: int,
-    new_labels: int | None,
-) -> str:
+def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, cohort: Cohort | None, seed: int) -> str:
     """Everything that the report depends on, as one digest."""
-    sides = [[sorted(ref.digest for ref in refs) for refs in (side.rows, side.predictions)] for side in (current, reference)]
-    seen: list[object] = [use_case, window.label, sides, previous and [previous.partition, previous.digest], seed, new_labels]
+    previous = pair.previous and [pair.previous.partition, pair.previous.digest]
+    sides = [
+        [sorted(ref.digest for ref in refs) for refs in (side.rows, side.predictions)]
+        for side in (pair.current, pair.reference)
+    ]
+    seen: list[object] = [use_case, pair.window.label, sides, previous, seed, pair.new_labels]
     seen.append([check.model_dump(mode="json") for check in checks])
     if cohort is not None:
         seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures.digest])

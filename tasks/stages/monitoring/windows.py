@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from tasks import columns as c
@@ -14,20 +15,31 @@ from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.stages.monitoring.checks import DriftCheck
 from tasks.stages.monitoring.labels import LabelPolicy, publish_exposures
-from tasks.stages.monitoring.report import Cohort, Side, monitor, recent
+from tasks.stages.monitoring.report import Cohort, Side, WindowPair, monitor, recent
 
 
-def look(
-    use_case: str,
-    task: TaskKind,
-    checks: Sequence[DriftCheck],
+@dataclass(frozen=True)
+class MonitoringTerms:
+    """What is monitored in a use case.
+
+    reference_days : the newest days of the champion's own data are the reference.
+    current_days : so many days that end with the window are compared; None: the window as it is.
+    """
+
+    task: TaskKind
+    checks: Sequence[DriftCheck]
+    labels: LabelPolicy
+    reference_days: int
+    current_days: int | None = None
+
+
+def monitor_window(
+    terms: MonitoringTerms,
     window: Window,
     champion: ModelVersion,
-    reference_days: int,
-    current_days: int | None,
-    labels: LabelPolicy,
     storage: Storage,
     log: PredictionLog,
+    *,
     seed: int,
     run_tags: dict[str, str],
     history: Sequence[DriftReport] = (),
@@ -36,30 +48,32 @@ def look(
 
     Parameters
     ----------
-    reference_days : the newest days of the champion's own data are the reference.
-    current_days : so many days that end with the window are compared; None: the window as it is.
     history : earlier reports, for the plot.
     """
+    use_case, current_days = champion.use_case, terms.current_days
     own = storage.current(use_case, c.VALIDATED, window.label)
     if own is None:
         return None
     validated = storage.history(use_case, c.VALIDATED, window.end)
     compared = Window.before(window.end, current_days or window.days)
     rows = [own] if current_days is None else recent(validated, window.end, current_days)
-    reference = recent(storage.history(use_case, c.VALIDATED, champion.as_of), champion.as_of, reference_days)
+    reference = recent(storage.history(use_case, c.VALIDATED, champion.as_of), champion.as_of, terms.reference_days)
+    pair = WindowPair(
+        window,
+        Side(rows, _answers(champion, compared, storage)),
+        Side(reference, _answers(champion, _learned(champion, terms.reference_days), storage)),
+        f"version {champion.version}, data before {champion.as_of}",
+        previous=next((ref for ref in reversed(validated) if Window.from_label(ref.partition).end <= compared.start), None),
+        new_labels=sum(ref.rows[c.ROWS] for ref in validated if Window.from_label(ref.partition).end > champion.as_of),
+    )
     return monitor(
         use_case,
-        checks,
-        window,
-        Side(rows, _answers(use_case, champion.version, compared, storage)),
-        Side(reference, _answers(use_case, champion.version, _learned(champion, reference_days), storage)),
-        f"version {champion.version}, data before {champion.as_of}",
+        terms.checks,
+        pair,
         storage,
-        seed,
-        run_tags,
-        previous=next((ref for ref in reversed(validated) if Window.from_label(ref.partition).end <= compared.start), None),
-        cohort=_find_cohort(use_case, task, labels, window, validated, storage, log),
-        new_labels=sum(ref.rows[c.ROWS] for ref in validated if Window.from_label(ref.partition).end > champion.as_of),
+        seed=seed,
+        run_tags=run_tags,
+        cohort=_find_cohort(use_case, terms, window, validated, storage, log),
         history=[one for one in history if one.window.end < window.end],
     )
 
@@ -69,24 +83,24 @@ def _learned(champion: ModelVersion, days: int) -> Window:
     return Window(start=champion.as_of - timedelta(days=days), end=champion.as_of + timedelta(days=1))
 
 
-def _answers(use_case: str, version: int, days: Window, storage: Storage) -> list[DatasetRef]:
+def _answers(champion: ModelVersion, days: Window, storage: Storage) -> list[DatasetRef]:
     """The champion's batch answers of the features of some days. Online ones are still arriving, so they are left out."""
-    found = (storage.current(use_case, c.PREDICTIONS, f"v{version}.{days.start + timedelta(days=n)}") for n in range(days.days))
+    partitions = (f"v{champion.version}.{days.start + timedelta(days=n)}" for n in range(days.days))
+    found = (storage.current(champion.use_case, c.PREDICTIONS, partition) for partition in partitions)
     return [ref for ref in found if ref is not None]
 
 
 def _find_cohort(
     use_case: str,
-    task: TaskKind,
-    labels: LabelPolicy,
+    terms: MonitoringTerms,
     window: Window,
     validated: Sequence[DatasetRef],
     storage: Storage,
     log: PredictionLog,
 ) -> Cohort | None:
-    """The newest answers whose outcomes are all in; None where nobody was answered then."""
-    cohort = labels.cohort_of(window)
+    """The newest answers whose outcomes are all in; None where no answer was given then."""
+    cohort = terms.labels.cohort_of(window)
     outcomes = [ref for ref in validated if Window.from_label(ref.partition).end > cohort.start]
-    answers = log.read(use_case, since=cohort.start)  # nobody was answered from features that were not there yet
+    answers = log.read(use_case, since=cohort.start)  # no answer rests on features that did not exist yet
     exposures = publish_exposures(use_case, cohort, answers, storage)
-    return Cohort(cohort, exposures, outcomes, labels, task) if exposures else None
+    return Cohort(cohort, exposures, outcomes, terms.labels, terms.task) if exposures else None

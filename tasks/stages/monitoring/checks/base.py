@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import columns as c
 from tasks.contracts.base import Window
@@ -65,6 +65,15 @@ class Evidence:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
+class Distance(NamedTuple):
+    """How one column of one table is compared, and from which distance on it is violated."""
+
+    table: str
+    column: str
+    method: str
+    threshold: float
+
+
 class DriftCheck(Spec):
     """Base of all checks. To add one: a `kind`, `judge`, its entry in CHECKS, and data that it must object to in the tests."""
 
@@ -77,6 +86,11 @@ class DriftCheck(Spec):
     def wants_facts(self) -> bool:
         """Whether it looks at days, doubled or repeated rows, which cost a pass over all columns."""
         return False
+
+    @property
+    def distances(self) -> tuple[Distance, ...]:
+        """The distances that it judges, so that Evidently's page shows them too."""
+        return ()
 
     @abstractmethod
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:

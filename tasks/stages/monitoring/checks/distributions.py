@@ -13,7 +13,7 @@ from pydantic import Field
 from tasks.columns import PREDICTION
 from tasks.contracts.monitoring import CheckResult, Signal
 from tasks.metrics.distances import jensenshannon, psi
-from tasks.stages.monitoring.checks.base import PREDICTIONS_OF, ROWS_OF, Counts, DriftCheck, Evidence
+from tasks.stages.monitoring.checks.base import PREDICTIONS_OF, ROWS_OF, Counts, Distance, DriftCheck, Evidence
 
 DISTANCES = {"psi": psi, "jensenshannon": jensenshannon}
 
@@ -41,6 +41,10 @@ class DistanceCheck(DriftCheck):
 
     def threshold_of(self, column: str) -> float:
         return self.thresholds.get(column, self.threshold)
+
+    @property
+    def distances(self) -> tuple[Distance, ...]:
+        return tuple(Distance(table, column, self.method, self.threshold_of(column)) for table, column in self.wanted)
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         return tuple(self._judge(column, seen.counts[table, column], self._signal) for table, column in self.wanted)

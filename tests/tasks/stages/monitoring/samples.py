@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.columns import EVENT_AT, ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE
 from tasks.contracts.base import Window
 from tasks.stages.monitoring.checks import Evidence
-from tasks.stages.monitoring.evidence import gather
+from tasks.stages.monitoring.evidence import ComparedRows, gather
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,17 +77,14 @@ class World:
             return rows if spark is None else to_spark(spark, rows)
 
         previous = None if self.previous is None else frame(self.previous)
-        return gather(
-            checks,
+        rows = ComparedRows(
             WEEK,
             {"rows": frame(self.reference), "predictions": frame(self.reference_scores)},
             {"rows": frame(self.current), "predictions": frame(self.scores)},
             previous,
             WEEK.start,
-            self.figures,
-            seed,
-            sample_rows,
         )
+        return gather(checks, rows, figures=self.figures, seed=seed, sample_rows=sample_rows)
 
 
 def to_spark(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:

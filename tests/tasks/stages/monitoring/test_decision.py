@@ -12,7 +12,7 @@ from tasks.contracts.base import Window
 from tasks.contracts.monitoring import Ask, Cause, CheckResult, DriftReport, RetrainDecision, RetrainRequest, Signal
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.io.decisions import DecisionLog
-from tasks.stages.monitoring import RetrainPolicy, decide_retrain, find_lost
+from tasks.stages.monitoring import RetrainHistory, RetrainPolicy, decide_retrain, find_lost
 
 TWO_OF_THREE = RetrainPolicy(violations=2, of_last=3, cooldown_days=3)
 CHAMPION = LedgerEntry(
@@ -81,7 +81,8 @@ def decide(
 ) -> RetrainDecision:
     seen = report(end, sign, changed.pop("evidence", ""), changed.pop("new_labels", None))
     who: dict[str, Any] = {"champion": CHAMPION, "champion_as_of": FEBRUARY, "requests": answered(past), **changed}
-    return decide_retrain("shop", policy, window(end), seen, past, **who)
+    ask, accepted_by = who.pop("ask", None), who.pop("accepted_by", "")
+    return decide_retrain("shop", policy, window(end), seen, RetrainHistory(past, **who), ask=ask, accepted_by=accepted_by)
 
 
 def live(pattern: str, policy: RetrainPolicy = TWO_OF_THREE, **changed: Any) -> list[RetrainDecision]:

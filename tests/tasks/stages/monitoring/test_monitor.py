@@ -21,7 +21,7 @@ from tasks.errors import ConfigurationError
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
 from tasks.settings import ROOT
-from tasks.stages.monitoring import Side, monitor, recent
+from tasks.stages.monitoring import Side, WindowPair, monitor, recent
 from tasks.stages.monitoring import report as report_module
 from tasks.stages.monitoring.checks import ColumnDrift, DoubledRows, DriftCheck, PredictionDrift
 from tests.tasks.stages.monitoring.samples import make_rows, make_scores
@@ -55,18 +55,14 @@ def call(storage: Storage, current: pd.DataFrame, reference: list[pd.DataFrame],
     scores = changed.pop("scores", make_scores(1_000, 2, shift=1))
     answers = [publish_answers(storage, date(2011, 3, 1), scores)] if len(scores) else []
     before = [publish_answers(storage, date(2011, 2, 1), make_scores(1_000, 1))] if reference else []
-    arguments: dict[str, Any] = {
-        "use_case": "shop",
-        "checks": CHECKS,
-        "window": WINDOW,
-        "current": Side([publish(storage, WINDOW, current)], answers),
-        "reference": Side([publish(storage, day, rows) for day, rows in zip(days, reference, strict=True)], before),
-        "reference_label": "version 1, data before 2011-03-01",
-        "storage": storage,
-        "seed": 7,
-        "run_tags": {"dag_run": "by hand"},
-    }
-    return monitor(**{**arguments, **changed})
+    pair = WindowPair(
+        WINDOW,
+        Side([publish(storage, WINDOW, current)], answers),
+        Side([publish(storage, day, rows) for day, rows in zip(days, reference, strict=True)], before),
+        "version 1, data before 2011-03-01",
+    )
+    options: dict[str, Any] = {"checks": CHECKS, "seed": 7, "run_tags": {"dag_run": "by hand"}, **changed}
+    return monitor("shop", pair=pair, storage=storage, **options)
 
 
 def fetched_by(page: str) -> list[str]:

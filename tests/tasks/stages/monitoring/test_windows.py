@@ -14,7 +14,7 @@ from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
-from tasks.stages.monitoring import LabelPolicy, look
+from tasks.stages.monitoring import LabelPolicy, MonitoringTerms, monitor_window
 from tasks.stages.monitoring.checks import Bound, ColumnDrift, FrozenRows
 from tests.tasks.stages.monitoring.samples import make_rows
 from tests.tasks.stages.monitoring.test_labels import answer
@@ -50,21 +50,11 @@ def champion(learned: int) -> ModelVersion:
 
 
 def see(storage: Storage, home: Path, number: int, **changed: Any) -> DriftReport | None:
-    terms: dict[str, Any] = {"reference_days": 14, "current_days": None, "labels": LabelPolicy(), **changed}
-    return look(
-        "shop",
-        TaskKind.PROPENSITY,
-        CHECKS,
-        week(number),
-        champion(2),
-        terms["reference_days"],
-        terms["current_days"],
-        terms["labels"],
-        storage,
-        PredictionLog(home / "predictions"),
-        7,
-        {},
+    terms = MonitoringTerms(
+        **{"task": TaskKind.PROPENSITY, "checks": CHECKS, "labels": LabelPolicy(), "reference_days": 14, **changed}
     )
+    log = PredictionLog(home / "predictions")
+    return monitor_window(terms, week(number), champion(2), storage, log, seed=7, run_tags={})
 
 
 def fill(storage: Storage, weeks: int = 5, **columns: Any) -> list[pd.DataFrame]:
