@@ -15,18 +15,20 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate
-from tasks.errors import ConfigurationError, NotEnoughData, TitleholderError
+from tasks.errors import ConfigurationError, ModelError, NotEnoughData, TitleholderError
+from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.endpoint import serve_alone
 from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
-from tasks.stages.evaluation.gates import ComparingGate, Context, Export, Gate, Lineage, MinimumMetric, SuspiciousImprovement
+from tasks.stages.evaluation.gates import Context, Export, Gate, Lineage
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
 
 
+@guard(NotEnoughData)
 def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
     """The best by the primary metric on the validation window; ties go to the first, a NaN to nobody.
 
@@ -42,14 +44,15 @@ def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Can
     return max(measured, key=lambda one: sign * one.metrics[primary])
 
 
+@guard(ConfigurationError)
 def baseline_of(gates: Sequence[Gate]) -> str | None:
-    """The candidate that a `minimum_metric` gate wants to be beaten; None where no gate names one.
+    """The candidate that a gate requires to be beaten; None where no gate names one.
 
     Raises
     ------
     ConfigurationError : two gates name different ones.
     """
-    named = {gate.over_baseline for gate in gates if isinstance(gate, MinimumMetric) and gate.over_baseline}
+    named = {gate.baseline for gate in gates if gate.baseline}
     if len(named) > 1:
         raise ConfigurationError(f"gates.checks: over_baseline must be the same in all gates; got {', '.join(sorted(named))}")
     return next(iter(named), None)
@@ -67,10 +70,10 @@ def check_gates(
     _demand_an_enabled_gate(gates, mode)
     for gate in gates:
         gate.check_fits(task, metrics, candidates)
-    wants_baseline = any(isinstance(gate, SuspiciousImprovement) and gate.over_baseline for gate in gates)
-    if baseline_of(gates) is None and wants_baseline:
+    needy = next((gate.kind for gate in gates if gate.needs_baseline), None)
+    if needy is not None and baseline_of(gates) is None:
         raise ConfigurationError(
-            "suspicious_improvement.over_baseline: no gate names a baseline; add minimum_metric with over_baseline: <candidate>"
+            f"{needy}.over_baseline: no gate names a baseline; add minimum_metric with over_baseline: <candidate>"
         )
 
 
@@ -82,6 +85,7 @@ def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
         )
 
 
+@guard(ModelError, NotEnoughData)
 def evaluate(
     use_case: str,
     task: TaskKind,
@@ -208,6 +212,7 @@ def _lineage(split: Split, storage: Storage) -> Lineage:
     )
 
 
+@guard(ConfigurationError)
 def judge(
     use_case: str,
     task: TaskKind,
@@ -284,10 +289,11 @@ def _draw_at_once(gates: Sequence[Gate], mode: GateMode, context: Context, of_sl
     rest = [*_questions_of_the_rest(context, ()), *of_slices]
     wanted: dict[tuple[int, str | None], list[Question]] = {(RESAMPLES, None): rest}
     for gate in gates:
-        if isinstance(gate, ComparingGate) and (gate.mode or mode) is not GateMode.DISABLED:
-            with suppress(TitleholderError):  # it will say so itself, when it is asked
-                questions = gate.questions(context)
-                wanted.setdefault((gate.required_resamples(questions), gate.group_by), []).extend(questions)
+        if (gate.mode or mode) is not GateMode.DISABLED:
+            with suppress(TitleholderError):  # the gate reports it by itself, when it checks
+                draws = gate.draws(context)
+                if draws is not None:
+                    wanted.setdefault((draws.resamples, draws.group_by), []).extend(draws.questions)
     for (resamples, group_by), questions in wanted.items():
         with suppress(TitleholderError):
             context.draw(questions, resamples, group_by)

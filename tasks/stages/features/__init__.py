@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.errors import ConfigurationError, LeakageFound, NotEnoughData
+from tasks.guards import guard
 from tasks.io.history import read_history
 from tasks.io.storage import Inspect, Storage, Writer
 from tasks.stages.features import interactions, tabular
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "FeatureSpec", "SplitSpec", "build_features", "split"]
 
 
+@guard(NotEnoughData)
 def build_features(
     use_case: str, task: TaskKind, spec: FeatureSpec, history: list[DatasetRef], as_of: date, storage: Storage
 ) -> DatasetRef:
@@ -67,6 +69,7 @@ def build_features(
         return place.publish(tables, history, facts)
 
 
+@guard(LeakageFound, NotEnoughData)
 def split(
     use_case: str,
     task: TaskKind,

@@ -9,6 +9,7 @@ from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.errors import SourceError
+from tasks.guards import guard
 from tasks.io.storage import Storage, Writer
 from tasks.stages.ingestion.base import Source, SourceFile
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ingest"]
 
 
+@guard(SourceError)
 def ingest(use_case: str, source: Source, folder: Path | None, window: Window, storage: Storage) -> DatasetRef | None:
     """Publish the rows of the window as the layer `raw`; None where no file lies in it, as on a day without trading.
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
+from tasks.errors import NotEnoughData
+from tasks.guards import guard
 from tasks.io.storage import Storage
 
 __all__ = ["PAGE", "draw_profile", "profile"]
@@ -17,6 +19,7 @@ PAGE = "profile.html"
 SAMPLE_ROWS = 20_000  # about so many are in the library's charts; every figure above them is of all rows
 
 
+@guard(NotEnoughData)
 def profile(
     use_case: str, label: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int, run_tags: dict[str, str]
 ) -> str:

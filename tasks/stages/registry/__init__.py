@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts.judging import GateMode, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
+from tasks.errors import SnapshotError
+from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
@@ -41,6 +43,7 @@ class VerdictReport:
 WriteReport = Callable[[Verdict, str], VerdictReport]
 
 
+@guard(SnapshotError)
 def register(verdict: Verdict, storage: Storage, write_report: WriteReport) -> ModelVersion:
     """Make a judged candidate a version, refused ones too, with the reasons on it; alias `challenger` only if it passed.
 

@@ -8,13 +8,15 @@ from typing import Any
 
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import Action, Approval, LedgerEntry, ModelVersion, Trust
-from tasks.errors import PromotionRefused
+from tasks.errors import ModelError, PromotionRefused
+from tasks.guards import guard
 from tasks.io.ledger import Ledger
 from tasks.stages.registry.aliases import follow_ledger
 from tasks.stages.registry.rehearsal import Rehearsal, rehearse
 from tasks.stages.registry.versions import name_version, read_verdict, version_of
 
 
+@guard(ModelError, PromotionRefused)
 def promote(
     approval: Approval, dag_run: str, ledger: Ledger, now: datetime | None = None, rehearsal: Rehearsal = rehearse
 ) -> LedgerEntry:

@@ -8,12 +8,14 @@ import json
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import ModelError
+from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 
 CARD = "model-card.html"
 
 
+@guard(ModelError)
 def version_of(use_case: str, version: int) -> ModelVersion:
     """A version, from its tags.
 
@@ -37,6 +39,7 @@ def version_of(use_case: str, version: int) -> ModelVersion:
     )
 
 
+@guard(ModelError)
 def read_verdict(use_case: str, version: int) -> Verdict:
     """What the gates said of a version, proved by the digest that the version carries.
 
@@ -56,6 +59,7 @@ def read_verdict(use_case: str, version: int) -> Verdict:
     return verdict
 
 
+@guard(ModelError)
 def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
     """The champion by the ledger's head, never by the alias; None before the first.
 

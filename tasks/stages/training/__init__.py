@@ -14,6 +14,8 @@ from tasks import models
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.training import Candidate, ServingTerms, Start
+from tasks.errors import ModelError, NotEnoughData
+from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import score_model
@@ -39,6 +41,7 @@ __all__ = ["begin", "calibrate", "draw_learning_curve", "train", "tune", "with_s
 _WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"
 
 
+@guard(ModelError, NotEnoughData)
 def train(
     use_case: str,
     task: TaskKind,

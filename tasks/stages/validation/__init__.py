@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef, RuleResult, Severity, Validated, ValidationReport
-from tasks.errors import SnapshotError, ValidationFailed
+from tasks.errors import ConfigurationError, SnapshotError, ValidationFailed
+from tasks.guards import guard
 from tasks.io.storage import Storage, Writer
 from tasks.stages.validation.computed import OF_THE_PAST
 from tasks.stages.validation.docs import docs_page, publish_docs, write_docs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Refused", "docs_page", "find_refused", "publish_docs", "validate"]
 
 
+@guard(ConfigurationError, ValidationFailed)
 def validate(
     raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path, docs: Path | None = None
 ) -> Validated:

@@ -185,6 +185,10 @@ class SuspiciousImprovement(Gate):
             raise ValueError("without a bound it suspects nothing: state beyond, over_champion or over_baseline")
         return self
 
+    @property
+    def needs_baseline(self) -> bool:
+        return self.over_baseline is not None
+
     def check(self, context: Context) -> GateResult:
         sign = 1.0 if get_metric(self.metric, context.task).greater_is_better else -1.0
         value = context.challenger.evaluation.metrics.get(self.metric)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -206,6 +206,14 @@ def _codes(values: pd.Series) -> Places:
     return codes
 
 
+class Draws(NamedTuple):
+    """The comparisons of a gate, with the number of resamples, and the column whose groups are drawn instead of units."""
+
+    questions: list[Question]
+    resamples: int
+    group_by: str | None
+
+
 class Gate(Spec):
     """One condition of a promotion. `mode` overrides the section's for this gate alone."""
 
@@ -217,6 +225,20 @@ class Gate(Spec):
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         """Refuse, when the use case is parsed, what could never work there (ConfigurationError)."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The candidate that must be trained and scored as the baseline; None where the gate names none."""
+        return None
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether it compares with the baseline, so that some gate must name one."""
+        return self.baseline is not None
+
+    def draws(self, context: Context) -> Draws | None:
+        """What it will compare by resampling, so that all gates share one drawing; None where it compares nothing."""
+        return None
 
     @property
     def slice_terms(self) -> SliceTerms | None:
@@ -241,12 +263,16 @@ class ComparingGate(Gate):
     group_by: str | None = None
 
     def questions(self, context: Context) -> list[Question]:
-        """What `check` will compare: asked of all gates first, so that everything is drawn once."""
+        """What `check` will compare."""
         return []
 
     def required_resamples(self, questions: Sequence[Question]) -> int:
         """How many resamples these questions need."""
         return self.resamples
+
+    def draws(self, context: Context) -> Draws | None:
+        questions = self.questions(context)
+        return Draws(questions, self.required_resamples(questions), self.group_by)
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         if self.group_by is not None and not task.is_tabular:

@@ -91,6 +91,10 @@ class MinimumMetric(ComparingGate):
             raise ValueError("without a floor it refuses nothing: state at_least, at_most or over_baseline")
         return self
 
+    @property
+    def baseline(self) -> str | None:
+        return self.over_baseline
+
     def check(self, context: Context) -> GateResult:
         value = context.challenger.evaluation.metrics.get(self.metric)
         if value is None:
