@@ -21,10 +21,13 @@ from tasks.models import MODELS
 from tasks.models.base import ModelSpec
 from tasks.settings import get_settings
 from tasks.stages.evaluation import baseline_of, check_gates
-from tasks.stages.evaluation.gates import GATES, Gate
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Gate
 from tasks.stages.features.spec import SPLITS, FeatureSpec, SplitSpec
-from tasks.stages.ingestion.sources import SOURCES, Source
-from tasks.stages.monitoring.checks import CHECKS, DriftCheck
+from tasks.stages.ingestion.base import Source
+from tasks.stages.ingestion.sources import SOURCES
+from tasks.stages.monitoring.checks import CHECKS
+from tasks.stages.monitoring.checks.base import DriftCheck
 from tasks.stages.monitoring.decision import RetrainPolicy
 from tasks.stages.monitoring.labels import LabelPolicy
 from tasks.stages.registry.bake import BakePolicy

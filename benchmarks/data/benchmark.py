@@ -106,7 +106,7 @@ def account_for_rows(days: list[Path], home: Path) -> Figures:
 
     from tasks.errors import ValidationFailed
     from tasks.stages.ingestion import ingest
-    from tasks.stages.ingestion.sources import InvoiceFiles
+    from tasks.stages.ingestion.invoice_files import InvoiceFiles
     from tasks.stages.validation import validate
 
     storage, source = Storage(home / "real-data"), InvoiceFiles()

@@ -22,7 +22,8 @@ from tasks.contracts.judging import Evaluation, GateResult, Role
 from tasks.contracts.training import Candidate
 from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.settings import ROOT
-from tasks.stages.evaluation.gates import BeatsChampion, Context
+from tasks.stages.evaluation.gates.base import Context
+from tasks.stages.evaluation.gates.champion import BeatsChampion
 from tasks.stages.evaluation.paired import Answers
 from tasks.use_case import load_use_case
 

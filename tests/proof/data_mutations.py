@@ -17,7 +17,7 @@ from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.profiling import profile
 from tasks.stages.validation import validate
-from tests.proof.proof import Arena, Mutation
+from tests.proof.proof import Mutation, Workbench
 from tests.tasks.stages.ingestion.conftest import SAMPLES, SETTINGS
 from tests.tasks.stages.validation.suite_runner import SUITES, WINDOW, judge, judge_twins, load, to_frame, twin_id
 from tests.tasks.stages.validation.twins import BROKEN_BATCHES, BROKEN_ROWS, GOOD, UNUSUAL, Row
@@ -25,7 +25,7 @@ from tests.tasks.stages.validation.twins import BROKEN_BATCHES, BROKEN_ROWS, GOO
 # the door
 
 
-def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Arena) -> object:
+def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Workbench) -> object:
     """The sample files of a source, one of them changed: in a file some text is replaced; without a text it is emptied."""
     folder, window = SAMPLES[kind](place.folder / "sources" / f"{kind}-{name}")
     file, old, new = change
@@ -48,7 +48,7 @@ FILES = {
 # the suites
 
 
-def _break_one_rule(suite: str, rule: str, place: Arena) -> tuple[str, ...]:
+def _break_one_rule(suite: str, rule: str, place: Workbench) -> tuple[str, ...]:
     """What a row, or a batch, breaks that is wrong in one way only."""
     good = GOOD[suite]()
     if rule in BROKEN_BATCHES[suite]:
@@ -63,26 +63,26 @@ def _break_one_rule(suite: str, rule: str, place: Arena) -> tuple[str, ...]:
     return tuple(f"validate/{suite}.{name}" for name in broken)
 
 
-def _break_no_rule(suite: str, place: Arena) -> tuple[str, ...]:
+def _break_no_rule(suite: str, place: Workbench) -> tuple[str, ...]:
     good = GOOD[suite]()
     results, _ = judge(get_spark(), load(suite), good, good[0])
     return tuple(f"validate/{suite}.{name}" for name, result in results.items() if not result.passed)
 
 
-def _validate(suite: str, name: str, change: Row, place: Arena) -> object:
+def _validate(suite: str, name: str, change: Row, place: Workbench) -> object:
     """A raw snapshot through the room; `change` is made to every row."""
     rows = [row | change for row in GOOD[suite]()]
     raw = _publish(place, f"{suite}_{name}", c.RAW, rows)
     return validate(raw, suite, 0.0, place.storage, SUITES)
 
 
-def _rescale(place: Arena) -> object:
+def _rescale(place: Workbench) -> object:
     """Ratings in percent instead of stars."""
     rows = [row | {c.VALUE: 20.0 * row[c.VALUE]} for row in GOOD["ratings"]()]
     return validate(_publish(place, "ratings_percent", c.RAW, rows), "ratings", 0.0, place.storage, SUITES)
 
 
-def _publish(place: Arena, use_case: str, layer: str, rows: list[Row]) -> DatasetRef:
+def _publish(place: Workbench, use_case: str, layer: str, rows: list[Row]) -> DatasetRef:
     def write(folder: Path) -> None:
         to_frame(get_spark(), rows, rows[0]).coalesce(1).write.parquet(str(folder))
 
@@ -121,7 +121,7 @@ def _late(is_known: bool) -> list[Row]:
     return [_buys(100 + place, *pair) | {c.ITEM_ID: "an item of its own"} for place, pair in enumerate(times)]
 
 
-def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:
+def _leak(verb: str, is_known: bool, place: Workbench) -> tuple[str, ...]:
     """Whether late rows change what is learned from. Stopped: they do not. (Those that were known in time must.)"""
     digests = []
     for name, rows in (("without", _past()), (f"known_{is_known}".lower(), _past() + _late(is_known))):
@@ -134,7 +134,7 @@ def _leak(verb: str, is_known: bool, place: Arena) -> tuple[str, ...]:
     return (verb,) if digests[0] == digests[1] else ()
 
 
-def _cut_through(is_torn: bool, place: Arena) -> object:
+def _cut_through(is_torn: bool, place: Workbench) -> object:
     """One basket from before midnight to after it, where the holdout begins; or two baskets."""
     late, early = (datetime(2011, 2, 22, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
     rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
@@ -143,7 +143,7 @@ def _cut_through(is_torn: bool, place: Arena) -> object:
     return split(name, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage)
 
 
-def _profile(use_case: str, rows: list[Row], place: Arena) -> str:
+def _profile(use_case: str, rows: list[Row], place: Workbench) -> str:
     snapshots = [_publish(place, use_case, c.VALIDATED, rows)] if rows else []
     return profile(use_case, "of the proof", snapshots, place.storage, 7, {})
 

@@ -6,31 +6,38 @@ from dataclasses import replace
 from functools import partial
 
 from tests.proof import data_mutations, promotion_mutations
-from tests.proof.proof import Arena, Mutation
-from tests.tasks.stages.evaluation.mutations import SHOP, WARD
-from tests.tasks.stages.evaluation.synthetic_pipelines import knows
+from tests.proof.proof import Mutation, Workbench
+from tests.tasks.stages.evaluation import gate_examples
+from tests.tasks.stages.evaluation.gate_examples import SHOP, GateExamples, find_gate_examples, pipeline_of
+from tests.tasks.stages.evaluation.synthetic_pipelines import scores_of
 
 
-def _honest_ward(place: Arena) -> object:
-    return replace(place.ward, asks_endpoint=True).judge()
+def _honest_classification(place: Workbench) -> object:
+    return replace(place.classification, with_endpoint=True).judge()
 
 
-def _honest_shop(place: Arena) -> object:
-    return replace(place.shop, asks_endpoint=True).judge(knows(0.8), "honest")
+def _honest_shop(place: Workbench) -> object:
+    return replace(place.shop, with_endpoint=True).judge(scores_of(0.8), "honest")
 
 
-def _in_the_ward(name: str, place: Arena) -> object:
-    gate, spoil = WARD[name]
-    return spoil(replace(place.ward, asks_endpoint=gate == "serving_budget"))
+def _spoil(spoil: gate_examples.Mutation, name: str, needs_endpoint: bool, place: Workbench) -> object:
+    pipeline = place.shop if name == SHOP else place.classification
+    return spoil(replace(pipeline, with_endpoint=needs_endpoint))
 
 
-def _in_the_shop(name: str, place: Arena) -> object:
-    return SHOP[name][1](place.shop)
+def mutations_of(examples: GateExamples) -> list[Mutation]:
+    """The mutations that the test file of a gate registers."""
+    found = []
+    for name, spoil in examples.mutations.items():
+        pipeline = pipeline_of(spoil)
+        honest = _honest_shop if pipeline == SHOP else _honest_classification
+        act = partial(_spoil, spoil, pipeline, examples.needs_endpoint)
+        found.append(Mutation(name, f"judge/{examples.kind}", act, honest))
+    return found
 
 
 MUTATIONS: tuple[Mutation, ...] = (
     *data_mutations.MUTATIONS,
-    *(Mutation(name, f"judge/{gate}", partial(_in_the_ward, name), _honest_ward) for name, (gate, _) in WARD.items()),
-    *(Mutation(name, f"judge/{gate}", partial(_in_the_shop, name), _honest_shop) for name, (gate, _) in SHOP.items()),
+    *(mutation for examples in find_gate_examples().values() for mutation in mutations_of(examples)),
     *promotion_mutations.MUTATIONS,
 )

@@ -22,43 +22,42 @@ from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.registry import champion_of, promote, read_verdict, version_of
 from tasks.stages.registry.versions import verdict_folder
-from tests.proof.proof import Arena, Mutation
-from tests.tasks.stages.evaluation.mutations import shuffled_labels
-from tests.tasks.stages.evaluation.synthetic_pipelines import TwistedSpec, Ward
+from tests.proof.proof import Mutation, Workbench
+from tests.tasks.stages.evaluation.synthetic_pipelines import USE_CASE, SyntheticClassification, TwistedSpec, shuffle_labels
 
-WARD = ("ward", TaskKind.CLASSIFICATION)
+CASE = (USE_CASE, TaskKind.CLASSIFICATION)
 
 
-def _first(place: Arena) -> Verdict:
-    return place.ward.judge(is_first=True)
+def _first(place: Workbench) -> Verdict:
+    return place.classification.judge(is_first=True)
 
 
 def _one_class(parts: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     return parts | {"train": parts["train"].assign(**{c.TARGET: 1})}
 
 
-def _evaluate(change: dict[str, Any], place: Arena) -> object:
+def _evaluate(change: dict[str, Any], place: Workbench) -> object:
     candidate = _first(place).candidate.model_copy(update=change)
-    return evaluate(*WARD, [candidate], None, candidate.split, Ward.METRICS, None, 10, False, place.storage)
+    return evaluate(*CASE, [candidate], None, candidate.split, SyntheticClassification.METRICS, None, 10, False, place.storage)
 
 
-def _choose(metrics: dict[str, float], place: Arena) -> Candidate:
+def _choose(metrics: dict[str, float], place: Workbench) -> Candidate:
     return choose([_first(place).candidate.model_copy(update={"metrics": metrics})], "log_loss", TaskKind.CLASSIFICATION)
 
 
-def _baseline(names: Sequence[str], place: Arena) -> object:
+def _baseline(names: Sequence[str], place: Workbench) -> object:
     floor = {"kind": "minimum_metric", "metric": "log_loss"}
     return baseline_of([GATES.parse(floor | {"over_baseline": name}, "proof") for name in names])
 
 
-def _judge(mode: GateMode, place: Arena) -> Verdict:
+def _judge(mode: GateMode, place: Workbench) -> Verdict:
     """One gate, in a mode of its own, under an enabled section."""
     verdict = _first(place)
     gate = GATES.parse({"kind": "prediction_sanity", "mode": mode}, "proof")
-    return judge(*WARD, verdict.candidate, verdict.evaluations, [gate], GateMode.ENABLED, None, 7, place.storage)
+    return judge(*CASE, verdict.candidate, verdict.evaluations, [gate], GateMode.ENABLED, None, 7, place.storage)
 
 
-def _register(change: dict[str, Any], place: Arena) -> object:
+def _register(change: dict[str, Any], place: Workbench) -> object:
     """`change` is made to what the verdict says of the units that it rests on."""
     verdict = _first(place)
     mine, *others = verdict.evaluations
@@ -66,53 +65,53 @@ def _register(change: dict[str, Any], place: Arena) -> object:
     return register_verdict(verdict.model_copy(update={"evaluations": (mine, *others)}), place.storage)
 
 
-def _set_current(name: str, said: dict[str, Any], place: Arena, verdict: Verdict | None = None) -> Ledger:
+def _set_current(name: str, said: dict[str, Any], place: Workbench, verdict: Verdict | None = None) -> Ledger:
     """Register and promote, in a ledger of its own; `said` replaces what the approval says."""
     version = register_verdict(verdict or _first(place), place.storage)
     ledger = _ledger(name, place)
-    known = {"use_case": "ward", "version": version.version, "report_digest": version.report_digest}
+    known = {"use_case": USE_CASE, "version": version.version, "report_digest": version.report_digest}
     yes = {"actor": "ada", "reason": "it is better", "trust": Trust.LOCAL, **known, **said}
     promote(Approval.model_validate(yes), "run", ledger, datetime(2026, 1, 2, tzinfo=UTC))
     return ledger
 
 
-def _ledger(name: str, place: Arena) -> Ledger:
+def _ledger(name: str, place: Workbench) -> Ledger:
     path = place.folder / f"ledger-{name}-{time.monotonic_ns()}.db"
     return Ledger(f"sqlite:///{path}")
 
 
-def _crown_the_refused(place: Arena) -> object:
-    return _set_current("refused", {}, place, place.ward.judge(shuffled_labels, is_first=True))
+def _promote_refused(place: Workbench) -> object:
+    return _set_current("refused", {}, place, place.classification.judge(shuffle_labels, is_first=True))
 
 
-def _crown_against_nobody(place: Arena) -> object:
+def _promote_without_comparison(place: Workbench) -> object:
     """Judged when there was no champion, promoted when there is one."""
     ledger = _set_current("early", {}, place)
-    late = register_verdict(place.ward.judge(is_first=True, seed=8), place.storage)
-    yes = {"use_case": "ward", "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
+    late = register_verdict(place.classification.judge(is_first=True, seed=8), place.storage)
+    yes = {"use_case": USE_CASE, "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
     return promote(Approval(**yes, actor="ada", reason="it is better"), "another run", ledger)
 
 
-def _look_up(change: dict[str, str], place: Arena) -> object:
+def _look_up(change: dict[str, str], place: Workbench) -> object:
     """The champion, while a tag of its version says something else than the ledger."""
     ledger = _set_current("tags", {}, place)
-    head = ledger.head("ward")
+    head = ledger.head(USE_CASE)
     version, tags = str(head.version if head else 0), {"manifest_digest": head.manifest_digest if head else ""}
     client = tracking.get_client()
     try:
         for key, value in change.items():
-            client.set_model_version_tag("ward", version, key, value)
-        return champion_of("ward", ledger)
+            client.set_model_version_tag(USE_CASE, version, key, value)
+        return champion_of(USE_CASE, ledger)
     finally:
         for key, value in tags.items():
-            client.set_model_version_tag("ward", version, key, value)
+            client.set_model_version_tag(USE_CASE, version, key, value)
 
 
-def _version(beyond: int, place: Arena) -> object:
-    return version_of("ward", register_verdict(_first(place), place.storage).version + beyond)
+def _version(beyond: int, place: Workbench) -> object:
+    return version_of(USE_CASE, register_verdict(_first(place), place.storage).version + beyond)
 
 
-def _read(change: str, place: Arena) -> object:
+def _read(change: str, place: Workbench) -> object:
     """The verdict of a version, while somebody has written more into its artifact."""
     version = register_verdict(_first(place), place.storage)
     path = f"{verdict_folder(version.report_digest)}/verdict.json"
@@ -120,7 +119,7 @@ def _read(change: str, place: Arena) -> object:
     try:
         with tracking.reopen_run(version.run_id) as run:
             run.log_text(text + change, path)
-        return read_verdict("ward", version.version)
+        return read_verdict(USE_CASE, version.version)
     finally:
         with tracking.reopen_run(version.run_id) as run:
             run.log_text(text, path)
@@ -130,11 +129,11 @@ honest = partial(_set_current, "honest", {})
 OTHER = {"manifest_digest": "f" * 64}
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
 MUTATIONS = (
-    Mutation("one_class_only", "train", lambda place: place.ward.judge(_one_class, is_first=True), _first),
+    Mutation("one_class_only", "train", lambda place: place.classification.judge(_one_class, is_first=True), _first),
     Mutation(
         "an_export_that_answers_otherwise",
         "train",
-        lambda place: place.ward.judge(spec=TwistedSpec(fault="forgetful"), is_first=True),
+        lambda place: place.classification.judge(spec=TwistedSpec(fault="forgetful"), is_first=True),
         _first,
     ),
     Mutation("another_model_than_was_trained", "evaluate", partial(_evaluate, OTHER), partial(_evaluate, {})),
@@ -142,11 +141,11 @@ MUTATIONS = (
     Mutation("two_baselines", "baseline_of", partial(_baseline, ["prior", "bias"]), partial(_baseline, ["prior"])),
     Mutation("every_gate_switched_off", "judge", partial(_judge, GateMode.DISABLED), partial(_judge, GateMode.ENABLED)),
     Mutation("units_were_altered", "register", partial(_register, {"digest": "0" * 64}), partial(_register, {})),
-    Mutation("a_refused_version", "promote", _crown_the_refused, honest),
+    Mutation("a_refused_version", "promote", _promote_refused, honest),
     Mutation("an_approval_of_another_report", "promote", partial(_set_current, "other", {"report_digest": "0" * 64}), honest),
     Mutation("an_approval_that_expired", "promote", partial(_set_current, "expired", {"expires_at": PAST}), honest),
     Mutation("an_approval_by_nobody", "promote", partial(_set_current, "nobody", {"actor": ""}), honest),
-    Mutation("judged_before_there_was_a_champion", "promote", _crown_against_nobody, honest),
+    Mutation("judged_before_there_was_a_champion", "promote", _promote_without_comparison, honest),
     Mutation("a_tag_of_the_champion_was_altered", "champion_of", partial(_look_up, OTHER), partial(_look_up, {})),
     Mutation("a_verdict_that_was_altered", "read_verdict", partial(_read, " "), partial(_read, "")),
     Mutation("a_version_that_nobody_registered", "version_of", partial(_version, 100), partial(_version, 0)),

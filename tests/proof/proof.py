@@ -15,27 +15,27 @@ from tasks.errors import TitleholderError, ValidationFailed
 from tasks.io.storage import Storage
 from tests.proof.guards import find_steps
 from tests.tasks import synthetic_classification
-from tests.tasks.stages.evaluation.synthetic_pipelines import Shop, Ward, open_courts
+from tests.tasks.stages.evaluation.synthetic_pipelines import SyntheticClassification, SyntheticShop, open_store
 
 
 @dataclass(frozen=True)
-class Arena:
+class Workbench:
     """Where pipelines run: a store, an MLflow, a folder. `honest` remembers which twins passed."""
 
     storage: Storage
     folder: Path
-    honest: dict[Callable[[Arena], object], tuple[str, ...]] = field(default_factory=dict)
+    honest: dict[Callable[[Workbench], object], tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def ward(self) -> Ward:
-        return Ward(self.storage)
+    def classification(self) -> SyntheticClassification:
+        return SyntheticClassification(self.storage)
 
     @property
-    def shop(self) -> Shop:
-        return Shop(self.storage, self.folder)
+    def shop(self) -> SyntheticShop:
+        return SyntheticShop(self.storage, self.folder)
 
 
-Act = Callable[[Arena], object]
+Act = Callable[[Workbench], object]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Proof:
     is_stopped: bool
 
 
-def prove_one(mutation: Mutation, place: Arena) -> Proof:
+def prove_one(mutation: Mutation, place: Workbench) -> Proof:
     """Stopped means: the honest twin passes everything, and the mutation stops at the step and by the guard named for it."""
     if mutation.honest not in place.honest:
         place.honest[mutation.honest] = stopped_by(mutation.honest, place)
@@ -73,7 +73,7 @@ def prove_one(mutation: Mutation, place: Arena) -> Proof:
     return Proof(mutation.name, mutation.guard, spoilt, honest, not honest and at_the_step and named)
 
 
-def stopped_by(act: Act, place: Arena) -> tuple[str, ...]:
+def stopped_by(act: Act, place: Workbench) -> tuple[str, ...]:
     """The guards that refused; empty where nothing did."""
     try:
         outcome = act(place)
@@ -82,8 +82,8 @@ def stopped_by(act: Act, place: Arena) -> tuple[str, ...]:
     if isinstance(outcome, Verdict):
         refused = [one.gate for one in outcome.gates if not one.passed and one.mode is GateMode.ENABLED]
         return tuple(f"judge/{gate}" for gate in refused)
-    told = outcome if isinstance(outcome, tuple) else ()
-    return tuple(name for name in told if isinstance(name, str))
+    names = outcome if isinstance(outcome, tuple) else ()
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _named(error: TitleholderError) -> tuple[str, ...]:
@@ -110,22 +110,22 @@ def unguarded(guards: Iterable[str], mutations: Sequence[Mutation]) -> list[str]
     return [name for name in guards if name not in proved and name not in steps]
 
 
-def open_arena(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Arena:
+def open_workbench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     """The pipelines of a folder, for as long as the patch lasts; the first time it is made."""
     if not (folder / "mlflow.db").exists():
         folder.mkdir(parents=True, exist_ok=True)
         synthetic_classification.make_empty_store(folder)
-    return Arena(open_courts(folder, monkeypatch), folder)
+    return Workbench(open_store(folder, monkeypatch), folder)
 
 
-def prove(tell: Callable[[int, int], None] = lambda done, total: None, *, most: int | None = None) -> list[Proof]:
-    """Every mutation, or the first `most` of them, in an arena of its own."""
+def prove(report: Callable[[int, int], None] = lambda done, total: None, *, most: int | None = None) -> list[Proof]:
+    """Every mutation, or the first `most` of them, in a workbench of its own."""
     from tests.proof.mutations import MUTATIONS
 
     proofs = []
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        place = open_arena(Path(folder) / "arena", patch)
+        place = open_workbench(Path(folder) / "workbench", patch)
         for mutation in MUTATIONS[:most]:
             proofs.append(prove_one(mutation, place))
-            tell(len(proofs), len(MUTATIONS[:most]))
+            report(len(proofs), len(MUTATIONS[:most]))
     return proofs

@@ -1,4 +1,4 @@
-"""Every guard stops a mutation by name, the honest twins pass, and a guard without a mutation fails here."""
+"""Every guard stops its mutations, the honest pipelines pass, and a guard without a mutation fails here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from tasks.contracts.judging import GateResult
-from tasks.stages.evaluation.gates import GATES, Context, Gate
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Context, Gate
 from tests.proof.guards import find_guards, find_steps
 from tests.proof.mutations import MUTATIONS
-from tests.proof.proof import Act, Arena, Mutation, open_arena, prove_one, unguarded
-from tests.tasks.stages.evaluation.synthetic_pipelines import Shop, Ward, knows
+from tests.proof.proof import Act, Mutation, Workbench, open_workbench, prove_one, unguarded
+from tests.tasks.stages.evaluation.gate_examples import CLASSIFICATION, SHOP
+from tests.tasks.stages.evaluation.synthetic_pipelines import gates_of, scores_of
 
 DEMANDED = {
     "nulls_in_invoice_lines",
@@ -38,7 +40,7 @@ Passed = dict[Act, tuple[str, ...]]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One store for the module: what was trained before is found again."""
-    return tmp_path_factory.mktemp("proof") / "arena"
+    return tmp_path_factory.mktemp("proof") / "workbench"
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,11 @@ def passed_before() -> Passed:
 
 
 @pytest.fixture
-def place(folder: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, passed_before: Passed) -> Arena:
-    opened = open_arena(folder, monkeypatch)
-    return Arena(opened.storage, opened.folder, passed_before)
+def place(
+    folder: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession, passed_before: Passed
+) -> Workbench:
+    opened = open_workbench(folder, monkeypatch)
+    return Workbench(opened.storage, opened.folder, passed_before)
 
 
 def test_every_guard_has_a_mutation() -> None:
@@ -66,7 +70,7 @@ def test_all_mutations_that_a_gate_is_known_by_are_there() -> None:
     assert {mutation.name for mutation in MUTATIONS} >= DEMANDED
 
 
-def test_the_steps_are_those_of_the_way_to_the_title() -> None:
+def test_every_step_to_the_champion_is_a_guard() -> None:
     assert {"ingest", "validate", "build_features", "split", "train", "evaluate", "judge", "register", "promote"} <= set(
         find_steps()
     )
@@ -85,13 +89,13 @@ def test_a_guard_without_a_mutation_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert unguarded(find_guards(), without) == ["promote", "validate/ratings.viewer_known", "judge/shiny"]
 
 
-def test_every_gate_judges_in_a_court() -> None:
-    assert set(GATES.kinds) == {gate.kind for gate in (*Ward.GATES, *Shop.GATES)}
+def test_every_gate_judges_in_a_synthetic_pipeline() -> None:
+    assert set(GATES.kinds) == {gate.kind for name in (CLASSIFICATION, SHOP) for gate in gates_of(name, with_endpoint=True)}
 
 
-def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Arena) -> None:
-    def honest(place: Arena) -> object:
-        return place.shop.judge(knows(0.8), "honest")
+def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Workbench) -> None:
+    def honest(place: Workbench) -> object:
+        return place.shop.judge(scores_of(0.8), "honest")
 
     slipped = prove_one(Mutation("nothing_spoilt", "judge/freshness", honest, honest), place)
     assert (slipped.is_stopped, slipped.stopped_by) == (False, ())
@@ -102,6 +106,6 @@ def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Arena) -> N
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.guard}-{mutation.name}")
-def test_a_mutation_is_stopped_at_its_guard(mutation: Mutation, place: Arena) -> None:
+def test_a_mutation_is_stopped_at_its_guard(mutation: Mutation, place: Workbench) -> None:
     proof = prove_one(mutation, place)
     assert proof.is_stopped, proof

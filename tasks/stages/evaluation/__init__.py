@@ -23,7 +23,7 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
-from tasks.stages.evaluation.gates import Context, Export, Gate, Lineage
+from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
 

@@ -17,7 +17,7 @@ from tasks import columns as c
 from tasks.contracts.judging import Comparison, GateMode, GateResult, Role, Slice
 from tasks.errors import NotEnoughData, TitleholderError
 from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT, Metric, get_metric
-from tasks.stages.evaluation.gates import Context, Gate
+from tasks.stages.evaluation.gates.base import Context, Gate
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.slices import (
     HEAVY_USERS,

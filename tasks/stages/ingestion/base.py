@@ -45,6 +45,7 @@ class Source(Spec):
     """
 
     reader_version: ClassVar[int] = 1
+    refuses_files: ClassVar[bool] = False  # whether it is a guard: it reads delivered files and refuses broken ones
 
     path: Path | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -29,6 +29,7 @@ NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:\.r(?P<revision>\d{1,4}))?\.(?P
 class DailyFiles(Mapped):
     """One delivery a day. A file is known from midnight after its day, unless a column says when each row was."""
 
+    refuses_files: ClassVar[bool] = True
     kind: Literal["daily_files"] = "daily_files"
     format: Literal["csv", "jsonl", "parquet", "avro", "orc"] = "csv"
     encoding: Literal["utf-8", "iso-8859-1", "windows-1252", "utf-16"] = "utf-8"

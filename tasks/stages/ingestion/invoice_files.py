@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tasks import columns as c
 from tasks.contracts.base import Window
@@ -33,6 +33,7 @@ DATE_FORMAT = "yyyy-MM-dd HH:mm:ss"
 class InvoiceFiles(Source):
     """Invoice lines, one file a day. A file is known from midnight after its day; an InvoiceNo with C is a return."""
 
+    refuses_files: ClassVar[bool] = True
     kind: Literal["invoice_files"] = "invoice_files"
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:

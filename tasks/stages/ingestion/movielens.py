@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -90,6 +90,7 @@ class MovieLens(Source):
     """
 
     reader_version = 2
+    refuses_files: ClassVar[bool] = True
     kind: Literal["movielens"] = "movielens"
     variant: Literal["ml-100k", "ml-1m", "ml-latest"] = "ml-100k"
     download: bool = Field(False, description="fetch ml-100k from its publisher when the folder is missing")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from tasks.contracts.monitoring import CheckResult
 from tasks.stages.monitoring.bins import cut_into_bins
-from tasks.stages.monitoring.checks import DriftCheck, Evidence
-from tasks.stages.monitoring.checks.base import Distance
+from tasks.stages.monitoring.checks.base import Distance, DriftCheck, Evidence
 
 
 def judge(checks: Sequence[DriftCheck], seen: Evidence) -> tuple[CheckResult, ...]:

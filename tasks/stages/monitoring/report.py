@@ -21,8 +21,7 @@ from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.io import tracking
 from tasks.io.storage import Storage
-from tasks.stages.monitoring.checks import PREDICTIONS_OF, ROWS_OF, DriftCheck
-from tasks.stages.monitoring.checks.base import NEVER_EQUAL
+from tasks.stages.monitoring.checks.base import NEVER_EQUAL, PREDICTIONS_OF, ROWS_OF, DriftCheck
 from tasks.stages.monitoring.labels import LabelPolicy, attribute, find_propensities, measure_quality, read_outcomes
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
-from tasks.stages.monitoring.checks import DriftCheck
+from tasks.stages.monitoring.checks.base import DriftCheck
 from tasks.stages.monitoring.labels import LabelPolicy, publish_exposures
 from tasks.stages.monitoring.report import Cohort, Side, WindowPair, monitor, recent
 

@@ -27,7 +27,9 @@ from tasks.errors import SourceError, TitleholderError, ValidationFailed
 from tasks.io.storage import Storage
 from tasks.settings import ROOT
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import SOURCES, InvoiceFiles, Source
+from tasks.stages.ingestion.base import Source
+from tasks.stages.ingestion.invoice_files import InvoiceFiles
+from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.validation import validate
 
 DAY, NEXT = "2010-12-01", "2010-12-02"

@@ -16,7 +16,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.errors import SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import InvoiceFiles
+from tasks.stages.ingestion.invoice_files import InvoiceFiles
 from tests.tasks.stages.bad_inputs import (
     BAD_INPUTS,
     CASE,

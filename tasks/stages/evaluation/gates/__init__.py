@@ -1,40 +1,22 @@
-"""The gates that a challenger must pass. Each is a class with a `kind`, listed once below.
+"""The registry of gates. Each is a class with a `kind`.
 
-To add one: a class with `check`, its entry in `GATES`, and in tests/tasks/stages/evaluation/twins.py a broken twin, an example
-that it refuses. A gate without one fails the tests.
+To add one: a module of this package with a subclass of `Gate`, its line in `GATES`, and
+`tests/tasks/stages/evaluation/gates/test_<kind>.py` with what it refuses. Tests, proofs and the table of documentation find
+it there.
 """
 
 from tasks.kinds import KindRegistry
-from tasks.stages.evaluation.gates.answers import Calibration, CatalogCoverage, PredictionSanity, SuspiciousImprovement
-from tasks.stages.evaluation.gates.base import ComparingGate, Context, Export, Gate, Lineage, describe
-from tasks.stages.evaluation.gates.champion import BeatsChampion, MinimumMetric
-from tasks.stages.evaluation.gates.freshness import Freshness
-from tasks.stages.evaluation.gates.no_slice_regression import NoSliceRegression
-from tasks.stages.evaluation.gates.serving import ServingBudget, SignatureMatch
+from tasks.stages.evaluation.gates.base import Gate
 
-GATES = KindRegistry(
+GATES = KindRegistry.of_modules(
     "gate",
-    BeatsChampion,
-    MinimumMetric,
-    NoSliceRegression,
-    PredictionSanity,
-    Calibration,
-    CatalogCoverage,
-    SuspiciousImprovement,
-    Freshness,
-    ServingBudget,
-    SignatureMatch,
+    Gate,  # type: ignore[type-abstract]  # only its subclasses are collected
+    __name__,
+    (
+        "champion",
+        "no_slice_regression",
+        "answers",
+        "freshness",
+        "serving",
+    ),
 )
-
-__all__ = [
-    "GATES",
-    "BeatsChampion",
-    "ComparingGate",
-    "Context",
-    "Export",
-    "Gate",
-    "Lineage",
-    "MinimumMetric",
-    "SuspiciousImprovement",
-    "describe",
-]

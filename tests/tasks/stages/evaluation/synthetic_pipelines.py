@@ -1,7 +1,7 @@
 """Two small pipelines whose truth is known, with every gate enabled: honest challengers pass, mutations do not.
 
-The ward classifies rows and trains for real. The shop recommends, by models whose skill is set. Both export, log, evaluate
-and judge as the training DAG does.
+`SyntheticClassification` trains classifiers of rows. `SyntheticShop` recommends, with models whose skill is set. Both
+export, log, evaluate and judge as the training DAG does. The gates' settings are in the examples of each gate.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from tasks.models.prior import Prior
 from tasks.settings import get_settings
 from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
 from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Gate
 from tasks.stages.training import train
 from tests.tasks import synthetic_classification
+from tests.tasks.stages.evaluation.gate_examples import CLASSIFICATION, SHOP, find_gate_examples
 
 AS_OF, CHAMPION_AS_OF = date(2011, 6, 1), date(2011, 5, 18)
 Frames = dict[str, pd.DataFrame]
 BUDGET_MS = 60.0
+USE_CASE = "synthetic_rows"
 
 
-def open_courts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def open_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """A store, a home and the models of this module, for as long as the patch lasts; the store stays what it is."""
     monkeypatch.setenv("TITLEHOLDER_HOME", str(folder / "home"))
     monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -85,11 +88,8 @@ def as_champion(candidate: Candidate, as_of: date = CHAMPION_AS_OF, digest: str 
     return version.model_copy(update={"as_of": as_of, "data_digest": digest or candidate.split.digest})
 
 
-# the ward
-
-
 class TwistedSpec(ModelSpec):
-    """A logistic regression whose answers are spoilt on purpose."""
+    """A logistic regression whose predictions are wrong on purpose."""
 
     tasks = frozenset({TaskKind.CLASSIFICATION})
     kind: Literal["twisted"] = "twisted"
@@ -134,8 +134,8 @@ class Twisted(ServedModel):
         return answer
 
 
-def ward_rows(seed: int, many: int = 700) -> pd.DataFrame:
-    """Class 1 follows x and y; the site, one of four, tells nothing."""
+def make_rows(seed: int, many: int = 700) -> pd.DataFrame:
+    """Class 1 depends on x and y; the site, one of four, has no information."""
     generator = np.random.default_rng([21, seed])
     x, y = generator.normal(size=(2, many))
     target = generator.random(many) < 1 / (1 + np.exp(-(1.2 * x + 1.2 * y)))
@@ -148,30 +148,18 @@ Change = Callable[[dict[str, pd.DataFrame]], dict[str, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
-class Ward:
-    """Judges a challenger of the ward against a champion that never learned what y is good for.
+class SyntheticClassification:
+    """Judges a challenger against a champion that learned from a shuffled column y.
 
-    `asks_endpoint`: with the gate that starts an endpoint for each challenger, which takes seconds.
+    `with_endpoint`: with the gates that start an endpoint for each challenger, which takes seconds.
     """
 
     storage: Storage
-    asks_endpoint: bool = False
+    with_endpoint: bool = False
 
+    name = CLASSIFICATION
+    TASK = TaskKind.CLASSIFICATION
     METRICS = ("log_loss", "roc_auc", "accuracy", "calibration_error")
-    GATES = tuple(
-        GATES.parse(entry, "ward")
-        for entry in (
-            {"kind": "prediction_sanity"},
-            {"kind": "minimum_metric", "metric": "log_loss", "over_baseline": "prior"},
-            {"kind": "beats_champion", "metric": "log_loss", "effect": 0.05},
-            {"kind": "no_slice_regression", "metrics": {"log_loss": 0.02}, "slices": ["site"]},
-            {"kind": "calibration", "at_most": 0.08},
-            {"kind": "suspicious_improvement", "metric": "roc_auc", "beyond": 0.98, "over_champion": 0.3},
-            {"kind": "freshness"},
-            {"kind": "serving_budget", "p99_ms": BUDGET_MS, "megabytes": 1, "requests": 20},
-            {"kind": "signature_match"},
-        )
-    )
 
     def judge(
         self,
@@ -189,87 +177,80 @@ class Ward:
 
         The first one is judged without a champion.
         """
-        parts = {"train": ward_rows(0), "validation": ward_rows(1, 400), "holdout": ward_rows(2)}
+        parts = {"train": make_rows(0), "validation": make_rows(1, 400), "holdout": make_rows(2)}
         split = self._publish(change(parts), as_of, absent)
         specs = [spec or LogisticRegressionSpec()] + ([] if alone else [Prior()])
         candidates = [self._train(one, split, seed) for one in specs]
         if is_first:
-            return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, None, 10)
+            return decide(self, USE_CASE, candidates, None, 10)
         old = {"train": parts["train"] if champion_knows else _shuffled(parts["train"], "y"), "validation": parts["validation"]}
-        champion = self._train(LogisticRegressionSpec(), self._publish(old | {"holdout": ward_rows(3)}, CHAMPION_AS_OF))
+        champion = self._train(LogisticRegressionSpec(), self._publish(old | {"holdout": make_rows(3)}, CHAMPION_AS_OF))
         digest = {"same": split.digest}.get(champion_digest, champion_digest)
-        return decide(self, TaskKind.CLASSIFICATION, "ward", candidates, as_champion(champion, digest=digest), 10)
+        return decide(self, USE_CASE, candidates, as_champion(champion, digest=digest), 10)
 
     def _publish(self, parts: dict[str, pd.DataFrame], as_of: date, absent: date | None = None) -> Split:
-        return publish(self.storage, "ward", as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
+        return publish(self.storage, USE_CASE, as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
 
     def _train(self, spec: ModelSpec, split: Split, seed: int = 7) -> Candidate:
-        return train("ward", TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
+        return train(USE_CASE, TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
+
+
+def shuffle_labels(parts: Frames) -> Frames:
+    """The training rows with labels in random order."""
+    rows = parts["train"]
+    return parts | {"train": rows.assign(**{c.TARGET: np.random.default_rng(3).permutation(rows[c.TARGET].to_numpy())})}
 
 
 def _shuffled(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return rows.assign(**{column: np.random.default_rng(1).permutation(rows[column].to_numpy())})
 
 
-# the shop
-
-SHOPPERS, SHELF, POPULAR = 240, 16, 4
-IS_NEW_USER, IS_NEW_ITEM = np.arange(SHOPPERS) >= 160, np.arange(SHELF) >= 13
+USERS, ITEMS, POPULAR = 240, 16, 4
+IS_NEW_USER, IS_NEW_ITEM = np.arange(USERS) >= 160, np.arange(ITEMS) >= 13
 
 
-def appetite() -> Any:
+def true_probabilities() -> Any:
     """The true probability, (users, items), that a user buys an item."""
-    return np.random.default_rng(31).random((SHOPPERS, SHELF))
+    return np.random.default_rng(31).random((USERS, ITEMS))
 
 
-def knows(share: float, users: Any = True, items: Any = True, seed: int = 0) -> Any:
-    """Scores of a model that knows the appetite of a share of the users, of these users and items only."""
-    guess = np.random.default_rng(100 + seed).random((SHOPPERS, SHELF))
-    known = (np.random.default_rng(7).random(SHOPPERS) < share)[:, None] & np.broadcast_to(users, SHOPPERS)[:, None]
-    return np.where(known & np.broadcast_to(items, SHELF)[None, :], appetite(), guess)
+def scores_of(share: float, users: Any = True, items: Any = True, seed: int = 0) -> Any:
+    """Scores, (users, items), of a model that knows the true probabilities of a share of the users, of these users and items
+    only."""
+    guess = np.random.default_rng(100 + seed).random((USERS, ITEMS))
+    known = (np.random.default_rng(7).random(USERS) < share)[:, None] & np.broadcast_to(users, USERS)[:, None]
+    return np.where(known & np.broadcast_to(items, ITEMS)[None, :], true_probabilities(), guess)
 
 
 @dataclass(frozen=True)
-class Shop:
-    """Judges lists of three against a champion that knows what 40 % of the users want."""
+class SyntheticShop:
+    """Judges lists of three against a champion that knows the preferences of 40 % of the users."""
 
     storage: Storage
     folder: Path
-    asks_endpoint: bool = False
+    with_endpoint: bool = False
 
+    name = SHOP
+    TASK = TaskKind.PROPENSITY
     METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
-    GATES = tuple(
-        GATES.parse(entry, "shop")
-        for entry in (
-            {"kind": "prediction_sanity"},
-            {"kind": "minimum_metric", "metric": "ndcg_at_3", "over_baseline": "guess"},
-            {"kind": "beats_champion", "metric": "ndcg_at_3", "effect": 0.05},
-            {"kind": "no_slice_regression", "metrics": {"ndcg_at_3": 0.05, "recall_at_3": 0.05}, "min_units": 30},
-            {"kind": "catalog_coverage", "metric": "catalog_coverage_at_3", "at_least": 0.4, "popularity_at_most": 1.5},
-            {"kind": "suspicious_improvement", "metric": "ndcg_at_3", "beyond": 0.95},
-            {"kind": "freshness"},
-            {"kind": "serving_budget", "p99_ms": BUDGET_MS, "megabytes": 1, "requests": 20},
-            {"kind": "signature_match"},
-        )
-    )
 
-    def judge(self, scores: Any, name: str, asked: str = c.USER_ID) -> Verdict:
+    def judge(self, scores: Any, name: str, input_column: str = c.USER_ID) -> Verdict:
         split = publish(self.storage, "shop", AS_OF, dict.fromkeys(("train", "validation", "holdout"), self._tables()))
-        challenger = self._log(name, scores, split, 0.9, asked)
-        champion = self._log("champion", knows(0.4, seed=1), split, 0.5)
-        baseline = self._log("guess", knows(0.0, seed=2), split, 0.1)
+        challenger = self._log(name, scores, split, 0.9, input_column)
+        champion = self._log("champion", scores_of(0.4, seed=1), split, 0.5)
+        baseline = self._log("guess", scores_of(0.0, seed=2), split, 0.1)
         reigning = as_champion(champion, digest="5" * 64)
-        return decide(self, TaskKind.PROPENSITY, "shop", [challenger, baseline], reigning, 3)
+        return decide(self, "shop", [challenger, baseline], reigning, 3)
 
     def _tables(self) -> Frames:
-        """Everybody buys what they have the most appetite for; the first items are popular, some users and items new."""
-        users, items = [f"u{row:03d}" for row in range(SHOPPERS)], [f"i{row:03d}" for row in range(SHELF)]
-        top = np.argsort(-appetite(), axis=1)[:, :3]
-        labels = [(users[u], items[i], 1.0) for u in range(SHOPPERS) for i in top[u]]
+        """Each user buys the items of the highest probability. The first items are popular, some users and items are new."""
+        users, items = [f"u{row:03d}" for row in range(USERS)], [f"i{row:03d}" for row in range(ITEMS)]
+        top = np.argsort(-true_probabilities(), axis=1)[:, :3]
+        labels = [(users[u], items[i], 1.0) for u in range(USERS) for i in top[u]]
         met = [
             (users[u], items[i], 1.0 + u % 5)
             for u in np.flatnonzero(~IS_NEW_USER)
-            for i in range(SHELF)
+            for i in range(ITEMS)
             if i < POPULAR or (u + i) % 20 == 0
         ]
         return {
@@ -279,13 +260,13 @@ class Shop:
             c.LABELS: pd.DataFrame(labels, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]),
         }
 
-    def _log(self, name: str, scores: Any, split: Split, validation: float, asked: str = c.USER_ID) -> Candidate:
+    def _log(self, name: str, scores: Any, split: Split, validation: float, input_column: str = c.USER_ID) -> Candidate:
         model = synthetic_classification.Skilled(scores)
         native = self.folder / f"{name}-{time.monotonic_ns()}" / tracking.NATIVE
         digest = save_model(model, native, ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3))
         with tracking.start_run("shop", name, f"key-{name}", {}) as run:
             model_uri = run.log_model(
-                native, synthetic_classification.WRAPPER, pd.DataFrame({asked: ["u000"]}), pd.DataFrame({"x": [1.0]}), {}
+                native, synthetic_classification.WRAPPER, pd.DataFrame({input_column: ["u000"]}), pd.DataFrame({"x": [1.0]}), {}
             )
         return Candidate(
             use_case="shop",
@@ -301,33 +282,46 @@ class Shop:
         )
 
 
+def gates_of(name: str, with_endpoint: bool) -> list[Gate]:
+    """The gates of one pipeline, with the settings of their examples."""
+    found = find_gate_examples()
+    wanted = [found[kind] for kind in GATES.kinds if name in found[kind].entries]
+    return [
+        GATES.parse({"kind": one.kind, **one.entries[name]}, name) for one in wanted if with_endpoint or not one.needs_endpoint
+    ]
+
+
 def decide(
-    court: Ward | Shop, task: TaskKind, use_case: str, candidates: Sequence[Candidate], champion: ModelVersion | None, k: int
+    pipeline: SyntheticClassification | SyntheticShop,
+    use_case: str,
+    candidates: Sequence[Candidate],
+    champion: ModelVersion | None,
+    k: int,
 ) -> Verdict:
-    """As the training DAG does it."""
-    gates = [gate for gate in court.GATES if court.asks_endpoint or gate.kind != "serving_budget"]
+    """Judge the candidates as the training DAG does it."""
+    gates = gates_of(pipeline.name, pipeline.with_endpoint)
     evaluations = evaluate(
         use_case,
-        task,
+        pipeline.TASK,
         candidates,
         champion,
         candidates[0].split,
-        court.METRICS,
+        pipeline.METRICS,
         baseline_of(gates),
         k,
         False,
-        court.storage,
+        pipeline.storage,
     )
-    chosen = choose(candidates, court.METRICS[0], task)
+    chosen = choose(candidates, pipeline.METRICS[0], pipeline.TASK)
     return judge(
         use_case,
-        task,
+        pipeline.TASK,
         chosen,
         evaluations,
         gates,
         GateMode.ENABLED,
         champion,
         7,
-        court.storage,
+        pipeline.storage,
         endpoint_command=isolated_process.command("serving.standalone"),
     )

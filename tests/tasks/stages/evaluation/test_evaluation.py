@@ -14,7 +14,8 @@ from tasks.contracts.training import Candidate
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData
 from tasks.io.storage import Storage
 from tasks.stages.evaluation import baseline_of, check_gates, choose, evaluate, judge
-from tasks.stages.evaluation.gates import GATES, Gate
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Gate
 from tests.tasks import synthetic_classification
 
 METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")

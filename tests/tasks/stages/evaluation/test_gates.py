@@ -1,4 +1,4 @@
-"""Every gate is seen to refuse."""
+"""Every gate refuses its broken twins, and passes the good ones."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import MIN_UNITS, Outcome
 from tasks.errors import ConfigurationError, SnapshotError
 from tasks.metrics import get_metric
-from tasks.stages.evaluation.gates import GATES, Context
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Context
 from tasks.stages.evaluation.paired import compare, conclude
-from tests.tasks.stages.evaluation.twins import BASELINE, BETTER, CHAMPION, TWINS, answers, context, rows
+from tests.tasks.stages.evaluation.contexts import BASELINE, BETTER, CHAMPION, answers, context, rows
+from tests.tasks.stages.evaluation.gate_examples import find_gate_examples
 
-PAIRS = [(kind, *twin) for kind, twins in TWINS.items() for twin in twins]
+EXAMPLES = find_gate_examples()
+PAIRS = [(kind, *twin) for kind, examples in EXAMPLES.items() for twin in examples.make_twins()]
 
 
 @pytest.mark.parametrize("kind", GATES.kinds)
-def test_every_gate_has_a_twin(kind: str) -> None:
-    assert TWINS.get(kind), f"add an example that '{kind}' refuses to tests/tasks/stages/evaluation/twins.py"
+def test_every_gate_has_examples(kind: str) -> None:
+    assert kind in EXAMPLES, f"add tests/tasks/stages/evaluation/gates/test_{kind}.py, see CONTRIBUTING.md, Add a gate"
+    assert EXAMPLES[kind].make_twins() and EXAMPLES[kind].mutations and EXAMPLES[kind].entries
 
 
 @pytest.mark.parametrize(("kind", "settings", "good", "broken"), PAIRS)
-def test_the_good_one_passes_and_its_broken_twin_is_refused(
+def test_a_gate_passes_the_good_twin_and_refuses_the_broken_one(
     kind: str, settings: dict[str, Any], good: Context, broken: Context
 ) -> None:
     gate = GATES.parse({"kind": kind, **settings}, "gates.checks[0]")

@@ -14,7 +14,8 @@ from tasks.contracts.judging import Comparison, Outcome
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, get_metric, names
 from tasks.models.base import Examples
-from tasks.stages.evaluation.gates import GATES, ComparingGate, Context
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import ComparingGate, Context
 from tasks.stages.evaluation.paired import (
     Answers,
     Question,
@@ -25,7 +26,7 @@ from tasks.stages.evaluation.paired import (
     detectable,
     power_at,
 )
-from tests.tasks.stages.evaluation.twins import BETTER, CHAMPION, REF, WORSE, answers, context, rows
+from tests.tasks.stages.evaluation.contexts import BETTER, CHAMPION, REF, WORSE, answers, context, rows
 
 NDCG = get_metric("ndcg_at_10", TaskKind.PROPENSITY)
 LOSS = get_metric("log_loss", TaskKind.CLASSIFICATION)

@@ -12,10 +12,11 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import MIN_UNITS, GateMode, Role, Slice
 from tasks.models.base import Examples
-from tasks.stages.evaluation.gates import GATES, Context, Gate
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.evaluation.gates.base import Context, Gate
 from tasks.stages.evaluation.paired import Answers
 from tasks.stages.evaluation.slice_report import measure_slices, plan_slices
-from tests.tasks.stages.evaluation.twins import BASELINE, BETTER, CHAMPION, COUNTRIES, NEW, context, holdout, rows, shifted
+from tests.tasks.stages.evaluation.contexts import BASELINE, BETTER, CHAMPION, COUNTRIES, NEW, context, holdout, rows, shifted
 
 GATE = {"kind": "no_slice_regression", "metrics": {"ndcg_at_10": 0.01}, "slices": ["segment", "new_users"]}
 DEFAULTS = ["new_users", "light_users", "heavy_users", "new_items", "segment=missing", "segment=France", "segment=Norway"]

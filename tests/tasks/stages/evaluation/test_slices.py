@@ -25,7 +25,7 @@ from tasks.stages.evaluation.slices import (
     SliceTerms,
     make_slices,
 )
-from tests.tasks.stages.evaluation.twins import (
+from tests.tasks.stages.evaluation.contexts import (
     BETTER,
     CHAMPION,
     COUNTRIES,

@@ -11,7 +11,7 @@ from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import BreastCancer
+from tasks.stages.ingestion.breast_cancer import BreastCancer
 
 
 def test_malignant_is_class_one_and_features_keep_their_names(storage: Storage, spark: SparkSession) -> None:

@@ -18,7 +18,7 @@ from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.settings import get_settings
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import AnswerLog, EventLog
+from tasks.stages.ingestion.endpoint_logs import AnswerLog, EventLog
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

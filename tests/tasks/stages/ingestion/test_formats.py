@@ -25,7 +25,8 @@ from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import SOURCES, DailyFiles
+from tasks.stages.ingestion.daily_files import DailyFiles
+from tasks.stages.ingestion.sources import SOURCES
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 NAMES = ["order", "at", "customer", "sku", "pieces", "price"]

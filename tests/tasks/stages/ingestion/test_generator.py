@@ -13,8 +13,7 @@ from pydantic import ValidationError
 
 from tasks.contracts.base import Window
 from tasks.stages.ingestion.generator import Knobs, generate_invoices
-from tasks.stages.ingestion.invoice_files import HEADER
-from tasks.stages.ingestion.sources import InvoiceFiles
+from tasks.stages.ingestion.invoice_files import HEADER, InvoiceFiles
 
 START = date(2011, 3, 7)  # a Monday
 SMALL = Knobs(customers=60, items=40, invoices_per_day=20)

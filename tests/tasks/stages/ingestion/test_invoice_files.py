@@ -16,7 +16,7 @@ from tasks.contracts.base import Window
 from tasks.errors import SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import InvoiceFiles
+from tasks.stages.ingestion.invoice_files import InvoiceFiles
 from tests.tasks.stages.ingestion.conftest import HEADER, LINE, invoice_folder, write_day
 
 DAY = Window(start=date(2010, 12, 1), end=date(2010, 12, 2))

@@ -18,8 +18,8 @@ from tasks.contracts.base import Window
 from tasks.errors import SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest, movielens
+from tasks.stages.ingestion.movielens import MovieLens
 from tasks.stages.ingestion.movielens_about import read_films, read_people
-from tasks.stages.ingestion.sources import MovieLens
 from tests.tasks.stages.ingestion.conftest import movielens_folder
 
 

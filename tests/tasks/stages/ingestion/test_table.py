@@ -20,7 +20,8 @@ from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import SOURCES, Table
+from tasks.stages.ingestion.sources import SOURCES
+from tasks.stages.ingestion.table import Table
 from tests.debian import fetch
 from tests.ports import free_ports
 

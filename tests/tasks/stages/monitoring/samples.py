@@ -1,8 +1,8 @@
-"""Samples with known distributions, and for each kind of check one that it must object to."""
+"""Samples with known distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +12,14 @@ import pandas as pd
 
 from tasks.columns import EVENT_AT, ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE
 from tasks.contracts.base import Window
-from tasks.stages.monitoring.checks import Evidence
+from tasks.stages.monitoring.checks.base import Evidence
 from tasks.stages.monitoring.evidence import ComparedRows, gather
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+METHODS = ("psi", "jensenshannon")
+DISTANCES = ("column_drift", "prediction_drift", "label_drift")
 COLUMNS = (UNIT_PRICE, QUANTITY, ITEM_ID, SEGMENT)
 ITEMS = 4_000  # a long tail: most of them occur once or never in a small sample
 MONDAY = date(2011, 1, 3)
@@ -57,8 +59,8 @@ def make_scores(rows: int, seed: int, *, shift: float = 0.0) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class World:
-    """Four weeks of reference, and the week that is looked at, each with its scores; the week before, and figures."""
+class Windows:
+    """Four weeks of reference and the week that is compared, each with its scores; the week before, and figures."""
 
     reference: pd.DataFrame
     current: pd.DataFrame
@@ -67,8 +69,8 @@ class World:
     scores: pd.DataFrame = field(default_factory=lambda: make_scores(0, 2))
     figures: Mapping[str, float] = field(default_factory=dict)
 
-    def changed(self, **parts: Any) -> World:
-        return World(**{**self.__dict__, **parts})
+    def changed(self, **parts: Any) -> Windows:
+        return Windows(**{**self.__dict__, **parts})
 
     def gather(self, checks: Any, spark: SparkSession | None = None, seed: int = 7, sample_rows: int = 20_000) -> Evidence:
         """In memory, or by Spark."""
@@ -101,9 +103,9 @@ def to_spark(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
     return spark.createDataFrame(ready, schema)
 
 
-def make_world(rows: int, seed: int = 2) -> World:
+def make_windows(rows: int, seed: int = 2) -> Windows:
     week: dict[str, Any] = {"start": WEEK.start, "days": 7}
-    return World(
+    return Windows(
         reference=make_rows(rows, 1),
         current=make_rows(rows // 4, seed, **week),
         previous=make_rows(rows // 4, 5, start=WEEK.start - timedelta(days=7), days=7),
@@ -113,54 +115,13 @@ def make_world(rows: int, seed: int = 2) -> World:
     )
 
 
-def again(rows: pd.DataFrame, days: int = 0) -> pd.DataFrame:
+def repeat_rows(rows: pd.DataFrame, days: int = 0) -> pd.DataFrame:
     """The same rows under other ids, some days later."""
     later = rows.assign(**{EVENT_AT: rows[EVENT_AT] + pd.Timedelta(days=days)})
     return later.assign(**{ROW_ID: "again-" + rows[ROW_ID]})
 
 
-@dataclass(frozen=True)
-class Twin:
-    """What a kind of check is configured with, and how a calm world becomes one that it objects to."""
-
-    config: dict[str, Any]
-    broken: Callable[[World], World]
-
-
-def _drifted(world: World) -> World:
-    rows = make_rows(len(world.current), 3, prices=2.0, tastes=2_000, export=0.5, start=WEEK.start, days=7)
-    return world.changed(current=rows.assign(**{QUANTITY: rows[QUANTITY].where(rows.index % 2 == 0, 24.0)}))
-
-
-def _assigned(**columns: Callable[[pd.DataFrame], Any]) -> Callable[[World], World]:
-    return lambda world: world.changed(current=world.current.assign(**columns))
-
-
-BROKEN_TWINS: dict[str, Twin] = {
-    "column_drift": Twin({"columns": list(COLUMNS), "threshold": 0.2}, _drifted),
-    "prediction_drift": Twin(
-        {"threshold": 0.2}, lambda world: world.changed(scores=make_scores(len(world.scores), 3, shift=1.0))
-    ),
-    "label_drift": Twin({"column": QUANTITY, "threshold": 0.2}, _drifted),
-    "unit_change": Twin({"columns": [UNIT_PRICE]}, _assigned(**{UNIT_PRICE: lambda rows: rows[UNIT_PRICE] * 2.54})),
-    "missing_values": Twin(
-        {"columns": [UNIT_PRICE, SEGMENT]},
-        _assigned(
-            **{
-                UNIT_PRICE: lambda rows: rows[UNIT_PRICE].where(rows.index % 2 == 0),
-                SEGMENT: lambda rows: rows[SEGMENT].where(rows.index % 2 == 0),
-            }
-        ),
-    ),
-    "missing_days": Twin(
-        {}, lambda world: world.changed(current=world.current[world.current[EVENT_AT].dt.weekday != 2].reset_index(drop=True))
-    ),
-    "volume": Twin({}, lambda world: world.changed(current=world.current[: len(world.current) // 8])),
-    "doubled_rows": Twin(
-        {}, lambda world: world.changed(current=pd.concat([world.current, again(world.current[::2])], ignore_index=True))
-    ),
-    "frozen_rows": Twin({}, lambda world: world.changed(current=again(world.previous, 7))),  # type: ignore[arg-type]
-    "bound": Twin({"figure": "cold_share", "at_most": 0.3}, lambda world: world.changed(figures={"cold_share": 0.4})),
-}
-METHODS = ("psi", "jensenshannon")
-DISTANCES = ("column_drift", "prediction_drift", "label_drift")
+def move_everything(calm: Windows) -> Windows:
+    """Other prices, items, segments and quantities in the window."""
+    rows = make_rows(len(calm.current), 3, prices=2.0, tastes=2_000, export=0.5, start=WEEK.start, days=7)
+    return calm.changed(current=rows.assign(**{QUANTITY: rows[QUANTITY].where(rows.index % 2 == 0, 24.0)}))

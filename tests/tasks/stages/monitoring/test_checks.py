@@ -16,24 +16,27 @@ from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.stages.monitoring import in_memory, in_spark
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, cut_into_bins
-from tasks.stages.monitoring.checks import CHECKS, ColumnDrift, Counts, measure_distance
+from tasks.stages.monitoring.checks import CHECKS
+from tasks.stages.monitoring.checks.base import Counts
+from tasks.stages.monitoring.checks.distributions import ColumnDrift, measure_distance
 from tasks.stages.monitoring.checks.faults import find_rescaling
 from tasks.stages.monitoring.judging import judge, render_evidently
+from tests.tasks.stages.monitoring.check_examples import find_check_examples
 from tests.tasks.stages.monitoring.samples import (
-    BROKEN_TWINS,
     COLUMNS,
     DISTANCES,
     METHODS,
-    World,
-    again,
+    Windows,
     make_rows,
-    make_world,
+    make_windows,
+    repeat_rows,
     to_spark,
 )
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+BROKEN_TWINS = find_check_examples()
 EMPTY = "not judged: 0 values in the window, 100 needed"
 FAULTS = ("unit_change", "missing_values", "missing_days", "volume", "doubled_rows", "frozen_rows")
 
@@ -53,18 +56,18 @@ def violated(results: tuple[CheckResult, ...]) -> list[tuple[str, str, float]]:
 
 
 def test_every_kind_has_a_broken_twin() -> None:
-    assert set(BROKEN_TWINS) == set(CHECKS.kinds)
+    assert set(BROKEN_TWINS) == set(CHECKS.kinds), "add tests/tasks/stages/monitoring/checks/test_<kind>.py"
 
 
 @pytest.mark.parametrize("rows", [2_000, 12_000, 120_000])
 def test_verdicts_are_the_same_however_many_rows_there_are(rows: int) -> None:
-    world = make_world(rows)
+    calm = make_windows(rows)
     everything = make_checks(*CHECKS.kinds)
-    calm = judge(everything, world.gather(everything))
-    assert violated(calm) == [] and not [result for result in calm if result.note]
+    quiet = judge(everything, calm.gather(everything))
+    assert violated(quiet) == [] and not [result for result in quiet if result.note]
     for kind, twin in BROKEN_TWINS.items():
         checks = make_checks(kind)
-        broken = judge(checks, twin.broken(world).gather(checks))
+        broken = judge(checks, twin.broken(calm).gather(checks))
         assert [result.violated for result in broken] == [True] * len(broken), (kind, broken)
         expected = {"label_drift": Signal.LABEL_SHIFT, "bound": Signal.QUALITY}.get(kind, Signal.DRIFT)
         assert {result.signal for result in broken} == {Signal.FAULT if kind in FAULTS else expected}
@@ -73,10 +76,10 @@ def test_verdicts_are_the_same_however_many_rows_there_are(rows: int) -> None:
 def test_drift_is_no_fault_and_a_fault_is_noticed_as_one() -> None:
     """Other tastes and more export move every column, and no fault check may take that for broken data."""
     faults = make_checks(*FAULTS)
-    world = make_world(4_000)
-    moved = make_rows(1_000, 3, tastes=200, export=0.5, start=world.current["event_at"].dt.date.min(), days=7)
+    calm = make_windows(4_000)
+    moved = make_rows(1_000, 3, tastes=200, export=0.5, start=calm.current["event_at"].dt.date.min(), days=7)
     moved[UNIT_PRICE] = moved[UNIT_PRICE] * 0.6 + 4  # dearer, and closer together
-    assert violated(judge(faults, world.changed(current=moved).gather(faults))) == []
+    assert violated(judge(faults, calm.changed(current=moved).gather(faults))) == []
 
 
 @pytest.mark.parametrize("rows", [100, 400])
@@ -84,16 +87,16 @@ def test_few_rows_alone_are_no_drift(rows: int) -> None:
     """Fresh samples of the same distribution, as few as the checks accept, against a large reference."""
     checks = make_checks(*DISTANCES)
     for seed in range(2, 5):
-        world = make_world(20_000).changed(current=make_rows(rows, seed), scores=make_world(4 * rows, seed).scores)
-        assert violated(judge(checks, world.gather(checks))) == []
+        calm = make_windows(20_000).changed(current=make_rows(rows, seed), scores=make_windows(4 * rows, seed).scores)
+        assert violated(judge(checks, calm.gather(checks))) == []
 
 
 def test_spark_counts_what_pandas_counts(spark: SparkSession) -> None:
     """Two implementations of the same figures; here the samples are all rows."""
-    world = make_world(4_000)
-    assert world.previous is not None
-    doubled = pd.concat([world.current, again(world.current[:100]), again(world.previous[:300], 7)], ignore_index=True)
-    for changed in (world, BROKEN_TWINS["column_drift"].broken(world), world.changed(current=doubled)):
+    calm = make_windows(4_000)
+    assert calm.previous is not None
+    doubled = pd.concat([calm.current, repeat_rows(calm.current[:100]), repeat_rows(calm.previous[:300], 7)], ignore_index=True)
+    for changed in (calm, BROKEN_TWINS["column_drift"].broken(calm), calm.changed(current=doubled)):
         checks = make_checks("column_drift", "prediction_drift", "volume")
         ours, theirs = changed.gather(checks), changed.gather(checks, spark)
         assert ours.days == theirs.days and ours.doubled == pytest.approx(theirs.doubled)
@@ -163,10 +166,10 @@ def test_evidently_says_the_same_of_the_same_rows() -> None:
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    world = make_world(4_000)
-    world = world.changed(current=BROKEN_TWINS["column_drift"].broken(world).current)
+    calm = make_windows(4_000)
+    calm = calm.changed(current=BROKEN_TWINS["column_drift"].broken(calm).current)
     checks = make_checks("column_drift")
-    seen = world.gather(checks)
+    seen = calm.gather(checks)
     cut = {column: cut_into_bins(*seen.samples["rows", column]) for column in COLUMNS}
     before, now = (
         Dataset.from_pandas(pd.DataFrame({n: s[side] for n, s in cut.items()}), DataDefinition(categorical_columns=list(cut)))
@@ -184,8 +187,8 @@ def test_evidently_says_the_same_of_the_same_rows() -> None:
 
 def test_too_few_rows_are_told_and_not_judged() -> None:
     checks = make_checks("column_drift", "unit_change")
-    world = make_world(1_200).changed(current=make_rows(99, 2, prices=9.0))
-    results = judge(checks, world.gather(checks))
+    calm = make_windows(1_200).changed(current=make_rows(99, 2, prices=9.0))
+    results = judge(checks, calm.gather(checks))
     assert violated(results) == []
     assert {result.note for result in results} == {
         "not judged: 99 values in the window, 100 needed",
@@ -196,7 +199,7 @@ def test_too_few_rows_are_told_and_not_judged() -> None:
 
 def test_nothing_to_compare_is_told() -> None:
     checks = make_checks("prediction_drift")
-    seen = World(reference=make_rows(0, 1), current=make_rows(0, 2)).gather(checks)
+    seen = Windows(reference=make_rows(0, 1), current=make_rows(0, 2)).gather(checks)
     results = judge(checks, seen)
     assert [(r.value, r.violated, r.note) for r in results] == [
         (0, False, "not judged: 0 values in the window, 100 needed")
@@ -206,7 +209,7 @@ def test_nothing_to_compare_is_told() -> None:
 
 def test_each_column_has_its_own_threshold() -> None:
     check = ColumnDrift(columns=(UNIT_PRICE, QUANTITY), method="psi", threshold=0.0001, thresholds={UNIT_PRICE: 50.0})
-    results = judge([check], make_world(1_200).gather([check]))
+    results = judge([check], make_windows(1_200).gather([check]))
     assert [(result.threshold, result.violated) for result in results] == [(50.0, False), (0.0001, True)]
 
 
@@ -226,9 +229,9 @@ def test_drift_in_odd_places_is_seen() -> None:
     ids = {ROW_ID: [str(n) for n in range(200)], "event_at": pd.Timestamp("2011-02-01", tz="UTC")}
     before, now = (pd.DataFrame({**ids, **{name: sides[side] for name, sides in ODD.items()}}) for side in (0, 1))
     checks = [ColumnDrift(columns=tuple(ODD), method=method, threshold=0.15) for method in METHODS]
-    for result in judge(checks, World(before, now).gather(checks)):
+    for result in judge(checks, Windows(before, now).gather(checks)):
         assert result.violated, result
-    for result in judge(checks, World(before, before).gather(checks)):
+    for result in judge(checks, Windows(before, before).gather(checks)):
         assert result.value == pytest.approx(0, abs=1e-9), result
 
 
@@ -296,6 +299,6 @@ def test_unknown_columns_and_methods_are_refused() -> None:
 
 def test_a_figure_that_was_not_measured_is_not_judged() -> None:
     checks = make_checks("bound", figure="hit_rate")
-    (result,) = judge(checks, make_world(1_200).gather(checks))
+    (result,) = judge(checks, make_windows(1_200).gather(checks))
     assert (result.violated, result.note) == (False, "not judged: not measured in this window")
     assert PREDICTION not in result.column

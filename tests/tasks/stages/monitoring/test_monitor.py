@@ -23,7 +23,9 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.settings import ROOT
 from tasks.stages.monitoring import Side, WindowPair, monitor, recent
 from tasks.stages.monitoring import report as report_module
-from tasks.stages.monitoring.checks import ColumnDrift, DoubledRows, DriftCheck, PredictionDrift
+from tasks.stages.monitoring.checks.base import DriftCheck
+from tasks.stages.monitoring.checks.distributions import ColumnDrift, PredictionDrift
+from tasks.stages.monitoring.checks.faults import DoubledRows
 from tests.tasks.stages.monitoring.samples import make_rows, make_scores
 
 WINDOW = Window(start=date(2011, 3, 1), end=date(2011, 3, 8))

@@ -15,7 +15,9 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.stages.monitoring import LabelPolicy, MonitoringTerms, monitor_window
-from tasks.stages.monitoring.checks import Bound, ColumnDrift, FrozenRows
+from tasks.stages.monitoring.checks.distributions import ColumnDrift
+from tasks.stages.monitoring.checks.faults import FrozenRows
+from tasks.stages.monitoring.checks.figures import Bound
 from tests.tasks.stages.monitoring.samples import make_rows
 from tests.tasks.stages.monitoring.test_labels import answer
 from tests.tasks.stages.monitoring.test_monitor import publish, publish_answers

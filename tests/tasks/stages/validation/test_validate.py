@@ -18,7 +18,7 @@ from tasks.errors import SnapshotError, ValidationFailed
 from tasks.io.storage import Storage
 from tasks.settings import ROOT
 from tasks.stages.ingestion import ingest
-from tasks.stages.ingestion.sources import InvoiceFiles
+from tasks.stages.ingestion.invoice_files import InvoiceFiles
 from tasks.stages.validation import docs_page, find_refused, validate
 from tasks.stages.validation.quarantine import explain_row, read_quarantine
 from tests.tasks.stages.ingestion.conftest import LINE, write_day
