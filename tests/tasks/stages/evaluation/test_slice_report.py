@@ -24,7 +24,7 @@ DEFAULTS = ["new_users", "light_users", "heavy_users", "new_items", "segment=mis
 
 def report(seen: Context, *gates: Gate, mode: GateMode = GateMode.ENABLED) -> tuple[list[Slice], list[Slice]]:
     plan = plan_slices(gates, mode, seen)
-    results = [gate.check(seen) for gate in gates if mode is not GateMode.DISABLED]
+    results = [gate.check(seen) for gate in gates if (gate.mode or mode) is not GateMode.DISABLED]
     slices, segments = measure_slices(plan, results, seen)
     return list(slices), list(segments)
 
