@@ -1,4 +1,4 @@
-"""Gates of the answers themselves: usable, calibrated, not always the same few items."""
+"""Gates of the predictions themselves: usable, calibrated, diverse, plausible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALIBRATION_ERROR, SQUARED_CALIBRATION_ERROR = "calibration_error", "squared_cal
 
 
 class PredictionSanity(Gate):
-    """The answers are usable: finite, probabilities where promised, not all the same, for nearly every user.
+    """The predictions are usable: finite, probabilities where the task has them, not all equal, for nearly every user.
 
     `between` is the lowest and the highest prediction that can be meant, such as the scale of the ratings with room for what
     a regression overshoots.
@@ -42,18 +42,18 @@ class PredictionSanity(Gate):
         if context.task in (TaskKind.CLASSIFICATION, TaskKind.PROPENSITY):
             outside = int(((predictions[c.PREDICTION] < 0) | (predictions[c.PREDICTION] > 1)).sum())
             if outside:
-                faults.append(f"{outside} of {len(predictions)} predictions are no probabilities (outside 0 to 1)")
+                faults.append(f"{outside} of {len(predictions)} predictions are not probabilities (outside 0 to 1)")
         if self.between is not None:
             low, high = self.between
             outside = int(((predictions[c.PREDICTION] < low) | (predictions[c.PREDICTION] > high)).sum())
             if outside:
                 faults.append(f"{outside} of {len(predictions)} predictions are outside {low:g} to {high:g}")
         if len(predictions) > 1 and predictions[scores[0]].nunique(dropna=False) == 1:
-            faults.append(f"all {len(predictions)} predictions are the same, {predictions[scores[0]].iloc[0]:.4g}")
+            faults.append(f"all {len(predictions)} predictions are equal, {predictions[scores[0]].iloc[0]:.4g}")
         coverage = context.challenger.evaluation.metrics.get(USER_COVERAGE)
         if coverage is not None and coverage < self.user_coverage:
-            faults.append(f"only {coverage:.1%} of the users got an answer; at least {self.user_coverage:.1%} must")
-        reason = "; ".join(faults) or f"{len(predictions)} predictions are finite, in range and not all the same"
+            faults.append(f"only {coverage:.1%} of the users got a prediction; at least {self.user_coverage:.1%} are required")
+        reason = "; ".join(faults) or f"{len(predictions)} predictions are finite, in range and not all equal"
         return self.answer(not faults, reason, user_coverage=coverage, predictions=len(predictions))
 
     @model_validator(mode="after")
@@ -64,8 +64,8 @@ class PredictionSanity(Gate):
 
 
 class Calibration(ComparingGate):
-    """Probabilities mean what they say: the expected calibration error is at most `at_most`, and not clearly larger than
-    the champion's.
+    """Probabilities match frequencies: the expected calibration error is at most `at_most`, and not clearly larger than the
+    champion's.
 
     Clearly is judged by the errors' squares, because their bias can be taken off: the whole interval of the difference lies
     beyond what an error larger by `margin` would make of it.
@@ -82,7 +82,7 @@ class Calibration(ComparingGate):
                 False, "the calibration error is not a number: a prediction is NaN or infinite, or there is none"
             )
         if value > self.at_most:
-            reason = f"calibration error {value:.4f} is above {self.at_most:.4f}: probabilities do not mean what they say"
+            reason = f"calibration error {value:.4f} is above {self.at_most:.4f}: probabilities do not match frequencies"
             return self.answer(False, reason, challenger=value)
         said = f"calibration error {value:.4f} is at most {self.at_most:.4f}"
         if context.champion is None:
@@ -110,7 +110,7 @@ class Calibration(ComparingGate):
         try:
             get_metric(CALIBRATION_ERROR, task)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{self.kind}: the task '{task}' promises no probabilities; leave it out") from error
+            raise ConfigurationError(f"{self.kind}: the task '{task}' has no probabilities; remove the gate") from error
 
 
 def _error(answers: Answers, task: TaskKind) -> float:
@@ -120,7 +120,7 @@ def _error(answers: Answers, task: TaskKind) -> float:
 
 
 class CatalogCoverage(Gate):
-    """The lists show enough of the catalogue, and not ever more of what is popular anyhow.
+    """The lists show enough of the catalogue, and their items are not much more popular than the champion's.
 
     `metric` is a `catalog_coverage_at_<k>`. `popularity_at_most` bounds the popularity bias, the past buyers of a
     recommended item on average (Abdollahpouri and others 2019), as a multiple of the champion's.
@@ -166,11 +166,11 @@ class CatalogCoverage(Gate):
 
 
 class SuspiciousImprovement(Gate):
-    """Too good to be true: the leakage alarm. A label in the features looks like a great model.
+    """The gain is plausible: a label, or the future, in the features looks like a great model.
 
     `beyond` is a value that no honest model reaches (above it, below it for errors and losses); `over_champion` and
-    `over_baseline` are the largest gains that are believed. All in the metric's own unit. If the gain is real, look, and
-    raise the bound in the same commit that explains it.
+    `over_baseline` are the largest plausible gains. All in the metric's own unit. If a larger gain is real, raise the
+    bound in the commit that explains it.
     """
 
     kind: Literal["suspicious_improvement"] = "suspicious_improvement"
@@ -182,7 +182,7 @@ class SuspiciousImprovement(Gate):
     @model_validator(mode="after")
     def _has_a_bound(self) -> SuspiciousImprovement:
         if self.beyond is None and self.over_champion is None and self.over_baseline is None:
-            raise ValueError("without a bound it suspects nothing: state beyond, over_champion or over_baseline")
+            raise ValueError("without a bound it refuses nothing: set at least one of beyond, over_champion or over_baseline")
         return self
 
     @property
@@ -193,7 +193,7 @@ class SuspiciousImprovement(Gate):
         sign = 1.0 if get_metric(self.metric, context.task).greater_is_better else -1.0
         value = context.challenger.evaluation.metrics.get(self.metric)
         if value is None:
-            return self.answer(False, f"{self.metric} was not measured: it is no number here, or not in metrics.report")
+            return self.answer(False, f"{self.metric} was not measured: it is not a number here, or not in metrics.report")
         faults, figures = [], {"challenger": value}
         if self.beyond is not None and sign * value >= sign * self.beyond:
             faults.append(f"{self.metric} {value:.4f} is beyond {self.beyond:.4f}")
@@ -206,9 +206,9 @@ class SuspiciousImprovement(Gate):
             if sign * (value - theirs) > bound:
                 faults.append(f"{self.metric} {value:.4f} gains more than {bound:.4f} over the {theirs:.4f} of the {name}")
         if faults:
-            reason = f"{'; '.join(faults)}: too good to be true. Look for a label, or the future, in the features"
+            reason = f"{'; '.join(faults)}: implausible. Check the features for the label, or for data from the future"
             return self.answer(False, reason, **figures)
-        return self.answer(True, f"{self.metric} {value:.4f} is no better than can be believed", **figures)
+        return self.answer(True, f"{self.metric} {value:.4f} is within the plausible range", **figures)
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         get_metric(self.metric, task)

@@ -1,4 +1,4 @@
-"""Gates that compare as a whole: is the challenger better than the champion, and above the floor."""
+"""Gates that compare the whole holdout: with the champion, a bound or a baseline."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class BeatsChampion(ComparingGate):
     @model_validator(mode="after")
     def _still_a_gate(self) -> BeatsChampion:
         if Outcome.WORSE in self.accept:
-            raise ValueError("a gate that accepts 'worse' refuses nothing; to look without refusing say mode: dry_run")
+            raise ValueError("a gate that accepts 'worse' refuses nothing; to report without refusing set mode: dry_run")
         if Outcome.NOT_WORSE in self.accept and self.margin == 0.0:
-            raise ValueError("'not_worse' needs a margin above 0: say how much worse is still not worse")
+            raise ValueError("'not_worse' needs a margin above 0: the loss that is still acceptable")
         return self
 
     def check(self, context: Context) -> GateResult:
@@ -73,10 +73,10 @@ class BeatsChampion(ComparingGate):
 
 
 class MinimumMetric(ComparingGate):
-    """The challenger reaches a floor: `at_least`, `at_most`, or better than a simple model by more than chance.
+    """The challenger reaches a bound (`at_least`, `at_most`), or is better than a simple model by more than chance.
 
     `over_baseline` names the candidate that must be beaten, on the same holdout, with the interval above zero. The
-    baseline itself never passes: if nothing beat it on the validation window, there is nothing to promote.
+    baseline itself never passes: if no candidate is better on the validation window, none is promoted.
     """
 
     kind: Literal["minimum_metric"] = "minimum_metric"
@@ -88,7 +88,7 @@ class MinimumMetric(ComparingGate):
     @model_validator(mode="after")
     def _has_a_floor(self) -> MinimumMetric:
         if self.at_least is None and self.at_most is None and self.over_baseline is None:
-            raise ValueError("without a floor it refuses nothing: state at_least, at_most or over_baseline")
+            raise ValueError("without a bound it refuses nothing: set at least one of at_least, at_most or over_baseline")
         return self
 
     @property
@@ -98,12 +98,12 @@ class MinimumMetric(ComparingGate):
     def check(self, context: Context) -> GateResult:
         value = context.challenger.evaluation.metrics.get(self.metric)
         if value is None:
-            return self.answer(False, f"{self.metric} was not measured: it is no number here, or not in metrics.report")
+            return self.answer(False, f"{self.metric} was not measured: it is not a number here, or not in metrics.report")
         figures: dict[str, float] = {"challenger": value}
         if self.at_least is not None and value < self.at_least:
-            return self.answer(False, f"{self.metric} {value:.4f} is below the floor {self.at_least:.4f}", **figures)
+            return self.answer(False, f"{self.metric} {value:.4f} is below at_least {self.at_least:.4f}", **figures)
         if self.at_most is not None and value > self.at_most:
-            return self.answer(False, f"{self.metric} {value:.4f} is above the ceiling {self.at_most:.4f}", **figures)
+            return self.answer(False, f"{self.metric} {value:.4f} is above at_most {self.at_most:.4f}", **figures)
         if self.over_baseline is None:
             return self.answer(True, f"{self.metric} {value:.4f} is within its bounds", **figures)
         return self._check_baseline(context, self.over_baseline)
@@ -111,10 +111,10 @@ class MinimumMetric(ComparingGate):
     def _check_baseline(self, context: Context, name: str) -> GateResult:
         if context.candidate.name == name:
             return self.answer(
-                False, f"the chosen candidate is the baseline '{name}' itself: no other was better in validation"
+                False, f"the chosen candidate is the baseline '{name}' itself: no other candidate was better in validation"
             )
         if context.baseline is None or context.baseline.evaluation.name != name:
-            return self.answer(False, f"the baseline '{name}' was not trained in this run: train it along, to be compared with")
+            return self.answer(False, f"the baseline '{name}' was not trained in this run: add it to the candidates")
         try:
             (found,) = context.compare(
                 self.questions(context),

@@ -1,4 +1,4 @@
-"""The gate of order in time: the title goes to newer data only, and to data without holes."""
+"""The gate of order in time: a challenger needs newer data than the champion, without missing days."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.stages.evaluation.gates.base import Context, Gate, Lineage
 
 
 class Freshness(Gate):
-    """The candidate's data are later than the champion's, others than the champion's, and complete.
+    """The candidate's data are newer than the champion's, differ from them, and have no missing days.
 
     Its as_of day is later, the digest of its examples differs, and every day before as_of was validated, from the first
     day that has a label, or from the champion's as_of where that is earlier. `missing_days` may be absent (a shop that is
@@ -27,10 +27,10 @@ class Freshness(Gate):
         if reigning is not None and split.as_of <= reigning.as_of:
             faults.append(f"the candidate is as of {split.as_of}, not later than the champion ({reigning.as_of})")
         if reigning is not None and split.digest == reigning.data_digest:
-            faults.append("it learned from the very rows that the champion learned from")
+            faults.append("it learned from the same rows as the champion")
         missing = _missing(context.lineage, split.as_of, reigning.as_of if reigning else None)
         if not context.lineage.windows:
-            faults.append("nothing tells which windows its data came from: the holdout names no validated snapshot")
+            faults.append("the windows of its data are unknown: the holdout names no validated snapshot")
         elif len(missing) > self.missing_days:
             shown = ", ".join(day.isoformat() for day in missing[-5:])
             faults.append(f"{len(missing)} days before {split.as_of} were never validated, the last: {shown}")

@@ -1,4 +1,4 @@
-"""The gate that looks at parts: better on average must not mean worse for somebody."""
+"""The gate of slices: better on average must not hide worse on a part."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tasks.stages.evaluation.slices import NEW_ITEM_DAYS, NEW_ITEMS, OF_PEOPLE, 
 
 
 class NoSliceRegression(ComparingGate):
-    """No part of the holdout is clearly worse off than with the champion.
+    """No slice of the holdout is clearly worse than with the champion.
 
     `metrics` maps each metric to its margin, in the metric's own unit. A slice refuses where its loss is beyond the margin
     with confidence, corrected over all metrics and slices (Holm 1979): that even one innocent slice is refused happens in
     at most 1 - confidence of all judgings. `slices` are new_users, light_users and heavy_users (at most and above the
-    median number of past events), new_items, or columns, all of whose values are looked at. A slice of fewer than
-    `min_units` units is told, not judged.
+    median number of past events), new_items, or columns, each of whose values is a slice. A slice of fewer than
+    `min_units` units is measured and not judged.
     """
 
     kind: Literal["no_slice_regression"] = "no_slice_regression"

@@ -27,7 +27,7 @@ NUMBER, TEXT = "double", "string"  # as MLflow names the types of columns
 
 
 class ServingBudget(Gate):
-    """One request is answered fast enough, and the model is small enough to be fetched and held.
+    """One request is answered fast enough, and the export is small enough to be downloaded and kept in memory.
 
     The export is served by the endpoint itself, in a process of its own, and asked over HTTP about one user (or row) of the
     holdout at a time, so that routing, validation and the prediction log are counted too.

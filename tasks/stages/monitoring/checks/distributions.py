@@ -1,4 +1,4 @@
-"""Checks of how far two distributions are apart, and how far is too far.
+"""Checks of the distance of two distributions.
 
 They compare effect sizes, never p-values: with enough rows every p-value is small, and a threshold that depends on the
 number of rows means nothing. Both methods (`tasks.metrics.distances`) compare shares of the same bins (see bins.py).
@@ -31,7 +31,7 @@ class DistanceCheck(DriftCheck):
     method : how the distance of two distributions is measured.
     threshold : violated from this distance on.
     thresholds : another one for columns that are named here.
-    min_rows : with fewer values than this, in the window or in the reference, the distance is told but not judged.
+    min_rows : with fewer values than this, in the window or in the reference, the distance is reported but not judged.
     """
 
     method: Literal["psi", "jensenshannon"]
@@ -64,7 +64,7 @@ class DistanceCheck(DriftCheck):
 
 
 class ColumnDrift(DistanceCheck):
-    """The values of columns of the data, each judged by itself."""
+    """The distribution of columns of the data, each judged by itself."""
 
     kind: Literal["column_drift"] = "column_drift"
     columns: tuple[str, ...] = Field(min_length=1)
@@ -75,7 +75,7 @@ class ColumnDrift(DistanceCheck):
 
 
 class PredictionDrift(DistanceCheck):
-    """The scores that the model in service gave out."""
+    """The distribution of the scores of the model in service."""
 
     kind: Literal["prediction_drift"] = "prediction_drift"
 
@@ -85,7 +85,7 @@ class PredictionDrift(DistanceCheck):
 
 
 class LabelDrift(DistanceCheck):
-    """What is to be predicted: the class, the rating, or what else tells an outcome. A person is told beside the retraining."""
+    """The distribution of the label: the class, the rating, or another outcome."""
 
     kind: Literal["label_drift"] = "label_drift"
     column: str

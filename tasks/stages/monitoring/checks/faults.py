@@ -1,4 +1,4 @@
-"""Checks that tell broken data from a world that changed. What they object to stops every retraining."""
+"""Checks that separate broken data from real change. A violation stops every retraining."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGREEING = 0.8  # of the quantiles
 
 
 class UnitChange(DriftCheck):
-    """A column in another unit: all its quantiles are the reference's, times one factor.
+    """A column in another unit: all its quantiles changed by one factor.
 
     A shop that sells dearer things moves its quantiles by different factors; pence in the place of pounds move all by 100.
     A pure change of scale by `factor` or more therefore counts as a fault, and a person says if it is none.
@@ -59,7 +59,7 @@ def find_rescaling(reference: np.ndarray, current: np.ndarray, misfit: float) ->
     """The factor, from 1 on, by which one side is the other rescaled; 1 where it is not.
 
     Each of 19 quantiles has a factor of its own, and four fifths of those must agree with their median: columns of few values
-    (pieces of 1, 2, 6, 12) jump from one to the next, each by another factor, and that is no other unit.
+    (pieces of 1, 2, 6, 12) jump from one to the next, each by another factor, which is not a change of unit.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _numbers(values: pd.Series) -> np.ndarray:
 
 
 class MissingValues(DriftCheck):
-    """A column that is suddenly empty: by how much the share of missing values grew."""
+    """A column that lost values: the growth of the share of missing values."""
 
     kind: Literal["missing_values"] = "missing_values"
     columns: tuple[str, ...] = Field(min_length=1)
@@ -149,7 +149,7 @@ class Volume(DriftCheck):
 
 
 class DoubledRows(DriftCheck):
-    """Rows delivered twice: by how much the share of rows that equal an earlier one in all columns grew."""
+    """Rows delivered twice: the growth of the share of rows that equal an earlier one in all columns."""
 
     kind: Literal["doubled_rows"] = "doubled_rows"
     threshold: float = Field(0.1, gt=0, le=1)
@@ -164,7 +164,7 @@ class DoubledRows(DriftCheck):
 
 
 class FrozenRows(DriftCheck):
-    """An upstream that delivers the same again: the share of the last window's unique rows that come back but for their day."""
+    """A source that repeats itself: the share of the last window's unique rows that occur again with another day."""
 
     kind: Literal["frozen_rows"] = "frozen_rows"
     threshold: float = Field(0.5, gt=0, le=1)

@@ -12,7 +12,7 @@ from tasks.stages.monitoring.checks.base import DriftCheck, Evidence
 
 
 class Bound(DriftCheck):
-    """A figure of the report that has to stay within bounds; one that was not measured is told and not judged.
+    """A figure of the report that has to stay within a bound. One that was not measured is reported and not judged.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Bound(DriftCheck):
     @model_validator(mode="after")
     def _one_bound(self) -> Bound:
         if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("state at_least or at_most, and not both")
+            raise ValueError("set either at_least or at_most")
         return self
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:

@@ -293,7 +293,7 @@ def test_unknown_columns_and_methods_are_refused() -> None:
         CHECKS.parse({"kind": "column_drift", "columns": list(COLUMNS), "method": "ks", "threshold": 0.1}, "here")
     with pytest.raises(ConfigurationError, match="no drift check of kind 'drift'; allowed: bound, column_drift, doubled_rows"):
         CHECKS.parse({"kind": "drift"}, "here")
-    with pytest.raises(ConfigurationError, match="state at_least or at_most, and not both"):
+    with pytest.raises(ConfigurationError, match="set either at_least or at_most"):
         CHECKS.parse({"kind": "bound", "figure": "dcg"}, "here")
 
 
