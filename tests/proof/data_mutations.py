@@ -1,4 +1,4 @@
-"""Mutations of data: files at the door, rows against their suite, and rows that nobody could have known yet."""
+"""Mutations of data: broken files, rows that break their suite, and rows from the future."""
 
 from __future__ import annotations
 
@@ -18,32 +18,28 @@ from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.profiling import profile
 from tasks.stages.validation import validate
 from tests.proof.proof import Mutation, Workbench
-from tests.tasks.stages.ingestion.conftest import SAMPLES, SETTINGS
+from tests.tasks.stages.ingestion.source_examples import find_source_examples
 from tests.tasks.stages.validation.suite_runner import SUITES, WINDOW, judge, judge_twins, load, to_frame, twin_id
 from tests.tasks.stages.validation.twins import BROKEN_BATCHES, BROKEN_ROWS, GOOD, UNUSUAL, Row
 
-# the door
+# files
+
+EXAMPLES = find_source_examples()
 
 
 def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Workbench) -> object:
     """The sample files of a source, one of them changed: in a file some text is replaced; without a text it is emptied."""
-    folder, window = SAMPLES[kind](place.folder / "sources" / f"{kind}-{name}")
+    folder, window = EXAMPLES[kind].make(place.folder / "sources" / f"{kind}-{name}")
     file, old, new = change
     if file and folder is not None:
         path = folder / file
         text = path.read_bytes().decode("latin-1")
         path.write_bytes((text.replace(old, new, 1) if old else "").encode("latin-1"))
-    source = SOURCES.parse({"kind": kind, **SETTINGS.get(kind, {})}, "proof")
+    source = SOURCES.parse({"kind": kind, **EXAMPLES[kind].settings}, "proof")
     return ingest(f"{kind}_{name}"[:60], source, folder, window, place.storage)
 
 
-FILES = {
-    "an_empty_file": ("invoice_files", ("2010-12-02.csv", "", "")),
-    "a_swapped_header": ("invoice_files", ("2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo")),
-    "a_column_lost": ("daily_files", ("2026-01-05.csv", ",item_id", "")),
-    "an_empty_file_of_ratings": ("movielens", ("u.data", "", "")),
-    "a_rating_without_its_film": ("movielens", ("u.data", "196\t242\t3\t", "196\t3\t")),
-}
+FAULTS = {(kind, name): fault for kind, one in EXAMPLES.items() for name, fault in one.faults.items()}
 
 # the suites
 
@@ -94,7 +90,7 @@ NULLS: dict[str, Row] = {
     "ratings": {c.USER_ID: None, c.VALUE: None},
     "tumours": {c.TARGET: None},
 }
-delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in SAMPLES}
+delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in EXAMPLES}
 honest = {suite: partial(_break_no_rule, suite) for suite in GOOD}
 validated = {suite: partial(_validate, suite, "honest", {}) for suite in GOOD}
 
@@ -150,8 +146,8 @@ def _profile(use_case: str, rows: list[Row], place: Workbench) -> str:
 
 MUTATIONS = (
     *(
-        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, change), delivered[kind])
-        for name, (kind, change) in FILES.items()
+        Mutation(name, f"ingest/{kind}", partial(_deliver, kind, name, fault), delivered[kind])
+        for (kind, name), fault in FAULTS.items()
     ),
     *(
         Mutation(rule, f"validate/{suite}.{rule}", partial(_break_one_rule, suite, rule), honest[suite], alone=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 from sklearn.datasets import load_breast_cancer
@@ -12,6 +13,12 @@ from tasks.contracts.base import Window
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.breast_cancer import BreastCancer
+from tests.tasks.stages.ingestion.source_examples import sample
+
+
+@sample("breast_cancer")
+def breast_cancer_folder(_folder: Path) -> tuple[None, Window]:
+    return None, Window(start=date(2026, 1, 1), end=date(2026, 1, 2))
 
 
 def test_malignant_is_class_one_and_features_keep_their_names(storage: Storage, spark: SparkSession) -> None:

@@ -19,10 +19,47 @@ from tasks.io.storage import Storage
 from tasks.settings import get_settings
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.endpoint_logs import AnswerLog, EventLog
+from tests.tasks.stages.ingestion.source_examples import sample
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 1, 6, tzinfo=UTC)
+
+
+@sample("answer_log", of="shop")
+def answers_folder(folder: Path) -> tuple[Path, Window]:
+    made = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    answer = Prediction(
+        prediction_id="p1",
+        made_at=made,
+        use_case="shop",
+        channel="online",
+        subject="ann",
+        model_version=1,
+        path="model",
+        manifest_digest="a" * 64,
+        features_version="f" * 16,
+        items=("mug", "pen"),
+        scores=(0.5, 0.25),
+        latency_ms=1.0,
+    )
+    PredictionLog(get_settings().predictions_root).append([answer])
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+
+
+@sample("event_log", of="shop")
+def events_folder(folder: Path) -> tuple[Path, Window]:
+    taken, by = datetime(2026, 1, 5, 12, tzinfo=UTC), {"user_id": "ann", "item_id": "mug", "quantity": 2.0}
+    get_settings().home.mkdir(exist_ok=True)
+    EventStore(get_settings().events_url).add_events(
+        "shop",
+        [
+            {"event_id": "e2", "event_type": "view", "event_at": taken - timedelta(days=2), "value": None, **by},
+            {"event_id": "e1", "event_type": "purchase", "event_at": taken, "value": 5.0, **by},
+        ],
+        taken,
+    )
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 
 
 def tell(event_id: str, taken: datetime, use_case: str = "shop", **changes: object) -> None:

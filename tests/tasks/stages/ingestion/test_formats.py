@@ -27,6 +27,7 @@ from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.daily_files import DailyFiles
 from tasks.stages.ingestion.sources import SOURCES
+from tests.tasks.stages.ingestion.source_examples import sample
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 NAMES = ["order", "at", "customer", "sku", "pieces", "price"]
@@ -45,6 +46,17 @@ COLUMNS = {
 }
 TEXT = dict.fromkeys(NAMES, "string")
 TYPED = {**TEXT, "at": "timestamp", "pieces": "double", "price": "double"}
+
+
+@sample(
+    "daily_files",
+    faults={"a_column_lost": ("2026-01-05.csv", ",item_id", "")},
+    cells={"event_at": "string", "item_id": "string"},
+)
+def daily_folder(folder: Path) -> tuple[Path, Window]:
+    folder.mkdir(parents=True)
+    (folder / "2026-01-05.csv").write_text("event_at,item_id\n2026-01-05 10:00:00,mug\n2026-01-04 10:00:00,pen\n")
+    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 
 
 def table() -> pa.Table:

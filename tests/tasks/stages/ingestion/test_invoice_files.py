@@ -17,9 +17,23 @@ from tasks.errors import SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.invoice_files import InvoiceFiles
-from tests.tasks.stages.ingestion.conftest import HEADER, LINE, invoice_folder, write_day
+from tests.tasks.stages.ingestion.conftest import HEADER, LINE, write_day
+from tests.tasks.stages.ingestion.source_examples import sample
 
 DAY = Window(start=date(2010, 12, 1), end=date(2010, 12, 2))
+
+
+@sample(
+    "invoice_files",
+    faults={
+        "an_empty_file": ("2010-12-02.csv", "", ""),
+        "a_swapped_header": ("2010-12-01.csv", "InvoiceNo,StockCode", "StockCode,InvoiceNo"),
+    },
+)
+def invoice_folder(folder: Path) -> tuple[Path, Window]:
+    write_day(folder, "2010-12-01", LINE, 'C536366,22,"A ""BIG"" TIN,\nblue",-2,2010-12-01 09:00:00,3.0,,EIRE')
+    write_day(folder, "2010-12-02", LINE.replace("12-01", "12-02"))
+    return folder, Window(start=date(2010, 12, 1), end=date(2010, 12, 3))
 
 
 def read(folder: Path, storage: Storage, window: Window = DAY) -> pd.DataFrame:

@@ -20,7 +20,21 @@ from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest, movielens
 from tasks.stages.ingestion.movielens import MovieLens
 from tasks.stages.ingestion.movielens_about import read_films, read_people
-from tests.tasks.stages.ingestion.conftest import movielens_folder
+from tests.tasks.stages.ingestion.source_examples import sample
+
+
+@sample(
+    "movielens",
+    faults={
+        "an_empty_file_of_ratings": ("u.data", "", ""),
+        "a_rating_without_its_film": ("u.data", "196\t242\t3\t", "196\t3\t"),
+    },
+)
+def movielens_folder(folder: Path) -> tuple[Path, Window]:
+    folder.mkdir(parents=True)
+    (folder / "u.data").write_text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t242\t1\t878887116\n")
+    (folder / "u.item").write_bytes("242|Léon (1994)|01-Jan-1994||\n302|L.A. Confidential (1997)|||\n".encode("latin-1"))
+    return folder, Window(start=date(1997, 9, 20), end=date(1997, 12, 31))
 
 
 def test_ratings_of_the_window_with_their_titles(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:

@@ -11,16 +11,19 @@ from tasks import columns as c
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
-from tests.tasks.stages.ingestion.conftest import NEEDS_A_SERVER, SAMPLES, SETTINGS
+from tests.tasks.stages.ingestion.source_examples import find_source_examples, kinds_of_servers
+
+KINDS = sorted(set(SOURCES.kinds) - kinds_of_servers())
 
 pytestmark = pytest.mark.usefixtures("spark")
 
 
-@pytest.mark.parametrize("kind", sorted(set(SOURCES.kinds) - NEEDS_A_SERVER))
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_source_keeps_the_contract(kind: str, tmp_path: Path, storage: Storage) -> None:
-    assert kind in SAMPLES, f"give source '{kind}' a sample in conftest.py"
-    folder, window = SAMPLES[kind](tmp_path / "a [b] {c}")  # names that Spark would take for patterns
-    source = SOURCES.parse({"kind": kind, **SETTINGS.get(kind, {})}, "test")
+    examples = find_source_examples()
+    assert kind in examples, f"register a sample of '{kind}' in its test file, see CONTRIBUTING.md, Add a source"
+    folder, window = examples[kind].make(tmp_path / "a [b] {c}")  # names that Spark would take for patterns
+    source = SOURCES.parse({"kind": kind, **examples[kind].settings}, "test")
     files = source.files(folder, window)
     ref = ingest("test", source, folder, window, storage)
     assert ref is not None
@@ -38,12 +41,13 @@ def test_every_source_keeps_the_contract(kind: str, tmp_path: Path, storage: Sto
     assert storage.manifest(ref)["facts"]["files"] == {file.name: file.sha256 for file in files}
 
 
-@pytest.mark.parametrize("kind", sorted(set(SOURCES.kinds) - NEEDS_A_SERVER))
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_files_give_the_same_snapshot_also_in_another_installation(
     kind: str, tmp_path: Path, storage: Storage, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, window = SAMPLES[kind](tmp_path / "files")
-    source = SOURCES.parse({"kind": kind, **SETTINGS.get(kind, {})}, "test")
+    examples = find_source_examples()
+    folder, window = examples[kind].make(tmp_path / "files")
+    source = SOURCES.parse({"kind": kind, **examples[kind].settings}, "test")
     first = ingest("test", source, folder, window, storage)
     assert ingest("test", source, folder, window, Storage(tmp_path / "elsewhere")) == first
     monkeypatch.setattr(type(source), "read", lambda *_: pytest.fail("the same files were read again"))

@@ -24,6 +24,9 @@ from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.ingestion.table import Table
 from tests.debian import fetch
 from tests.ports import free_ports
+from tests.tasks.stages.ingestion.source_examples import needs_server
+
+needs_server("table")
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 CELLS = {"id": "long", "at": "timestamp", "loaded": "timestamp", "customer": "string", "sku": "string", "pieces": "double"}
