@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from tasks.contracts.judging import Verdict
 from tasks.stages.evaluation.gates.base import Context
@@ -66,5 +66,5 @@ def find_gate_examples(*packages: str) -> dict[str, GateExamples]:
 
 def pipeline_of(mutation: Mutation) -> str:
     """The pipeline that a mutation spoils."""
-    named = str(mutation.__annotations__["pipeline"])
-    return {"SyntheticClassification": CLASSIFICATION, "SyntheticShop": SHOP}[named]
+    name: str = get_type_hints(mutation)["pipeline"].name
+    return name
