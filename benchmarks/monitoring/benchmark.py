@@ -15,7 +15,7 @@ from benchmarks.monitoring.cost import HEAP, measure_cost
 from benchmarks.monitoring.simulated import BREAKS, DRIFTS, make_week, week
 from benchmarks.monitoring.year import CHECK_LIST, DISTANCES, REFERENCE_WEEKS, begin_year
 from benchmarks.runner import Benchmark, Figures, Part
-from tasks.stages.monitoring.evidence import gather
+from tasks.stages.monitoring.evidence import ComparedRows, gather
 from tasks.stages.monitoring.judging import judge
 
 
@@ -90,7 +90,7 @@ def measure_verdicts(size: Size) -> Figures:
                 tables: list[Any] = list(sides)
                 if rows > size.in_memory_rows:
                     tables = [_as_spark(side, Path(folder) / f"{place}.parquet") for place, side in enumerate(sides)]
-                evidence = gather(checks, week(1), {"rows": tables[0]}, {"rows": tables[1]})
+                evidence = gather(checks, ComparedRows(week(1), {"rows": tables[0]}, {"rows": tables[1]}))
             found += [(f"{drift} {one.column} {one.method}", one.violated) for one in judge(checks, evidence)]
         verdicts.add(tuple(found))
     return {"verdict_by_rows": float(len(verdicts) == 1)}

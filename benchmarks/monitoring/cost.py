@@ -78,7 +78,7 @@ def _monitor_one_window() -> None:
     from tasks.columns import PREDICTIONS, VALIDATED
     from tasks.io.storage import Storage
     from tasks.settings import get_settings
-    from tasks.stages.monitoring import Side, monitor
+    from tasks.stages.monitoring import Side, WindowPair, monitor
 
     storage = Storage(get_settings().data_root)
 
@@ -97,7 +97,8 @@ def _monitor_one_window() -> None:
         *CHECK_LIST[1:],
     ]
     began = time.perf_counter()
-    monitor("bench", checks, week(1), current, reference, "bench", storage, 7, {}, previous=reference.rows[0])
+    pair = WindowPair(week(1), current, reference, "bench", previous=reference.rows[0])
+    monitor("bench", checks, pair, storage, seed=7, run_tags={})
     print(json.dumps({"seconds": time.perf_counter() - began}))
 
 

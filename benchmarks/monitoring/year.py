@@ -13,9 +13,10 @@ from tasks.columns import TARGET
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import DriftReport, RetrainDecision, RetrainRequest
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
-from tasks.stages.monitoring.checks import CHECKS, DriftCheck
-from tasks.stages.monitoring.decision import RetrainPolicy, decide_retrain
-from tasks.stages.monitoring.evidence import gather
+from tasks.stages.monitoring.checks import CHECKS
+from tasks.stages.monitoring.checks.base import DriftCheck
+from tasks.stages.monitoring.decision import RetrainHistory, RetrainPolicy, decide_retrain
+from tasks.stages.monitoring.evidence import ComparedRows, gather
 from tasks.stages.monitoring.judging import judge
 
 REFERENCE_WEEKS = 8
@@ -68,8 +69,8 @@ class Year:
         self.weeks[number] = current
         learned = [self.weeks[n] for n in range(self.learned - REFERENCE_WEEKS, self.learned)]
         reference, window = pd.concat(learned, ignore_index=True), week_of(self.first, number)
-        tables = {"rows": reference}, {"rows": current}
-        evidence = gather(self.checks, window, *tables, self.weeks[number - 1], window.start, figures)
+        rows = ComparedRows(window, {"rows": reference}, {"rows": current}, self.weeks[number - 1], window.start)
+        evidence = gather(self.checks, rows, figures=figures)
         results = judge(self.checks, evidence)
         report = DriftReport(
             use_case="shop",
@@ -85,9 +86,8 @@ class Year:
             new_labels=sum(len(self.weeks[n]) for n in range(self.learned, number + 1)),
         )
         as_of = week_of(self.first, self.learned - 1).end
-        decision = decide_retrain(
-            "shop", self.policy, window, report, self.past, self._champion(), as_of, self.requests, None, accepted_by
-        )
+        history = RetrainHistory(self.past, self._champion(), as_of, self.requests)
+        decision = decide_retrain("shop", self.policy, window, report, history, accepted_by=accepted_by)
         self.past.append(decision)
         self.reports.append(report)
         if decision.retrain:
