@@ -87,20 +87,17 @@ def newest_page(observations: Sequence[Observation]) -> str:
 
 def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftReport | None:
     case = run.use_case
-    return monitoring_stage.look(
-        run.name,
-        case.task,
-        case.drift.checks,
+    drift = case.drift
+    terms = monitoring_stage.MonitoringTerms(case.task, drift.checks, drift.labels, drift.reference_days, drift.current_days)
+    return monitoring_stage.monitor_window(
+        terms,
         window,
         champion,
-        case.drift.reference_days,
-        case.drift.current_days,
-        case.drift.labels,
         run.storage,
         run.prediction_log,
-        case.seed,
-        run.tags,
-        run.decision_log.reports(run.name),
+        seed=case.seed,
+        run_tags=run.tags,
+        history=run.decision_log.reports(run.name),
     )
 
 
@@ -144,12 +141,14 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
             run.use_case.drift.retrain_when,
             seen.window,
             seen.report,
-            run.decision_log.decisions(run.name),
-            run.ledger.head(run.name),
-            champion.as_of if champion else None,
-            run.decision_log.requests(run.name),
-            asked,
-            accepted_by,
+            monitoring_stage.RetrainHistory(
+                run.decision_log.decisions(run.name),
+                run.ledger.head(run.name),
+                champion.as_of if champion else None,
+                run.decision_log.requests(run.name),
+            ),
+            ask=asked,
+            accepted_by=accepted_by,
         )
         record_decision(run, decision)
         decisions.append(decision)
