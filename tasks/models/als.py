@@ -1,4 +1,4 @@
-"""ALS: matrix factorisation by Spark; the served form keeps the items' factors and folds every user in as they are now."""
+"""ALS: matrix factorisation by Spark. The served model keeps the items' factors and folds users in by their current pairs."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tasks.models.prepared import PerFeatures
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCKS = 2  # of more than two, Spark adds the parts of Y'Y in the order in which they arrive, and the last bits differ
+BLOCKS = 2  # with more, Spark adds the parts of Y'Y in the order in which they arrive, and the last bits differ
 
 
 def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
-    """The items, and the frame of user, item (its place among them) and rating."""
+    """The items (items,), and a frame of Spark with user, item (its place among the items) and rating."""
     import pandas as pd
 
     from tasks.io.spark import get_spark
@@ -54,14 +54,14 @@ def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
 
 @dataclass(frozen=True)
 class Penalties:
-    """The settings of the spec that folding in needs again."""
+    """The settings of the spec that folding in needs."""
 
     regularization: float
     alpha: float
     item_damping: float
     user_damping: float
     popular_half_life_days: float
-    is_per_pair: bool = True  # whether a vector's penalty grows with the number of pairs that it is solved from
+    is_per_pair: bool = True  # whether the penalty grows with the number of pairs of a vector
     half_life_days: float | None = None  # the days after which an order counts half; None: never
 
     @classmethod
@@ -79,13 +79,13 @@ class Penalties:
 
 @dataclass(frozen=True)
 class Ready:
-    """What one set of features gives, once."""
+    """What is computed once for a set of features."""
 
-    factors: Floats  # (item_ids, factors), zeros where the model does not know the item
+    factors: Floats  # (items, factors) in the order of item_ids, zeros for an item unknown to the model
     is_known: NDArray[np.bool_]
     place: NDArray[np.int64]  # of the items of sorted_pairs
     weights: Floats  # of sorted_pairs
-    is_taught: NDArray[np.bool_]  # whether the pair teaches anything
+    is_used: NDArray[np.bool_]  # whether the pair counts
     popular: Floats
     effects: Effects | None
 
@@ -101,12 +101,15 @@ class Ready:
 
     @cached_property
     def longest(self) -> float:
-        """The length of the longest of `factors`."""
+        """The Euclidean length of the longest of `factors`."""
         return float(np.linalg.norm(self.factors, axis=1).max(initial=0.0))
 
 
 class AlsModel(ServedModel):
-    """Item factors. A user's vector is solved from their pairs in the features, in closed form, as Spark's last step does."""
+    """Item factors. A user's vector is solved in closed form from the user's pairs, as in Spark's last step.
+
+    items : (items,), ids. factors : (items, factors). typical_best : see `typical_best`.
+    """
 
     kind = "als"
 
@@ -156,7 +159,7 @@ class AlsModel(ServedModel):
         return np.clip(rating, self.scale.low, self.scale.high)
 
     def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[AnswerPath]]:
-        """All vectors in one call of LAPACK, and all scores in one product."""
+        """As `ServedModel.score_users`: one call of LAPACK for all vectors, one product for all scores."""
         if self.scale is not None:
             return super().score_users(user_ids, features)
         ready, (vectors, is_folded) = self._ready(features), self.user_vectors(user_ids, features)
@@ -166,7 +169,7 @@ class AlsModel(ServedModel):
         return scores, _paths(is_folded)
 
     def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[AnswerPath]]:
-        """In single precision, in half of the time; what could be among the best is then multiplied anew in double."""
+        """Search in single precision, which takes half of the time, and multiply the best again in double precision."""
         if self.scale is not None:
             return super().search(user_ids, features, k, exclude_seen)
         ready, (vectors, is_folded) = self._ready(features), self.user_vectors(user_ids, features)
@@ -186,7 +189,7 @@ class AlsModel(ServedModel):
         return find_best(scores, k, margin, exact), _paths(is_folded)
 
     def user_vectors(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]]:
-        """(users, factors), and whether there is anything to fold in: zeros where there is not."""
+        """The vectors of users (users, factors), zeros without a known item, and whether each has one (users,)."""
         systems = [self._system(user_id, features) for user_id in user_ids]
         is_folded = np.array([system is not None for system in systems], dtype=np.bool_)
         vectors = np.zeros((len(user_ids), self.factors.shape[1]))
@@ -196,7 +199,7 @@ class AlsModel(ServedModel):
         return vectors, is_folded
 
     def item_vectors(self, features: FeatureTables) -> tuple[Floats, NDArray[np.bool_]]:
-        """Vectors of all `item_ids`, whose products with a `user_vector` are the scores, and which of them have a score."""
+        """Vectors of all `item_ids` (items, factors), to be multiplied by a `user_vector`, and which items have a score."""
         ready = self._ready(features)
         if ready.effects is None:
             return ready.factors, ready.is_known
@@ -205,7 +208,7 @@ class AlsModel(ServedModel):
     def user_vector(
         self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
     ) -> tuple[Floats, float] | None:
-        """A user's vector for `item_vectors`, and what is added to each product; None where there is nothing to fold in."""
+        """A user's vector (factors,) for `item_vectors`, and the constant of each product; None without a known item."""
         ready = self._ready(features)
         vector = self.fold_in(user_id, features, recent)
         if vector is None or ready.effects is None or self.scale is None:
@@ -213,14 +216,14 @@ class AlsModel(ServedModel):
         return np.r_[vector, 1.0], self.scale.mean + ready.effects.user.get(user_id, 0.0)
 
     def fold_in(self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None) -> Floats | None:
-        """The vector of a user from their pairs as they are now; None if the model knows none of their items.
+        """The vector of a user (factors,) from their current pairs; None if the model knows none of their items.
 
         Purchases: (Y'Y + Y'(C - I)Y + ridge)^-1 Y'C p; ratings: (Y'Y + ridge)^-1 Y'r with Y the factors of the rated items.
 
         Parameters
         ----------
-        recent : place of an item -> its orders, or its rating, since the features were made. Orders add to those of the
-            features; a rating takes the place of an older one.
+        recent : place of an item -> its orders, or its rating, since the features were built. Orders add to those of the
+            features; a rating replaces an older one.
         """
         system = self._system(user_id, features, recent)
         return None if system is None else np.asarray(np.linalg.solve(*system))
@@ -228,10 +231,10 @@ class AlsModel(ServedModel):
     def _system(
         self, user_id: str, features: FeatureTables, recent: Mapping[int, float] | None = None
     ) -> tuple[Floats, Floats] | None:
-        """The left and the right side of the equations of a user's vector."""
+        """The equations of a user's vector: left side (factors, factors) and right side (factors,)."""
         ready = self._ready(features)
         rows = features.pairs_of(user_id)
-        place, weights, taught = ready.place[rows], ready.weights[rows], ready.is_taught[rows]
+        place, weights, taught = ready.place[rows], ready.weights[rows], ready.is_used[rows]
         if recent:
             place, weights = self._add_recent(user_id, place, weights, recent, ready)
             taught = ready.is_known[place] & np.isfinite(weights)
@@ -250,26 +253,26 @@ class AlsModel(ServedModel):
         self, user_id: str, place: NDArray[np.int64], weights: Floats, recent: Mapping[int, float], ready: Ready
     ) -> tuple[NDArray[np.int64], Floats]:
         new = np.fromiter(recent.keys(), np.int64, len(recent))
-        said = np.fromiter(recent.values(), np.float64, len(recent))
+        value = np.fromiter(recent.values(), np.float64, len(recent))
         if self.scale is not None and ready.effects is not None:
-            said = said - self.scale.mean - ready.effects.item[new] - ready.effects.user.get(user_id, 0.0)
+            value = value - self.scale.mean - ready.effects.item[new] - ready.effects.user.get(user_id, 0.0)
         else:
             before = dict(zip(place.tolist(), np.nan_to_num(weights).tolist(), strict=True))
-            said = said + [before.get(one, 0.0) for one in new.tolist()]
+            value = value + [before.get(one, 0.0) for one in new.tolist()]
         kept = ~np.isin(place, new)
-        return np.r_[place[kept], new], np.r_[weights[kept], said]
+        return np.r_[place[kept], new], np.r_[weights[kept], value]
 
     def weights(self, features: FeatureTables) -> Floats:
-        """What each of `sorted_pairs` teaches: its orders, or what the effects leave of its rating."""
+        """The weight of each of `sorted_pairs` (pairs,): its orders, or the residual of its rating."""
         if self.scale is None:
             return Weighing(count_orders=True, half_life_days=self.penalties.half_life_days).of(features)
         residual: Floats = self._measure(features).residual
         return residual
 
     def typical_best(self, features: FeatureTables) -> float:
-        """The best score that the average user gives: what the most popular item's score is scaled to.
+        """The best score of the average user, to which the most popular item's score is scaled.
 
-        Without it, the counts of popularity would go through the calibration of preferences, and all seem certain.
+        Without it, calibration would read counts of buyers as preferences, and all would seem certain.
         """
         vectors = [self.fold_in(user, features) for user in sorted(features.user_row)]
         found = [vector for vector in vectors if vector is not None]
@@ -283,7 +286,7 @@ class AlsModel(ServedModel):
         place = np.array([features.item_position.get(str(item), -1) for item in self.items], dtype=np.intp)
         known = place >= 0
         if np.array_equal(place, np.arange(len(features.item_ids))):
-            factors = self.factors  # in their order already: where they are mapped from a file, they stay there
+            factors = self.factors  # already in this order: arrays that are mapped from a file stay there
         else:
             factors = np.zeros((len(features.item_ids), self.factors.shape[1]))
             factors[place[known]] = self.factors[known]
@@ -292,8 +295,8 @@ class AlsModel(ServedModel):
         pairs = features.sorted_pairs["item_position"].to_numpy()
         if self.scale is not None:
             effects = self._measure(features)
-            is_taught = is_known[pairs] & np.isfinite(effects.residual)
-            return Ready(factors, is_known, pairs, effects.residual, is_taught, effects.item, effects)
+            is_used = is_known[pairs] & np.isfinite(effects.residual)
+            return Ready(factors, is_known, pairs, effects.residual, is_used, effects.item, effects)
         popular = recent_buyers(features.sorted_items, self.penalties.popular_half_life_days)
         peak, weights = popular.max(initial=0.0), self.weights(features)
         scaled = popular * (self.best_score / peak if peak else 1.0)
@@ -334,13 +337,13 @@ class Als(SparkTuned, ModelSpec):
         return AlsModel(items, factors, draft.penalties, None, model.typical_best(history.features))
 
     def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
-        """Ratings only: what the effects leave of each is what Spark's tuners hold out and predict."""
+        """For ratings: Spark's tuners hold out and predict the residuals of the effects."""
         draft, pairs, weights = self._prepare(history)
         als = self._estimator(implicit=draft.scale is None, seed=seed).setColdStartStrategy("drop")
         return SparkProblem(als, _frame(pairs, weights)[1], als.getRatingCol())
 
     def _prepare(self, history: Examples) -> tuple[AlsModel, pd.DataFrame, Floats]:
-        """A model without factors, and the pairs that teach with what each of them does."""
+        """A model without factors, the pairs to learn from, and the weight of each (pairs,)."""
         features = history.features
         if features is None or features.pairs.empty:
             raise NotEnoughData("als needs pairs of a user and an item; got none")

@@ -1,8 +1,8 @@
-"""The script by which MLflow opens one of our models ("models from code": no pickle). For people who explore, not for serving.
+"""The script by which MLflow loads a model of this project ("models from code", without pickle), for exploration, not serving.
 
-Rows are classified from the model's folder alone. Recommendations and ratings depend on what is known of the users today:
-they are answered from the newest features of this installation (TITLEHOLDER_HOME). It loads by our own loader, and runs
-where this project is installed.
+Rows are classified from the model's folder alone. Recommendations and ratings depend on the current interactions of users, and
+use the newest features of this installation (TITLEHOLDER_HOME). The project's own loader reads the model, so that the script
+runs only where the project is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TitleholderModel(PythonModel):  # type: ignore[misc]
-    """Asked and answering as `tasks.models.signature` says."""
+    """Receives and returns tables as `tasks.models.signature` defines them."""
 
     def load_context(self, context: Any) -> None:
         from tasks.models import SERVED

@@ -1,8 +1,8 @@
-"""The contract of all models: a spec is `fit`, and gives a served model with `recommend`, `predict_ratings` or `predict_rows`.
+"""The contract of all models: `fit` of a spec returns a served model with `recommend`, `predict_ratings` or `predict_rows`.
 
 Training and serving are two classes on purpose. A *spec* (frozen, from YAML) may use Spark and scikit-learn. What `fit`
 returns, the *served model*, is arrays and JSON with NumPy only: it is what gets exported, digested, judged and served, so
-that what was judged is what answers, and the endpoint never unpickles anything.
+that the model that was judged is the one that is served, and the endpoint never unpickles anything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
-# Where each row's best begin, and one more for where the last ends; their places; their scores.
+# The best of each row: where those of row r begin (rows + 1,), their places (found,), and their scores (found,).
 Best = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 LARGEST_MODEL = 4 * 2**30  # bytes
 AGREEMENT = 1e-5  # the largest distance of predictions that an export or a conversion to arrays may cause
@@ -112,7 +112,7 @@ class FeatureTables:
 
 @dataclass(frozen=True)
 class ColumnKinds:
-    """What the use case says of columns that hold text. Those that it does not name are nominal.
+    """How the use case declares columns that hold text. All others are nominal.
 
     ordinal : column -> its values, the least first. text : columns of free text.
     """
@@ -126,7 +126,7 @@ class Examples:
     """Features as of the first day of a label window, and what then happened in it.
 
     For interactions `features` is set and `labels` has `user_id`, `item_id`, `label`. For tabular use cases `rows` is set:
-    the feature columns, `row_id` and `target`; `kinds` says what those that hold text are.
+    the feature columns, `row_id` and `target`; `kinds` declares those that hold text.
     """
 
     features: FeatureTables | None = None
@@ -223,7 +223,7 @@ class Recommendation(NamedTuple):
 
 
 class ServedModel(ABC):
-    """What is exported and served. State is plain arrays and JSON; `kind` names the class that loads it again.
+    """What is exported and served. Its state is arrays and JSON; `kind` names the class that loads it.
 
     To add one: set `kind`, implement `state`, `from_state` and one of `score_items` (recommenders), `predict_ratings`,
     `predict_rows`.
@@ -234,7 +234,7 @@ class ServedModel(ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """JSON settings and arrays from which `from_state` makes an equal model."""
+        """JSON settings and arrays from which `from_state` makes an equal model. Each class states the shapes."""
 
     @classmethod
     @abstractmethod
@@ -242,19 +242,19 @@ class ServedModel(ABC):
         """The inverse of `state`."""
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
-        """Raw scores of all `features.item_ids` for a user, and the path that made them; -inf where it has no score."""
+        """Raw scores of all `features.item_ids` for a user, (items,), -inf for an item without one; and their path."""
         raise ModelError(f"a model of kind '{self.kind}' does not rank items")
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
-        """The rating of each `user_id`, `item_id` of `pairs`, in their order. Unknown users and items get an answer too."""
+        """The rating of each `user_id`, `item_id` of `pairs`, (pairs,) in their order; of unknown users and items as well."""
         raise ModelError(f"a model of kind '{self.kind}' does not predict ratings")
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
-        """The probability of class 1 of each row."""
+        """The probability of class 1 of each row, (rows,) between 0 and 1."""
         raise ModelError(f"a model of kind '{self.kind}' does not classify rows")
 
     def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
-        """As `predict_rows`, from a bare matrix (rows, names): the endpoint makes no table for one row."""
+        """As `predict_rows`, from a matrix (rows, names): the endpoint builds no table for one row."""
         import pandas as pd
 
         return self.predict_rows(pd.DataFrame(values, columns=list(names)))
@@ -267,7 +267,7 @@ class ServedModel(ABC):
         return None
 
     def score_users(self, user_ids: list[str], features: FeatureTables) -> tuple[Floats, list[AnswerPath]]:
-        """`score_items` of several users: (users, items), and their paths. Override it where many at once cost less."""
+        """`score_items` of several users: (users, items), and their paths. Override it if many users together cost less."""
         answers = [self.score_items(user_id, features) for user_id in user_ids]
         return np.stack([scores for scores, _ in answers]), [path for _, path in answers]
 
@@ -283,13 +283,13 @@ class ServedModel(ABC):
             items, raw = features.item_ids[places].tolist(), best.tolist()
             probable = None if self.calibration is None else self.calibrated(best).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-                told = tuple(raw[first:end])
-                scores = told if probable is None else tuple(probable[first:end])
-                answers.append(Recommendation(user_id, tuple(items[first:end]), told, scores, path))
+                raw_scores = tuple(raw[first:end])
+                scores = raw_scores if probable is None else tuple(probable[first:end])
+                answers.append(Recommendation(user_id, tuple(items[first:end]), raw_scores, scores, path))
         return answers
 
     def search(self, user_ids: list[str], features: FeatureTables, k: int, exclude_seen: bool) -> tuple[Best, list[AnswerPath]]:
-        """The best of each user of one block, and the paths. Override it where not every score need be exact to find them."""
+        """The best of each user of a block, and the paths. Override it if the search needs no exact scores."""
         scores, paths = self.score_users(user_ids, features)
         if exclude_seen:
             forbid_seen(scores, user_ids, features)
@@ -319,7 +319,7 @@ class ServedModel(ABC):
         return None
 
     def calibrated(self, raw: Floats) -> Floats:
-        """Raw scores -> probabilities, by the logistic curve fitted on the validation window (Platt 1999)."""
+        """Raw scores -> probabilities of the same shape, by the logistic curve fitted on the validation window (Platt 1999)."""
         if self.calibration is None:
             return raw
         slope, intercept = self.calibration
@@ -327,7 +327,7 @@ class ServedModel(ABC):
 
 
 def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
-    """Places of the k largest finite scores, largest first, ties by place."""
+    """Places of the k largest finite scores (items,), largest first, ties by place: at most (k,)."""
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         places = np.flatnonzero(scores >= threshold)
@@ -338,7 +338,7 @@ def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
 
 
 def forbid_seen(scores: NDArray[np.floating[Any]], user_ids: list[str], features: FeatureTables) -> None:
-    """-inf in place for every item that the user of the row has met."""
+    """Set the scores (users, items) of all items that the user of the row has met to -inf, in place."""
     seen = features.sorted_pairs["item_position"].to_numpy()
     for row, user_id in enumerate(user_ids):
         scores[row, seen[features.pairs_of(user_id)]] = -np.inf
@@ -354,8 +354,8 @@ def find_best(
 
     Parameters
     ----------
-    margin : (users,), twice what a score may be wrong by: all that could be among the best are asked for again.
-    exact : rows and places -> their scores, by which these are ordered; None: the scores are right as they are.
+    margin : (users,), twice the largest error of a score: `exact` recomputes all items that could be among the best.
+    exact : rows (candidates,) and places (candidates,) -> their exact scores (candidates,); None: the scores are exact.
     """
     users, size = scores.shape
     lowest = np.full(users, -np.inf)
@@ -405,7 +405,7 @@ def load_model(
 
     Parameters
     ----------
-    mapped : large arrays stay in the file, which nobody else may write: all processes that map it hold them once.
+    mapped : large arrays stay in the file, and all processes that map it share them. No other user may write the file.
 
     Raises
     ------
@@ -434,17 +434,17 @@ def load_model(
 
 
 def _refuse_bombs(folder: Path) -> None:
-    """Refuse files that would grow in memory: an honest export is no larger there than on the disk."""
+    """Refuse files that would grow in memory: a valid export has the same size in memory and on disk."""
     size = (folder / "model.json").stat().st_size
     with zipfile.ZipFile(folder / "arrays.npz") as archive:
         for member in archive.infolist():
             size += member.file_size
             if not re.fullmatch(r"\w+\.npy", member.filename):
-                raise ModelError(f"{folder}: {member.filename[:80]!r} is no name of an array")
+                raise ModelError(f"{folder}: {member.filename[:80]!r} is not the name of an array")
             if member.compress_type != zipfile.ZIP_STORED or member.file_size > member.compress_size:
-                raise ModelError(f"{folder}: array {member.filename!r} is compressed; an export stores its arrays as they are")
+                raise ModelError(f"{folder}: array {member.filename!r} is compressed; an export stores its arrays uncompressed")
     if size > LARGEST_MODEL:
-        raise ModelError(f"{folder}: {size} bytes are too many; a model may have {LARGEST_MODEL}")
+        raise ModelError(f"{folder}: {size} bytes exceed the limit of {LARGEST_MODEL}")
 
 
 def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:
@@ -453,10 +453,10 @@ def read_features(storage: Storage, ref: DatasetRef) -> FeatureTables:
 
 
 def read_examples(storage: Storage, ref: DatasetRef) -> Examples:
-    """The features and labels of an `examples` snapshot, ordered by key so that every reader sees the same order."""
+    """The features and labels of an `examples` snapshot, ordered by key, so that all readers have the same order."""
     if c.ROWS in ref.rows:
-        said = storage.manifest(ref)["facts"].get("features", {})
-        kinds = ColumnKinds(said.get("ordinal", {}), said.get("text", ()))
+        declared = storage.manifest(ref)["facts"].get("features", {})
+        kinds = ColumnKinds(declared.get("ordinal", {}), declared.get("text", ()))
         return Examples(rows=storage.read(ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True), kinds=kinds)
     labels = storage.read(ref, c.LABELS).sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
     return Examples(features=read_features(storage, ref), labels=labels)

@@ -1,4 +1,4 @@
-"""Bias: the mean rating, moved by how generous the user and how liked the item is. The baseline of ratings."""
+"""Bias: the mean rating plus effects of user and item. The baseline of ratings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scale:
-    """The mean, least and greatest rating of what was learned from: predictions keep within."""
+    """The mean, lowest and highest training rating. Predictions stay within."""
 
     mean: float
     low: float
@@ -46,7 +46,7 @@ def measure_scale(history: Examples) -> Scale:
 
 @dataclass(frozen=True)
 class Effects:
-    """How each item and user departs from the mean. `residual` is what is left of each pair's rating (NaN without one)."""
+    """How each item and user differs from the mean. `residual`: the rest of each pair's rating, NaN without a rating."""
 
     item: Floats  # in the order of features.item_ids
     user: dict[str, float]
@@ -73,7 +73,7 @@ def _damped(residual: Floats, place: NDArray[np.int64], size: int, damping: floa
 
 
 class BiasModel(ServedModel):
-    """Measures the effects in the features that it is asked with, so that new ratings count at once."""
+    """Measures the effects in the current features, so that new ratings count immediately."""
 
     kind = "bias"
 
@@ -91,7 +91,7 @@ class BiasModel(ServedModel):
         return cls(scale, settings["item_damping"], settings["user_damping"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
-        """Not clipped to the scale, as the best would then tie."""
+        """Not clipped to the scale, because the best items would tie."""
         effects = self.effects(features)
         known = user_id in effects.user
         path = AnswerPath.MODEL if known else AnswerPath.POPULAR

@@ -1,4 +1,4 @@
-"""BPR: matrix factorisation that learns to put what a user met above what they did not, by the implicit library."""
+"""BPR: matrix factorisation that ranks the items that a user met above the others, by the implicit library."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BprModel(HistoryModel):
         return np.asarray(self.factors @ vector, dtype=np.float64)
 
     def _fold_in(self, places: NDArray[np.int64], weights: Floats) -> NDArray[np.float32]:
-        """Where learning would go first: the mean vector of what was met less that of all items, as long as a user's is."""
+        """The direction of the first training step: the mean of the met items minus that of all items, in a usual length."""
         step = np.average(self.factors[places, :-1], axis=0, weights=weights) - self._middle
         length = float(np.linalg.norm(step))
         return np.append(step * (self._length / length if length > 0 else 0.0), 1.0).astype(np.float32)

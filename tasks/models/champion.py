@@ -1,4 +1,4 @@
-"""How a registered version becomes a model in memory; batch scoring and the endpoint do it alike."""
+"""Load a registered version into memory, for batch scoring and the endpoint."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tasks.errors import ModelError
 from tasks.io import tracking
 from tasks.models.base import ServedModel, load_model
 
-KEPT_MODELS = 4  # of a use case: what is in service, and what could be rolled back to
+KEPT_MODELS = 4  # of a use case: the served version, and those that a rollback may need
 
 
 def fetch_champion(
     entry: LedgerEntry, kinds: Mapping[str, type[ServedModel]], cache: Path | None = None
 ) -> tuple[ServedModel, ServingTerms]:
-    """The model that a ledger entry crowned, from the registry, proved by the digest that the *ledger* names.
+    """The model of a ledger entry, from the registry, verified by the digest in the *ledger*.
 
-    The files pass through a private folder (0700): nobody else can change them between check and use.
+    The files pass through a private folder (0700): no other user can change them between check and use.
 
     Parameters
     ----------
-    cache : private folder of the last good models; what is in it is loaded without asking MLflow. It is proved by the same
-        digest each time, and fetched again where it does not hold; its large arrays are mapped. None: nothing is kept.
+    cache : private folder of the last valid models, which load without MLflow. Each load verifies the digest and fetches the
+        model again if it differs. Large arrays are mapped. None: nothing is kept.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def fetch_champion(
     if kept is not None and kept.is_dir():
         try:
             found = _load(kept, entry, kinds, mapped=True)
-        except (ModelError, OSError, ValueError):  # altered, or torn by a full disk: it is worth nothing
+        except (ModelError, OSError, ValueError):  # altered, or truncated by a full disk
             shutil.rmtree(kept, ignore_errors=True)
         else:
             kept.touch()  # the newest are kept
@@ -50,7 +50,7 @@ def fetch_champion(
         native = tracking.download_native(tags["model_uri"], Path(folder))
         found = _load(native, entry, kinds)
         if kept is not None:
-            with suppress(OSError):  # a full disk is no reason not to answer
+            with suppress(OSError):  # a full disk must not prevent serving
                 _keep(native, kept)
                 found = _load(kept, entry, kinds, mapped=True)
     return found
@@ -66,7 +66,7 @@ def _load(
 
 
 def _keep(native: Path, kept: Path) -> None:
-    """Copy a proved model into the cache by one rename, and drop the oldest."""
+    """Copy a verified model into the cache by one rename, and remove the oldest."""
     kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=kept.parent))  # 0700
     try:

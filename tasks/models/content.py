@@ -1,4 +1,4 @@
-"""Content: items that are like those that a user met, by text and attributes; an item that nobody met yet has its place too."""
+"""Content: items similar to those that a user met, by text and attributes, including items without interactions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.models.text import ItemVectors
 
 
 class ContentModel(ServedModel):
-    """Vectors are made from the features that it is asked with. Cosines are at most 1, and so is the popular list."""
+    """Vectors are built from the current features. Cosines are at most 1, as is the popular list."""
 
     kind = "content"
 
@@ -62,7 +62,7 @@ class Content(HistorySpec):
     limit = "max_items"
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
+    max_items: int = Field(500_000, ge=1, description="limit of items; 500,000 with 100 dimensions need 1.5 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         known = read_histories(history, self.weighing, "content")

@@ -1,4 +1,4 @@
-"""EASE: a linear model from what a user met to what they will meet, in closed form (Steck 2019)."""
+"""EASE: a linear model of the items that a user met, in closed form (Steck 2019)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_his
 
 
 class EaseModel(HistoryModel):
-    """The sum of the rows of B that belong to what the user met."""
+    """The sum of the rows of B of the items that the user met. weights : B, (items, items)."""
 
     kind = "ease"
 
@@ -49,7 +49,7 @@ class Ease(HistorySpec):
     served = EaseModel
     limit = "max_items"
     regularization: float = Field(300.0, gt=0.0, le=1e7)
-    max_items: int = Field(20_000, ge=1, le=100_000, description="refuse more: 20,000 take 5 GB")
+    max_items: int = Field(20_000, ge=1, le=100_000, description="limit of items; 20,000 need 5 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         from scipy.linalg import lapack
@@ -58,20 +58,20 @@ class Ease(HistorySpec):
         size = len(known.items)
         if size > self.max_items:
             raise NotEnoughData(
-                f"ease learns a number for each two items: {size} items need {size**2 * 12 / 2**30:.0f} GB, and max_items "
-                f"allows {self.max_items}. Raise max_items where there is memory, or take ials or item_knn."
+                f"ease stores a number for each two items: {size} items need {size**2 * 12 / 2**30:.0f} GB, and max_items "
+                f"allows {self.max_items}. Raise max_items if there is memory, or use ials or item_knn."
             )
         matrix = known.matrix
         gram = (matrix.T @ matrix).toarray(order="F")
         gram[np.diag_indices(size)] += self.regularization
         factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1)
-        inverse, wrong = lapack.dpotri(factor, lower=1, overwrite_c=1)  # half the steps of inverting without the symmetry
+        inverse, wrong = lapack.dpotri(factor, lower=1, overwrite_c=1)  # half the steps of a general inverse
         if failed or wrong:
             raise NotEnoughData(f"ease: the items' products cannot be inverted ({failed}, {wrong}); raise regularization")
         weights = inverse.astype(np.float32)
         del gram, factor
         diagonal = inverse.diagonal().copy()
-        for start in range(0, size, 512):  # the lower half mirrored, by blocks that stay in the cache
+        for start in range(0, size, 512):  # mirror the lower half, in blocks that stay in the cache
             end = start + 512
             lower = np.tril(weights[start:end, start:end])
             weights[start:end, start:end] = lower + np.tril(lower, -1).T

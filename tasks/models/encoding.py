@@ -1,4 +1,4 @@
-"""How columns of rows become numbers: nominal, ordinal and free text; learned from training rows, and part of the model."""
+"""The encoding of columns as numbers (nominal, ordinal, free text), learned from training rows and part of the model."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class Encoding:
 
         Raises
         ------
-        ModelError : a column is not there, or a cell of a column of numbers is none.
+        ModelError : a column is missing, or a cell of a column of numbers is not a number.
         """
         if not self.encoders:
             return _numbers(rows, self.names, whose)
         if missing := [name for name in self.names if name not in rows]:
-            return read_numbers(rows, missing, whose)  # says which, and what there is
+            return read_numbers(rows, missing, whose)  # raises with the missing and the present columns
         parts = []
         for name in self.names:
             if name not in self.encoders:
@@ -108,7 +108,7 @@ class Encoding:
 
 
 def text_columns(rows: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
-    """Of some columns those that hold text, or nothing at all where text could be."""
+    """Those of the named columns that hold text, or only missing values in a column of objects."""
     import pandas as pd
 
     def is_text(column: pd.Series) -> bool:
@@ -125,7 +125,7 @@ def _numbers(rows: pd.DataFrame, names: Sequence[str], whose: str) -> Floats:
 
 
 def _cell(cell: Any) -> str | None:
-    """Text, or None where it is missing (None, NaN, pandas' NA)."""
+    """Text, or None if it is missing (None, NaN, pandas' NA)."""
     return cell if isinstance(cell, str) else None
 
 

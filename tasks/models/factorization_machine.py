@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 
 class _FmSpec(ModelSpec):
-    """What a rating is explained by: user and item, and if asked for who rated what, attributes, and the day."""
+    """The explanatory columns of a rating: user and item, and by settings histories, attributes and the day."""
 
     tasks = frozenset({TaskKind.RATING})
-    use_histories: bool = Field(True, description="what the user rated and who rated the item: SVD++, also turned round")
+    use_histories: bool = Field(
+        True, description="which items the user rated and which users rated the item (SVD++ for both sides)"
+    )
     use_attributes: bool = Field(True, description="the columns user_attribute_* and item_attribute_* of the features")
-    use_days: bool = Field(False, description="the day of the rating; a question without one is of the newest day")
+    use_days: bool = Field(False, description="the day of the rating; a prediction without a day is for the newest one")
 
 
 class FactorizationMachine(_FmSpec):
@@ -47,10 +49,12 @@ class FactorizationMachine(_FmSpec):
     limit = "local_memory_mb"
     factors: int = Field(10, ge=1, le=128)
     iterations: int = Field(300, ge=2, le=5000, description="of each chain")
-    chains: int = Field(1, ge=1, le=64, description="independent ones, whose samples differ more than those of a longer one")
-    warm_up: int = Field(20, ge=1, description="the first samples of a chain, which are thrown away")
+    chains: int = Field(
+        1, ge=1, le=64, description="independent chains, whose samples differ more than those of one longer chain"
+    )
+    warm_up: int = Field(20, ge=1, description="the first samples of a chain, which are discarded")
     served_samples: int = Field(100, ge=1, le=5000)
-    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
+    local_memory_mb: int | None = Field(None, ge=1, description="limit of training on this machine; null: half of its memory")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         design = _Design.of(history, self)
@@ -82,7 +86,7 @@ class FactorizationMachine(_FmSpec):
         return list(learner.predictor_.samples)
 
     def _refuse_what_does_not_fit(self, layout: Layout) -> None:
-        """All samples are kept until the served ones are chosen, and users and items are served in double precision."""
+        """All samples are kept until the served ones are selected, and users and items are served in double precision."""
         columns, entities = sum(layout.groups), layout.users + layout.items
         samples = max(self.iterations - self.warm_up, 1) * self.chains
         numbers = columns * (samples + self.served_samples) + entities * self.served_samples
@@ -90,8 +94,8 @@ class FactorizationMachine(_FmSpec):
         if needed > allowed:
             raise NotEnoughData(
                 f"factorization_machine keeps {samples} samples of {self.factors} factors for {layout.users} users and "
-                f"{layout.items} items: that needs {needed:.0f} MB, and local_memory_mb allows {allowed:.0f}. Take fewer "
-                "iterations, served_samples or factors, or take als."
+                f"{layout.items} items: that needs {needed:.0f} MB, and local_memory_mb allows {allowed:.0f}. Use fewer "
+                "iterations, served_samples or factors, or use als."
             )
 
 
@@ -116,9 +120,9 @@ class SparkFm(SparkTuned, _FmSpec):
     regularization: float = Field(0.01, ge=0.0, le=1e3)
     step_size: float = Field(0.05, gt=0.0, le=10.0)
     use_histories: bool = Field(
-        False, description="as in factorization_machine; Spark is told the whole of both for each rating"
+        False, description="as in factorization_machine; Spark needs the whole history of user and item with each rating"
     )
-    max_cells: int = Field(20_000_000, ge=1, description="refuse more numbers that are not 0: the default takes about 3 GB")
+    max_cells: int = Field(20_000_000, ge=1, description="limit of numbers that are not 0; the default needs about 3 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         design = _Design.of(history, self)
@@ -155,9 +159,9 @@ class SparkFm(SparkTuned, _FmSpec):
         cells = int(sum(np.diff(block.indptr)[place].sum() for block, place in design.sides)) + len(design.ratings)
         if cells > self.max_cells:
             raise NotEnoughData(
-                f"spark_fm is told each rating with all that is known of its user and item: {len(design.ratings)} ratings of "
+                f"spark_fm writes each rating with all columns of its user and item: {len(design.ratings)} ratings of "
                 f"{design.layout.users} users and {design.layout.items} items make {cells} numbers, and max_cells allows "
-                f"{self.max_cells}. Set use_histories: false, or take factorization_machine or als."
+                f"{self.max_cells}. Set use_histories: false, or use factorization_machine or als."
             )
         rows = hstack([design.days, design.users[design.user], design.items[design.item]], format="csr")
         rows.sort_indices()
@@ -206,9 +210,9 @@ class _Design:
             strict=True,
         )
         user, item = codes
-        asked = spec.use_attributes
-        of_users = _attributes(features.users, c.USER_ATTRIBUTE) if asked else ()
-        of_items = _attributes(features.items, c.ITEM_ATTRIBUTE) if asked else ()
+        is_used = spec.use_attributes
+        of_users = _attributes(features.users, c.USER_ATTRIBUTE) if is_used else ()
+        of_items = _attributes(features.items, c.ITEM_ATTRIBUTE) if is_used else ()
         recency = pairs["pair_recency_days"].to_numpy(np.float64, na_value=0.0)
         newest, days = int(recency.min()), int(recency.max() - recency.min()) + 1 if spec.use_days else 0
         layout = Layout(len(names[0]), len(names[1]), of_users, of_items, spec.use_histories, newest, days)
@@ -229,7 +233,7 @@ def _attributes(table: Any, prefix: str) -> tuple[str, ...]:
 def _block(
     met: csr_matrix, table: Any, key: str, names: NDArray[Any], attributes: tuple[str, ...], has_histories: bool
 ) -> csr_matrix:
-    """One row for each name: its id, what it met (each / the root of how many), its attributes."""
+    """One row for each name: its id, its history (each entry / the root of their number), its attributes."""
     from scipy.sparse import csr_matrix, diags, hstack, identity
 
     parts = [identity(len(names), format="csr")]

@@ -1,4 +1,4 @@
-"""How a factorization machine answers: its arrays, and the sums over users' and items' own columns. NumPy only."""
+"""Predictions of a factorization machine from its arrays, by sums over the columns of users and items. NumPy only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.models.prepared import PerFeatures, read_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-PAIRS_AT_ONCE = 2**22  # of numbers that are added up at a time: 32 MB
+PAIRS_AT_ONCE = 2**22  # numbers that are added at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Layout:
         ]
 
     def day_of(self, recency: Floats) -> NDArray[np.intp]:
-        """The column of days ago; what is newer or older than the training is of its nearest day."""
+        """The column (pairs,) of days ago (pairs,); days outside the training have its nearest day."""
         return np.clip(np.nan_to_num(recency) - self.newest_day, 0, max(self.days - 1, 0)).astype(np.intp)
 
 
 @dataclass(frozen=True)
 class Side:
-    """All users, or all items, of one set of features, and last one of whom nothing is known."""
+    """All users, or all items, of a set of features, and last an unknown one."""
 
     place: dict[str, int]
     sums: Floats  # (n + 1, factors): of each column's value times its vector
@@ -67,7 +67,7 @@ class Side:
 
 
 def numbers_of(names: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each name among those that the model knows, -1 where it does not."""
+    """The place of each name (names,) among the known ones, -1 for an unknown name."""
     import pandas as pd
 
     return np.asarray(pd.Index(known).get_indexer(pd.Index(names)), dtype=np.int64)
@@ -76,7 +76,9 @@ def numbers_of(names: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
 class FactorizationMachineModel(ServedModel):
     """rating = intercept + sum of w_a x_a + sum over a < b of <v_a, v_b> x_a x_b, clipped to the scale.
 
-    An unknown user or item has the mean of all ids in place of its own, and whatever else is known of it.
+    An unknown user or item has the mean of all ids instead of its own, and its other columns.
+
+    users : (users,) and items : (items,), ids. linear : (columns,). vectors : (columns, factors), columns as in `Layout`.
     """
 
     kind = "factorization_machine"
@@ -109,7 +111,7 @@ class FactorizationMachineModel(ServedModel):
         return cls(scale, Layout(**layout), *names, settings["intercept"], arrays["linear"], arrays["vectors"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
-        """Of the newest day, and not clipped to the scale, as the best would then tie."""
+        """For the newest day, and not clipped to the scale, because the best items would tie."""
         users, items = self._sides(features)
         known = features.pairs_of(user_id)
         row = users.place.get(user_id, -1)
@@ -119,11 +121,11 @@ class FactorizationMachineModel(ServedModel):
         return scores + items.sums[:-1] @ toward, AnswerPath.MODEL if known.stop > known.start else AnswerPath.POPULAR
 
     def predict_ratings(self, pairs: pd.DataFrame, features: FeatureTables) -> Floats:
-        """A column `pair_recency_days` in `pairs` says how many days ago the rating is asked for; without it, today."""
+        """The column `pair_recency_days` of `pairs`, if present, is the age of each rating in days; otherwise it is today."""
         users, items = self._sides(features)
         user, item = users.places(pairs[c.USER_ID]), items.places(pairs[c.ITEM_ID])
-        asked = "pair_recency_days"
-        recency = pairs[asked].to_numpy(np.float64, na_value=0.0) if asked in pairs else np.zeros(len(pairs))
+        name = "pair_recency_days"
+        recency = pairs[name].to_numpy(np.float64, na_value=0.0) if name in pairs else np.zeros(len(pairs))
         day, linear = self._days(recency)
         mine, theirs = users.sums[user], items.sums[item]
         together = np.einsum("pf,pf->p", mine, theirs) + np.einsum("pf,pf->p", mine + theirs, day)
@@ -145,11 +147,11 @@ class FactorizationMachineModel(ServedModel):
         position = pairs["item_position"].to_numpy()[rated]
         names, starts = features.bounds
         order = np.repeat(np.arange(len(names)), np.diff(starts))[rated]
-        everybody = np.unique(np.r_[names, features.users[c.USER_ID].to_numpy(dtype=object)].astype(object))
-        user, item = numbers_of(everybody, self.users), numbers_of(features.item_ids, self.items)
-        person = numbers_of(names, everybody)[order] if len(order) else order
+        known_users = np.unique(np.r_[names, features.users[c.USER_ID].to_numpy(dtype=object)].astype(object))
+        user, item = numbers_of(known_users, self.users), numbers_of(features.item_ids, self.items)
+        person = numbers_of(names, known_users)[order] if len(order) else order
         users = self._side(
-            features.users, c.USER_ID, everybody, user, (person, item[position]), self.layout.user_attributes, columns[1:4]
+            features.users, c.USER_ID, known_users, user, (person, item[position]), self.layout.user_attributes, columns[1:4]
         )
         items = self._side(
             features.items,

@@ -1,4 +1,4 @@
-"""What the models of a user's own history share: who met what, with which weight, and an answer where nobody met anything."""
+"""What models of a user's history share: weighted pairs, and the popular list for users without a history."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tasks.models.prepared import PerFeatures, read_numbers
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-SAMPLE = 200  # users whose scores tell the model's scale
+SAMPLE = 200  # users from whose scores the model's scale is measured
 
 
 @dataclass(frozen=True)
 class Weighing:
-    """What a pair weighs: 1 (or its orders), halved every `half_life_days` days since the two last met. 0 without an order."""
+    """The weight of a pair: 1 (or its orders), halved every `half_life_days` days since its last order; 0 without an order."""
 
     count_orders: bool = False
     half_life_days: float | None = None
@@ -51,7 +51,10 @@ class Weighing:
 
 @dataclass(frozen=True)
 class Histories:
-    """Who met what, in compressed rows: of user `users[u]` the places `places[starts[u]:starts[u + 1]]` in `items`."""
+    """Pairs in compressed rows: user `users[u]` met the items at `places[starts[u]:starts[u + 1]]` of `items`.
+
+    users : (users,). items : (items,). starts : (users + 1,). places and weights : (pairs,).
+    """
 
     features: FeatureTables  # that they were read from
     users: NDArray[np.object_]
@@ -69,7 +72,7 @@ class Histories:
 
 
 def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histories:
-    """The pairs that weigh anything, of users and items that have one.
+    """The pairs with a positive weight, and their users and items.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histori
     users, starts = features.bounds
     kept = weights > 0
     if not kept.any():
-        raise NotEnoughData(f"{whose} needs pairs with an order; of {len(kept)} pairs not one has any")
+        raise NotEnoughData(f"{whose} needs pairs with an order; none of {len(kept)} pairs has one")
     has_pair = np.bincount(place[kept], minlength=len(features.item_ids)) > 0
     number = np.cumsum(has_pair) - 1
     ends = np.r_[0, np.cumsum(kept)][starts]
@@ -102,7 +105,7 @@ class HistorySpec(ModelSpec):
 
     tasks = frozenset({TaskKind.RECOMMENDATION, TaskKind.PROPENSITY})
     renamed: ClassVar[Mapping[str, str]] = {"fade_days": "half_life_days"}
-    count_orders: bool = Field(False, description="an order more weighs one more; else having met counts, not how often")
+    count_orders: bool = Field(False, description="the weight is the number of orders; otherwise 1 for each pair")
     half_life_days: float | None = Field(
         None, gt=0.0, le=3650.0, description="the days after which a pair weighs half; null: never"
     )
@@ -115,7 +118,7 @@ class HistorySpec(ModelSpec):
 
 @dataclass(frozen=True)
 class _Ready:
-    """What one set of features gives, once. `number` of each pair is its item's in the model, -1 where it has none."""
+    """What is computed once for a set of features. `number`: of each pair's item in the model, -1 for an unknown item."""
 
     weights: Floats
     number: NDArray[np.int64]
@@ -124,7 +127,7 @@ class _Ready:
 
 
 class HistoryModel(ServedModel):
-    """Scores its items from the items that a user met, as the features know them now.
+    """Scores its items from the items that a user met, by the current features.
 
     To add one: `score_history`, and the arrays that it needs (`own_state`, `from_own_state`).
     """
@@ -137,7 +140,7 @@ class HistoryModel(ServedModel):
 
     @abstractmethod
     def score_history(self, user_id: str, places: NDArray[np.int64], weights: Floats) -> Floats:
-        """The score of each of `items` for a user who met those at `places`; at least one."""
+        """The score of each of `items`, (items,), for a user who met the items at `places` (met,) with `weights` (met,)."""
 
     @abstractmethod
     def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -151,15 +154,15 @@ class HistoryModel(ServedModel):
         """The inverse of `own_state`."""
 
     def measure_scale(self, histories: Histories) -> Self:
-        """Learn the best score of the average user: what the most popular item's is scaled to, so that one calibration
-        fits those who are known and those who are not. The model comes back."""
+        """Measure the best score of the average user, to which the popular list is scaled, so that one calibration fits users
+        with and without a history. Returns the model."""
         chosen = np.unique(np.linspace(0, len(histories.users) - 1, SAMPLE).astype(np.intp))
         total = np.zeros(len(self.items))
         for user in chosen:
             rows = slice(histories.starts[user], histories.starts[user + 1])
             places = histories.places[rows].astype(np.int64)
             total += self.score_history(str(histories.users[user]), places, histories.weights[rows])
-        self.typical_best = max(float(total.max() / len(chosen)), 1e-9)  # positive, or it would turn the popular list round
+        self.typical_best = max(float(total.max() / len(chosen)), 1e-9)  # positive, or it would reverse the popular list
         return self
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -175,10 +178,10 @@ class HistoryModel(ServedModel):
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         ready, rows = self._ready(features), features.pairs_of(user_id)
-        taught = (ready.number[rows] >= 0) & (ready.weights[rows] > 0)
-        if not taught.any():
+        is_used = (ready.number[rows] >= 0) & (ready.weights[rows] > 0)
+        if not is_used.any():
             return ready.popular, AnswerPath.POPULAR
-        found = self.score_history(user_id, ready.number[rows][taught], ready.weights[rows][taught])
+        found = self.score_history(user_id, ready.number[rows][is_used], ready.weights[rows][is_used])
         scores = np.full(len(features.item_ids), -np.inf)
         known = ready.place >= 0
         scores[ready.place[known]] = found[known]

@@ -1,4 +1,4 @@
-"""Hybrid: iALS whose new items get the vector that their text and attributes suggest, so that they are recommended at once."""
+"""Hybrid: iALS that predicts the vectors of new items from their text and attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.models.text import ItemVectors
 
 
 class HybridModel(IalsModel):
-    """As `ials`; an item that it does not know is scored by the vector that its content maps to."""
+    """As `ials`; an unknown item has the vector that its content maps to."""
 
     kind = "hybrid"
 
@@ -48,11 +48,11 @@ class HybridModel(IalsModel):
     def _prepare(self, features: FeatureTables) -> Ready:
         ready = super()._prepare(features)
         unknown, factors = ready.unknown, ready.factors
-        if unknown.size:  # else they are the model's own
+        if unknown.size:  # otherwise they are the model's own array
             factors = factors.copy()
             factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
-        # What a user met of the new items teaches as well, by the same vectors.
-        return replace(ready, factors=factors, is_known=np.ones_like(ready.is_known), is_taught=ready.weights > 0)
+        # Pairs with new items count as well, by the same vectors.
+        return replace(ready, factors=factors, is_known=np.ones_like(ready.is_known), is_used=ready.weights > 0)
 
 
 class Hybrid(IalsSpec):
@@ -67,14 +67,14 @@ class Hybrid(IalsSpec):
     limit = "max_items"
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="refuse more: 500,000 of 100 dimensions take 1.5 GB")
+    max_items: int = Field(500_000, ge=1, description="limit of items; 500,000 with 100 dimensions need 1.5 GB")
     content_regularization: float = Field(1.0, gt=0.0, le=1e6)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         return self._with_content(super().fit(train, history, seed), history, seed)
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """As `ials`; the way from content to vectors is learned anew, in one go."""
+        """As `ials`; the mapping from content to vectors is trained again in closed form."""
         return self._with_content(super().fit_from(champion, train, history, seed), history, seed)
 
     def _with_content(self, learned: ServedModel, history: Examples, seed: int) -> ServedModel:

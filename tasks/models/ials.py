@@ -1,4 +1,4 @@
-"""iALS: matrix factorisation of purchases, on one machine by the implicit library, on a cluster by Spark."""
+"""iALS: matrix factorisation of purchases, by the implicit library on one machine or by Spark on a cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class IalsModel(AlsModel):
-    """Served as `als` is: a user's vector is solved from their pairs."""
+    """As `als`: a user's vector is solved from their pairs."""
 
     kind = "ials"
 
@@ -39,9 +39,9 @@ class IalsSpec(WarmStart, ModelSpec):
         None, gt=0.0, le=3650.0, description="the days after which an order counts half; null: never"
     )
     popular_half_life_days: float = Field(28.0, gt=0.0, le=3650.0, description="of the popular list, for users without pairs")
-    warm_iterations: int = Field(3, ge=1, le=200, description="where it begins from the champion's vectors")
+    warm_iterations: int = Field(3, ge=1, le=200, description="of a warm start")
     engine: Literal["auto", "implicit", "spark"] = "auto"
-    local_memory_mb: int | None = Field(None, ge=1, description="what training on this machine may take; null: half of it")
+    local_memory_mb: int | None = Field(None, ge=1, description="limit of training on this machine; null: half of its memory")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         known = self._read(history)
@@ -54,11 +54,11 @@ class IalsSpec(WarmStart, ModelSpec):
     def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, AlsModel) or champion.factors.shape[1] != self.factors:
             return f"the champion's vectors are not {self.factors} long"
-        return "Spark's ALS takes no factors to begin from" if self.choose_engine(self._read(history)) == "spark" else ""
+        return "Spark's ALS accepts no initial factors" if self.choose_engine(self._read(history)) == "spark" else ""
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """A few iterations from the champion's items. New items begin where their buyers' vectors, solved from old items,
-        put them."""
+        """A few iterations from the champion's items. New items start from the vectors of their buyers, which are solved from
+        the known items."""
         if not isinstance(champion, AlsModel):
             raise TypeError(f"ials begins from an AlsModel; got {type(champion).__name__}")
         return self._fit_here(self._read(history), seed, champion)
@@ -85,7 +85,7 @@ class IalsSpec(WarmStart, ModelSpec):
         return chosen
 
     def needed_mb(self, known: Histories) -> float:
-        """Confidences by user and by item (12 bytes a pair each, and as much while they are made), vectors twice."""
+        """Confidences by user and by item (12 bytes a pair each, twice that while they are built), and vectors twice."""
         vectors = (len(known.users) + len(known.items)) * self.factors * 4
         return (len(known.places) * 48 + vectors * 2) / 2**20
 
@@ -96,7 +96,7 @@ class IalsSpec(WarmStart, ModelSpec):
         matrix = known.matrix.astype(np.float32)
         matrix.data = 1.0 + np.float32(self.alpha) * matrix.data
         iterations = self.iterations if champion is None else self.warm_iterations
-        with threadpool_limits(1, "blas"):  # the library has threads of its own; a row is solved by one, whichever it is
+        with threadpool_limits(1, "blas"):  # the library has its own threads, and one thread solves a row
             learner = AlternatingLeastSquares(
                 factors=self.factors, regularization=self.regularization, iterations=iterations, random_state=seed
             )

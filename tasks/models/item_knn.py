@@ -1,4 +1,4 @@
-"""Item-kNN: items that the same users met, each with its most similar ones, by the implicit library."""
+"""Item-kNN: the most similar items by common users, by the implicit library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_his
 
 
 class ItemKnnModel(HistoryModel):
-    """Of item i the neighbours are `places[starts[i]:starts[i + 1]]`, and how near they are `nearness`."""
+    """The neighbours of item i are `places[starts[i]:starts[i + 1]]`, with the similarities `nearness` of the same slice.
+
+    starts : (items + 1,). places and nearness : (neighbours of all items,).
+    """
 
     kind = "item_knn"
 
@@ -58,7 +61,7 @@ class ItemKnn(HistorySpec):
     limit = "max_products"
     similarity: Literal["cosine", "tfidf", "bm25"] = "cosine"
     neighbours: int = Field(100, ge=1, le=10_000)
-    max_products: int = Field(20_000_000_000, ge=1, description="refuse more: the default takes a few minutes")
+    max_products: int = Field(20_000_000_000, ge=1, description="limit of products; the default takes a few minutes")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
@@ -68,16 +71,16 @@ class ItemKnn(HistorySpec):
         if products > self.max_products:
             raise NotEnoughData(
                 f"item_knn compares the items of each user with each other: {len(known.items)} items of {len(known.users)} "
-                f"users make {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
-                "where there is time, or take ials or bpr."
+                f"users have {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
+                "to allow more time, or use ials or bpr."
             )
         make = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[self.similarity]
         learner = make(K=self.neighbours)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library warns of the form in which it hands a matrix to itself
+            warnings.simplefilter("ignore")  # the library warns of a matrix format that it passes to itself
             learner.fit(known.matrix, show_progress=False)
         found = learner.similarity.tocsr()
         found.sort_indices()
-        nearness = np.nan_to_num(found.data)  # an item whose users tell nothing has no cosine
+        nearness = np.nan_to_num(found.data)  # an item whose users have no weight has no cosine
         starts, places = found.indptr.astype(np.int64), found.indices.astype(np.int32)
         return ItemKnnModel(known.items, self.weighing, starts, places, nearness).measure_scale(known)

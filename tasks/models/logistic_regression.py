@@ -1,4 +1,4 @@
-"""Logistic regression on standardised columns, by scikit-learn; served as three vectors, and as its steps where it has any."""
+"""Logistic regression on standardised columns, by scikit-learn; served as three vectors and, if any, its steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class LogisticRegressionModel(ServedModel):
-    """probability = sigmoid(weights . row + intercept), the columns found by name; of what the steps give, if any."""
+    """probability = sigmoid(weights . row + intercept), after the steps if there are any.
+
+    means and weights : (outputs,), of the encoded columns or of the outputs of the steps.
+    """
 
     kind = "logistic_regression"
 
@@ -57,9 +60,9 @@ class LogisticRegressionModel(ServedModel):
     def predict_values(self, values: Floats, names: tuple[str, ...]) -> Floats:
         if names != self.encoding.names or self.encoding.encoders:
             return super().predict_values(values, names)
-        if len(values) == 1 and self.steps is None:  # asked most often: NumPy's calls cost more than the arithmetic
+        if len(values) == 1 and self.steps is None:  # the most frequent request: NumPy's calls cost more than the arithmetic
             logit = float(values[0] @ self.weights) + self.intercept
-            if math.isfinite(logit):  # then so are all values
+            if math.isfinite(logit):  # then all values are finite
                 return np.array([1.0 / (1.0 + math.exp(-min(max(logit, -500.0), 500.0)))])
         return self._predict(values)
 
@@ -86,14 +89,14 @@ class LogisticRegressionSpec(WarmStart, SteppedSpec):
 
     def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, LogisticRegressionModel) or train.rows is None:
-            return "the champion is no logistic regression of rows"
+            return "the champion is not a logistic regression of rows"
         if self.has_steps or champion.steps is not None:
-            return "its steps are learned anew, and old weights would stand before other columns"
+            return "its steps are learned again, so that the old weights belong to other columns"
         encoding = Encoding.learn(train.rows, feature_columns(train.rows), train.kinds)
-        return "" if champion.encoding == encoding else "the champion's columns, or what it knew in them, were others"
+        return "" if champion.encoding == encoding else "the champion has other columns or other encoded values"
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
+        """To the same optimum in fewer iterations, within scikit-learn's tolerance."""
         return self._fit(train, champion)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -106,7 +109,7 @@ class LogisticRegressionSpec(WarmStart, SteppedSpec):
 
         encoding, values, target = read_training_rows(train)
         means = column_means(values)
-        with threadpool_limits(1):  # sums in one order: the same bits on every machine of a kind
+        with threadpool_limits(1):  # sums in one order, for the same bits
             scaler = StandardScaler().fit(fill(values, means))
             scaled = scaler.transform(fill(values, means))
             steps = self.learn_steps(scaled, target)

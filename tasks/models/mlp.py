@@ -15,7 +15,7 @@ from tasks.models.tabular import Learned, TabularModel, TabularSpec
 
 
 class MlpModel(TabularModel):
-    """Layers of max(0, x W + b), and a last one without the maximum; the margin is the share of class 1 that they tell."""
+    """Layers of max(0, x W + b), and a last one without the maximum; the margin is the network's probability of class 1."""
 
     kind = "mlp"
 
@@ -47,7 +47,7 @@ class Mlp(TabularSpec):
 
         network = MLPClassifier(self.layers, alpha=self.regularization, max_iter=self.epochs, random_state=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a setting, not a promise
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a setting
             network.fit(values, target, sample_weight=weight)
         arrays = {f"weights_{layer}": array for layer, array in enumerate(network.coefs_)}
         arrays |= {f"offsets_{layer}": array for layer, array in enumerate(network.intercepts_)}

@@ -1,4 +1,4 @@
-"""k nearest neighbours: the share of class 1 among the rows that are most alike."""
+"""k nearest neighbours: the share of class 1 among the most similar rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIE = 1e-9
 
 
 class NearestNeighboursModel(TabularModel):
-    """The training rows themselves: what is served is as large as what was learned from."""
+    """The training rows: the export is as large as the sample that the model learned from."""
 
     kind = "nearest_neighbours"
 
@@ -28,7 +28,7 @@ class NearestNeighboursModel(TabularModel):
         for start in range(0, len(values), at_once):
             distances = squared_distances(values[start : start + at_once], rows)
             farthest = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-            near = (distances <= farthest + TIE) * weight  # whoever is as near as the k-th counts too
+            near = (distances <= farthest + TIE) * weight  # rows as near as the k-th count as well
             found.append(near @ target / near.sum(axis=1))
         return np.concatenate(found)
 

@@ -13,11 +13,16 @@ def sigmoid(logits: Floats) -> Floats:
 
 
 def fit_curve(raw: Floats, label: Floats) -> tuple[float, float]:
-    """Slope and intercept of sigmoid(slope * raw + intercept), fitted to scores that the model did not learn from.
+    """Slope and intercept of sigmoid(slope * raw + intercept), fitted to scores of rows that the model did not learn from.
 
     The labels count as (positives + 1) / (positives + 2) and 1 / (negatives + 2), as in Platt's paper: scores that part the
-    classes without a fault still give no certainty. Where the scores tell nothing (one class only, all equal, or the better
-    the score the rarer the label), the curve is flat at the share of the label, with one more of each class.
+    classes perfectly still give no certainty. If the scores have no information (one class only, all equal, or higher scores
+    with fewer positives), the curve is flat at the share of the label, with one more of each class.
+
+    Parameters
+    ----------
+    raw : (rows,), scores.
+    label : (rows,), 1.0 for class 1, else 0.0.
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

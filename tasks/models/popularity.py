@@ -1,4 +1,4 @@
-"""Popularity: the same list for everybody, what most customers bought lately. The baseline that every model must beat."""
+"""Popularity: the same list for every user, by recent buyers. The baseline of recommendations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PopularityModel(ServedModel):
-    """Reads the counts of the features that it is asked with: as they move on, so does its list."""
+    """Reads the counts of the current features, so that the list follows them."""
 
     kind = "popularity"
 
@@ -55,19 +55,19 @@ class Popularity(ModelSpec):
     served = PopularityModel
     half_life_days: float = Field(28.0, gt=0.0, le=3650.0)
     recent_days: int | None = Field(
-        None, ge=1, le=3650, description="one of features.lookback_days, whose buyers alone count; null: all of them, decayed"
+        None, ge=1, le=3650, description="one of features.lookback_days, whose buyers count; null: all windows, decayed"
     )
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         if history.features is None or history.features.items.empty:
             raise NotEnoughData("popularity needs at least one item with a buyer; got none")
         model = PopularityModel(self.half_life_days, self.recent_days)
-        model.scores_of(history.features)  # an unfit table is told now, not when it is served
+        model.scores_of(history.features)  # raises now, not in serving, if the columns are missing
         return model
 
 
 def recent_buyers(items: pd.DataFrame, half_life_days: float, recent_days: int | None = None) -> Floats:
-    """The decayed buyers a day of each row of an items table, or those of one window alone."""
+    """The decayed buyers a day of each row of an items table, (items,), or those of one window."""
     found = (re.fullmatch(r"item_buyers_(\d+)d", str(name)) for name in items.columns)
     windows = {int(match[1]): match[0] for match in found if match}
     if not windows:
@@ -75,8 +75,8 @@ def recent_buyers(items: pd.DataFrame, half_life_days: float, recent_days: int |
     if recent_days is not None and recent_days not in windows:
         raise ModelError(
             f"popularity needs the column item_buyers_{recent_days}d; the features have windows of "
-            f"{', '.join(map(str, sorted(windows)))} days: take one of them as recent_days, or add it to features.lookback_days"
+            f"{', '.join(map(str, sorted(windows)))} days: set recent_days to one of them, or add it to features.lookback_days"
         )
-    asked = {days: name for days, name in windows.items() if recent_days in (None, days)}
-    weights = np.array([0.5 ** (days / half_life_days) / days for days in asked])
-    return np.asarray(np.nan_to_num(read_numbers(items, list(asked.values()), "popularity")) @ weights, dtype=np.float64)
+    chosen = {days: name for days, name in windows.items() if recent_days in (None, days)}
+    weights = np.array([0.5 ** (days / half_life_days) / days for days in chosen])
+    return np.asarray(np.nan_to_num(read_numbers(items, list(chosen.values()), "popularity")) @ weights, dtype=np.float64)

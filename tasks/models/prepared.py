@@ -1,4 +1,4 @@
-"""What models share: numbers out of feature tables, and work that is done once for each set of features."""
+"""What models share: numbers of feature tables, and values that are computed once for a set of features."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class PerFeatures(Generic[T]):
     """Call it with features; `make` runs once for each set of them, and the newest result is kept.
 
-    The endpoint swaps features while threads answer: the pair of features and result is replaced as one, so that nobody
-    sees the result of other features.
+    The endpoint swaps features while other threads predict. Features and result are replaced together, so that no thread
+    reads the result of other features.
     """
 
     def __init__(self, make: Callable[[FeatureTables], T]) -> None:
@@ -40,7 +40,7 @@ def read_numbers(table: pd.DataFrame, names: Sequence[str], whose: str) -> Float
 
     Raises
     ------
-    ModelError : a column is not there; the message names it, and those that are.
+    ModelError : a column is missing; the message lists the present ones.
     """
     missing = [name for name in names if name not in table]
     if missing:
@@ -52,7 +52,7 @@ def read_numbers(table: pd.DataFrame, names: Sequence[str], whose: str) -> Float
 
 
 def half_of_memory_mb() -> float:
-    """What training may take of this machine's memory, where its settings do not say."""
+    """The memory that training may use if its settings do not limit it: half of this machine's."""
     import psutil
 
     return float(psutil.virtual_memory().total) / 2**21

@@ -1,4 +1,4 @@
-"""Propensity regression: logistic regression on what is known of the user, the item, and of the two together."""
+"""Propensity regression: logistic regression on features of user, item and pair."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def _transform(values: Floats, names: tuple[str, ...]) -> Floats:
 
 
 class PropensityRegressionModel(ServedModel):
-    """Scores of all items are one vector, made once for each set of features; a user adds theirs at the items they met."""
+    """Scores of all items are one vector, computed once for a set of features; a user adds terms for the items they met.
+
+    weights : (columns,), in the order of `Design`.
+    """
 
     kind = "propensity_regression"
 
@@ -138,11 +141,11 @@ class PropensityRegression(WarmStart, ModelSpec):
 
     def warm_start_problem(self, champion: ServedModel, train: Examples, history: Examples) -> str:
         if not isinstance(champion, PropensityRegressionModel) or train.features is None:
-            return "the champion is no propensity regression"
-        return "" if champion.design == Design.of(train.features) else "the champion's features were others"
+            return "the champion is not a propensity regression"
+        return "" if champion.design == Design.of(train.features) else "the champion has other features"
 
     def fit_from(self, champion: ServedModel, train: Examples, history: Examples, seed: int) -> ServedModel:
-        """Towards the same optimum, in fewer iterations; the two stop within scikit-learn's tolerance of it."""
+        """To the same optimum in fewer iterations, within scikit-learn's tolerance."""
         return self._fit(train, seed, champion)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -166,7 +169,7 @@ class PropensityRegression(WarmStart, ModelSpec):
         mean = np.average(values, axis=0, weights=weight)
         scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
         scale[scale < 1e-12] = 1.0
-        with threadpool_limits(1):  # sums in one order: the same bits every time
+        with threadpool_limits(1):  # sums in one order, for the same bits
             regression = LogisticRegression(C=1.0 / self.regularization, max_iter=1000, warm_start=champion is not None)
             if isinstance(champion, PropensityRegressionModel):
                 regression.coef_ = (champion.weights * scale)[None, :]
@@ -189,14 +192,14 @@ class PropensityRegression(WarmStart, ModelSpec):
         met = features.sorted_pairs["item_position"].to_numpy()
         names, places, targets, weights = [], [], [], []
         for user in users:
-            wanted = bought.get(user, set())
-            certain = np.unique(np.r_[met[features.pairs_of(user)], popular, np.array(sorted(wanted), dtype=np.int64)])
+            positive = bought.get(user, set())
+            certain = np.unique(np.r_[met[features.pairs_of(user)], popular, np.array(sorted(positive), dtype=np.int64)])
             drawn = random.integers(0, len(features.item_ids), self.random_items)
             others = np.setdiff1d(drawn, certain)
             mine = np.r_[certain, others]
             names.append(np.full(len(mine), user, dtype=object))
             places.append(mine)
-            targets.append(np.isin(mine, list(wanted)))
+            targets.append(np.isin(mine, list(positive)))
             stands_for = (len(features.item_ids) - len(certain)) / max(len(others), 1)
             weights.append(np.r_[np.ones(len(certain)), np.full(len(others), stands_for)])
         if not users:

@@ -39,7 +39,7 @@ class RatingRegressionModel(ServedModel):
         return cls(Scale(**settings["scale"]), settings["damping"], arrays["weights"], settings["intercept"])
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
-        """Not clipped to the scale, as the best would then tie."""
+        """Not clipped to the scale, because the best items would tie."""
         users, items, unknown = self._terms(features)
         row = features.user_row.get(user_id)
         user = unknown[0] if row is None else users[row]
@@ -99,7 +99,7 @@ class RatingRegression(ModelSpec):
         values = draft.stack(labels, train.features)
         mean, spread = values.mean(axis=0), values.std(axis=0)
         spread[spread < 1e-12] = 1.0
-        with threadpool_limits(1):  # sums in one order: the same bits every time
+        with threadpool_limits(1):  # sums in one order, for the same bits
             regression = Ridge(alpha=self.regularization).fit((values - mean) / spread, ratings)
         weights = regression.coef_ / spread
         low, high = min(scale.low, float(ratings.min())), max(scale.high, float(ratings.max()))

@@ -1,4 +1,4 @@
-"""What rows go through before a classifier learns: products of columns, the most telling ones, principal components."""
+"""Steps before a classifier: products of columns, selection of columns, principal components."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from tasks.models.base import ModelSpec
 
 @dataclass(frozen=True)
 class Steps:
-    """Standardised columns -> what is learned from, in two steps: products of columns, then one linear map.
+    """Standardised columns -> the inputs of a classifier: products of columns, then one linear map.
 
-    products : (terms, degree), the places of the columns that a term multiplies; the place after the last one stands for 1.
-    centre : (terms,), what is taken off each term.
+    products : (terms, degree), the places of the columns that a term multiplies; the place after the last column is the
+        constant 1.
+    centre : (terms,), subtracted from each term.
     mapping : (terms, outputs): scaling, selection and rotation in one.
     """
 
@@ -39,28 +40,28 @@ class Steps:
 
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]]) -> Self | None:
-        """None where there were no steps."""
+        """The inverse of `state`; None if there were no steps."""
         own = {name.removeprefix("step_"): array for name, array in arrays.items() if name.startswith("step_")}
         return cls(**own) if own else None
 
 
 class SteppedSpec(ModelSpec):
-    """A learner of rows whose columns may go through steps; without them they are learned from as they are."""
+    """A classifier whose columns may pass steps; without steps it learns from the columns themselves."""
 
-    degree: int = Field(1, ge=1, le=3, description="all products of up to so many columns, powers too, become columns")
-    best_columns: int | None = Field(None, ge=1, description="keep so many, those that tell the classes apart best by F-test")
-    components: int | None = Field(None, ge=1, description="so many principal components in place of the columns")
+    degree: int = Field(1, ge=1, le=3, description="products and powers of up to this many columns become columns")
+    best_columns: int | None = Field(None, ge=1, description="number of columns to keep, the best by F-test")
+    components: int | None = Field(None, ge=1, description="number of principal components that replace the columns")
 
     @property
     def has_steps(self) -> bool:
         return self.degree > 1 or self.best_columns is not None or self.components is not None
 
     def learn_steps(self, values: Floats, target: NDArray[np.int64]) -> Steps | None:
-        """From standardised values (rows, columns); None where nothing is asked for.
+        """Learn the steps from standardised values (rows, columns) and target (rows,); None without steps.
 
         Raises
         ------
-        NotEnoughData : more columns or components are wanted than there can be.
+        NotEnoughData : more columns or components than the data have.
         """
         if not self.has_steps:
             return None

@@ -76,8 +76,8 @@ class KernelSvm(TabularSpec):
 
         if len(values) > self.max_rows:
             raise NotEnoughData(
-                f"kernel_svm compares every two rows: max_rows allows {self.max_rows}, and {len(values)} came. "
-                "Raise max_rows where there is time, or take gradient_boosting or linear_svm."
+                f"kernel_svm compares every two rows: max_rows allows {self.max_rows}, got {len(values)}. "
+                "Raise max_rows to allow more time, or use gradient_boosting or linear_svm."
             )
         gamma = self.gamma / values.shape[1]
         machine = SVC(C=1.0 / self.regularization, gamma=gamma).fit(values, target, sample_weight=weight)
@@ -86,6 +86,6 @@ class KernelSvm(TabularSpec):
 
 
 def squared_distances(rows: Floats, others: Floats) -> Floats:
-    """|row - other|^2 of each two, (rows, others)."""
+    """|row - other|^2 of rows (rows, columns) and others (others, columns): (rows, others)."""
     squares = np.einsum("rc,rc->r", rows, rows)[:, None] + np.einsum("oc,oc->o", others, others)[None, :]
     return np.asarray(np.maximum(squares - 2.0 * rows @ others.T, 0.0))

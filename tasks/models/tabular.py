@@ -1,4 +1,4 @@
-"""What the models of rows share: columns by name, gaps filled, balanced classes, and probabilities that hold."""
+"""What classifiers share: columns by name, imputation, balanced classes and calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def feature_columns(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def read_training_rows(train: Examples) -> tuple[Encoding, Floats, NDArray[np.int64]]:
-    """How rows become numbers, as learned from these; their values (rows, outputs) and their targets.
+    """The encoding learned from the training rows, their values (rows, outputs) and their targets (rows,).
 
     Raises
     ------
@@ -48,12 +48,12 @@ def read_training_rows(train: Examples) -> tuple[Encoding, Floats, NDArray[np.in
 
 
 def fill(values: Floats, means: Floats) -> Floats:
-    """Gaps and infinities replaced by the means of their columns."""
+    """The values (rows, columns) with gaps and infinities replaced by the means (columns,)."""
     return np.where(np.isfinite(values), values, means)
 
 
 def column_means(values: Floats) -> Floats:
-    """The mean of each column's finite values; 0 where it has none."""
+    """The mean of each column's finite values, (columns,); 0 for a column without one."""
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=0)
     return np.asarray(total / np.maximum(finite.sum(axis=0), 1), dtype=np.float64)
@@ -61,7 +61,7 @@ def column_means(values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a library learned: as arrays, and its own answers, which the arrays must give too."""
+    """What a library learned: arrays and settings, and its own margins, which the arrays must reproduce."""
 
     arrays: dict[str, NDArray[Any]]
     settings: dict[str, Any] = field(default_factory=dict)
@@ -69,19 +69,19 @@ class Learned:
 
 
 class TabularSpec(SteppedSpec):
-    """A learner of rows. Columns are standardised; both classes weigh alike while it learns, if asked for.
+    """A classifier of rows. Columns are standardised, and by default both classes weigh the same in training.
 
-    Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other, so that
-    neither balanced classes nor a margin that is no probability makes it promise what does not come true.
+    Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other. This
+    corrects balanced classes, and margins that are not probabilities.
     """
 
     tasks = frozenset({TaskKind.CLASSIFICATION})
-    is_balanced: bool = Field(True, description="both classes weigh alike; the calibration undoes it in the probabilities")
+    is_balanced: bool = Field(True, description="both classes weigh the same; the calibration corrects the probabilities")
     calibration_folds: int = Field(5, ge=2, le=20)
     served: ClassVar[type[TabularModel]]
 
     def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
-        """Learn from standardised values (rows, columns), or what the steps made of them."""
+        """Learn from values (rows, columns), standardised or the output of the steps, target (rows,) and weight (rows,)."""
         raise NotImplementedError(f"{type(self).__name__} must define learn")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -89,7 +89,7 @@ class TabularSpec(SteppedSpec):
         from threadpoolctl import threadpool_limits
 
         scaler, values, target = self.scale(train)
-        with threadpool_limits(1):  # sums in one order: the same bits every time
+        with threadpool_limits(1):  # sums in one order, for the same bits
             model = self._learn(scaler, values, target, seed)
             margins = model.answer(values)
             folds = min(self.calibration_folds, int(np.bincount(target).min()))
@@ -100,7 +100,7 @@ class TabularSpec(SteppedSpec):
         return model
 
     def scale(self, train: Examples) -> tuple[Scaler, Floats, NDArray[np.int64]]:
-        """How rows are standardised, the standardised values and the targets."""
+        """The scaler, the standardised values (rows, columns) and the targets (rows,)."""
         encoding, raw, target = read_training_rows(train)
         means = column_means(raw)
         filled = fill(raw, means)
@@ -109,7 +109,7 @@ class TabularSpec(SteppedSpec):
         return scaler, (filled - scaler.centre) / scaler.spread, target
 
     def weigh(self, target: NDArray[np.int64]) -> Floats:
-        """The weight of each row."""
+        """The weight of each row, (rows,)."""
         counts = np.bincount(target, minlength=2)
         return np.asarray((len(target) / (2.0 * counts))[target] if self.is_balanced else np.ones(len(target)))
 
@@ -122,15 +122,15 @@ class TabularSpec(SteppedSpec):
             apart = float(np.abs(model.margins(prepared) - learned.own_margins(prepared)).max())
             if not apart <= AGREEMENT:
                 raise ModelError(
-                    f"{self.kind}: the exported arrays and the library answer up to {apart:.2g} apart, and {AGREEMENT} is "
-                    "allowed; the library writes its models in another form than the one that was tested"
+                    f"{self.kind}: the exported arrays and the library differ by up to {apart:.2g}, and {AGREEMENT} is "
+                    "allowed; the library's model format may have changed"
                 )
         return model
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """How rows become standardised values."""
+    """The standardisation of rows: means, centre and spread are (outputs,)."""
 
     encoding: Encoding
     means: Floats
@@ -156,10 +156,10 @@ class TabularModel(ServedModel):
 
     @abstractmethod
     def margins(self, values: Floats) -> Floats:
-        """The larger, the likelier class 1; of what it learned from (rows, columns)."""
+        """Margins (rows,) of values (rows, columns): the higher, the more likely class 1."""
 
     def answer(self, values: Floats) -> Floats:
-        """The margins of standardised values."""
+        """The margins (rows,) of standardised values (rows, columns)."""
         return self.margins(values if self.steps is None else self.steps.apply(values))
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:

@@ -1,4 +1,4 @@
-"""Vectors of items from their text and attributes: words weighed by TF-IDF, pressed into few numbers. Served by NumPy only."""
+"""Vectors of items from text (TF-IDF, reduced to few dimensions) and attributes. Served with NumPy only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.models.prepared import read_numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-COPIES = 4  # of all items' vectors, while they are made
+COPIES = 4  # of all items' vectors, while they are computed
 WORD = re.compile(r"(?u)\b\w\w+\b")  # scikit-learn's
 
 
@@ -52,16 +52,16 @@ class ItemVectors:
         items = features.sorted_items
         if len(items) > max_items:
             raise NotEnoughData(
-                f"models of content keep a vector of each item: {len(items)} items of {dimensions} dimensions need about "
+                f"models of content store a vector of each item: {len(items)} items of {dimensions} dimensions need about "
                 f"{len(items) * dimensions * COPIES * 8 / 2**30:.1f} GB, and max_items allows {max_items}. Raise max_items "
-                "where there is memory, or take ials."
+                "if there is memory, or use ials."
             )
         attributes = tuple(str(name) for name in items.columns if str(name).startswith(c.ITEM_ATTRIBUTE))
         texts = [text for text in _texts(items) if WORD.search(text)]
         if not texts and not attributes:
             raise NotEnoughData(
                 f"models of content need items with the column {c.ITEM_TEXT} or columns {c.ITEM_ATTRIBUTE}*; the items have: "
-                f"{', '.join(items.columns)}. Add them to the features, or take a model that needs none."
+                f"{', '.join(items.columns)}. Add them to the features, or use a model without content."
             )
         words: tuple[str, ...] = ()
         weights = np.empty((0, 0), dtype=np.float32)
@@ -81,11 +81,11 @@ class ItemVectors:
         return cls(words, weights, attributes, values.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
 
     def of(self, items: pd.DataFrame) -> Floats:
-        """(items, dimensions + attributes); zeros for what is unknown."""
+        """The vectors of items, (items, dimensions + attributes); zeros for unknown words and values."""
         place = {word: number for number, word in enumerate(self.words)}
         text = np.zeros((len(items), self.weights.shape[1]))
-        for row, told in enumerate(_texts(items)) if self.words else ():
-            counts = Counter(place[word] for word in WORD.findall(told.lower()) if word in place)
+        for row, words in enumerate(_texts(items)) if self.words else ():
+            counts = Counter(place[word] for word in WORD.findall(words.lower()) if word in place)
             if counts:
                 text[row] = np.array(list(counts.values()), dtype=np.float64) @ self.weights[list(counts)]
         values = np.empty((len(items), 0))

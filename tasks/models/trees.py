@@ -20,11 +20,11 @@ CELLS_AT_ONCE = 2**20  # of rows and trees
 
 
 class TreesModel(TabularModel):
-    """Sum over the trees of the value of the leaf that a row falls into. A leaf is its own child, so that all walk as deep."""
+    """The sum over the trees of the value of a row's leaf. A leaf is its own child, so that all paths have the same length."""
 
     def margins(self, values: Floats) -> Floats:
         nodes = self.arrays
-        values = values.astype(np.dtype(self.settings["precision"]))  # the library's own, or a row falls to the other side
+        values = values.astype(np.dtype(self.settings["precision"]))  # of the library, or a row may take the other side
         found = np.empty(len(values))
         at_once = max(1, CELLS_AT_ONCE // max(len(nodes["roots"]), 1))
         for start in range(0, len(values), at_once):
@@ -64,7 +64,7 @@ class GradientBoosting(TabularSpec):
     leaves: int = Field(15, ge=2, le=1024)
     rows_per_leaf: int = Field(10, ge=1, le=100_000)
     regularization: float = Field(1.0, ge=0.0, le=1e6)
-    column_share: float = Field(0.8, gt=0.0, le=1.0, description="columns that each tree may use")
+    column_share: float = Field(0.8, gt=0.0, le=1.0, description="share of the columns that each tree may use")
 
     def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
         import lightgbm
@@ -110,13 +110,13 @@ class SparkGradientBoosting(SparkTuned, TabularSpec):
     learning_rate: float = Field(0.1, gt=0.0, le=1.0)
     depth: int = Field(4, ge=1, le=30)
     rows_per_leaf: int = Field(10, ge=1, le=100_000)
-    bins: int = Field(64, ge=2, le=65_536, description="values of a column that a split may lie between")
+    bins: int = Field(64, ge=2, le=65_536, description="candidate splits of a column")
     calibration_folds: int = Field(2, ge=2, le=20)
 
     def learn(self, values: Floats, target: NDArray[np.int64], weight: Floats, seed: int) -> Learned:
         learned = self._estimator(seed).fit(_on_spark(values, target=target.astype(np.float64), weight=weight))
         nodes = _Nodes()
-        lines = iter(learned.toDebugString.splitlines()[1:])  # the one description that Spark Connect gives, too
+        lines = iter(learned.toDebugString.splitlines()[1:])  # the only description that Spark Connect gives as well
         for line in lines:
             if found := re.fullmatch(r"\s*Tree \d+ \(weight (\S+)\):", line):
                 nodes.add_text(lines, float(found[1]))
@@ -124,8 +124,8 @@ class SparkGradientBoosting(SparkTuned, TabularSpec):
         def margins(rows: Floats) -> Floats:
             from pyspark.ml.functions import vector_to_array
 
-            told = learned.transform(_on_spark(rows)).select("row", vector_to_array("rawPrediction")[1].alias("margin"))
-            return np.asarray(told.toPandas().sort_values("row")["margin"], dtype=np.float64)
+            predicted = learned.transform(_on_spark(rows)).select("row", vector_to_array("rawPrediction")[1].alias("margin"))
+            return np.asarray(predicted.toPandas().sort_values("row")["margin"], dtype=np.float64)
 
         return nodes.learned("float64", margins)
 
@@ -181,7 +181,7 @@ class RandomForest(TabularSpec):
 
 
 class _Nodes:
-    """All trees' nodes, one after the other."""
+    """The nodes of all trees, in sequence."""
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []  # feature, threshold, left, right, value
@@ -189,7 +189,7 @@ class _Nodes:
         self.depth = 0
 
     def add_tree(self, root: dict[str, Any]) -> None:
-        """A tree as LightGBM's `dump_model` tells it."""
+        """Add a tree of LightGBM's `dump_model`."""
         self.roots.append(len(self.rows))
         waiting = [(root, -1, 0, 0)]
         while waiting:
@@ -205,7 +205,7 @@ class _Nodes:
             waiting += [(node["left_child"], place, 2, depth + 1), (node["right_child"], place, 3, depth + 1)]
 
     def add_text(self, lines: Iterator[str], weight: float, depth: int = 0) -> int:
-        """A tree as Spark's `toDebugString` tells it, line by line; where its root stands."""
+        """Add a tree of Spark's `toDebugString`, line by line; returns the place of its root."""
         if not depth:
             self.roots.append(len(self.rows))
         self.depth = max(self.depth, depth)
@@ -215,9 +215,7 @@ class _Nodes:
             return place
         split = re.fullmatch(r"If \(feature (\d+) <= (\S+)\)", line)
         if split is None:
-            raise ModelError(
-                f"spark_gradient_boosting: Spark tells a tree in another form than the one that was tested: {line!r}"
-            )
+            raise ModelError(f"spark_gradient_boosting: expected a line of a tree as Spark 4 writes it, got {line!r}")
         self.rows.append([int(split[1]), float(split[2]), -1, -1, 0.0])
         self.rows[place][2] = self.add_text(lines, weight, depth + 1)
         next(lines, "")  # Else (feature ... > ...)
@@ -225,7 +223,7 @@ class _Nodes:
         return place
 
     def add_arrays(self, tree: Any, share: float) -> None:
-        """A tree as scikit-learn keeps it."""
+        """Add a tree of scikit-learn."""
         first = len(self.rows)
         self.roots.append(first)
         self.depth = max(self.depth, int(tree.max_depth))

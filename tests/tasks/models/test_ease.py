@@ -27,5 +27,5 @@ def test_ease_is_its_closed_form() -> None:
 
 def test_ease_refuses_what_would_not_fit() -> None:
     features = tastes(80, 30)
-    with pytest.raises(NotEnoughData, match=r"items need .* max_items allows 20\. .* take ials"):
+    with pytest.raises(NotEnoughData, match=r"items need .* max_items allows 20\. .* use ials"):
         Ease(max_items=20).fit(Examples(features), Examples(features), 7)

@@ -54,5 +54,5 @@ def test_weights_count_and_fade() -> None:
     assert set(Weighing(count_orders=True).of(moved)) == {3.0}
     assert Weighing(count_orders=True, half_life_days=10.0).of(moved) == pytest.approx(0.75)
     unordered = FeatureTables(features.users, features.items, pairs.assign(pair_orders=0.0))
-    with pytest.raises(NotEnoughData, match="not one has any"):
+    with pytest.raises(NotEnoughData, match=r"none of \d+ pairs has one"):
         read_histories(Examples(unordered), Weighing(), "ease")

@@ -11,5 +11,5 @@ from tests.tasks.models.checkerboard import rows
 
 
 def test_kernel_svm_refuses_too_many_rows() -> None:
-    with pytest.raises(NotEnoughData, match=r"max_rows allows 100, and 200 came"):
+    with pytest.raises(NotEnoughData, match=r"max_rows allows 100, got 200"):
         KernelSvm(max_rows=100).fit(Examples(rows=rows()), Examples(), 7)

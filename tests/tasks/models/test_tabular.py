@@ -46,7 +46,7 @@ def test_arrays_that_are_not_what_was_learned_are_refused() -> None:
             moved = {**learned.arrays, "threshold": learned.arrays["threshold"] + 0.1}
             return Learned(moved, learned.settings, learned.own_margins)
 
-    with pytest.raises(ModelError, match=r"gradient_boosting: the exported arrays and the library answer up to .* apart"):
+    with pytest.raises(ModelError, match=r"gradient_boosting: the exported arrays and the library differ by up to"):
         Shifted(trees=5).fit(Examples(rows=rows()), Examples(), 7)
 
 

@@ -69,5 +69,5 @@ def test_a_process_without_a_session_makes_its_own() -> None:
 
 
 def test_trees_in_another_form_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"another form .* 'If \(feature 0 in"):
+    with pytest.raises(ModelError, match=r"expected a line of a tree .*, got 'If \(feature 0 in"):
         _Nodes().add_text(iter(["  If (feature 0 in {1.0})", "   Predict: 0.1"]), 1.0)

@@ -164,7 +164,7 @@ def test_a_warm_iteration_is_worth_many_from_nothing(kind: str) -> None:
     other = warm_spec({**own, "factors": 8})
     assert other.warm_start_problem(champion, Examples(), now) == "the champion's vectors are not 8 long"
     forced = warm_spec({**own, "engine": "spark"})
-    assert forced.warm_start_problem(champion, Examples(), now) == "Spark's ALS takes no factors to begin from"
+    assert forced.warm_start_problem(champion, Examples(), now) == "Spark's ALS accepts no initial factors"
 
 
 def test_a_new_item_begins_among_those_of_its_buyers() -> None:
@@ -188,9 +188,9 @@ def test_regressions_come_to_the_same_optimum() -> None:
     warm, full = spec.fit_from(champion, new, new, 7), spec.fit(new, new, 7)
     assert isinstance(warm, LogisticRegressionModel) and isinstance(full, LogisticRegressionModel)
     np.testing.assert_allclose(warm.weights, full.weights, atol=1e-2)
-    assert LogisticRegressionSpec(degree=2).warm_start_problem(champion, new, new).startswith("its steps are learned anew")
+    assert LogisticRegressionSpec(degree=2).warm_start_problem(champion, new, new).startswith("its steps are learned again")
     fewer = Examples(rows=frame.drop(columns="worst area"))
-    assert spec.warm_start_problem(champion, fewer, fewer) == "the champion's columns, or what it knew in them, were others"
+    assert spec.warm_start_problem(champion, fewer, fewer) == "the champion has other columns or other encoded values"
 
     shop = checkerboard(TaskKind.PROPENSITY)
     regression = PropensityRegression()
