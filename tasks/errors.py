@@ -1,29 +1,34 @@
-"""The error tree. Every message says what, where, what is allowed and what came, and names the remedy.
+"""The exceptions of this project. A message says what is wrong and where, what was expected, what came, and what to do.
 
 TitleholderError
-├── ConfigurationError       a use-case file, a suite or the environment is wrong: nothing was started
-├── SourceError              a raw file is missing, unreadable, or of another format: nothing was ingested
-├── ValidationFailed         the data broke a batch rule, or too many rows broke a row rule: nothing downstream runs
+├── ConfigurationError       a use-case file, a suite, a setting or an argument is wrong
+├── SourceError              a raw file is missing, unreadable or of another format
+├── ValidationFailed         the data broke a batch rule, or too many rows broke a row rule
 ├── SnapshotError            a data set snapshot is missing or does not match its digest
-├── NotEnoughData            a split, a model or a check has too few rows to be meaningful
-├── LeakageFound             a split's features know what they must not: the future, or the target
+├── NotEnoughData            a split, a model or a check has too few rows
+├── LeakageFound             the features of a split contain the future or the target
 ├── ModelError               a served model is broken, forged, or does not fit its data
-├── PromotionRefused         the ledger refused a promotion or a rollback (stale, already done, lost a race, no approval)
+├── PromotionRefused         a promotion or a rollback was refused
 ├── ServiceUnavailable       a server (MLflow, Airflow, the endpoint) did not answer in time
 └── NothingToDo              a job ended without work, which is a normal outcome: its task is skipped
+
+    try:
+        entry = promote(approval, run, ledger)
+    except PromotionRefused as error:
+        print(f"the champion stays: {error}")
 """
 
 
 class TitleholderError(Exception):
-    """Base of all errors that this project raises on purpose."""
+    """The base of all exceptions of this project."""
 
 
 class ConfigurationError(TitleholderError):
-    """A use-case file, a suite or the environment is wrong; nothing was started."""
+    """A use-case file, a suite, a setting or an argument is wrong, and nothing was started."""
 
 
 class SourceError(TitleholderError):
-    """A raw file is missing, unreadable or of another format; nothing was ingested."""
+    """A raw file is missing, unreadable or of another format, and nothing was ingested."""
 
 
 class ValidationFailed(TitleholderError):
@@ -35,19 +40,19 @@ class SnapshotError(TitleholderError):
 
 
 class NotEnoughData(TitleholderError):
-    """Too few rows to split, fit or judge anything meaningful."""
+    """There are too few rows to split, fit or judge."""
 
 
 class LeakageFound(TitleholderError):
-    """The features of a split know what they must not; nothing was published."""
+    """The features of a split contain the future or the target, and nothing was published."""
 
 
 class ModelError(TitleholderError):
-    """A served model is broken, forged, or does not fit the data that it was given."""
+    """A served model is broken, forged, or does not fit its data."""
 
 
 class PromotionRefused(TitleholderError):
-    """The ledger refused: the request was stale, already done, unapproved, or lost a race."""
+    """A promotion or a rollback was refused: stale, already done, not approved, or overtaken by another one."""
 
 
 class ServiceUnavailable(TitleholderError):

@@ -1,6 +1,6 @@
-"""Seam: the keys that open the endpoint. Only their hashes are kept; a key is shown once, when it is made.
+"""Adapter: the keys of the endpoint. Only their hashes are stored; a key is shown once, when it is created.
 
-A key is `th_<id>_<secret>` with 256 random bits, so that a plain SHA-256 is enough: there is nothing to guess.
+A key is `th_<id>_<secret>` with 256 random bits. It cannot be guessed, so a plain SHA-256 is enough.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _keys = Table(
 
 
 class Scope(StrEnum):
-    """What a key opens."""
+    """What a key permits."""
 
-    PREDICT = "predict"  # ask for recommendations and predictions, see what is in service
-    EVENTS = "events"  # tell events and outcomes
-    TRAIN = "train"  # start a training run and follow it
+    PREDICT = "predict"  # request recommendations and predictions, read the state of the endpoint
+    EVENTS = "events"  # send events and outcomes
+    TRAIN = "train"  # start a training run and read its state
     ADMIN = "admin"  # everything
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key as it is kept."""
+    """One key as it is stored."""
 
     key_id: str
     name: str
@@ -50,11 +50,12 @@ class ApiKey:
     revoked_at: datetime | None
 
     def opens(self, scope: Scope) -> bool:
+        """Whether the key permits a scope; `admin` permits all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 def digest_key(key: str) -> str:
-    """What is kept of a key."""
+    """The hash of a key, which is stored in its place."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -65,10 +66,15 @@ class ApiKeys:
         self._db = open_database(url)
 
     def create(self, name: str, scopes: frozenset[Scope], now: datetime) -> tuple[str, ApiKey]:
-        """Make a key. The key itself comes back this once; nobody can read it again."""
+        """Create a key, and return it with its record. The key itself cannot be read again.
+
+        Raises
+        ------
+        ConfigurationError : the name is invalid, or there is no scope.
+        """
         if not re.fullmatch(r"[\w .@-]{1,100}", name) or not scopes:
             raise ConfigurationError(
-                f"a key needs a name of letters, digits, spaces and _ . @ - (at most 100), and at least one scope of "
+                "expected a name of at most 100 letters, digits, spaces and _ . @ -, and at least one scope of "
                 f"{', '.join(Scope)}; got {name!r} and {sorted(scopes)}"
             )
         key_id = secrets.token_hex(4)
@@ -83,22 +89,22 @@ class ApiKeys:
         return key, made
 
     def revoke(self, key_id: str, now: datetime) -> None:
-        """Close a key for good; the endpoint refuses it as soon as it looks again.
+        """Revoke a key for good. The endpoint refuses it after its next read of the keys.
 
         Raises
         ------
-        ConfigurationError : there is no such open key.
+        ConfigurationError : there is no such active key.
         """
         with self._db.begin() as connection:
             done = connection.execute(
                 update(_keys).where(_keys.c.key_id == key_id, _keys.c.revoked_at.is_(None)).values(revoked_at=now)
             )
         if not done.rowcount:
-            there_are = ", ".join(one.key_id for one in self.all() if one.revoked_at is None) or "none"
-            raise ConfigurationError(f"there is no open key {key_id!r}; there are: {there_are}")
+            active = ", ".join(one.key_id for one in self.all() if one.revoked_at is None) or "none"
+            raise ConfigurationError(f"no active key {key_id!r}; active keys: {active}")
 
     def all(self) -> list[ApiKey]:
-        """All keys that ever were, oldest first."""
+        """All keys, also revoked ones, oldest first."""
         with self._db.connect() as connection:
             rows = connection.execute(select(_keys).order_by(_keys.c.made_at)).mappings().all()
         return [

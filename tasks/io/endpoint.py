@@ -1,4 +1,4 @@
-"""Seam: the serving endpoint as its clients see it: which model answers, what it has counted, and one for a gate alone."""
+"""Adapter: the serving endpoint. Which model it serves, what it has counted, and an endpoint of its own for a gate."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from tasks.settings import get_settings
 
 @dataclass(frozen=True)
 class ServedFigures:
-    """What the endpoint has counted of one version since its process started.
+    """The counters of one version since the endpoint's process started.
 
-    `latency` : (seconds, how many answers took no longer), ascending, the last one infinite. `scores` : how many best scores
-    fell into each bin of `tasks.models.smoke_test.SCORE_EDGES`; both empty before the first answer.
+    latency : pairs of seconds and the number of answers that took no longer, ascending; the last pair is infinite.
+    scores : how many best scores fell into each bin of `tasks.models.smoke_test.SCORE_EDGES`.
+    Both are empty before the first answer.
     """
 
     answered: int = 0
@@ -33,7 +34,7 @@ class ServedFigures:
     scores: tuple[int, ...] = ()
 
 
-def served_figures(use_case: str, version: int, timeout: float = 5.0) -> ServedFigures:
+def served_figures(use_case: str, version: int, *, timeout: float = 5.0) -> ServedFigures:
     """The endpoint's Prometheus metrics of one version.
 
     Raises
@@ -47,13 +48,13 @@ def served_figures(use_case: str, version: int, timeout: float = 5.0) -> ServedF
     try:
         text = httpx.get(url, timeout=timeout).raise_for_status().text
     except httpx.HTTPError as error:
-        raise ServiceUnavailable(f"{use_case}: the endpoint tells no figures at {url}: {error}") from error
-    wanted = {"use_case": use_case, "version": str(version)}
+        raise ServiceUnavailable(f"{use_case}: the endpoint's metrics at {url} cannot be read: {error}") from error
+    labels = {"use_case": use_case, "version": str(version)}
     samples = [
         sample
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if wanted.items() <= sample.labels.items()
+        if labels.items() <= sample.labels.items()
     ]
 
     def total(outcome: str) -> int:
@@ -73,16 +74,16 @@ def served_figures(use_case: str, version: int, timeout: float = 5.0) -> ServedF
     )
 
 
-def served_model(use_case: str, timeout: float = 5.0) -> dict[str, Any] | None:
-    """What `GET /readyz` says of a use case, which needs no key; None where nothing is served yet or nobody answers."""
+def served_model(use_case: str, *, timeout: float = 5.0) -> dict[str, Any] | None:
+    """The state of a use case in `GET /readyz`, which needs no key; None if nothing is served or the endpoint is down."""
     import httpx
 
     try:
         document: dict[str, Any] = httpx.get(f"{get_settings().endpoint_url}/readyz", timeout=timeout).json()
     except (httpx.HTTPError, ValueError):
         return None
-    seat: dict[str, Any] | None = document.get("use_cases", {}).get(use_case)
-    return seat if seat and seat["version"] is not None else None
+    state: dict[str, Any] | None = document.get("use_cases", {}).get(use_case)
+    return state if state and state["version"] is not None else None
 
 
 def await_version(use_case: str, version: int, *, seconds: float = 60.0) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Seam: what users did, and what became of predictions, as the endpoint was told. Idempotent by id."""
+"""Adapter: events of users and outcomes of predictions, as clients send them to the endpoint. Idempotent by id."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _outcomes = Table(
 
 
 class KeptEvent(NamedTuple):
-    """One event as it is kept; times in UTC."""
+    """One stored event; times in UTC."""
 
     sequence: int
     use_case: str
@@ -73,11 +73,11 @@ class EventStore:
         self._db = open_database(url)
 
     def add_events(self, use_case: str, events: Sequence[dict[str, Any]], ingested_at: datetime) -> int:
-        """Keep events; how many were new. All are kept, or none, when this returns or raises."""
+        """Store events, all or none, and return how many were new."""
         return self._add(_events, [{"use_case": use_case, "ingested_at": ingested_at, **one} for one in events])
 
     def add_outcomes(self, use_case: str, outcomes: Sequence[dict[str, Any]], ingested_at: datetime) -> int:
-        """Keep outcomes; how many were new. The first word on a prediction and item counts."""
+        """Store outcomes, all or none, and return how many were new. The first outcome of a prediction and item counts."""
         return self._add(_outcomes, [{"use_case": use_case, "ingested_at": ingested_at, **one} for one in outcomes])
 
     def _add(self, table: Table, rows: list[dict[str, Any]]) -> int:
@@ -85,15 +85,15 @@ class EventStore:
         with self._db.begin() as connection:
             return int(connection.execute(dialect.insert(table).values(rows).on_conflict_do_nothing()).rowcount)
 
-    def events_after(self, sequence: int, limit: int = 10_000) -> list[KeptEvent]:
-        """The events that were kept after one, in their order."""
+    def events_after(self, sequence: int, *, limit: int = 10_000) -> list[KeptEvent]:
+        """The events after a sequence number, in their order."""
         query = select(_events).where(_events.c.sequence > sequence).order_by(_events.c.sequence).limit(limit)
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [_kept(row) for row in rows]
 
     def events_between(self, use_case: str, since: datetime, until: datetime) -> Iterator[KeptEvent]:
-        """The events of a use case that were kept from a moment to before another, in an order that follows from them."""
+        """The events of a use case that were stored from `since` to before `until`, ordered by that time and their id."""
         query = (
             select(_events)
             .where(_events.c.use_case == use_case, _events.c.ingested_at >= since, _events.c.ingested_at < until)
@@ -104,20 +104,20 @@ class EventStore:
                 yield _kept(row)
 
     def last_sequence(self, before: datetime) -> int:
-        """The last event that was kept before a moment; 0 where there is none."""
+        """The sequence number of the last event that was stored before a moment; 0 if there is none."""
         query = select(_events.c.sequence).where(_events.c.ingested_at < before).order_by(_events.c.sequence.desc()).limit(1)
         with self._db.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def outcomes(self, use_case: str) -> list[dict[str, Any]]:
-        """All outcomes of a use case, by the time they came."""
+        """All outcomes of a use case, ordered by the time at which they were stored."""
         query = select(_outcomes).where(_outcomes.c.use_case == use_case).order_by(_outcomes.c.ingested_at)
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [{**row, **{name: _utc(row[name]) for name in ("happened_at", "ingested_at")}} for row in rows]
 
     def forget(self, use_case: str, user_id: str, predictions: Sequence[str]) -> int:
-        """Erase the events of somebody, and the outcomes of their predictions; how many went."""
+        """Erase the events of a user and the outcomes of some predictions, and return the number of erased rows."""
         with self._db.begin() as connection:
             events = delete(_events).where(_events.c.use_case == use_case, _events.c.user_id == user_id)
             gone = int(connection.execute(events).rowcount)
@@ -133,5 +133,5 @@ def _kept(row: Mapping[Any, Any]) -> KeptEvent:
 
 
 def _utc(moment: datetime) -> datetime:
-    """SQLite gives times back without their zone; they were stored in UTC."""
+    """SQLite returns times without their zone; they were stored in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Seam: snapshots of many windows as one frame, each source file once."""
+"""Adapter: the snapshots of many windows as one Spark frame, each source file once."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def read_history(spark: SparkSession, storage: Storage, history: Sequence[DatasetRef], schema: str | None) -> DataFrame:
-    """The rows of all snapshots; those of a source file only from the snapshot with the latest window that holds it.
+    """The rows of all snapshots. The rows of a source file come only from the snapshot with the latest window that has it.
 
-    Windows may overlap (a file that came late is read again with its neighbours), and each row must count once.
+    Windows may overlap, because a late file is read again together with its neighbours; each row must count once.
+
+    Raises
+    ------
+    NotEnoughData : `history` is empty.
     """
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F

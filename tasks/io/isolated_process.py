@@ -1,4 +1,4 @@
-"""Seam: a Python process of our own that knows nothing of this one, for what is loaded before it is trusted."""
+"""Adapter: a Python process with a bare environment, for files that are loaded before they are trusted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def command(module: str) -> list[str]:
-    """How a module of ours is run; -P: nothing is imported from the folder in which it runs."""
+    """The command that runs a module of ours. -P: Python imports nothing from the working directory."""
     return [sys.executable, "-P", "-m", module]
 
 
 def environment() -> dict[str, str]:
-    """No credentials, no settings, one thread: the places of programs and of our code alone."""
+    """No credentials, no settings, one thread: only the paths of programs and of our code."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path),

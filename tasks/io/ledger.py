@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,7 @@ from tasks.contracts.promotion import Action, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
 from tasks.io.database import open_database, tables
 
+_log = logging.getLogger(__name__)
 GENESIS = "0" * 64
 
 _entries = Table(
@@ -89,12 +91,12 @@ class Ledger:
         self._db = open_database(url)
 
     def head(self, use_case: str) -> LedgerEntry | None:
-        """The newest entry, which names the champion; None before the first."""
+        """The newest entry, which names the champion; None before the first entry."""
         entries = self.entries(use_case, newest=1)
         return entries[-1] if entries else None
 
-    def entries(self, use_case: str, newest: int | None = None) -> list[LedgerEntry]:
-        """All entries of a use case (or its `newest`), oldest first."""
+    def entries(self, use_case: str, *, newest: int | None = None) -> list[LedgerEntry]:
+        """All entries of a use case, or only so many of the `newest`, oldest first."""
         query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence.desc())
         if newest is not None:
             query = query.limit(newest)
@@ -103,14 +105,14 @@ class Ledger:
         return [_entry(dict(row)) for row in reversed(rows)]
 
     def use_cases(self) -> list[str]:
-        """All use cases that ever had a champion, sorted."""
+        """All use cases with an entry, sorted."""
         with self._db.connect() as connection:
             return sorted(connection.execute(select(_entries.c.use_case).distinct()).scalars())
 
     def champion_at(self, use_case: str, moment: datetime) -> LedgerEntry | None:
-        """The entry that was the head at a moment: who was champion then, and by whose word.
+        """The entry that was the head at a moment; None before the first entry.
 
-        A moment without a zone is UTC. Of entries of the same moment the later one counts.
+        A moment without a zone is UTC. Of two entries of the same moment the later one counts.
         """
         past = [entry for entry in self.entries(use_case) if entry.at <= _utc(moment)]
         return past[-1] if past else None
@@ -133,9 +135,11 @@ class Ledger:
         is_override: bool = False,
         at: datetime | None = None,
     ) -> LedgerEntry:
-        """Make `version` the champion, if `expected_head` still is the head. One transaction of one statement.
+        """Make `version` the champion if `expected_head` still is the head, in one transaction of one statement.
 
-        `at` is the moment of the entry, UTC if it has no zone; only simulations and tests state it.
+        Parameters
+        ----------
+        at : the time of the entry, in UTC if it has no zone; default: now. Simulations and tests pass it.
         """
         now = datetime.now(UTC)
         fields: dict[str, Any] = {
@@ -162,24 +166,27 @@ class Ledger:
         try:
             with self._db.begin() as connection:
                 written = connection.execute(follows).rowcount
-        except IntegrityError:  # both statements saw the same head, and the other one's entry came first
+        except IntegrityError:  # two statements saw the same head, and the other entry came first
             written = 0
         except OperationalError as error:
             raise ServiceUnavailable(
                 f"{use_case}: the ledger's database did not take the entry of version {version}; nothing was written. "
-                f"Look at TITLEHOLDER_DATABASE_URL and try again. {str(error.orig)[:200]}"
+                f"Check TITLEHOLDER_DATABASE_URL and try again. {str(error.orig)[:200]}"
             ) from error
         if not written:
             head = self.head(use_case)
-            told = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "nobody"
+            present = f"version {head.version} by {head.actor}, entry {head.sequence}" if head else "none"
             raise PromotionRefused(
-                f"{use_case}: version {version} was not promoted, because the champion changed meanwhile to {told}. "
-                "Judge it against that champion: trigger the training DAG again."
+                f"{use_case}: version {version} was not promoted, because the champion changed meanwhile to {present}. "
+                "Trigger the training DAG again, to judge it against that champion."
             )
+        _log.info(
+            "%s: version %d is the champion by %s (%s); ledger entry %d", use_case, version, actor, reason, fields["sequence"]
+        )
         return _entry(fields)
 
     def broken_links(self, use_case: str) -> list[int]:
-        """Sequences of entries that were altered, or that do not follow their predecessor. Empty when the chain holds."""
+        """The numbers of entries that were altered or do not follow their predecessor; empty if the chain is intact."""
         query = select(_entries).where(_entries.c.use_case == use_case).order_by(_entries.c.sequence)
         with self._db.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
@@ -194,10 +201,10 @@ class Ledger:
     # reviews
 
     def record_review(self, record: ReviewRecord) -> bool:
-        """Keep a word on a version; False if the same run heard the same word before (it is kept as it was)."""
+        """Keep a review of a version. Returns False if the same run recorded the same review before, which stays as it is."""
         values = record.model_dump(mode="json") | {"at": record.at}
-        heard = {key: value for key, value in values.items() if key != "at"}
-        key = hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()
+        identity = {key: value for key, value in values.items() if key != "at"}
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         try:
             with self._db.begin() as connection:
                 connection.execute(insert(_reviews).values(**values, idempotency_key=key))
@@ -206,7 +213,7 @@ class Ledger:
         return True
 
     def reviews(self, use_case: str) -> list[ReviewRecord]:
-        """All words on versions of a use case, in the order in which they came."""
+        """All reviews of a use case, in the order in which they were recorded."""
         columns = [column for column in _reviews.c if column.name in ReviewRecord.model_fields]
         query = select(*columns).where(_reviews.c.use_case == use_case).order_by(_reviews.c.id)
         with self._db.connect() as connection:
@@ -215,12 +222,12 @@ class Ledger:
 
 
 def _utc(moment: datetime) -> datetime:
-    """SQLite gives times back without their zone; they were stored in UTC."""
+    """SQLite returns times without their zone; they were stored in UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _is_head(use_case: str, expected: LedgerEntry | None) -> Any:
-    """The condition that the newest entry is the expected one, or that there is none."""
+    """The condition that the newest entry is the expected one, or that there is no entry."""
     mine = _entries.c.use_case == use_case
     if expected is None:
         return ~exists(select(_entries.c.sequence).where(mine))
@@ -229,13 +236,13 @@ def _is_head(use_case: str, expected: LedgerEntry | None) -> Any:
 
 
 def _entry(fields: dict[str, Any]) -> LedgerEntry:
-    """A row as a contract. How a word was known was not recorded in the oldest entries: they were taken on trust."""
+    """A row as a contract. The oldest entries have no trust level: their approvals were accepted on trust."""
     known = {"trust": fields["trust"] or Trust.ON_TRUST, "is_override": bool(fields["is_override"]), "at": _utc(fields["at"])}
     return LedgerEntry.model_validate({**fields, **known})
 
 
 def _digest_entry(fields: dict[str, Any]) -> str:
-    """The digest of all that a row says. The two columns that the oldest entries lack are left out where they are null."""
+    """The digest of a row. The two columns that the oldest entries lack are left out where they are null."""
     unknown = {name for name in ("trust", "is_override") if fields[name] is None}
     covered = {key: value for key, value in fields.items() if key != "entry_digest" and key not in unknown}
     covered["at"] = _utc(covered["at"]).isoformat()

@@ -1,13 +1,13 @@
-"""Seam: what was predicted, batch or online, in one schema.
+"""Adapter: the prediction log. Batch and online predictions in one schema.
 
-Online answers go into journals of JSON lines, one O_APPEND write for many, so that what was written survives a kill of the
-process. A journal that nobody writes any more is sealed: its Parquet segment is published by one rename, then it is removed.
-The segment has the journal's name, and while both are there the segment counts: no crash in between doubles a row.
+Online predictions go into journals of JSON lines, many with one O_APPEND write, so that they survive a kill of the process.
+A journal without a writer is sealed: its Parquet segment is published by one rename, then the journal is removed. The
+segment has the name of the journal, and while both exist only the segment is read: a crash in between doubles no row.
 
-    <root>/<use_case>/online/<day>.<journal>.jsonl      locked by its writer (flock) as long as that writes
+    <root>/<use_case>/online/<day>.<journal>.jsonl      locked by its writer (flock) while it is open
     <root>/<use_case>/online/<day>.<journal>.parquet
-    <root>/<use_case>/batch/<name>.parquet              one batch, named by its content's identity
-    <root>/<use_case>/forgotten/<digest>.json           somebody to be left out when open journals are sealed
+    <root>/<use_case>/batch/<name>.parquet              one batch, named by the identity of its content
+    <root>/<use_case>/forgotten/<digest>.json           a user who is left out when open journals are sealed
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROTATE_BYTES = 32 * 2**20
 
 
 class PredictionLog:
-    """The prediction log of all use cases under one folder. One instance a process: it keeps its journals open."""
+    """The prediction log of all use cases under one folder. Use one instance a process: it keeps its journals open."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -46,11 +46,11 @@ class PredictionLog:
     # writing
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Append online answers; they survive the death of this process once this returns.
+        """Append online predictions. They survive the end of this process once this returns.
 
         Raises
         ------
-        OSError : they could not be written, or only in part: do not acknowledge them.
+        OSError : not all of them were written: do not acknowledge them.
         """
         lines: dict[tuple[str, date], list[bytes]] = {}
         for one in predictions:
@@ -59,24 +59,24 @@ class PredictionLog:
             self.append_lines(use_case, day, encoded)
 
     def append_lines(self, use_case: str, day: date, lines: Sequence[bytes]) -> None:
-        """Append predictions that are JSON already, without newlines; all of them or none.
+        """Append predictions as lines of JSON without newlines, all or none.
 
         Raises
         ------
-        OSError : nothing was written, for what was written in part is cut off again.
+        OSError : nothing was written; a partial write is cut off again.
         """
         descriptor, path = self._journal(use_case, day)
         payload = b"\n".join(lines) + b"\n"
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            payload = b"\n" + payload  # somebody else's torn line: ours begins a new one
+            payload = b"\n" + payload  # the torn line of another writer: start a new one
         written = os.write(descriptor, payload)
         if written != len(payload):
             os.ftruncate(descriptor, size)
             raise OSError(errno.ENOSPC, f"{path}: only a part was written; the disk is full")
 
     def rotate(self, older_than: float = 0.0) -> None:
-        """Close the journals that are large, or were begun more than `older_than` seconds ago: they can be sealed then."""
+        """Close the journals that are large, or older than `older_than` seconds, so that they can be sealed."""
         now = datetime.now(UTC).timestamp()
         for key, (descriptor, path) in list(self._journals.items()):
             if now - _began(path) >= older_than or os.fstat(descriptor).st_size > ROTATE_BYTES:
@@ -84,7 +84,7 @@ class PredictionLog:
                 os.close(descriptor)  # and with it, its lock
 
     def _journal(self, use_case: str, day: date) -> tuple[int, Path]:
-        """The open journal of a day; a new one where it was rotated away or somebody removed it."""
+        """The open journal of a day; a new one if it was rotated or removed."""
         found = self._journals.get((use_case, day))
         if found is not None and os.fstat(found[0]).st_nlink:
             return found
@@ -98,7 +98,7 @@ class PredictionLog:
         return descriptor, path
 
     def write_batch(self, use_case: str, name: str, predictions: Iterable[Prediction]) -> Path:
-        """Write one batch as a whole. `name` is its identity: what is there under it stays, with the time it was made at."""
+        """Write one batch as a whole. `name` is its identity: an existing batch of this name stays as it is."""
         path = self.root / use_case / "batch" / f"{name}.parquet"
         if path.is_file():
             return path
@@ -109,7 +109,7 @@ class PredictionLog:
     # reading
 
     def read(self, use_case: str, since: date | None = None, until: date | None = None) -> Iterator[Prediction]:
-        """All predictions made from `since` to before `until`, file by file. A torn line is passed over."""
+        """All predictions made from `since` to before `until`, file by file. Torn lines are skipped."""
         forgotten = self._forgotten(use_case)
         for path in self._files(use_case):
             first = path.name[:10]  # an online file holds one day
@@ -119,12 +119,12 @@ class PredictionLog:
                 continue
             for row in _rows(path):
                 day = row.made_at.date()
-                wanted = (since is None or day >= since) and (until is None or day < until)
-                if wanted and not _is_forgotten(row.subject, row.made_at, forgotten):
+                is_inside = (since is None or day >= since) and (until is None or day < until)
+                if is_inside and not _is_forgotten(row.subject, row.made_at, forgotten):
                     yield row
 
     def find(self, use_case: str, prediction_id: str) -> Prediction | None:
-        """The prediction of an id, or None."""
+        """The prediction with an id, or None."""
         forgotten = self._forgotten(use_case)
         for path in sorted(self._files(use_case), reverse=True):
             for row in _rows(path, prediction_id):
@@ -133,15 +133,15 @@ class PredictionLog:
         return None
 
     def _files(self, use_case: str) -> list[Path]:
-        """Segments, batches, and the journals that have no segment yet."""
+        """Segments, batches, and the journals without a segment."""
         found = sorted((self.root / use_case).glob("*/*.jsonl")) + sorted((self.root / use_case).glob("*/*.parquet"))
         sealed = {path.with_suffix("") for path in found if path.suffix == ".parquet"}
         return [path for path in found if path.suffix == ".parquet" or path.with_suffix("") not in sealed]
 
-    # keeping
+    # retention
 
     def seal(self) -> int:
-        """Turn every journal that nobody writes into its segment; how many were. Broken lines are dropped."""
+        """Turn every journal without a writer into its segment, and return their number. Torn lines are dropped."""
         count = 0
         for path in sorted(self.root.glob("*/online/*.jsonl")):
             with _locked(path) as mine:
@@ -159,7 +159,7 @@ class PredictionLog:
         return count
 
     def wants_sealing(self) -> bool:
-        """Whether there is a journal that nobody writes, or somebody to be forgotten in one."""
+        """Whether a journal has no writer, or a user is to be erased from one."""
         if any(self.root.glob("*/forgotten/*.json")):
             return True
         for path in self.root.glob("*/online/*.jsonl"):
@@ -169,17 +169,17 @@ class PredictionLog:
         return False
 
     def prune(self, before: date) -> int:
-        """Remove the online segments of the days before one; how many went. Batches stay, as monitoring's reference."""
+        """Remove the online segments of the days before `before`, and return their number. Monitoring needs the batches."""
         old = [path for path in self.root.glob("*/online/*.parquet") if path.name[:10] < before.isoformat()]
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
 
     def forget(self, use_case: str, subject: str, at: datetime) -> int:
-        """Erase what was predicted for somebody until now; the number of rows that went.
+        """Erase the predictions for a user until now, and return the number of erased rows.
 
-        Rows in a journal that a running endpoint still writes are left out from now on by every reader, and are gone when it
-        is sealed.
+        Rows in a journal that a running endpoint still writes are left out by every reader from now on, and are dropped
+        when the journal is sealed.
         """
         import pyarrow.compute as pc
 
@@ -214,7 +214,7 @@ class PredictionLog:
         return table.filter([not _is_forgotten(subject, made_at, forgotten) for subject, made_at in pairs])
 
     def _drop_done(self, use_case: str) -> None:
-        """Forget whom to forget, once no journal can hold them any more."""
+        """Remove the records of erased users that no journal can hold any more."""
         oldest = [
             int(path.name.split(".")[1].split("-")[0], 16) / 1000 for path in self.root.glob(f"{use_case}/online/*.jsonl")
         ]
@@ -224,7 +224,7 @@ class PredictionLog:
 
 
 def _began(journal: Path) -> float:
-    """When a journal was begun, in seconds since 1970."""
+    """The start of a journal, in seconds since 1970."""
     return int(journal.name.split(".")[1].split("-")[0], 16) / 1000
 
 
@@ -239,7 +239,7 @@ def _is_forgotten(subject: str, made_at: datetime, forgotten: dict[str, datetime
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Whether the journal is nobody else's; if so, it is ours within."""
+    """Yields whether no other process holds the journal; if so, this process holds it until the end of the body."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -255,16 +255,16 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 def _rows(path: Path, prediction_id: str | None = None) -> Iterator[Prediction]:
-    """The predictions of a file; of one id alone (or a few that look like it), where it is given."""
+    """The predictions of a file. With an id, at least those that have it."""
     if path.suffix == ".jsonl":
         try:
             with path.open("rb") as stream:
                 for line in stream:
                     if prediction_id is None or prediction_id.encode() in line:
-                        with suppress(ValidationError):  # killed within this line's write: it was never acknowledged
+                        with suppress(ValidationError):  # a line that was torn by a kill was never acknowledged
                             yield Prediction.model_validate_json(line)
             return
-        except FileNotFoundError:  # sealed since it was listed
+        except FileNotFoundError:  # it was sealed after it was listed
             path = path.with_suffix(".parquet")
     if not path.is_file():
         return
@@ -302,13 +302,13 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _read_journal(path: Path) -> pa.Table:
-    """A journal as a table. By Arrow, which holds up nobody's threads; line by line where a kill has torn one."""
+    """A journal as a table. Read by Arrow, without the interpreter's lock, or line by line if a line is torn."""
     import pyarrow as pa
     import pyarrow.json
 
     schema = _schema()
     place = schema.get_field_index("features_as_of")
-    as_text = schema.set(place, pa.field("features_as_of", pa.string()))  # Arrow's reader of JSON knows no days
+    as_text = schema.set(place, pa.field("features_as_of", pa.string()))  # Arrow's JSON reader has no type for days
     try:
         read = pa.json.read_json(
             path, pa.json.ReadOptions(use_threads=False), pa.json.ParseOptions(as_text, unexpected_field_behavior="error")
@@ -338,6 +338,6 @@ def _publish(table: pa.Table, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-if __name__ == "__main__":  # what the endpoint starts beside itself, now and then
+if __name__ == "__main__":  # the endpoint runs this in a process of its own
     os.nice(10)
     PredictionLog(Path(sys.argv[1])).seal()

@@ -1,4 +1,4 @@
-"""Seam: one Spark session builder for local, cluster and Spark Connect. No other module builds a session."""
+"""Adapter: one Spark session builder for local, cluster and Spark Connect. No other module builds a session."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What makes results the same on every machine and run, wherever the session lives. The Connect server is started with
-# these too (see `server_arguments`).
+# These make results the same on every machine and run. The Connect server is started with them, too.
 SESSION_CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.ansi.enabled": "false",  # a cell that does not parse becomes null and goes to quarantine, with its row
+    "spark.sql.ansi.enabled": "false",  # a cell that does not parse becomes null, and its row goes to quarantine
 }
 SERVER_CONF = {
     "spark.ui.enabled": "false",
@@ -32,11 +31,11 @@ SERVER_CONF = {
 
 
 def get_spark(application: str = "titleholder") -> SparkSession:
-    """The Spark session of this process: `spark_remote` if set, else one of its own on `spark_master`, always in UTC."""
+    """The Spark session of this process, in UTC: on `spark_remote` if set, else a local one on `spark_master`."""
     from pyspark.sql import SparkSession
 
     settings = get_settings()
-    # Workers must run the interpreter that has this project's packages, not whichever `python3` comes first.
+    # Workers must run the interpreter that has this project's packages, not the first `python3` of the path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(application)
     if settings.spark_remote:
@@ -51,6 +50,6 @@ def get_spark(application: str = "titleholder") -> SparkSession:
 
 
 def make_estimator(kind: Callable[..., T], **params: Any) -> T:
-    """An Estimator of pyspark.ml. It lives in the session that there is when it is made, and without one it cannot be."""
+    """An Estimator of pyspark.ml. Its constructor needs a running session."""
     get_spark()
     return kind(**params)

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -34,6 +35,7 @@ from tasks.settings import get_code_version
 if TYPE_CHECKING:
     import pandas as pd
 
+_log = logging.getLogger(__name__)
 Writer = Callable[[Path], None]
 Inspect = Callable[[Path], Mapping[str, Any]]
 _STAGING = ".staging-"
@@ -212,6 +214,7 @@ class Storage:
                         raise
                 fsync(parent)
             self._set_current(ref)
+            _log.info("published %s: %s; in %s", ref.key, ", ".join(f"{rows[name]} {name}" for name in sorted(rows)), target)
             return ref
         finally:
             shutil.rmtree(staging, ignore_errors=True)

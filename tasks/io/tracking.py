@@ -1,11 +1,12 @@
-"""Seam: the only module that imports mlflow. Runs, exported models, the registry and its aliases.
+"""Adapter: MLflow. Runs, exported models, the registry and its aliases. No other module imports mlflow.
 
-Runs carry a key (what was trained, on what, by which code): a task that is tried again finds its finished run instead of
-making a second one, and marks what a killed try left behind.
+A run carries a key (what was trained, on which data, by which code). A task that is tried again finds its finished run
+instead of writing a second one, and marks runs that a killed attempt left behind.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_log = logging.getLogger(__name__)
 PREVIOUS_CHAMPION = "previous_champion"  # an alias beside those of `Role`
 KEY = "titleholder.key"
 LEARNING_CURVE = "learning_curve.json"  # artifact of a candidate's run
@@ -31,7 +33,7 @@ NATIVE = "native"  # artifact folder of the exported model, inside the logged mo
 
 
 def get_client() -> MlflowClient:
-    """A client of the configured server that gives up quickly: the default one waits four minutes for a dead server."""
+    """A client of the configured server with short timeouts: by default MLflow waits four minutes for a dead server."""
     settings = get_settings()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(settings.mlflow_timeout_seconds))
@@ -45,7 +47,7 @@ def get_client() -> MlflowClient:
 
 @contextmanager
 def raise_if_unreachable() -> Iterator[None]:
-    """Turn MLflow's connection faults into one ServiceUnavailable that names the remedy."""
+    """Turn MLflow's connection errors into one ServiceUnavailable that names the remedy."""
     import requests
     from mlflow.exceptions import MlflowException
 
@@ -57,23 +59,25 @@ def raise_if_unreachable() -> Iterator[None]:
             raise
         uri = get_settings().mlflow_tracking_uri
         raise ServiceUnavailable(
-            f"MLflow at {uri} does not answer: start it (make up) or set its address. {text[:200]}"
+            f"MLflow at {uri} does not answer: start it with `make up`, or set TITLEHOLDER_MLFLOW_TRACKING_URI. {text[:200]}"
         ) from error
 
 
 class TrackedRun:
-    """One MLflow run that is being written."""
+    """One MLflow run that is open for writing."""
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters as text, each cut to 6000 characters."""
         from mlflow.entities import Param
 
         entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
         self.client.log_batch(self.run_id, params=entries)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics at a step."""
         import time
 
         from mlflow.entities import Metric
@@ -82,30 +86,39 @@ class TrackedRun:
         self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_figure(self, figure: Figure, artifact_file: str) -> None:
+        """Log a figure as an artifact."""
         self.client.log_figure(self.run_id, figure, artifact_file)
 
     def log_dict(self, document: Mapping[str, Any], artifact_file: str) -> None:
+        """Log a document as a JSON artifact."""
         self.client.log_dict(self.run_id, dict(document), artifact_file)
 
     def log_text(self, text: str, artifact_file: str) -> None:
+        """Log a text as an artifact."""
         self.client.log_text(self.run_id, text, artifact_file)
 
     def log_artifact(self, path: Path, artifact_path: str | None = None) -> None:
+        """Log a file as an artifact, in a folder of the run."""
         self.client.log_artifact(self.run_id, str(path), artifact_path)
 
     def log_model(self, native: Path, wrapper: Path, inputs: Any, outputs: Any, params: Mapping[str, Any]) -> str:
-        """Log an exported model with its signature; its `models:/m-...` address comes back.
+        """Log an exported model with its signature, and return its `models:/m-...` address.
 
         The wrapper is a script (MLflow's "models from code"), so no pickle is written or read. MLflow keeps the name of
-        the exported folder, and `download_native` asks for it by name: it must be `native`.
+        the exported folder, and `download_native` reads it by this name: it must be `native`.
+
+        Raises
+        ------
+        ModelError : the folder has another name, or MLflow stored no signature.
         """
         if native.name != NATIVE:
-            raise ModelError(f"{native}: an exported model is logged from a folder named '{NATIVE}', so that it is found again")
+            raise ModelError(f"{native}: expected the folder of an exported model to be named '{NATIVE}'")
         import mlflow
         from mlflow.models import infer_signature
 
@@ -120,12 +133,12 @@ class TrackedRun:
                 pip_requirements=["numpy", "pandas"],  # stated, because inferring them loads the model again for 25 s
             )
         if mlflow.models.get_model_info(info.model_uri).signature is None:
-            raise ModelError(f"run {self.run_id}: MLflow stored the model without its signature; refusing to go on")
+            raise ModelError(f"run {self.run_id}: MLflow stored the model without its signature")
         return str(info.model_uri)
 
 
 def get_experiment(client: MlflowClient, name: str) -> str:
-    """The id of the experiment of a use case; made where it is missing, also when two tasks make it at once."""
+    """The id of the experiment of a use case. Creates it if missing, also when two tasks do so at once."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -140,7 +153,7 @@ def get_experiment(client: MlflowClient, name: str) -> str:
 
 
 def find_finished_run(use_case: str, key: str) -> Run | None:
-    """The finished run with a key, if there is one; runs with that key that a killed try left RUNNING are marked KILLED."""
+    """The finished run with a key, or None. Marks runs with this key that a killed attempt left RUNNING as KILLED."""
     with raise_if_unreachable():
         client = get_client()
         experiment = get_experiment(client, use_case)
@@ -162,7 +175,7 @@ class OpenRun:
 
     @property
     def writer_is_gone(self) -> bool:
-        """True where the process that wrote it ran on this host and does not any more; on other hosts nobody can tell."""
+        """Whether the process that wrote it ran on this host and has ended. False for other hosts, where it is unknown."""
         host, pid, start = (*self.tags.get(PROCESS, "").split(), "", "", "")[:3]
         return host == socket.gethostname() and start != _process_start(pid)
 
@@ -183,7 +196,7 @@ def open_runs(use_case: str) -> list[OpenRun]:
 
 
 def close_run(run_id: str, reason: str) -> None:
-    """Mark a run that nobody writes any more as KILLED, and say why."""
+    """Mark a run without a writer as KILLED, with the reason as a tag."""
     with raise_if_unreachable():
         client = get_client()
         client.set_tag(run_id, "titleholder.closed", reason[:5000])
@@ -191,7 +204,7 @@ def close_run(run_id: str, reason: str) -> None:
 
 
 def _process_start(pid: str) -> str:
-    """When a process of this host started, in ticks since boot; empty where there is none of that id, or it is a zombie."""
+    """The start of a process of this host, in ticks since boot; empty if there is none with this id, or it is a zombie."""
     try:
         fields = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -201,7 +214,7 @@ def _process_start(pid: str) -> str:
 
 @contextmanager
 def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
-    """Write one run; it ends FINISHED, or FAILED if the body raises."""
+    """Write one run. It ends as FINISHED, or as FAILED if the body raises."""
     with raise_if_unreachable():
         client = get_client()
         experiment = get_experiment(client, use_case)
@@ -216,11 +229,12 @@ def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> It
         client.set_terminated(tracked.run_id, status="FAILED")
         raise
     client.set_terminated(tracked.run_id, status="FINISHED")
+    _log.info("MLflow run '%s': %s", name, _run_page(experiment, tracked.run_id))
 
 
 @contextmanager
 def reopen_run(run_id: str) -> Iterator[TrackedRun]:
-    """Add to a run that has ended, which stays ended."""
+    """Write to a run that has ended. Its state stays."""
     with raise_if_unreachable():
         client = get_client()
         yield TrackedRun(client, run_id, client.get_run(run_id).info.experiment_id)
@@ -250,7 +264,7 @@ def read_run_dict(run_id: str, artifact_file: str) -> dict[str, Any]:
 
 
 def run_record(run_id: str) -> tuple[dict[str, str], float | None]:
-    """The parameters that a run recorded, and the seconds that it took; None where it has not ended."""
+    """The parameters of a run, and its duration in seconds, None if it has not ended."""
     with raise_if_unreachable():
         run = get_client().get_run(run_id)
     ended = run.info.end_time
@@ -266,9 +280,12 @@ def native_bytes(model_uri: str) -> int:
 
 def run_page(run_id: str, use_case: str) -> str:
     """The address of a run in the MLflow UI."""
-    uri = get_settings().mlflow_tracking_uri
     with raise_if_unreachable():
-        return f"{uri}/#/experiments/{get_experiment(get_client(), use_case)}/runs/{run_id}"
+        return _run_page(get_experiment(get_client(), use_case), run_id)
+
+
+def _run_page(experiment_id: str, run_id: str) -> str:
+    return f"{get_settings().mlflow_tracking_uri}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def artifact_page(run_id: str, use_case: str, artifact_file: str) -> str:
@@ -282,11 +299,11 @@ def version_page(use_case: str, version: int) -> str:
 
 
 def read_signature(model_uri: str) -> dict[str, str]:
-    """Name -> type of the inputs that MLflow shows for a logged model, in their order."""
+    """Name -> type of the inputs of a logged model, in their order."""
     import mlflow
 
     with raise_if_unreachable():
-        get_client()  # sets the address that the next call asks
+        get_client()  # sets the address that the next call uses
         signature = mlflow.models.get_model_info(model_uri).signature
     return {} if signature is None else {str(column.name): column.type.name for column in signature.inputs.inputs}
 
@@ -303,11 +320,11 @@ def columns_of(frame: Any) -> dict[str, str]:
 
 
 def download_native(model_uri: str, folder: Path) -> Path:
-    """Fetch the exported model's files (never the pyfunc wrapper) into a private folder of the caller's."""
+    """Download the files of an exported model, without the pyfunc wrapper, into a private folder of the caller."""
     import mlflow
 
     with raise_if_unreachable():
-        # a path below models:/m-... is taken for a name and a version, so the model is asked where its files lie
+        # MLflow reads a path below models:/m-... as a name and a version, so the location comes from the model
         location = get_client().get_logged_model(model_uri.removeprefix("models:/")).artifact_location
         path = mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/artifacts/{NATIVE}", dst_path=str(folder))
     return Path(path)
@@ -317,7 +334,7 @@ def download_native(model_uri: str, folder: Path) -> Path:
 
 
 def find_version(use_case: str, run_id: str, judging: str) -> int | None:
-    """The first version that was registered for one judging of one run; None where there is none yet."""
+    """The first version that was registered for one judgement of one run; None if there is none."""
     with raise_if_unreachable():
         found = get_client().search_model_versions(f"name='{use_case}'")
     mine = [int(one.version) for one in found if one.run_id == run_id and one.tags.get("judging") == judging]
@@ -325,7 +342,7 @@ def find_version(use_case: str, run_id: str, judging: str) -> int | None:
 
 
 def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[str, str], description: str) -> int:
-    """A new version number for a logged model, with its tags. Ask `find_version` first: this always makes one."""
+    """Register a new version of a logged model, and return its number. Call `find_version` first: this never reuses one."""
     from mlflow.exceptions import MlflowException
 
     with raise_if_unreachable():
@@ -353,6 +370,7 @@ def version_tags(use_case: str, version: int) -> dict[str, str]:
 
 
 def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags of a model version, each cut to 5000 characters."""
     with raise_if_unreachable():
         client = get_client()
         for key, value in tags.items():
@@ -360,7 +378,7 @@ def tag_version(use_case: str, version: int, tags: Mapping[str, str]) -> None:
 
 
 def tag_model(use_case: str, tags: Mapping[str, str]) -> None:
-    """Tag the registered model as a whole, where there is one."""
+    """Set tags of the registered model, if there is one."""
     from mlflow.exceptions import MlflowException
 
     with raise_if_unreachable():
@@ -374,13 +392,13 @@ def tag_model(use_case: str, tags: Mapping[str, str]) -> None:
 
 
 def versions(use_case: str) -> list[int]:
-    """All version numbers of a use case, ascending; empty where it has none."""
+    """All version numbers of a use case, ascending."""
     with raise_if_unreachable():
         return sorted(int(v.version) for v in get_client().search_model_versions(f"name='{use_case}'"))
 
 
 def set_alias(use_case: str, alias: str, version: int | None) -> None:
-    """Point an alias at a version; None takes it away."""
+    """Point an alias at a version; None removes it."""
     with raise_if_unreachable():
         client = get_client()
         if version is None:
@@ -391,7 +409,7 @@ def set_alias(use_case: str, alias: str, version: int | None) -> None:
 
 
 def aliases(use_case: str) -> dict[str, int]:
-    """Alias -> version; empty where the model is not registered."""
+    """Alias -> version; empty if the model is not registered."""
     from mlflow.exceptions import MlflowException
 
     with raise_if_unreachable():

@@ -35,7 +35,7 @@ def test_a_key_is_shown_once_and_can_be_revoked(own_home: Path) -> None:
     assert key not in told
     run("api-key", "revoke", made.key_id)
     assert "revoked" in run("api-key", "list")
-    with pytest.raises(ConfigurationError, match="no open key"):
+    with pytest.raises(ConfigurationError, match="no active key"):
         run("api-key", "revoke", made.key_id)
 
 

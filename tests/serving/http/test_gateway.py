@@ -84,7 +84,7 @@ def test_revoked_key_is_refused_and_no_secret_is_stored(make_client: MakeClient,
     keys.revoke(made.key_id, NOW)
     poll_ledger(shop)
     check_problem(shop.get("/v1/shop/recommendations/u1", headers=bearer(key)), 401)
-    with pytest.raises(ConfigurationError, match="no open key"):
+    with pytest.raises(ConfigurationError, match="no active key"):
         keys.revoke(made.key_id, NOW)
     secret = key.split("_", 2)[2].encode()
     kept = [path.read_bytes() for path in cached.settings.home.glob("titleholder.db*")]

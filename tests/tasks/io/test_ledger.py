@@ -161,7 +161,7 @@ def test_a_head_that_was_taken_out_is_noticed_by_the_next_entry(ledger: Ledger, 
         append(ledger, 3, second)
     with sqlite3.connect(tmp_path / "ledger.db") as database:
         database.execute("DELETE FROM ledger")
-    with pytest.raises(PromotionRefused, match="changed meanwhile to nobody"):
+    with pytest.raises(PromotionRefused, match="changed meanwhile to none"):
         append(ledger, 3, second)
 
 
