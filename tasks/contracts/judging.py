@@ -42,7 +42,7 @@ class Outcome(StrEnum):
 class Comparison(Contract):
     """A paired difference, challenger minus champion, signed so that positive is better.
 
-    `detectable` and `power` say how much the holdout could have told: a comparison without power proves nothing.
+    `detectable` and `power` say which differences the holdout can show: a comparison without power proves nothing.
     """
 
     metric: str
@@ -55,9 +55,9 @@ class Comparison(Contract):
     units: int
     resamples: int
     outcome: Outcome
-    slice: str = Field("", description="of whom, such as new_users or segment=France; empty for everybody")
+    slice: str = Field("", description="of whom, such as new_users or segment=France; empty for all units")
     detectable: float | None = Field(None, description="true difference that would be called better in 4 of 5 such holdouts")
-    effect: float | None = Field(None, description="the smallest difference that matters, where somebody stated one")
+    effect: float | None = Field(None, description="the smallest difference that matters, where one is stated")
     power: float | None = Field(None, description="chance that a true difference of `effect` is called better")
     p_worse: float | None = Field(None, description="chance of such a loss if it were within the margin; Holm-corrected")
     p_better: float | None = Field(None, description="chance of such a gain if there were none; Holm-corrected")

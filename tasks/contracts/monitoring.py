@@ -14,9 +14,9 @@ from tasks.contracts.base import Contract, Name, Window
 class Signal(StrEnum):
     """What a violated check says about the window, and therefore what is to be done."""
 
-    FAULT = "fault"  # the data are broken: stop, tell a person, never train on them
+    FAULT = "fault"  # the data are broken: stop, notify a person, never train on them
     DRIFT = "drift"  # inputs or predictions moved: retrain
-    LABEL_SHIFT = "label_shift"  # what is to be predicted moved: retrain, and tell a person
+    LABEL_SHIFT = "label_shift"  # the label moved: retrain, and notify a person
     QUALITY = "quality"  # matured labels say that the champion got worse: retrain
 
 
@@ -34,7 +34,7 @@ class CheckResult(Contract):
 
 
 class DriftReport(Contract):
-    """What monitoring saw in one window. `violated` if any check was."""
+    """The results of monitoring in one window. `violated` if any check was."""
 
     use_case: Name
     window: Window
@@ -45,19 +45,19 @@ class DriftReport(Contract):
     violated: bool
     report_uri: str = Field(description="address of the HTML report, empty if none was made")
     run_id: str
-    evidence: str = Field("", description="digest of all that was looked at; another one means that the data were repaired")
+    evidence: str = Field("", description="digest of all inputs; another one means that the data were repaired")
     new_labels: int | None = Field(None, description="labels that came after what the champion has learned; None: not counted")
     figures: dict[str, float] = Field({}, description="what was measured and is not judged by a threshold")
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """What the violated checks say, each once."""
+        """The signals of the violated checks, each once."""
         said = {check.signal for check in self.checks if check.violated}
         return tuple(signal for signal in Signal if signal in said)
 
 
 class Cause(StrEnum):
-    """Why a retraining was asked for."""
+    """Why a retraining was requested."""
 
     NO_CHAMPION = "no_champion"
     DRIFT = "drift"
@@ -65,14 +65,14 @@ class Cause(StrEnum):
     QUALITY = "quality"
     SCHEDULE = "schedule"
     NEW_LABELS = "new_labels"
-    BY_HAND = "by_hand"  # a person asked
+    BY_HAND = "by_hand"  # the request of a person
     ALERT = "alert"  # an alert that is labelled to retrain
-    FAULT = "fault"  # nothing was asked for: the window's data are broken
+    FAULT = "fault"  # nothing was requested: the window's data are broken
     NONE = "none"
 
 
 class Ask(Contract):
-    """A word from outside: a person or an alert asks for a retraining. The same `key` is the same word."""
+    """A request from outside: a person or an alert requests a retraining. The same `key` is the same request."""
 
     cause: Literal[Cause.BY_HAND, Cause.ALERT]
     by: str = Field(min_length=1, max_length=200)
@@ -90,7 +90,7 @@ class RetrainDecision(Contract):
     reason: str
     violated: bool = Field(False, description="whether this window itself was violated")
     signals: tuple[Signal, ...] = Field((), description="what this window's violated checks say; later decisions count them")
-    alert: bool = Field(False, description="whether a person is to be told")
+    alert: bool = Field(False, description="whether to notify a person")
     violations: int
     considered_windows: int
     idempotency_key: str
@@ -98,10 +98,10 @@ class RetrainDecision(Contract):
 
 
 class RetrainRequest(Contract):
-    """What became of a yes: who took it, and what came of it."""
+    """The state of a decision to retrain: which training took it, and its result."""
 
     idempotency_key: str
-    as_of: date = Field(description="the end of the window that asked")
-    taken_by: str = Field("", description="the training run that answers it; empty: nobody yet")
+    as_of: date = Field(description="the end of the window that requested it")
+    taken_by: str = Field("", description="the training run that answers it; empty: none yet")
     version: int | None = Field(None, description="the version that was registered; None: none yet")
     passed: bool | None = Field(None, description="whether the version passed its gates")

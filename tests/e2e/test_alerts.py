@@ -74,7 +74,7 @@ def test_an_alert_leads_to_a_new_champion(system: System, tmp_path: Path) -> Non
     entry, decision = told["ledger"][-1], told["decisions"][-1]
     assert (entry["version"], entry["actor"], entry["previous_version"]) == (served(system), "policy:auto", first)
     assert (decision["cause"], decision["retrain"]) == ("alert", True)
-    assert "alert ColdTraffic asks: " in decision["reason"]
+    assert "alert ColdTraffic requests it: " in decision["reason"]
     asked = [run for run in system.airflow.runs(f"{ALERTED}.monitoring") if run["dag_run_id"].startswith("alert__")]
     assert len(asked) == 1, "Alertmanager said it again every three seconds, and it was one word"
     assert len(system.airflow.runs(f"{ALERTED}.training")) == 2

@@ -43,7 +43,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Question:
-    """One difference that is asked for.
+    """One difference between two models.
 
     challenger, other : the answers of both, of everybody or of one slice.
     places : where the units of these answers stand among everybody's; None where they are everybody.
@@ -130,8 +130,8 @@ def correct_both_ways(comparisons: Sequence[Comparison], confidence: float) -> l
     for one, gain, loss in zip(comparisons, better, worse, strict=True):
         p = {Outcome.BETTER: gain, Outcome.WORSE: loss}.get(one.outcome, 0.0)
         outcome = one.outcome if p <= (1 - confidence) / 2 else Outcome.INCONCLUSIVE
-        told = {"p_better": float(gain), "p_worse": float(loss), "family": len(comparisons), "outcome": outcome}
-        made.append(one.model_copy(update=told))
+        change = {"p_better": float(gain), "p_worse": float(loss), "family": len(comparisons), "outcome": outcome}
+        made.append(one.model_copy(update=change))
     return made
 
 
@@ -255,7 +255,7 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
     for question in questions:
         _demand_same_units(question.challenger, question.other)
     groups = _one_each(questions) if groups is None else groups
-    asks: list[_Sums | _Whole] = []
+    samplers: list[_Sums | _Whole] = []
     by_sides: dict[tuple[int, int], list[tuple[int, Sums]]] = {}
     for place, question in enumerate(questions):
         sums = [question.metric.sums(side.units, side.predictions) for side in (question.challenger, question.other)]
@@ -263,14 +263,14 @@ def resample(questions: Sequence[Question], *, seed: int, resamples: int, groups
         if len(known) == 2:
             by_sides.setdefault((id(question.challenger), id(question.other)), []).extend((place, one) for one in known)
         else:
-            asks.append(_Whole(place, question, groups))
-    asks += [_Sums(pairs, questions[pairs[0][0]].places, groups) for pairs in by_sides.values()]
-    width = max((ask.width for ask in asks), default=1)
+            samplers.append(_Whole(place, question, groups))
+    samplers += [_Sums(pairs, questions[pairs[0][0]].places, groups) for pairs in by_sides.values()]
+    width = max((one.width for one in samplers), default=1)
     with threadpool_limits(1):  # products this narrow are done before a second thread has woken up
         for weights in _draw(int(groups.max(initial=-1)) + 1, width, seed, resamples):
-            for ask in asks:
-                ask.add(weights)
-    drawn = {place: values for ask in asks for place, values in ask.values()}
+            for sampler in samplers:
+                sampler.add(weights)
+    drawn = {place: values for sampler in samplers for place, values in sampler.values()}
     return [drawn[place] for place in range(len(questions))]
 
 

@@ -81,18 +81,18 @@ def measure_slices(
 ) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """The slices and the weak segments of a plan, with the comparisons of the gates where they made them."""
     judged = {(one.slice, one.metric): one for result in results for one in result.comparisons if one.slice}
-    told: dict[tuple[str, str], Comparison] = {}
+    reported: dict[tuple[str, str], Comparison] = {}
     for one in (*plan.slices, *plan.segments):
         question, key = _question(one), (one.answers.name, one.metric.name)
-        if question is not None and key not in told and key not in judged:
+        if question is not None and key not in reported and key not in judged:
             with suppress(NotEnoughData):  # no number for one of the models: the values show it
-                (told[key],) = context.compare([question], confidence=CONFIDENCE, resamples=RESAMPLES)
-    corrected = dict(zip(told, correct_both_ways(list(told.values()), CONFIDENCE), strict=True))
+                (reported[key],) = context.compare([question], confidence=CONFIDENCE, resamples=RESAMPLES)
+    corrected = dict(zip(reported, correct_both_ways(list(reported.values()), CONFIDENCE), strict=True))
     slices, segments = (tuple(_measure(one, judged, corrected) for one in planned) for planned in (plan.slices, plan.segments))
     return slices, segments
 
 
-def _measure(one: Planned, judged: dict[tuple[str, str], Comparison], told: dict[tuple[str, str], Comparison]) -> Slice:
+def _measure(one: Planned, judged: dict[tuple[str, str], Comparison], reported: dict[tuple[str, str], Comparison]) -> Slice:
     values = {role: _value(one.metric, side) for role, side in one.answers.sides.items()}
     key = (one.answers.name, one.metric.name)
     return Slice(
@@ -101,7 +101,7 @@ def _measure(one: Planned, judged: dict[tuple[str, str], Comparison], told: dict
         units=len(one.answers.places),
         min_units=one.min_units,
         values={role: value for role, value in values.items() if np.isfinite(value)},
-        comparison=judged.get(key, told.get(key)),
+        comparison=judged.get(key, reported.get(key)),
         is_judged=key in judged,
     )
 

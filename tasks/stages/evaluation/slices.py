@@ -1,4 +1,4 @@
-"""The parts of a holdout that are looked at by themselves: new users, light and heavy ones, new items, a column's values.
+"""The slices of a holdout that are judged by themselves: new users, light and heavy ones, new items, a column's values.
 
 A slice of users or rows keeps their answers as they are. A slice of items measures every user's answers again, with these
 items only: what of them was relevant, and what of them was recommended.
@@ -190,7 +190,7 @@ def _measure_items(
             units[metric.name], units[metric.name + WEIGHT] = np.bincount(place, losses, len(users)), mass
         elif c.RANK not in shown or metric.k > kept:
             raise NotEnoughData(
-                f"slices of items: {metric.name} looks at ranks that were not kept; name a metric of "
+                f"slices of items: {metric.name} needs ranks that were not kept; use a metric of "
                 + (f"at most {kept} ranks" if c.RANK in shown else "ratings, such as rmse")
             )
         else:

@@ -1,7 +1,7 @@
-"""What two samples are cut into before they are compared: few bins, defined by the reference alone.
+"""The bins into which two samples are cut before they are compared: few, and defined by the reference alone.
 
 Numbers are cut at quantiles of the reference, because bins of equal width leave everything in one bin as soon as one value
-is far out. Categories keep the most frequent ones of the reference. Three bins stand beside them: `(missing)`, `(other)`
+is far out. Categories keep the most frequent ones of the reference. There are three more bins: `(missing)`, `(other)`
 for known but rarer categories, and `(new)` for what the reference does not know.
 """
 
@@ -83,7 +83,7 @@ def _cut_numbers(reference: pd.Series, current: pd.Series, edges: list[float], n
 def _cut_categories(reference: pd.Series, current: pd.Series, most: int, times: float) -> tuple[pd.Series, pd.Series]:
     """The `most` frequent categories that the reference has at least `times` times stand for themselves.
 
-    A reference value that occurs once stands in `(new)` too. That is what a new value would have looked like to the
+    A reference value that occurs once counts as `(new)` too. It is the estimate of new values from the
     reference (Good and Turing's estimate), so that a long tail of rare items, of which any two samples hold different ones,
     is no drift.
     """

@@ -1,7 +1,7 @@
-"""The retrain controller: a state machine without memory. History in, one decision out; its clock is the window's end.
+"""The retrain controller: a state machine without memory. Its clock is the end of the window.
 
-In this order: broken data stop everything; a cause is looked for; what holds a retraining back is looked for. The same
-arguments give the same decision, so that any past can be replayed, and what has not happened can be rehearsed.
+In this order: broken data stop everything, then it finds a cause, then it finds what holds a retraining back. The same
+arguments give the same decision, so that any history can be replayed and any other can be simulated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _CAUSES = {Signal.LABEL_SHIFT: Cause.LABEL_SHIFT, Signal.QUALITY: Cause.QUALITY,
 
 
 class RetrainPolicy(BaseModel):
-    """When to retrain. A person can ask at any time; every other cause keeps to the cooldown, the budget and the minimum."""
+    """When to retrain. A person can request it at any time. Every other cause respects cooldown, budget and minimum."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    signals: tuple[Signal, ...] = Field(tuple(_CAUSES), description="which violations ask for a retraining")
+    signals: tuple[Signal, ...] = Field(tuple(_CAUSES), description="which violations request a retraining")
     violations: int = Field(2, ge=1)
     of_last: int = Field(3, ge=1)
     cooldown_days: int = Field(3, ge=0)
@@ -32,13 +32,13 @@ class RetrainPolicy(BaseModel):
     max_age_days: int | None = Field(None, ge=1, description="retrain on schedule when the champion's data are older than this")
     new_labels: int | None = Field(None, ge=1, description="retrain when so many labels came since the champion's data")
     min_new_labels: int = Field(0, ge=0, description="with fewer new labels there is nothing to learn: do not retrain")
-    answer_within_days: int = Field(7, ge=1, description="so long a request, or a challenger under review, is waited for")
+    answer_within_days: int = Field(7, ge=1, description="how long to wait for a request, or for a challenger under review")
 
     @field_validator("signals")
     @classmethod
     def _faults_never_retrain(cls, signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
         if Signal.FAULT in signals:
-            raise ValueError(f"a fault never asks for a retraining; allowed: {', '.join(_CAUSES)}")
+            raise ValueError(f"a fault never requests a retraining; allowed: {', '.join(_CAUSES)}")
         return signals
 
     @model_validator(mode="after")
@@ -93,27 +93,29 @@ def decide_retrain(
     key = _name(window, report, champion, ask, accepted_by)
     keys = [one.idempotency_key for one in past]
     before = [one for one in past[: keys.index(key) if key in keys else None] if one.window.end <= window.end]
-    latest = {one.window.label: one for one in before if not _is_word(one)}  # of two looks at one window the later one counts
+    latest = {
+        one.window.label: one for one in before if not _is_request(one)
+    }  # of two decisions about one window the later one counts
     signals = tuple(one for one in report.signals if not (accepted_by and one is Signal.FAULT)) if report else ()
 
     state = _State(policy, window, report, signals, history.champion_as_of, list(latest.values()))
-    cause, told = state.find_cause(champion, ask)
+    cause, reason = state.find_cause(champion, ask)
     hold = state.find_hold(cause, before, history.requests, champion) if cause is not Cause.NONE else ""
     if accepted_by:
-        told += f"; {accepted_by} accepts the data as they are"
+        reason += f"; {accepted_by} accepts the data as they are"
     if report and Signal.FAULT in signals:
         broken = ", ".join(
             f"{one.column} {one.value:.3g}" for one in report.checks if one.violated and one.signal is Signal.FAULT
         )
-        cause, told = Cause.FAULT, f"the data are broken ({broken}): nothing is trained on them; {told}"
+        cause, reason = Cause.FAULT, f"the data are broken ({broken}): nothing is trained on them; {reason}"
     elif hold:
-        cause, told = Cause.NONE, f"{told}; but {hold}"
+        cause, reason = Cause.NONE, f"{reason}; but {hold}"
     return RetrainDecision(
         use_case=use_case,
         window=window,
         retrain=cause not in {Cause.NONE, Cause.FAULT},
         cause=cause,
-        reason=told,
+        reason=reason,
         violated=bool(signals),
         signals=signals,
         alert=cause in {Cause.FAULT, Cause.LABEL_SHIFT},
@@ -125,15 +127,15 @@ def decide_retrain(
 
 
 def find_undecided(labels: Sequence[str], past: Sequence[RetrainDecision], most: int = 5) -> list[Window]:
-    """Of the newest windows that were published, those that nobody decided about: their event was lost. Oldest first."""
-    decided = {one.window.label for one in past if not _is_word(one)}
+    """Of the newest published windows, those without a decision: their event was lost. Oldest first."""
+    decided = {one.window.label for one in past if not _is_request(one)}
     return [Window.from_label(label) for label in labels[-most:] if label not in decided]
 
 
 def find_lost(
     past: Sequence[RetrainDecision], requests: Sequence[RetrainRequest], policy: RetrainPolicy, today: date
 ) -> RetrainDecision | None:
-    """The newest yes that no training took, of the last `answer_within_days`: its event was lost, and is to be sent again."""
+    """The newest decision to retrain of the last `answer_within_days` that no training took: its event was lost."""
     taken = {one.idempotency_key for one in requests if one.taken_by}
     newest = next((one for one in reversed(past) if one.retrain), None)
     if newest is None or newest.idempotency_key in taken:
@@ -143,23 +145,23 @@ def find_lost(
 
 @dataclass(frozen=True)
 class _State:
-    """What the controller sees of one window and those before it."""
+    """What the controller knows of one window and those before it."""
 
     policy: RetrainPolicy
     window: Window
     report: DriftReport | None
     signals: tuple[Signal, ...]
     champion_as_of: date | None
-    looks: list[RetrainDecision]  # the last one of each earlier window
+    latest: list[RetrainDecision]  # the last decision about each earlier window
 
     @property
     def recent(self) -> list[RetrainDecision]:
-        others = sorted((one for one in self.looks if one.window.end < self.window.end), key=lambda one: one.window.end)
+        others = sorted((one for one in self.latest if one.window.end < self.window.end), key=lambda one: one.window.end)
         return others[-(self.policy.of_last - 1) :] if self.policy.of_last > 1 else []
 
     @property
     def counted(self) -> list[tuple[Window, tuple[Signal, ...]]]:
-        """The windows of the last n whose violations ask for a retraining."""
+        """The windows of the last n whose violations request a retraining."""
         last = [(one.window, one.signals) for one in self.recent] + [(self.window, self.signals)]
         return [(w, s) for w, s in last if Signal.FAULT not in s and set(s) & set(self.policy.signals)]
 
@@ -180,7 +182,7 @@ class _State:
         elif not is_violated and len(unanswered) >= policy.violations:
             figures += ", but this window is not"
         drifted = is_violated and len(unanswered) >= policy.violations
-        said = {signal for _, signals in unanswered for signal in signals}
+        found = {signal for _, signals in unanswered for signal in signals}
 
         age = (self.window.end - self.champion_as_of).days if self.champion_as_of is not None else None
         is_old = policy.max_age_days is not None and age is not None and age > policy.max_age_days
@@ -188,14 +190,14 @@ class _State:
             figures += f"; the champion's data is {age} days old, {policy.max_age_days} allowed"
         labels = self.report.new_labels if self.report else None
         if policy.new_labels is not None and labels is not None:
-            figures += f"; {labels} new labels, {policy.new_labels} ask for a retraining"
+            figures += f"; {labels} new labels, {policy.new_labels} request a retraining"
 
         if ask is not None:
-            return ask.cause, f"{ask.by} asks: {ask.reason or 'no reason was given'}; {figures}"
+            return ask.cause, f"{ask.by} requests it: {ask.reason or 'no reason was given'}; {figures}"
         if champion is None:
             return Cause.NO_CHAMPION, f"there is no champion yet; {figures}"
         if drifted:
-            return next(cause for signal, cause in _CAUSES.items() if signal in said), figures
+            return next(cause for signal, cause in _CAUSES.items() if signal in found), figures
         if is_old:
             return Cause.SCHEDULE, figures
         if policy.new_labels is not None and labels is not None and labels >= policy.new_labels:
@@ -209,11 +211,11 @@ class _State:
         requests: Sequence[RetrainRequest],
         champion: LedgerEntry | None,
     ) -> str:
-        """What speaks against a retraining now; empty where nothing does."""
+        """What holds back a retraining now; empty where nothing does."""
         policy, end = self.policy, self.window.end
         broken = [
             one.window.label
-            for one in self.looks
+            for one in self.latest
             if Signal.FAULT in one.signals
             and (one.window != self.window or self.report is None)
             and (self.champion_as_of is None or one.window.end > self.champion_as_of)
@@ -223,12 +225,12 @@ class _State:
         waiting = self._find_waiting(before, requests, champion)
         if waiting or cause is Cause.BY_HAND:
             return waiting
-        asked = [one.window.end for one in before if one.retrain]
-        if asked and (end - max(asked)).days < max(policy.cooldown_days, 1):
-            return f"asked for by the window that ended {max(asked)}, cooldown {policy.cooldown_days} days"
-        spent = sum(day > end - timedelta(days=7) for day in asked)
+        requested = [one.window.end for one in before if one.retrain]
+        if requested and (end - max(requested)).days < max(policy.cooldown_days, 1):
+            return f"requested by the window that ended {max(requested)}, cooldown {policy.cooldown_days} days"
+        spent = sum(day > end - timedelta(days=7) for day in requested)
         if policy.at_most_per_week is not None and spent >= policy.at_most_per_week:
-            return f"{spent} asked for in the last seven days, {policy.at_most_per_week} allowed"
+            return f"{spent} requested in the last seven days, {policy.at_most_per_week} allowed"
         labels = self.report.new_labels if self.report else None
         if champion is not None and policy.min_new_labels and (labels or 0) < policy.min_new_labels:
             return f"{labels or 0} new labels, {policy.min_new_labels} needed to learn anything new"
@@ -238,7 +240,7 @@ class _State:
         self, before: Sequence[RetrainDecision], requests: Sequence[RetrainRequest], champion: LedgerEntry | None
     ) -> str:
         known = {one.idempotency_key: one for one in requests}
-        asked = {
+        requested = {
             one.idempotency_key: known.get(
                 one.idempotency_key, RetrainRequest(idempotency_key=one.idempotency_key, as_of=one.window.end)
             )
@@ -246,16 +248,16 @@ class _State:
             if one.retrain
         }
         patience = timedelta(days=self.policy.answer_within_days)
-        for one in {**asked, **known}.values():
+        for one in {**requested, **known}.values():
             if not self.window.end - patience < one.as_of <= self.window.end:
                 continue
             held = champion is not None and (one.version or 0) <= max(champion.version, champion.previous_version or 0)
             if one.passed and not held:
-                return f"version {one.version}, asked for by {one.as_of}, waits for its review"
+                return f"version {one.version}, requested on {one.as_of}, waits for its review"
             if not one.taken_by:
-                return f"the request of {one.as_of} was not taken by a training yet"
+                return f"no training took the request of {one.as_of} yet"
             if one.passed is None:
-                return f"training {one.taken_by}, asked for by {one.as_of}, has not ended"
+                return f"training {one.taken_by}, requested on {one.as_of}, has not ended"
         return ""
 
 
@@ -266,5 +268,5 @@ def _name(window: Window, report: DriftReport | None, champion: LedgerEntry | No
     return f"{window.label}@{champion.version if champion else 'none'}{evidence}{'+accepted' if accepted_by else ''}"
 
 
-def _is_word(decision: RetrainDecision) -> bool:
+def _is_request(decision: RetrainDecision) -> bool:
     return decision.idempotency_key.startswith((f"{Cause.BY_HAND}:", f"{Cause.ALERT}:"))

@@ -1,7 +1,7 @@
-"""All that is known of a window and its reference, counted by Spark, or in memory where there are few rows.
+"""The evidence of a window and its reference, counted by Spark, or in memory where there are few rows.
 
 Only two things come from samples: where numbers are cut, because any sensible cut will do, and the quantiles by which a
-change of unit is told. A sample is the rows with the smallest hash of their id, so it is the same on every run.
+change of unit is detected. A sample is the rows with the smallest hash of their id, so it is the same on every run.
 """
 
 from __future__ import annotations

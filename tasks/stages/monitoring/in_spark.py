@@ -196,16 +196,16 @@ def measure_predictions(predictions: DataFrame, rows: DataFrame) -> dict[str, fl
         F.count_if(~is_valid).alias("invalid"),
     )
     sums = [F.sum(name).alias(name) for name in ("answers", "cold", "invalid")]
-    told = by_subject.agg(F.count("subject").alias("subjects"), *sums).first()
-    if told is None or not told["answers"]:
+    totals = by_subject.agg(F.count("subject").alias("subjects"), *sums).first()
+    if totals is None or not totals["answers"]:
         return {}
     different = predictions.select(c.ROW_ID).distinct().count()  # distinct counts of two columns in one query cost twice
     figures = {
-        "answers": float(told["answers"]),
-        "subjects": float(told["subjects"]),
-        "cold_share": (told["cold"] or 0) / told["subjects"],
-        "invalid_share": told["invalid"] / told["answers"],
-        "doubled_answer_share": 1 - different / told["answers"],
+        "answers": float(totals["answers"]),
+        "subjects": float(totals["subjects"]),
+        "cold_share": (totals["cold"] or 0) / totals["subjects"],
+        "invalid_share": totals["invalid"] / totals["answers"],
+        "doubled_answer_share": 1 - different / totals["answers"],
     }
     if c.ITEM_ID in rows.columns:
         items = rows.select(c.ITEM_ID).distinct()

@@ -17,7 +17,7 @@ def judge(checks: Sequence[DriftCheck], seen: Evidence) -> tuple[CheckResult, ..
 def render_evidently(checks: Sequence[DriftCheck], seen: Evidence) -> str:
     """Evidently's page of the samples, empty where nothing can be compared.
 
-    It works in memory, so it is given samples: its distances differ a little from the verdict's, which are of all rows.
+    It works in memory on samples, so its distances differ slightly from those of the checks, which use all rows.
     """
     shown: dict[str, Distance] = {}
     for one in (distance for check in checks for distance in check.distances):

@@ -3,10 +3,10 @@
 A cohort is the answers of one window. It counts when its attribution window, and the days by which outcomes come late, are
 over. An outcome belongs to the answer whose id it carries; else to the newest answer before it that showed this user this
 item, at most `attribution_days` earlier. Where silence is an answer (who did not buy, did not buy) the label of a mature
-answer is 0; ratings and classes that have not come stay unknown, and every figure stands beside its coverage.
+answer is 0; ratings and classes that have not come stay unknown, and every figure comes with its coverage.
 
-Whoever sees a list looks at its first places more often. A purchase at place k therefore counts 1 / p_k in the corrected
-figures, p_k being how much more seldom place k is looked at than place 1 (inverse propensity, Joachims and others 2017).
+Users view the first places of a list more often. A purchase at place k therefore counts 1 / p_k in the corrected
+figures, p_k being how much less often place k is viewed than place 1 (inverse propensity, Joachims and others 2017).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LabelPolicy(BaseModel):
     attribution_days: int = Field(14, ge=1, description="so long after an answer an outcome is still its own")
     late_days: int = Field(1, ge=0, description="so late outcomes may arrive")
     position_power: float = Field(
-        1.0, ge=0, description="place k is looked at k^-power times as often as place 1, where the log cannot tell"
+        1.0, ge=0, description="place k is viewed k^-power times as often as place 1, where the log has too few pairs"
     )
 
     def cohort_of(self, window: Window) -> Window:
@@ -69,10 +69,10 @@ class LabelPolicy(BaseModel):
 
 
 def publish_exposures(use_case: str, cohort: Window, log: Iterable[Prediction], storage: Storage) -> DatasetRef | None:
-    """What the log holds of a cohort, batch and online, as one snapshot; None where nobody was answered.
+    """What the log holds of a cohort, batch and online, as one snapshot; None where no answer was given.
 
     An answer belongs to the day of its features; one without stated features to the day when it was made. A cohort is
-    published once, when it is mature: what is answered later from features that old is nobody's exposure of then. A few
+    published once, when it is mature: later answers from such old features are no exposures of that time. A few
     thousand answers at a time are in memory.
     """
     published = storage.current(use_case, EXPOSURES, cohort.label)
@@ -119,7 +119,7 @@ def _as_rows(answer: Prediction) -> list[dict[str, object]]:
 
 
 def read_outcomes(rows: DataFrame, task: TaskKind) -> DataFrame:
-    """Validated rows -> `prediction_id` (null where nobody said), `subject`, `item_id`, `event_at`, `label`, `value`."""
+    """Validated rows -> `prediction_id` (null where it is unknown), `subject`, `item_id`, `event_at`, `label`, `value`."""
     from pyspark.sql import functions as F
 
     said = F.col("prediction_id") if "prediction_id" in rows.columns else F.lit(None).cast("string").alias("prediction_id")
@@ -169,21 +169,23 @@ def attribute(exposures: DataFrame, outcomes: DataFrame, policy: LabelPolicy, ta
     by_pair = shown.join(silent, (F.col("o.subject") == F.col("e.subject")) & same_item & near).select(*picked)
     newest = Over.partitionBy("outcome").orderBy(F.desc("day"), F.desc("made_at"), "row_id")
     owned = by_id.unionByName(by_pair).withColumn("turn", F.row_number().over(newest)).where("turn = 1")
-    told = owned.groupBy("row_id").agg(
+    outcome = owned.groupBy("row_id").agg(
         F.max_by(c.LABEL, "outcome").alias(c.LABEL), F.sum(c.VALUE).alias(c.VALUE), F.count("*").alias("outcomes")
     )
     is_silence_an_answer = task in {TaskKind.PROPENSITY, TaskKind.RECOMMENDATION}
     silence = F.lit(0.0) if is_silence_an_answer else F.lit(None).cast("double")
     known = {c.LABEL: silence, c.VALUE: F.lit(0.0), "outcomes": F.lit(0)}
-    return exposures.join(told, "row_id", "left").withColumns({name: F.coalesce(name, value) for name, value in known.items()})
+    return exposures.join(outcome, "row_id", "left").withColumns(
+        {name: F.coalesce(name, value) for name, value in known.items()}
+    )
 
 
 def find_propensities(labelled: DataFrame, policy: LabelPolicy) -> dict[int, float]:
-    """Place -> how often it is looked at, place 1 being 1.
+    """Place -> how often it is viewed, place 1 being 1.
 
-    The log tells it where the same user was shown the same item at two neighbouring places: what the item is worth to the
+    The log shows it where the same user was shown the same item at two neighbouring places: what the item is worth to the
     user being the same, the purchases at the two places differ by the looking alone (Agarwal and others 2019). Where fewer
-    than 20 pairs with a purchase tell, the declared power law stands.
+    than 20 pairs have a purchase, the declared power law applies.
     """
     from pyspark.sql import functions as F
 

@@ -52,7 +52,7 @@ def plot_drift(report: DriftReport) -> Figure:
 
     results = report.checks[::-1]
     figure = Figure(figsize=(9, 1.6 + 0.45 * len(results)), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure without pyplot: no display is asked for, and none is kept
+    FigureCanvasAgg(figure)  # a figure without pyplot: no display is needed, and none is kept
     axes = figure.subplots()
     places = range(len(results))
     colours = ["#b9b9b9" if result.note else "#c0392b" if result.violated else "#2c7fb8" for result in results]
@@ -74,7 +74,7 @@ def plot_drift(report: DriftReport) -> Figure:
 def plot_history(reports: Sequence[DriftReport], decisions: Sequence[RetrainDecision] = (), most: int = 60) -> Figure:
     """Every figure of the last windows, each in a panel of its own: line, threshold, and a red dot where it was violated.
 
-    Green lines stand where a retraining was asked for, red ones where the data were broken.
+    Green lines mark a requested retraining, red ones broken data.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -135,8 +135,8 @@ def monitor(
             new_labels=pair.new_labels,
             figures=figures,
         )
-        told = {"window": window.label, "reference": pair.reference_label, "seed": seed, "violated": report.violated}
-        run.log_params({**told, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
+        params = {"window": window.label, "reference": pair.reference_label, "seed": seed, "violated": report.violated}
+        run.log_params({**params, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
         run.log_metrics({**_name_metrics(measured), **figures, "violations": sum(result.violated for result in measured)})
         if html:
             run.log_text(add_summary(html, report), "drift.html")
@@ -250,7 +250,7 @@ def _measure_cohort(storage: Storage, cohort: Cohort) -> dict[str, float]:
     labelled.unpersist()
     exposures.unpersist()
     kept = {"cold_share": "log_cold_share", "invalid_share": "log_invalid_share", "doubled_answer_share": "log_doubled_share"}
-    return {**found, **{told: log[name] for name, told in kept.items() if name in log}}
+    return {**found, **{figure: log[name] for name, figure in kept.items() if name in log}}
 
 
 def _refuse_missing_columns(use_case: str, checks: Sequence[DriftCheck], refs: Sequence[DatasetRef], storage: Storage) -> None:

@@ -79,7 +79,7 @@ def monitor_window(
 
 
 def _learned(champion: ModelVersion, days: int) -> Window:
-    """The days whose features the champion was, or could have been, asked with in its reference; its last day included."""
+    """The days of the features for which the champion predicted in its reference; its last day included."""
     return Window(start=champion.as_of - timedelta(days=days), end=champion.as_of + timedelta(days=1))
 
 

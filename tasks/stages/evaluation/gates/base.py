@@ -1,4 +1,4 @@
-"""What all gates share: the context that they look at, and the way they answer."""
+"""What all gates share: the context that they read, and the result that they return."""
 
 from __future__ import annotations
 
@@ -49,14 +49,12 @@ class Lineage:
 
 
 def _nothing_to_read() -> ConfigurationError:
-    return ConfigurationError(
-        "this gate looks at the holdout or the export; judge by tasks.stages.evaluation.judge, which has both"
-    )
+    return ConfigurationError("this gate needs the holdout or the export; call tasks.stages.evaluation.judge, which has both")
 
 
 @dataclass
 class Context:
-    """What a gate may look at. What costs time to read is read when the first gate asks for it.
+    """What a gate may read. What costs time is read when the first gate needs it.
 
     Attributes
     ----------
@@ -221,7 +219,7 @@ class Gate(Spec):
 
     @abstractmethod
     def check(self, context: Context) -> GateResult:
-        """Look, and say why: `self.answer(passed, reason, figures)`."""
+        """Judge, and give the reason: `self.answer(passed, reason, figures)`."""
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         """Refuse, when the use case is parsed, what could never work there (ConfigurationError)."""

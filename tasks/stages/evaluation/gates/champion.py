@@ -25,7 +25,7 @@ class BeatsChampion(ComparingGate):
     kind: Literal["beats_champion"] = "beats_champion"
     metric: str
     margin: float = Field(0.0, ge=0.0)
-    effect: float | None = Field(None, gt=0.0, description="the smallest difference that matters: its power is told")
+    effect: float | None = Field(None, gt=0.0, description="the smallest difference that matters: its power is reported")
     accept: tuple[Outcome, ...] = Field((Outcome.BETTER,), min_length=1)
 
     @model_validator(mode="after")

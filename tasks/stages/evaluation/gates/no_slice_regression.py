@@ -39,9 +39,9 @@ class NoSliceRegression(ComparingGate):
             return self.answer(True, "there is no champion yet")
         try:
             cut = context.slices(self.slice_terms)
-            asked = self._ask(context, cut)
-            context.draw(asked, self.required_resamples(asked), self.group_by)
-            found, unmeasured = self._compare(context, asked)
+            questions = self._ask(context, cut)
+            context.draw(questions, self.required_resamples(questions), self.group_by)
+            found, unmeasured = self._compare(context, questions)
         except NotEnoughData as error:
             return self.answer(False, str(error))
         judged = correct(found, self.confidence)
@@ -56,18 +56,18 @@ class NoSliceRegression(ComparingGate):
         figures = {"compared": len(judged), "worse": len(worse), "too_small": len(small), "smallest_p": smallest}
         return self.answer(not worse, said, **figures).model_copy(update={"comparisons": tuple(judged)})
 
-    def _compare(self, context: Context, asked: Sequence[Question]) -> tuple[list[Comparison], list[str]]:
-        """The comparisons, and what is a number for nobody (one class only has no ROC-AUC).
+    def _compare(self, context: Context, questions: Sequence[Question]) -> tuple[list[Comparison], list[str]]:
+        """The comparisons, and what is not a number for either model (one class only has no ROC-AUC).
 
         Raises
         ------
         NotEnoughData : the champion has a number and the challenger has none.
         """
         found, unmeasured = [], []
-        for question in asked:
+        for question in questions:
             try:
                 found += context.compare(
-                    [question], confidence=self.confidence, resamples=self.required_resamples(asked), group_by=self.group_by
+                    [question], confidence=self.confidence, resamples=self.required_resamples(questions), group_by=self.group_by
                 )
             except NotEnoughData:
                 units = question.other.units
@@ -80,8 +80,8 @@ class NoSliceRegression(ComparingGate):
     def _say(self, worse: Sequence[Comparison], judged: Sequence[Comparison], version: int | None) -> str:
         if not worse:
             return f"none of {len(judged)} comparisons of slices is worse beyond its margin"
-        told = "; ".join(f"{describe(one, f'version {version}')}, corrected p {one.p_worse:.4f}" for one in worse)
-        return f"{len(worse)} of {len(judged)} comparisons of slices are worse beyond their margin: {told}"
+        losses = "; ".join(f"{describe(one, f'version {version}')}, corrected p {one.p_worse:.4f}" for one in worse)
+        return f"{len(worse)} of {len(judged)} comparisons of slices are worse beyond their margin: {losses}"
 
     def questions(self, context: Context) -> list[Question]:
         return [] if context.champion is None else self._ask(context, context.slices(self.slice_terms))

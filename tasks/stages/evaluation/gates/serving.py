@@ -1,4 +1,4 @@
-"""Gates of what will be served: fast and small enough, and asked for what it was taught."""
+"""Gates of the export as it will be served: fast and small enough, with the columns that it was trained on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NUMBER, TEXT = "double", "string"  # as MLflow names the types of columns
 class ServingBudget(Gate):
     """One request is answered fast enough, and the export is small enough to be downloaded and kept in memory.
 
-    The export is served by the endpoint itself, in a process of its own, and asked over HTTP about one user (or row) of the
+    The export is served by the endpoint itself, in a process of its own. Requests over HTTP name one user (or row) of the
     holdout at a time, so that routing, validation and the prediction log are counted too.
     `p99_ms` bounds the 99th percentile of `requests` answers. Up to three rounds are made, and the best one counts: what else
     the machine does at the time is not the model's fault. `megabytes` bounds the export.
@@ -43,7 +43,7 @@ class ServingBudget(Gate):
     def check(self, context: Context) -> GateResult:
         export, faults = context.export, []
         if absent := _absent(export.terms.row_columns, context.holdout):
-            return self.answer(False, f"it cannot be asked: the holdout has no column {', '.join(absent)}")
+            return self.answer(False, f"no request can be made: the holdout has no column {', '.join(absent)}")
         if export.megabytes > self.megabytes:
             faults.append(f"the export has {export.megabytes:.1f} MB; at most {self.megabytes:g} are allowed")
         try:
@@ -152,7 +152,7 @@ def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
 
 
 def _asked_by(there: dict[str, str], task: TaskKind) -> dict[str, str]:
-    """Of a frame's columns those that a model is asked by."""
+    """Of a frame's columns those that a request carries."""
     if task.is_tabular:
         return {name: kind for name, kind in there.items() if name not in (*c.TABULAR_COLUMNS, c.LABEL)}
     return {name: there[name] for name in _wanted(task) if name in there}
@@ -188,13 +188,13 @@ def _type_of(values: pd.Series) -> str:
 def _compare(wanted: dict[str, str], there: dict[str, str], says: str) -> list[str]:
     """What differs, a few of each kind."""
     if not wanted:
-        return ["the export names no column that it wants to be asked by"]
+        return ["the export names no column of its requests"]
     missing, extra = ([name for name in one if name not in other] for one, other in ((wanted, there), (there, wanted)))
     if missing or extra:
         names = ", ".join([f"no {name}" for name in missing[:5]] + [f"also {name}" for name in extra[:5]])
-        return [f"{says} other columns than the export asks for: {names}"]
+        return [f"{says} other columns than the export needs: {names}"]
     if list(wanted) != list(there):
-        return [f"{says} the columns in another order than the export asks for: {', '.join(list(there)[:5])}"]
+        return [f"{says} the columns in another order than the export needs: {', '.join(list(there)[:5])}"]
     wrong = [f"{name} as {there[name]}, not {wanted[name]}" for name in wanted if there[name] != wanted[name]]
     return [f"{says} {', '.join(wrong[:5])}"] if wrong else []
 

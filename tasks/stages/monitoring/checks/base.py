@@ -1,4 +1,4 @@
-"""What a check is, and what it is given to look at: numbers that Spark has counted, and small samples."""
+"""The base of drift checks, and their evidence: numbers that Spark has counted, and small samples."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a window and its reference. In pairs the reference stands first.
+    """All that is known of a window and its reference. In pairs the reference is first.
 
     counts : (table, column) -> rows by bin.
     samples : (table, column) -> values of a bounded sample of each side, the same rows every time.
@@ -75,16 +75,16 @@ class Distance(NamedTuple):
 
 
 class DriftCheck(Spec):
-    """Base of all checks. To add one: a `kind`, `judge`, its entry in CHECKS, and data that it must object to in the tests."""
+    """Base of all checks. To add one, see `tasks.stages.monitoring.checks`."""
 
     @property
     def wanted(self) -> tuple[tuple[str, str], ...]:
-        """(table, column) of what is to be counted and sampled for it."""
+        """(table, column) of the columns that are counted and sampled for it."""
         return ()
 
     @property
     def wants_facts(self) -> bool:
-        """Whether it looks at days, doubled or repeated rows, which cost a pass over all columns."""
+        """Whether it needs days, doubled or repeated rows, which cost a pass over all columns."""
         return False
 
     @property
@@ -94,12 +94,12 @@ class DriftCheck(Spec):
 
     @abstractmethod
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
-        """One result for each column or figure that it looks at."""
+        """One result for each column or figure that it judges."""
 
     def answer(
         self, column: str, method: str, value: float, threshold: float, violated: bool, signal: Signal, note: str = ""
     ) -> CheckResult:
-        """A result of this check; with a note it is told and not judged."""
+        """A result of this check; with a note it is reported and not judged."""
         return CheckResult(
             check=self.kind,
             column=column,

@@ -131,7 +131,7 @@ def test_reasons_say_the_figures() -> None:
     assert past[1].reason == "2 of the last 2 windows violated, 2 needed" and past[1].violations == 2
     third = decide(4, "x", past)
     assert third.reason == (
-        "3 of the last 3 windows violated, 2 needed; but asked for by the window that ended 2011-03-03, cooldown 3 days"
+        "3 of the last 3 windows violated, 2 needed; but requested by the window that ended 2011-03-03, cooldown 3 days"
     )
     assert decide(4, ".", past).reason == "2 of the last 3 windows violated, 2 needed, but this window is not"
     assert "this window was not checked" in decide(4, "?", past).reason
@@ -148,9 +148,9 @@ def test_first_model_is_asked_for_once_while_somebody_reviews_it() -> None:
     policy = RetrainPolicy(cooldown_days=0, answer_within_days=5)
     first = decide(2, "?", [], policy, **nobody)
     states = {
-        "was not taken by a training yet": [],
+        "no training took the request of": [],
         "has not ended": answered([first], passed=None),
-        "version 9, asked for by 2011-03-02, waits for its review": answered([first], passed=True),
+        "version 9, requested on 2011-03-02, waits for its review": answered([first], passed=True),
     }
     for told, requests in states.items():
         second = decide(3, "?", [first], policy, **nobody, requests=requests)
@@ -250,7 +250,7 @@ def test_a_fault_holds_until_it_is_repaired_accepted_or_learned_from() -> None:
 def test_only_signals_of_the_policy_retrain() -> None:
     policy = RetrainPolicy(signals=(Signal.QUALITY,), cooldown_days=0)
     assert answers_of(live("xxxx", policy)) == "...." and answers_of(live("xqq", policy)) == "..R"
-    with pytest.raises(ValidationError, match=r"a fault never asks for a retraining"):
+    with pytest.raises(ValidationError, match=r"a fault never requests a retraining"):
         RetrainPolicy(signals=(Signal.FAULT,))
 
 
@@ -258,7 +258,7 @@ def test_budget_per_week() -> None:
     policy = RetrainPolicy(violations=1, of_last=1, cooldown_days=0, at_most_per_week=2)
     decisions = live("x" * 16, policy)
     assert answers_of(decisions) == "RR.....RR.....RR"
-    assert "2 asked for in the last seven days, 2 allowed" in decisions[2].reason
+    assert "2 requested in the last seven days, 2 allowed" in decisions[2].reason
 
 
 def test_minimum_of_new_labels_and_retraining_on_new_labels() -> None:
@@ -279,7 +279,7 @@ def test_a_person_may_always_ask_and_an_alert_keeps_to_the_rules() -> None:
         asked.retrain
         and asked.cause == "by_hand"
         and asked.idempotency_key == "by_hand:1"
-        and "ada asks: new range" in asked.reason
+        and "ada requests it: new range" in asked.reason
     )
     refused = decide(4, ".", past, ask=alert)
     assert not refused.retrain and "cooldown 3 days" in refused.reason
