@@ -1,4 +1,4 @@
-"""What every model keeps to. A new model on the shelf is found here by itself, for each task that it says it is for."""
+"""The contract of all models. A new kind is found automatically, for each task of its class."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(sp
 RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
 RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
 CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
-NOBODY = "nobody"
+UNKNOWN_USER = "nobody"
 
-LARGE = [(kind, task) for wanted in (TaskKind.PROPENSITY, TaskKind.RATING) for kind, task in RECOMMENDERS if task is wanted]
+LARGE = [(kind, task) for large in (TaskKind.PROPENSITY, TaskKind.RATING) for kind, task in RECOMMENDERS if task is large]
 
 ON_SPARK = {kind for kind, spec in MODELS.kinds.items() if issubclass(spec, SparkTuned)}
 
 
 @pytest.fixture(autouse=True)
 def spark_where_it_is_needed(request: pytest.FixtureRequest) -> None:
-    """A session costs more than all the models that do without it."""
+    """Start a Spark session only for kinds that need one."""
     if request.node.get_closest_marker("jvm"):
         request.getfixturevalue("spark")
 
@@ -66,12 +66,12 @@ def fitted(kind: str, task: TaskKind) -> ServedModel:
 
 
 def answers(model: ServedModel, task: TaskKind) -> np.ndarray:
-    """Everything that a model says of the checkerboard, as one vector."""
+    """All predictions of a model for the checkerboard, as one vector."""
     if task.is_tabular:
         found = examples(task).rows
         assert found is not None
         return model.predict_rows(found)
-    scores = [model.score_items(name, features(task))[0] for name in (user(0), user(1), NOBODY)]
+    scores = [model.score_items(name, features(task))[0] for name in (user(0), user(1), UNKNOWN_USER)]
     labels = examples(task).labels
     if task is TaskKind.RATING and labels is not None:
         scores.append(model.predict_ratings(labels, features(task)))
@@ -82,13 +82,13 @@ def terms(task: TaskKind) -> ServingTerms:
     return ServingTerms(use_case="checkerboard", task=task)
 
 
-def test_every_spec_has_its_served_form() -> None:
+def test_every_spec_has_a_served_model() -> None:
     assert {kind: spec.served.kind for kind, spec in MODELS.kinds.items()} == {kind: kind for kind in SERVED}
     assert {task for _, task in ALL} == set(TaskKind), "every task has at least one model"
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(ALL))
-def test_the_same_input_and_seed_give_the_same_bits(kind: str, task: TaskKind, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bits(kind: str, task: TaskKind, tmp_path: Path) -> None:
     same = checkerboard(task) if task.is_tabular else _shuffled(checkerboard(task))  # the order of pairs must not matter
     again = make_spec(kind).fit(same, same, seed=7)
     digests = [save_model(m, tmp_path / str(i), terms(task)) for i, m in enumerate((fitted(kind, task), again))]
@@ -96,7 +96,7 @@ def test_the_same_input_and_seed_give_the_same_bits(kind: str, task: TaskKind, t
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(ALL))
-def test_what_was_saved_answers_alike(kind: str, task: TaskKind, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_the_same(kind: str, task: TaskKind, tmp_path: Path) -> None:
     model = fitted(kind, task)
     digest = save_model(model, tmp_path / "model", terms(task))
     loaded, loaded_terms = load_model(tmp_path / "model", digest, SERVED)
@@ -105,7 +105,7 @@ def test_what_was_saved_answers_alike(kind: str, task: TaskKind, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(ALL))
-def test_nothing_to_learn_from_is_told(kind: str, task: TaskKind) -> None:
+def test_empty_data_are_refused(kind: str, task: TaskKind) -> None:
     with pytest.raises(NotEnoughData):
         make_spec(kind).fit(Examples(), Examples(), seed=7)
     nothing = _emptied(examples(task))
@@ -114,19 +114,19 @@ def test_nothing_to_learn_from_is_told(kind: str, task: TaskKind) -> None:
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
-def test_everybody_gets_a_full_list(kind: str, task: TaskKind) -> None:
+def test_every_user_gets_a_full_list(kind: str, task: TaskKind) -> None:
     known = features(task)
-    for answer in fitted(kind, task).recommend([user(0), user(5), NOBODY], known, k=5):
+    for answer in fitted(kind, task).recommend([user(0), user(5), UNKNOWN_USER], known, k=5):
         assert len(answer.items) == len(set(answer.items)) == len(answer.scores) == 5
         assert set(answer.items) <= set(known.item_ids)
         assert np.isfinite(answer.raw_scores).all()
         assert list(answer.raw_scores) == sorted(answer.raw_scores, reverse=True)
         assert answer.path in ("model", "fold_in", "popular")
-        assert answer.user_id != NOBODY or answer.path == "popular"
+        assert answer.user_id != UNKNOWN_USER or answer.path == "popular"
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
-def test_what_was_seen_is_left_out_on_request(kind: str, task: TaskKind) -> None:
+def test_seen_items_are_excluded(kind: str, task: TaskKind) -> None:
     known = features(task)
     pairs = known.pairs
     seen = set(pairs.loc[pairs[c.USER_ID] == user(3), c.ITEM_ID])
@@ -134,22 +134,22 @@ def test_what_was_seen_is_left_out_on_request(kind: str, task: TaskKind) -> None
     assert answer.items
     assert not seen & set(answer.items)
     (after,) = fitted(kind, task).recommend([user(3)], known, k=len(known.item_ids))
-    assert seen & set(after.items), "leaving out must not change what is cached"
+    assert seen & set(after.items), "excluding items must not change cached scores"
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
-def test_a_shop_of_one_item(kind: str, task: TaskKind) -> None:
+def test_a_catalogue_of_one_item(kind: str, task: TaskKind) -> None:
     met = pd.DataFrame({c.USER_ID: ["ann", "bob"], c.ITEM_ID: "mug", c.LABEL: [5.0, 3.0]})
     tiny = tables(met, task)
     labels = met.assign(label=[5.0, 3.0]) if task is TaskKind.RATING else met[:1].assign(label=1.0)
     model = make_spec(kind).fit(Examples(tiny, labels), Examples(tiny), seed=7)
-    for answer in model.recommend(["ann", NOBODY], tiny, k=10):
+    for answer in model.recommend(["ann", UNKNOWN_USER], tiny, k=10):
         assert answer.items == ("mug",)
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
-def test_features_without_pairs_and_new_items_still_get_answers(kind: str, task: TaskKind) -> None:
-    """The features move on after training: the model meets items that it never saw, and a day without one pair."""
+def test_features_without_pairs_and_with_new_items(kind: str, task: TaskKind) -> None:
+    """Features change after training: the model receives unknown items, and features without pairs."""
     model, known = fitted(kind, task), features(task)
     fresh = known.items.iloc[:1].assign(item_id="i99")
     grown = FeatureTables(known.users, pd.concat([known.items, fresh]), known.pairs)
@@ -161,12 +161,12 @@ def test_features_without_pairs_and_new_items_still_get_answers(kind: str, task:
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RATERS))
-def test_ratings_keep_to_the_scale(kind: str, task: TaskKind) -> None:
+def test_ratings_stay_within_the_scale(kind: str, task: TaskKind) -> None:
     pairs = pd.DataFrame(
-        [(user(0), missing_item(0)), (NOBODY, missing_item(0)), (user(0), "i99"), (NOBODY, "i99")],
+        [(user(0), missing_item(0)), (UNKNOWN_USER, missing_item(0)), (user(0), "i99"), (UNKNOWN_USER, "i99")],
         columns=[c.USER_ID, c.ITEM_ID],
     )
-    pairs.index = pd.Index([9, 3, 3, 1])  # whatever the index, the answers are in the order of the rows
+    pairs.index = pd.Index([9, 3, 3, 1])  # the index must not change the order of predictions
     found = fitted(kind, task).predict_ratings(pairs, features(task))
     assert found.shape == (4,)
     assert ((found >= 1.0) & (found <= 5.0)).all()
@@ -175,13 +175,13 @@ def test_ratings_keep_to_the_scale(kind: str, task: TaskKind) -> None:
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(CLASSIFIERS))
-def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) -> None:
+def test_columns_are_found_by_name_and_gaps_imputed(kind: str, task: TaskKind) -> None:
     model, rows = fitted(kind, task), checkerboard(task).rows
     assert rows is not None
     found = model.predict_rows(rows)
     assert found.shape == (len(rows),)
     assert ((found >= 0.0) & (found <= 1.0)).all()
-    mixed = rows[sorted(rows.columns, reverse=True)].assign(unasked="text")
+    mixed = rows[sorted(rows.columns, reverse=True)].assign(other="text")
     np.testing.assert_array_equal(model.predict_rows(mixed), found)
     np.testing.assert_allclose(model.predict_rows(rows[7:8]), found[7:8], rtol=0, atol=1e-12)
     missing: dict[str, Any] = {"mean radius": [None, np.inf, np.nan]}
@@ -191,19 +191,19 @@ def test_rows_are_read_by_name_and_gaps_are_filled(kind: str, task: TaskKind) ->
 
 
 @lru_cache(maxsize=1)
-def a_million_items(is_rated: bool) -> FeatureTables:
-    """Three users who met a third of them each."""
+def make_a_million_items(is_rated: bool) -> FeatureTables:
+    """Three users who each met a third of the items."""
     return large_tables(np.arange(1_000_000) % 3, np.arange(1_000_000), is_rated)
 
 
 @lru_cache(maxsize=1)
-def a_hoarder(is_rated: bool) -> FeatureTables:
-    """One user with 100,000 events, each of another item, among six with one."""
+def make_one_heavy_user(is_rated: bool) -> FeatureTables:
+    """One user with 100,000 events of different items, among six with one event."""
     return large_tables(np.r_[np.full(100_000, 7), np.arange(6)], np.r_[np.arange(100_000), np.arange(6)], is_rated)
 
 
 def large_tables(users: np.ndarray, items: np.ndarray, is_rated: bool) -> FeatureTables:
-    """As `tables` makes them, by sorting numbers instead of names."""
+    """As `tables`, but sorts numbers instead of names."""
     count = np.bincount(items).astype(float)
     names = np.array([f"i{place:07d}" for place in range(len(count))], dtype=object)
     people, user_count = np.unique(users, return_counts=True)
@@ -221,10 +221,10 @@ def large_tables(users: np.ndarray, items: np.ndarray, is_rated: bool) -> Featur
     )
 
 
-@pytest.mark.parametrize("shape", [a_million_items, a_hoarder])
+@pytest.mark.parametrize("shape", [make_a_million_items, make_one_heavy_user])
 @pytest.mark.parametrize(("kind", "task"), cases(LARGE))
-def test_large_data_of_another_shape(shape: Callable[[bool], FeatureTables], kind: str, task: TaskKind) -> None:
-    """It trains and answers, or says in figures what it cannot, which setting allows it and what to take instead."""
+def test_large_data_train_or_are_refused(shape: Callable[[bool], FeatureTables], kind: str, task: TaskKind) -> None:
+    """A kind trains and predicts, or refuses with the size, the setting that limits it, and an alternative."""
     known = shape(task is TaskKind.RATING)
     met = known.pairs[-50:]
     labels = met[[c.USER_ID, c.ITEM_ID]].assign(label=met["pair_rating"] if task is TaskKind.RATING else 1.0)
@@ -236,7 +236,7 @@ def test_large_data_of_another_shape(shape: Callable[[bool], FeatureTables], kin
         assert re.search(size, str(refusal), re.DOTALL), refusal
         assert f"{spec.limit} allows" in str(refusal)
     else:
-        for answer in model.recommend([str(known.users[c.USER_ID].iloc[-1]), NOBODY], known, k=10):
+        for answer in model.recommend([str(known.users[c.USER_ID].iloc[-1]), UNKNOWN_USER], known, k=10):
             assert len(answer.items) == 10
             assert np.isfinite(answer.raw_scores).all()
 
@@ -261,11 +261,11 @@ def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(ALL))
-def test_a_model_does_only_what_it_is_for(kind: str, task: TaskKind) -> None:
+def test_a_model_refuses_other_tasks(kind: str, task: TaskKind) -> None:
     model = fitted(kind, task)
     with pytest.raises(ModelError):
         if task.is_tabular:
-            model.score_items(NOBODY, features(TaskKind.PROPENSITY))
+            model.score_items(UNKNOWN_USER, features(TaskKind.PROPENSITY))
         else:
             model.predict_rows(pd.DataFrame())
 

@@ -32,7 +32,7 @@ PARTS = {
 def test_ranking_limits(metric: Any) -> None:
     hits, relevant = np.array([[1.0, 1.0], [0.0, 0.0]]), np.array([2.0, 3.0])
     assert metric(hits, relevant).tolist() == [1.0, 0.0]
-    assert metric(np.zeros((1, 2)), np.zeros(1)).tolist() == [0.0], "nobody divides by zero"
+    assert metric(np.zeros((1, 2)), np.zeros(1)).tolist() == [0.0], "no division by zero"
 
 
 def test_ranking_known_answers() -> None:
@@ -203,7 +203,7 @@ ASKED_FOR = {
 }
 
 
-def test_what_a_use_case_can_name_has_a_formula_and_stands_in_the_documents() -> None:
+def test_metrics_have_a_formula_and_are_documented() -> None:
     assert set(FAMILIES) >= ASKED_FOR
     told = (ROOT / "docs" / "models.md").read_text()
     for name, family in FAMILIES.items():

@@ -16,7 +16,7 @@ from tasks.metrics.lists import Catalogue
 from tasks.models.popularity import Popularity
 from tests.tasks.models.checkerboard import checkerboard
 
-# Four items: everybody met 0; users 0 and 1 met 1; nobody met 3.
+# Four items: all users met 0; users 0 and 1 met 1; no user met 3.
 CATALOGUE = Catalogue(
     users=np.array([0, 0, 1, 1, 2, 2, 3]), items=np.array([0, 1, 0, 1, 0, 2, 0]), size=4, prices=np.array([1.0, 2.0, 4.0, 8.0])
 )
@@ -41,7 +41,7 @@ def test_popularity_bias_is_a_share_of_the_catalogue() -> None:
     assert everything == pytest.approx([0.5]), "the whole catalogue is not biased"
 
 
-def test_diversity_is_one_less_the_mean_cosine() -> None:
+def test_diversity_is_one_minus_the_mean_cosine() -> None:
     alike = 2 / np.sqrt(4 * 2)  # two users met both 0 and 1
     found = lists.diversity(np.array([[0, 1], [1, 2], [1, -1], [3, 2]]), np.zeros((4, 2)), CATALOGUE)
     assert found == pytest.approx([1 - alike, 1.0, 0.0, 1.0])
@@ -52,12 +52,12 @@ def test_diversity_is_one_less_the_mean_cosine() -> None:
     assert lists.diversity(np.array([[0, 1, 2]]), np.zeros((1, 3)), CATALOGUE) == pytest.approx([1 - np.mean(cosines)])
 
 
-def test_revenue_counts_the_hits_alone() -> None:
+def test_revenue_counts_hits_only() -> None:
     found = lists.revenue(np.array([[0, 2], [3, 1], [3, -1]]), np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]), CATALOGUE)
     assert found == pytest.approx([2.5, 1.0, 4.0])
 
 
-def test_a_model_is_scored_by_them() -> None:
+def test_a_model_is_scored_by_list_metrics() -> None:
     names = ("novelty_at_3", "diversity_at_3", "popularity_bias_at_3", "revenue_at_3", "precision_at_3")
     examples = checkerboard(TaskKind.PROPENSITY)
     scored = score_model(Popularity().fit(examples, examples, 7), examples, TaskKind.PROPENSITY, names, 3, False)
@@ -70,7 +70,7 @@ def test_a_model_is_scored_by_them() -> None:
         assert get_metric(name, TaskKind.PROPENSITY).resamples
 
 
-def test_prices_that_are_missing_bring_nothing() -> None:
+def test_missing_prices_count_as_zero() -> None:
     features = checkerboard(TaskKind.PROPENSITY).features
     assert features is not None
     priceless = type(features)(features.users, features.items.drop(columns="item_mean_price"), features.pairs)

@@ -1,4 +1,4 @@
-"""Who is scored, on what, and what comes of users without an answer."""
+"""Scoring: units, labels, and users without a prediction."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_user_without_an_answer_counts_as_zero() -> None:
     assert list(scored.predictions) == ["user_id", "item_id", "rank", "raw_score", "prediction", "label"]
 
 
-def test_seen_items_are_left_out_where_asked() -> None:
+def test_seen_items_are_excluded_on_request() -> None:
     model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4], "w": [4, 3, 2, 1]})
     found = [
         score_model(model, examples(BOUGHT), TaskKind.RECOMMENDATION, ("recall_at_1",), 1, hide).metrics["recall_at_1"]
@@ -77,21 +77,21 @@ def test_seen_items_are_left_out_where_asked() -> None:
     assert scored.metrics["recall_at_1"] == 0.0, "u has seen a"
 
 
-def test_a_metric_may_look_further_than_k() -> None:
+def test_a_metric_may_have_a_larger_k() -> None:
     model = Fixed({"u": [1, 2, 3, 4]})
     scored = score_model(model, examples(BOUGHT[:2]), TaskKind.PROPENSITY, ("recall_at_4", "calibration_error"), 1, False)
     assert scored.metrics["recall_at_4"] == 1.0
     assert len(scored.predictions) == 1, "predictions are the k that are recommended"
 
 
-def test_nobody_answered() -> None:
+def test_a_model_without_answers() -> None:
     scored = score_model(Fixed({}), examples(BOUGHT), TaskKind.PROPENSITY, (*NAMES, "calibration_error"), 2, False)
     assert [scored.metrics[name] for name in NAMES] == [0.0] * 5
     assert scored.metrics["user_coverage"] == 0.0
     assert np.isnan(scored.metrics["calibration_error"])
 
 
-def test_ratings_weigh_pairs_and_lists_count_from_four() -> None:
+def test_pairs_weigh_ratings_and_lists_count_from_four() -> None:
     rated = [("u", "a", 5.0), ("u", "b", 1.0), ("v", "d", 2.0)]
     model = Fixed({"u": [4, 1, 0, 0], "v": [0, 0, 0, 4]})
     scored = score_model(model, examples(rated), TaskKind.RATING, ("rmse", "mae", "recall_at_1"), 2, False)
@@ -136,7 +136,7 @@ def test_nothing_to_score() -> None:
         ("recall_at_10", TaskKind.CLASSIFICATION),
     ],
 )
-def test_unknown_names_are_answered_with_the_allowed_ones(name: str, task: TaskKind) -> None:
+def test_unknown_names_list_the_allowed_ones(name: str, task: TaskKind) -> None:
     with pytest.raises(ConfigurationError, match=f"no metric '{name}' for the task '{task}'; allowed: .*(ndcg_at_<k>|roc_auc)"):
         get_metric(name, task)
 

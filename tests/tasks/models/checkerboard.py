@@ -1,4 +1,4 @@
-"""Data whose right answer is known: even users like even items, odd users like odd ones, and each has one yet to meet."""
+"""Data with a known answer: even users like even items, odd users odd ones, and each has one item left to meet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def item(number: int) -> str:
 
 
 def missing_item(number: int, items: int = ITEMS) -> str:
-    """The one item of their colour that a user has not met."""
+    """The only item of the user's colour that the user has not met."""
     return item(number % items)
 
 
@@ -84,7 +84,7 @@ def tables(met: pd.DataFrame, task: TaskKind) -> FeatureTables:
 
 
 def _text(name: str) -> str:
-    """Even items and odd ones have words of their own; what is no number has others still."""
+    """Even items, odd items, and items without a number have different words."""
     colour = {"0": "white porcelain", "1": "black iron"}.get(str(int(name[1:]) % 2) if name[1:].isdigit() else "", "plain tin")
     return f"{colour} piece {name}"
 

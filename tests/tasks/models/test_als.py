@@ -27,7 +27,7 @@ CASES = {"als": Case(small={"factors": 4, "iterations": 8}, quick={"factors": 2,
 SMALL_ALS = Als(factors=4, iterations=10, regularization=0.05)
 
 
-def test_als_finds_the_missing_item_and_popularity_does_not(spark: SparkSession) -> None:
+def test_als_finds_the_missing_item(spark: SparkSession) -> None:
     examples = checkerboard(TaskKind.PROPENSITY)
     known = features_of(examples)
     names = [user(number) for number in range(USERS)]
@@ -42,7 +42,7 @@ def test_als_finds_the_missing_item_and_popularity_does_not(spark: SparkSession)
     assert metrics[0] > metrics[1] + 0.2
 
 
-def test_folding_in_is_sparks_own_last_step(spark: SparkSession) -> None:
+def test_folding_in_equals_sparks_last_step(spark: SparkSession) -> None:
     """Solved from their pairs, the users get the factors that Spark itself learned for them."""
     from pyspark.ml.recommendation import ALS
 

@@ -15,7 +15,7 @@ from tasks.models.arrays import LEAST_MAPPED, map_arrays, read_arrays
 LARGE = np.arange(LEAST_MAPPED // 4, dtype=np.float64).reshape(-1, 2)
 
 
-def test_mapped_and_read_are_the_same(tmp_path: Path) -> None:
+def test_mapped_and_read_arrays_are_equal(tmp_path: Path) -> None:
     path = tmp_path / "arrays.npz"
     names = np.array([f"item {n}" for n in range(50_000)])
     np.savez(
@@ -42,7 +42,7 @@ def test_mapped_and_read_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after"), [(b"(131072, 2)", b"(131079, 2)"), (b"'<f8'", b"'|O' "), (b"\x93NUMPY\x01", b"\x93NUMPY\x02")]
 )
-def test_a_header_that_lies_is_refused(tmp_path: Path, before: bytes, after: bytes) -> None:
+def test_a_wrong_header_is_refused(tmp_path: Path, before: bytes, after: bytes) -> None:
     written = io.BytesIO()
     np.save(written, LARGE)
     assert before in written.getvalue()[:128]

@@ -30,7 +30,7 @@ def saved(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "model", save_model(model, tmp_path / "model", TERMS)
 
 
-def test_terms_and_calibration_travel_along(saved: tuple[Path, str]) -> None:
+def test_terms_and_calibration_are_exported(saved: tuple[Path, str]) -> None:
     model, terms = load_model(*saved, SERVED)
     assert (terms, model.calibration) == (TERMS, (0.5, -1.0))
     assert isinstance(model, PopularityModel)
@@ -74,13 +74,13 @@ def remove_manifest(folder: Path) -> None:
 @pytest.mark.parametrize(
     "attack", [add_file, remove_file, alter_settings, alter_arrays, link_elsewhere, forge_manifest, remove_manifest]
 )
-def test_a_model_that_was_touched_is_refused(saved: tuple[Path, str], attack: Callable[[Path], None]) -> None:
+def test_an_altered_export_is_refused(saved: tuple[Path, str], attack: Callable[[Path], None]) -> None:
     attack(saved[0])
     with pytest.raises(ModelError):
         load_model(*saved, SERVED)
 
 
-def test_pickles_and_unknown_kinds_are_refused_even_with_an_honest_manifest(tmp_path: Path) -> None:
+def test_pickles_and_unknown_kinds_are_refused(tmp_path: Path) -> None:
     class Stranger(PopularityModel):
         kind = "stranger"
 
@@ -106,7 +106,7 @@ def shop(items: list[str], buyers: list[float]) -> FeatureTables:
     return FeatureTables(pairs[[c.USER_ID]], pd.DataFrame({c.ITEM_ID: items, "item_buyers_7d": buyers}), pairs)
 
 
-def test_ties_go_to_the_smaller_id_and_short_shelves_give_short_lists() -> None:
+def test_ties_go_to_the_smaller_id() -> None:
     model = PopularityModel(half_life_days=7.0)
     found = [answer.items for answer in model.recommend(["ann"], shop(["b", "d", "a", "c"], [1, 2, 1, 1]), k=3)]
     assert found == [("d", "a", "b")]
@@ -114,7 +114,7 @@ def test_ties_go_to_the_smaller_id_and_short_shelves_give_short_lists() -> None:
     assert model.recommend(["ann"], shop([], []), k=3)[0].items == ()
 
 
-def test_work_is_done_once_for_each_set_of_features() -> None:
+def test_values_are_computed_once_for_each_features() -> None:
     made: list[FeatureTables] = []
 
     def count(features: FeatureTables) -> int:

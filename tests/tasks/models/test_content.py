@@ -15,7 +15,7 @@ from tests.tasks.models.checkerboard import ITEMS, item, known, user
 CASES = {"content": Case(small={"dimensions": 8}, quick={"dimensions": 4, "max_items": 200_000, "max_words": 1000})}
 
 
-def test_content_reads_words_as_scikit_learn_does() -> None:
+def test_words_agree_with_scikit_learn() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     from tasks.models.text import ItemVectors
@@ -30,10 +30,12 @@ def test_content_reads_words_as_scikit_learn_does() -> None:
 
 def test_content_without_words_is_refused() -> None:
     examples, features = known()
-    mute = FeatureTables(features.users, features.items.drop(columns=c.ITEM_TEXT), features.pairs)
+    without_text = FeatureTables(features.users, features.items.drop(columns=c.ITEM_TEXT), features.pairs)
     with pytest.raises(NotEnoughData, match="need items with the column item_text or columns item_attribute_"):
-        Content().fit(examples, Examples(mute), 7)
-    numbers = mute.items.assign(item_attribute_colour=[float(int(name[1:]) % 2) for name in mute.items[c.ITEM_ID]])
-    told = FeatureTables(mute.users, numbers, mute.pairs)
-    (answer,) = Content().fit(examples, Examples(told), 7).recommend([user(0)], told, k=ITEMS // 2)
+        Content().fit(examples, Examples(without_text), 7)
+    numbers = without_text.items.assign(
+        item_attribute_colour=[float(int(name[1:]) % 2) for name in without_text.items[c.ITEM_ID]]
+    )
+    described = FeatureTables(without_text.users, numbers, without_text.pairs)
+    (answer,) = Content().fit(examples, Examples(described), 7).recommend([user(0)], described, k=ITEMS // 2)
     assert set(answer.items) == {item(number) for number in range(0, ITEMS, 2)}

@@ -12,7 +12,7 @@ from tasks.models.histories import Weighing, read_histories
 from tests.tasks.models.checkerboard import tastes
 
 
-def test_ease_is_its_closed_form() -> None:
+def test_weights_equal_the_closed_form() -> None:
     features = tastes(80, 30)
     model = Ease(regularization=10.0).fit(Examples(features), Examples(features), 7)
     assert isinstance(model, EaseModel)
@@ -25,7 +25,7 @@ def test_ease_is_its_closed_form() -> None:
     np.testing.assert_allclose(scores, matrix[histories.users.tolist().index("u003")] @ expected, atol=1e-4)
 
 
-def test_ease_refuses_what_would_not_fit() -> None:
+def test_too_many_items_are_refused() -> None:
     features = tastes(80, 30)
     with pytest.raises(NotEnoughData, match=r"items need .* max_items allows 20\. .* use ials"):
         Ease(max_items=20).fit(Examples(features), Examples(features), 7)

@@ -30,7 +30,7 @@ ROWS = pd.DataFrame(
 )
 
 
-def test_each_kind_of_column_has_its_known_answer() -> None:
+def test_each_kind_of_column_by_hand() -> None:
     encoding = Encoding.learn(ROWS, NAMES, KINDS)
     assert encoding.outputs == ("colour=", "colour=blue", "colour=red", "age", "size", "note~ball")
     np.testing.assert_array_equal(
@@ -50,7 +50,7 @@ def test_only_the_most_frequent_values_and_words_are_learned() -> None:
     assert len(encoding.encoders["note"][1]) == WORDS
 
 
-def test_what_cannot_be_read_is_told() -> None:
+def test_unreadable_columns_are_named() -> None:
     encoding = Encoding.learn(ROWS, NAMES, KINDS)
     with pytest.raises(ModelError, match=r"needs the columns colour, note.*they have: age, size"):
         encoding.read(ROWS[["age", "size"]], "the model")
@@ -66,7 +66,7 @@ CLASSIFIERS = sorted(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CLASSIFIERS if not kind.startswith("spark")])
-def test_every_learner_of_rows_learns_from_text_and_carries_it(kind: str, tmp_path: Path) -> None:
+def test_every_classifier_encodes_text(kind: str, tmp_path: Path) -> None:
     table = callers(1200, seed=5)
     train, held_out = table[:800], table[800:].reset_index(drop=True)
     model = MODELS.parse({"kind": kind}, "test").fit(Examples(rows=train, kinds=CALLERS_KINDS), Examples(), 7)

@@ -1,4 +1,4 @@
-"""Factorization machines: the served arithmetic is the library's, and time and attributes count."""
+"""Factorization machines: agreement with the library, and the effect of days and attributes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CASES = {
 
 
 def films(users: int = 30, items: int = 20) -> FeatureTables:
-    """Young users like even films, others odd ones; the films got better by the day."""
+    """Young users like even films, others odd ones; ratings rise by the day."""
     random = np.random.default_rng(1)
     pairs = [(u, i) for u in range(users) for i in range(items) if random.random() < 0.6]
     met = pd.DataFrame(
@@ -51,7 +51,7 @@ def fit(features: FeatureTables, **settings: object) -> FactorizationMachineMode
 
 
 def by_hand(model: FactorizationMachineModel, row: Floats) -> float:
-    """The definition: every two columns of one row, one after the other."""
+    """The definition: a sum over each two columns of a row."""
     vectors = model.vectors.astype(np.float64)
     total = model.intercept + float(model.linear @ row)
     filled = np.flatnonzero(row)
@@ -62,7 +62,7 @@ def by_hand(model: FactorizationMachineModel, row: Floats) -> float:
 
 
 @pytest.mark.parametrize("use_days", [False, True])
-def test_what_is_served_is_the_definition(use_days: bool) -> None:
+def test_served_ratings_follow_the_definition(use_days: bool) -> None:
     features = films()
     model = fit(features, use_days=use_days, served_samples=5)
     pairs = features.sorted_pairs
@@ -92,7 +92,7 @@ def test_what_is_served_is_the_definition(use_days: bool) -> None:
     np.testing.assert_allclose(clipped, model.predict_ratings(today, features), atol=1e-9)
 
 
-def test_it_answers_as_the_library_does() -> None:
+def test_ratings_agree_with_the_library() -> None:
     from myfm import MyFMRegressor, RelationBlock
     from scipy.sparse import identity
 
@@ -110,7 +110,7 @@ def test_it_answers_as_the_library_does() -> None:
     np.testing.assert_allclose(found, np.clip(library.predict(None, blocks), 2.0, 5.0), atol=1e-5)
 
 
-def test_attributes_speak_for_new_items_and_days_for_the_season() -> None:
+def test_attributes_and_days_change_ratings() -> None:
     features = films()
     model = fit(features, use_days=True)
     fresh = pd.concat([features.items.iloc[[number]].assign(item_id=f"n{number}") for number in (0, 1)])
@@ -121,8 +121,8 @@ def test_attributes_speak_for_new_items_and_days_for_the_season() -> None:
     when = pd.DataFrame({c.USER_ID: "u01", c.ITEM_ID: "i01", "pair_recency_days": [1.0, 10.0, 500.0]})
     late, early, long_ago = model.predict_ratings(when, features)
     assert late > early + 0.3
-    assert long_ago == early, "older than the training is as old as its oldest day"
-    assert model.predict_ratings(when[[c.USER_ID, c.ITEM_ID]], features)[0] == late, "without a day it is asked for today"
+    assert long_ago == early, "days before the training have its oldest day"
+    assert model.predict_ratings(when[[c.USER_ID, c.ITEM_ID]], features)[0] == late, "without a day, the rating is for today"
 
 
 def test_chains_are_averaged_and_differ() -> None:

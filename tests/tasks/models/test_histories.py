@@ -32,7 +32,7 @@ def test_the_missing_item_is_found(spec: Ials | Bpr | ItemKnn | Ease) -> None:
 @pytest.mark.parametrize(
     "spec", [Ials(factors=4), Bpr(factors=8, iterations=300), ItemKnn(), Ease(regularization=5.0), Content()]
 )
-def test_who_came_after_training_is_answered_from_what_they_met(spec: Ials | Bpr | ItemKnn | Ease | Content) -> None:
+def test_users_after_training_are_scored_by_their_items(spec: Ials | Bpr | ItemKnn | Ease | Content) -> None:
     examples, features = known()
     model = spec.fit(examples, examples, 7)
     met = features.pairs[features.pairs[c.USER_ID] == user(1)].iloc[:4].assign(user_id="newcomer")
@@ -46,7 +46,7 @@ def test_who_came_after_training_is_answered_from_what_they_met(spec: Ials | Bpr
     assert 0.0 < cold.raw_scores[0] <= 1.5 * best, "on the scale of the model's scores, for calibration"
 
 
-def test_weights_count_and_fade() -> None:
+def test_weights_count_orders_and_halve() -> None:
     _, features = known()
     pairs = features.pairs.assign(pair_orders=3.0, pair_recency_days=20.0)
     moved = FeatureTables(features.users, features.items, pairs)

@@ -19,8 +19,8 @@ CASES = {
 }
 
 
-def test_new_items_find_those_who_like_their_kind() -> None:
-    """Items of which nothing is known but their words: plain ials has no score for them."""
+def test_new_items_are_scored_by_their_text() -> None:
+    """Items of which only the words are known: plain ials has no score for them."""
     examples, features = known()
     fresh = [features.items.iloc[[number]].assign(item_id=f"n{number}", item_buyers_28d=0.0) for number in (0, 1)]
     grown = FeatureTables(features.users, pd.concat([features.items, *fresh]), features.pairs)
@@ -36,7 +36,7 @@ def test_new_items_find_those_who_like_their_kind() -> None:
     assert plain[place["n0"]] == -np.inf
 
 
-def test_hybrid_scores_known_items_as_ials_does() -> None:
+def test_known_items_are_scored_as_by_ials() -> None:
     examples, features = known()
     settings = {"factors": 4, "iterations": 5}
     one, other = (kind(**settings).fit(examples, examples, 7) for kind in (Ials, Hybrid))

@@ -21,7 +21,7 @@ from tests.tasks.models.checkerboard import tastes
 CASES = {"ials": Case(quick={"factors": 4, "iterations": 2})}
 
 
-def test_ials_folds_a_user_in_as_the_library_does() -> None:
+def test_folding_in_agrees_with_the_library() -> None:
     from implicit.cpu.als import AlternatingLeastSquares
 
     features = tastes(60, 40)
@@ -38,7 +38,7 @@ def test_ials_folds_a_user_in_as_the_library_does() -> None:
     np.testing.assert_allclose(np.array(ours), theirs, atol=2e-4)
 
 
-def test_ials_answers_many_as_it_answers_one() -> None:
+def test_many_users_are_scored_as_one() -> None:
     features = tastes(60, 40)
     model = Ials(factors=6, iterations=3).fit(Examples(features), Examples(features), 7)
     names = [*features.user_row, "nobody"]
@@ -48,7 +48,7 @@ def test_ials_answers_many_as_it_answers_one() -> None:
     assert paths == [path for _, path in alone]
 
 
-def test_ials_chooses_its_engine_by_size_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_engine_follows_the_size_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     histories = read_histories(Examples(tastes(60, 40)), Weighing(), "ials")
     with caplog.at_level(logging.INFO, logger="tasks.models.ials"):
         assert Ials().choose_engine(histories) == "implicit"

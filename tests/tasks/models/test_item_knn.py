@@ -14,7 +14,7 @@ from tests.tasks.models.checkerboard import tastes
 CASES = {"item_knn": Case(quick={"max_products": 10**9})}
 
 
-def test_item_knn_scores_as_the_library_does() -> None:
+def test_scores_agree_with_the_library() -> None:
     from implicit.nearest_neighbours import CosineRecommender
 
     features = tastes(80, 30)

@@ -12,7 +12,7 @@ from tasks.models.logistic_regression import LogisticRegressionSpec
 from tests.tasks.models.checkerboard import checkerboard
 
 
-def test_logistic_regression_is_scikit_learns() -> None:
+def test_logistic_regression_agrees_with_scikit_learn() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -15,12 +15,12 @@ def test_nearest_neighbours_agree_with_scikit_learn() -> None:
 
     random = np.random.default_rng(0)
     values, target = random.normal(size=(120, 3)), random.integers(0, 2, 120)
-    asked = random.normal(size=(40, 3))
+    new = random.normal(size=(40, 3))
     spec = NearestNeighbours(neighbours=7)
     learned = spec.learn(values, target, np.ones(120), 7)
     model = spec.served(None, learned.arrays, learned.settings, (1.0, 0.0))  # type: ignore[arg-type]
-    theirs = KNeighborsClassifier(7).fit(values, target).predict_proba(asked)[:, 1]
-    np.testing.assert_allclose(model.margins(asked), theirs, atol=1e-12)
+    theirs = KNeighborsClassifier(7).fit(values, target).predict_proba(new)[:, 1]
+    np.testing.assert_allclose(model.margins(new), theirs, atol=1e-12)
 
 
 def test_nearest_neighbours_keep_a_sample() -> None:

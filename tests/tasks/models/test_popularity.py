@@ -33,7 +33,7 @@ def test_popularity_of_one_window() -> None:
         Popularity(recent_days=14).fit(Examples(), Examples(features), 7)
 
 
-def test_features_of_another_shape_are_told() -> None:
+def test_missing_columns_are_named() -> None:
     nobody = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
     features = FeatureTables(nobody, pd.DataFrame({c.ITEM_ID: ["a"], "price": [1.0]}), nobody)
     with pytest.raises(ModelError, match="item_buyers_<days>d; the items have: item_id, price"):

@@ -8,7 +8,7 @@ from tasks.models.prior import Prior
 from tests.tasks.models.checkerboard import checkerboard
 
 
-def test_prior_is_the_share_of_the_class() -> None:
+def test_prior_is_the_share_of_class_1() -> None:
     examples = checkerboard(TaskKind.CLASSIFICATION)
     assert examples.rows is not None
     found = Prior().fit(examples, examples, 7).predict_rows(examples.rows[:3])

@@ -12,8 +12,8 @@ from tasks.models.propensity_regression import PropensityRegression, PropensityR
 from tests.tasks.models.checkerboard import ITEMS, checkerboard, features_of, missing_item, tables, user
 
 
-def test_propensity_regression_learns_that_customers_come_back() -> None:
-    """Each buys again what they bought; the rest of the shelf is equally popular."""
+def test_repeat_purchases_are_learned() -> None:
+    """Each customer buys the same items again; all other items are equally popular."""
     known = features_of(checkerboard(TaskKind.PROPENSITY))
     labels = known.pairs[[c.USER_ID, c.ITEM_ID]].assign(label=1.0)
     examples = Examples(known, labels)
@@ -25,8 +25,8 @@ def test_propensity_regression_learns_that_customers_come_back() -> None:
     assert (cold.path, len(cold.items)) == ("popular", 3)
 
 
-def test_served_scores_are_the_regressions_own() -> None:
-    """The three vectors of the served form add up to the stacked features of training."""
+def test_served_scores_equal_those_of_training() -> None:
+    """The three vectors of the served model add up to the stacked features of training."""
     examples = checkerboard(TaskKind.PROPENSITY)
     known = features_of(examples)
     model = PropensityRegression().fit(examples, examples, 7)
@@ -40,14 +40,14 @@ def test_served_scores_are_the_regressions_own() -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
-def test_random_candidates_stand_for_the_whole_shelf() -> None:
-    """Each customer buys one unmet item from a long shelf, and one again: what they know is the better answer.
+def test_random_candidates_represent_the_catalogue() -> None:
+    """Each customer buys one new item of a large catalogue, and one item again: known items are the better prediction.
 
-    Without weights the unmet items among the candidates are mostly those that were bought, and they would win.
+    Without weights, the new items among the candidates are mostly bought ones, and would rank first.
     """
-    size, shelf = 60, 600
+    size, catalogue = 60, 600
     met = [(f"u{n:02d}", f"i{item:03d}", 5.0) for n in range(size) for item in range(n % 5, 50, 5)]
-    met += [("collector", f"i{item:03d}", 5.0) for item in range(shelf)]
+    met += [("collector", f"i{item:03d}", 5.0) for item in range(catalogue)]
     labels = [(f"u{n:02d}", f"i{item:03d}", 1.0) for n in range(size) for item in (n % 5, n % 5 + 5, 50 + n * 9)]
     columns = [c.USER_ID, c.ITEM_ID, c.LABEL]
     known = tables(pd.DataFrame(met, columns=columns), TaskKind.PROPENSITY)

@@ -13,8 +13,8 @@ from tasks.models.rating_regression import RatingRegression
 from tests.tasks.models.checkerboard import features_of, tables
 
 
-def test_rating_regression_learns_to_trust_counts() -> None:
-    """Users rate at their own level: the mean of a user is the answer, whatever the item."""
+def test_means_of_many_ratings_are_trusted() -> None:
+    """Users rate at their own level: the mean of a user is the rating of every item."""
     random = np.random.default_rng(1)
     level = {f"u{n:02d}": float(n % 5 + 1) for n in range(40)}
     rows = [(name, f"i{random.integers(30):02d}", value) for name, value in level.items() for _ in range(20)]

@@ -1,4 +1,4 @@
-"""Steps before a classifier: the answers of scikit-learn's own pipeline, and every stepped kind exported and read back."""
+"""Steps before a classifier: agreement with scikit-learn's pipeline, and export of every kind with steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.steps import SteppedSpec
 from tests.contracts.cases import case_of
 
-STEPPED = sorted(  # the steps are the same for all; Spark's are left to the contract tests, which pay for its session
+STEPPED = sorted(  # the steps are the same for all kinds; contract tests cover Spark's, because they have a session
     kind for kind, spec in MODELS.kinds.items() if issubclass(spec, SteppedSpec) and not issubclass(spec, SparkTuned)
 )
 STEPS: dict[str, dict[str, Any]] = {
@@ -49,7 +49,7 @@ def frame(size: int = 160) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("asked", STEPS.values(), ids=STEPS)
-def test_they_are_those_of_scikit_learn(asked: dict[str, Any]) -> None:
+def test_steps_agree_with_scikit_learn(asked: dict[str, Any]) -> None:
     drawn, target = values()
     spec = LogisticRegressionSpec(**asked)
     steps = spec.learn_steps(drawn, target)
@@ -62,7 +62,7 @@ def test_they_are_those_of_scikit_learn(asked: dict[str, Any]) -> None:
     np.testing.assert_allclose(steps.apply(fresh), theirs.transform(fresh), rtol=0, atol=1e-9)
 
 
-def test_products_find_what_no_line_can() -> None:
+def test_products_learn_an_interaction() -> None:
     rows = frame(600)
     target = rows[c.TARGET].to_numpy() == 1
 
@@ -75,7 +75,7 @@ def test_products_find_what_no_line_can() -> None:
 
 
 @pytest.mark.parametrize("kind", STEPPED)
-def test_what_was_saved_answers_alike(kind: str, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_the_same(kind: str, tmp_path: Path) -> None:
     spec = MODELS.parse({"kind": kind, **case_of(kind, MODELS.kinds[kind]).small, **STEPS["all"]}, "test")
     model = spec.fit(Examples(rows=frame()), Examples(), 7)
     terms = ServingTerms(use_case="steps", task=TaskKind.CLASSIFICATION)
@@ -85,12 +85,12 @@ def test_what_was_saved_answers_alike(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.predict_rows(frame()), model.predict_rows(frame()))
 
 
-def test_without_steps_nothing_is_exported_of_them() -> None:
+def test_without_steps_no_steps_are_exported() -> None:
     model = LogisticRegressionSpec().fit(Examples(rows=frame()), Examples(), 7)
     assert set(model.state()[1]) == {"means", "weights"}
 
 
-def test_a_column_that_never_varies_is_told_last_and_warns_of_nothing() -> None:
+def test_a_constant_column_is_selected_last() -> None:
     drawn, target = values()
     drawn[:, 2] = 0.0
     with warnings.catch_warnings():
@@ -103,6 +103,6 @@ def test_a_column_that_never_varies_is_told_last_and_warns_of_nothing() -> None:
     ("asked", "told"),
     [({"best_columns": 9}, "9 is more than the 4 there are"), ({"components": 5}, "5 is more than 160 rows of 4")],
 )
-def test_more_than_there_is_is_refused(asked: dict[str, Any], told: str) -> None:
+def test_more_columns_than_exist_are_refused(asked: dict[str, Any], told: str) -> None:
     with pytest.raises(NotEnoughData, match=told):
         LogisticRegressionSpec(**asked).learn_steps(*values())

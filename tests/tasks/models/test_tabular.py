@@ -27,19 +27,19 @@ SPECS: list[TabularSpec] = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
-def test_probabilities_of_a_rare_class_come_true(spec: TabularSpec) -> None:
-    """Balanced while learning, as the margins of a rare class hardly cross one half else; the curve puts them right."""
+def test_probabilities_of_a_rare_class_are_calibrated(spec: TabularSpec) -> None:
+    """Classes are balanced in training, because margins of a rare class hardly exceed one half; the curve corrects them."""
     frame = rare_rows()
     learned, held_out = frame[:600], frame[600:]
     found = spec.fit(Examples(rows=learned), Examples(), 7).predict_rows(held_out)
     label = held_out[c.TARGET].to_numpy(np.float64)
     assert found.mean() == pytest.approx(label.mean(), abs=0.05)
     top = label[np.argsort(-found)[:30]].mean()
-    assert top > 2.0 * label.mean(), "and they tell who"
-    assert np.mean((found - label) ** 2) < label.mean() * (1 - label.mean()), "better than the base rate for all"
+    assert top > 2.0 * label.mean(), "and they rank"
+    assert np.mean((found - label) ** 2) < label.mean() * (1 - label.mean()), "better than the base rate"
 
 
-def test_arrays_that_are_not_what_was_learned_are_refused() -> None:
+def test_arrays_that_differ_from_the_library_are_refused() -> None:
     class Shifted(GradientBoosting):
         def learn(self, values: np.ndarray, target: np.ndarray, weight: np.ndarray, seed: int) -> Learned:
             learned = super().learn(values, target, weight, seed)
@@ -57,7 +57,7 @@ def test_one_row_of_a_class_still_trains() -> None:
         assert ((found > 0.0) & (found < 1.0)).all()
 
 
-def test_a_curve_of_scores_that_part_the_classes_gives_no_certainty() -> None:
+def test_separable_scores_give_no_certainty() -> None:
     raw, label = np.r_[np.full(20, -1.0), np.full(20, 1.0)], np.r_[np.zeros(20), np.ones(20)]
     slope, intercept = fit_curve(raw, label)
     low, high = sigmoid(slope * np.array([-1.0, 1.0]) + intercept)

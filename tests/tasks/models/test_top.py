@@ -1,4 +1,4 @@
-"""The first k of each row: as sorting everything gives them, ties by place, whatever the shape and however they are found."""
+"""The first k of each row equal those of a full sort, ties by place, for all shapes and search paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.models.base import FeatureTables, find_best
 
 @pytest.mark.parametrize("size", [1, 7, 90, 700])
 @pytest.mark.parametrize("levels", [1, 3, 10_000])  # all tied, mostly tied, hardly tied
-def test_the_first_k_are_those_that_sorting_gives(size: int, levels: int) -> None:
+def test_the_first_k_equal_those_of_sorting(size: int, levels: int) -> None:
     random = np.random.default_rng(size + levels)
     scores = random.integers(0, levels, (40, size)).astype(np.float64)
     scores[random.random(scores.shape) < random.random((40, 1)) - 0.3] = -np.inf
@@ -37,7 +37,7 @@ def nearly_tied() -> tuple[Floats, Floats]:
     return users, random.normal(size=16) + random.normal(size=(400, 16)) * 1e-8
 
 
-def test_single_precision_finds_what_double_precision_ranks() -> None:
+def test_single_precision_search_is_exact() -> None:
     users, items = nearly_tied()
     features = FeatureTables(
         pd.DataFrame({c.USER_ID: [f"u{number:02d}" for number in range(30)]}),
@@ -54,7 +54,7 @@ def test_single_precision_finds_what_double_precision_ranks() -> None:
         assert set(answer.items) == set(features.item_ids[expected])
 
 
-def test_without_a_margin_single_precision_would_miss_some() -> None:
+def test_single_precision_without_margin_misses_some() -> None:
     users, items = nearly_tied()
     exact = users @ items.T
     rough = users.astype(np.float32) @ items.astype(np.float32).T

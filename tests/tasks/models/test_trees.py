@@ -28,8 +28,8 @@ CASES = {
 }
 
 
-def test_trees_answer_as_their_libraries() -> None:
-    """The check inside `fit` is not idle: it compares whole margins on all rows."""
+def test_margins_of_the_library_are_compared() -> None:
+    """The check inside `fit` compares margins of all rows, which vary."""
     frame = rows()
     values = np.nan_to_num(frame[["mean radius", "mean texture", "worst area"]].to_numpy())
     target = frame[c.TARGET].to_numpy()
@@ -40,7 +40,7 @@ def test_trees_answer_as_their_libraries() -> None:
         assert len(np.unique(learned.own_margins(values).round(6))) > 10
 
 
-def test_sparks_trees_are_read_out_of_what_it_tells(spark: SparkSession) -> None:
+def test_trees_of_spark_predict_as_spark(spark: SparkSession) -> None:
     frame = rare_rows()
     values, target = frame[["a", "b", "c"]].to_numpy(), frame[c.TARGET].to_numpy()
     spec = SparkGradientBoosting(trees=4, depth=3)
@@ -56,18 +56,18 @@ def test_sparks_trees_are_read_out_of_what_it_tells(spark: SparkSession) -> None
     assert label[np.argsort(-found)[:30]].mean() > 2.0 * label.mean()
 
 
-def test_a_process_without_a_session_makes_its_own() -> None:
-    """As a task of Airflow is: nobody has asked for Spark before the model does."""
+def test_training_creates_a_spark_session() -> None:
+    """As in a task of Airflow, in which the model is the first to need Spark."""
     script = (
         "import numpy as np; from tasks.models.trees import SparkGradientBoosting;"
         "values = np.arange(40.0).reshape(-1, 1); target = (values[:, 0] > 19).astype(np.int64);"
         "print(len(SparkGradientBoosting(trees=1, depth=1).learn(values, target, np.ones(40), 7).arrays['roots']))"
     )
     words = [sys.executable, "-c", script]
-    told = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
-    assert told.stdout.strip() == "1", told.stderr[-2000:]
+    result = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert result.stdout.strip() == "1", result.stderr[-2000:]
 
 
-def test_trees_in_another_form_are_refused() -> None:
+def test_unknown_lines_of_trees_are_refused() -> None:
     with pytest.raises(ModelError, match=r"expected a line of a tree .*, got 'If \(feature 0 in"):
         _Nodes().add_text(iter(["  If (feature 0 in {1.0})", "   Predict: 0.1"]), 1.0)
