@@ -13,7 +13,7 @@ import pandas as pd
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import GateMode, Verdict
-from tasks.contracts.promotion import Approval, Trust
+from tasks.contracts.promotion import Approval, Decision, Trust
 from tasks.contracts.training import Candidate
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
@@ -22,6 +22,7 @@ from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.registry import champion_of, promote, read_verdict, version_of
 from tasks.stages.registry.versions import verdict_folder
+from tasks.stages.review.signatures import Code, make_key, public_line, read_code, sign
 from tests.proof.proof import Mutation, Workbench
 from tests.tasks.stages.evaluation.synthetic_pipelines import USE_CASE, SyntheticClassification, TwistedSpec, shuffle_labels
 
@@ -125,6 +126,26 @@ def _read(change: str, place: Workbench) -> object:
             run.log_text(text, path)
 
 
+KEY, OTHER_KEY = make_key(), make_key()
+
+
+def _read_code(key: bytes, cut: int | None, place: Workbench) -> object:
+    """The code of an approval, signed by this key and cut to a length, read with the reviewer's public key."""
+    code = Code(
+        use_case=USE_CASE,
+        version=1,
+        manifest_digest="a" * 64,
+        report_digest="b" * 64,
+        decision=Decision.APPROVED,
+        reason="it is better",
+        reviewer="ada",
+        issued_at=datetime(2026, 1, 1, tzinfo=UTC),
+        expires_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    return read_code(sign(code, key)[:cut], {"ada": public_line(KEY)})
+
+
+honest_code = partial(_read_code, KEY, None)
 honest = partial(_set_current, "honest", {})
 OTHER = {"manifest_digest": "f" * 64}
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -148,5 +169,7 @@ MUTATIONS = (
     Mutation("judged_before_there_was_a_champion", "promote", _promote_without_comparison, honest),
     Mutation("a_tag_of_the_champion_was_altered", "champion_of", partial(_look_up, OTHER), partial(_look_up, {})),
     Mutation("a_verdict_that_was_altered", "read_verdict", partial(_read, " "), partial(_read, "")),
+    Mutation("a_code_signed_by_another_key", "read_code", partial(_read_code, OTHER_KEY, None), honest_code),
+    Mutation("a_code_that_was_cut", "read_code", partial(_read_code, KEY, 40), honest_code),
     Mutation("a_version_that_nobody_registered", "version_of", partial(_version, 100), partial(_version, 0)),
 )

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from tasks.contracts.base import Contract, Name
 from tasks.contracts.promotion import Decision
 from tasks.errors import ConfigurationError, TitleholderError
+from tasks.guards import guard
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -75,6 +76,7 @@ def is_code(text: str) -> bool:
     return text.startswith("eyJ")
 
 
+@guard(MalformedCode, ForgedCode)
 def read_code(text: str, reviewers: Mapping[str, str]) -> Code:
     """A code, proved by the public keys of a use case. Whether it fits the version and the time is judged elsewhere.
 
