@@ -1,7 +1,7 @@
-"""A served model is tried before it is trusted: loaded in a process of its own, and asked what the endpoint will ask it.
+"""Test a served model before it is promoted: load it in a new process, and send the requests that the endpoint receives.
 
-`python -m tasks.models.smoke_test` reads a question as JSON from its standard input and writes the findings as its last
-line. It knows neither MLflow nor the ledger, and is given no credentials: what it loads could be hostile.
+`python -m tasks.models.smoke_test` reads a job as JSON from standard input and writes the result as its last line. It uses
+neither MLflow nor the ledger, and has no credentials, because the export could be hostile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = 200
 STRANGER = "nobody has this id \N{SNOWMAN}"
-# One set of bins for every score (probabilities, ratings, raw scores), so that versions can be compared bin by bin.
+# One set of bins for all scores (probabilities, ratings, raw scores), so that versions are comparable by bin.
 SCORE_EDGES = (
     -10.0,
     -1.0,
@@ -69,7 +69,7 @@ SCORE_EDGES = (
 
 
 def count_scores(scores: Floats) -> NDArray[np.int64]:
-    """How many scores fall into each bin: up to the first edge, (edge, next edge], ..., over the last one."""
+    """Count scores (scores,) by bin: up to the first edge, (edge, next edge], ..., above the last one. Returns (bins,)."""
     places = np.searchsorted(np.array(SCORE_EDGES), scores, side="left")
     return np.bincount(places, minlength=len(SCORE_EDGES) + 1).astype(np.int64)
 
@@ -79,11 +79,11 @@ def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Fl
 
     Returns
     -------
-    The best score of each subject that the model knows: its probability, its rating, or the score of its first item.
+    The best score of each known subject, (subjects,): its probability, its rating, or the score of its first item.
 
     Raises
     ------
-    ModelError : answers of another shape, not finite, out of range, or all the same.
+    ModelError : predictions have another shape, are not finite, are out of range, or are all equal.
     """
     if terms.task.is_tabular:
         scores = best = _try_rows(model, terms, examples.rows)
@@ -95,13 +95,13 @@ def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Fl
         if terms.task is TaskKind.RATING:
             scores = best = _try_ratings(model, examples.features, examples.labels, users)
     if len(scores) > 1 and (scores == scores[0]).all():
-        raise ModelError(f"all {len(scores)} answers are {scores[0]:g}")
+        raise ModelError(f"expected different predictions, got {scores[0]:g} for all {len(scores)}")
     return best
 
 
 def _try_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame | None) -> Floats:
     if rows is None or rows.empty:
-        raise ModelError("there are no rows to ask about")
+        raise ModelError("expected at least one row to predict, got none")
     missing = [column for column in terms.row_columns if column not in rows]
     if missing:
         raise ModelError(f"the rows lack columns that the model needs: {', '.join(missing)}")
@@ -118,20 +118,20 @@ def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables,
     """All raw scores of all lists, and the calibrated score of each list's first item."""
     answers = model.recommend(users, features, terms.k, terms.exclude_seen)
     if [answer.user_id for answer in answers] != users:
-        raise ModelError(f"{len(answers)} answers for {len(users)} users, or in another order")
+        raise ModelError(f"expected a list for each of {len(users)} users in this order, got {len(answers)} or another order")
     for answer in answers:
         scores = [*answer.scores, *answer.raw_scores]
         if fault := find_list_fault(answer.user_id, answer.items, scores, terms, features):
             raise ModelError(fault)
     best = np.array([answer.scores[0] for answer in answers if answer.scores])
     if model.calibration is not None and ((best < 0.0) | (best > 1.0)).any():
-        raise ModelError(f"calibrated probabilities lie outside 0 to 1: {best.min():g} to {best.max():g}")
+        raise ModelError(f"expected calibrated probabilities from 0 to 1, got {best.min():g} to {best.max():g}")
     known = np.array([not answer.path.is_cold for answer in answers if answer.scores], dtype=bool)
     return np.array(list(chain.from_iterable(answer.raw_scores for answer in answers))), best[known]
 
 
 def _try_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFrame | None, users: list[str]) -> Floats:
-    """One item for each user, round and round; they may lie outside the ratings that people gave, but not by their range."""
+    """One item for each user, in turn. Ratings may exceed the given ones by at most their range. Returns (users,)."""
     import pandas as pd
 
     items = features.item_ids[np.arange(len(users)) % len(features.item_ids)]
@@ -141,12 +141,12 @@ def _try_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFra
     if labels is not None and len(labels):
         low, high = float(labels[c.LABEL].min()), float(labels[c.LABEL].max())
         if ratings.min() < low - (high - low) or ratings.max() > high + (high - low):
-            raise ModelError(f"ratings from {ratings.min():g} to {ratings.max():g}, where people gave {low:g} to {high:g}")
+            raise ModelError(f"expected ratings near {low:g} to {high:g}, got {ratings.min():g} to {ratings.max():g}")
     return ratings
 
 
 def _spread(values: list[Any]) -> list[Any]:
-    """At most `SUBJECTS` values, evenly over all."""
+    """At most `SUBJECTS` values, evenly spread."""
     places = np.unique(np.linspace(0, len(values) - 1, min(SUBJECTS, len(values))).astype(int))
     return [values[place] for place in places]
 
@@ -156,31 +156,31 @@ def _examples(storage: Storage, ref: DatasetRef) -> Examples:
     return read_examples(storage, ref) if has_labels else Examples(features=read_features(storage, ref))
 
 
-def _answer(question: dict[str, Any]) -> dict[str, Any]:
-    kinds = {kind: getattr(import_module(module), name) for kind, (module, name) in question["kinds"].items()}
-    model, terms = load_model(Path(question["native"]), question["manifest_digest"], kinds)
-    if terms.use_case != question["use_case"]:
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    kinds = {kind: getattr(import_module(module), name) for kind, (module, name) in job["kinds"].items()}
+    model, terms = load_model(Path(job["native"]), job["manifest_digest"], kinds)
+    if terms.use_case != job["use_case"]:
         return {"fault": f"the model was exported for {terms.use_case!r}"}
-    storage, found = Storage(Path(question["data_root"])), None
-    for ref in map(DatasetRef.from_json, question["snapshots"]):
+    storage, found = Storage(Path(job["data_root"])), None
+    for ref in map(DatasetRef.from_json, job["snapshots"]):
         scores = try_model(model, terms, _examples(storage, ref))
-        found = scores if found is None else found  # the first snapshot is the one that it will answer from
+        found = scores if found is None else found  # the first snapshot is the one that the endpoint uses
     return {"fault": "", "scores": count_scores(np.empty(0) if found is None else found).tolist()}
 
 
 def main(lines: Iterator[str]) -> int:
-    """One question, one answer."""
+    """Run one job and write its result."""
     import resource
 
-    question = json.loads(next(lines))
-    resource.setrlimit(resource.RLIMIT_AS, (question["memory_bytes"],) * 2)
+    job = json.loads(next(lines))
+    resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
     try:
-        answer = _answer(question)
+        result = _run(job)
     except ModelError as error:
-        answer = {"fault": str(error)[:500]}
-    except Exception as error:  # whatever a model does wrong is the answer
-        answer = {"fault": f"{type(error).__name__}: {error}"[:500]}
-    sys.stdout.write(f"\n{json.dumps(answer)}\n")
+        result = {"fault": str(error)[:500]}
+    except Exception as error:  # every failure of a model is a result
+        result = {"fault": f"{type(error).__name__}: {error}"[:500]}
+    sys.stdout.write(f"\n{json.dumps(result)}\n")
     return 0
 
 
