@@ -59,7 +59,7 @@ def load_bundle(job: dict[str, Any], kinds: dict[str, type[ServedModel]]) -> Bun
     """
     digest = job["manifest_digest"]
     model, terms = load_model(Path(job["native"]), digest, kinds)
-    if terms.task.is_tabular:
+    if terms.task.answers_rows:
         return run_smoke_test(Bundle(job["use_case"], VERSION, digest, model, terms))
     features = DatasetRef.from_json(job["features"])
     tables = read_features(Storage(Path(job["data_root"])), features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
+from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ConfigurationError
 from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
@@ -23,7 +26,7 @@ from tasks.settings import get_settings
 from tasks.stages.evaluation import baseline_of, check_gates
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Gate
-from tasks.stages.features.spec import SPLITS, FeatureSpec, SplitSpec
+from tasks.stages.features.spec import SPLITS, FeatureRequest, FeatureSpec, SplitSpec
 from tasks.stages.ingestion.base import Source
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.monitoring.checks import CHECKS
@@ -196,6 +199,21 @@ class UseCase(_Section):
                 return spec
         allowed = ", ".join(spec.candidate_name for spec in self.candidates)
         raise ConfigurationError(f"{self.name}: no candidate '{name}'; allowed: {allowed}")
+
+    @property
+    def scoring_terms(self) -> ScoringTerms:
+        """How models of this use case are queried and measured."""
+        return ScoringTerms(
+            use_case=self.name,
+            task=self.task,
+            metrics=self.metrics.all,
+            k=self.recommend.k,
+            exclude_seen=self.recommend.exclude_seen,
+        )
+
+    def features_as_of(self, as_of: date, history: Sequence[DatasetRef]) -> FeatureRequest:
+        """The request for this use case's features as of a day, out of a history of validated snapshots."""
+        return FeatureRequest(self.name, self.task, self.features, history, as_of)
 
     @property
     def source_path(self) -> Path | None:

@@ -187,13 +187,14 @@ from functools import partial
 from pathlib import Path
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.base import TaskKind
-from tasks.stages.features import FeatureSpec, build_features
+from tasks.stages.features import FeatureRequest, FeatureSpec, build_features
 from tasks.io.spark import get_spark
 from tasks.io.storage import Storage
 root, ref, as_of = Path(sys.argv[1]), DatasetRef.from_json(json.loads(sys.argv[2])), date.fromisoformat(sys.argv[3])
 get_spark().range(10).count()
 began = time.perf_counter()
-made = build_features("bench", TaskKind.PROPENSITY, FeatureSpec(lookback_days=(7, 28, 90)), [ref], as_of, Storage(root))
+spec = FeatureSpec(lookback_days=(7, 28, 90))
+made = build_features(FeatureRequest("bench", TaskKind.PROPENSITY, spec, [ref], as_of), Storage(root))
 print(json.dumps({"seconds": time.perf_counter() - began, "digest": made.digest}))
 """
 

@@ -190,12 +190,12 @@ class Installation:
 
     def cache_model(self, use_case: str, model: Any, terms: dict[str, Any]) -> str:
         """Put a model into the cache. Returns its digest."""
-        from tasks.contracts.training import ServingTerms
+        from tasks.contracts.training import ScoringTerms
         from tasks.models.base import save_model
 
         folder = self.home / "endpoint" / "models" / use_case
         folder.mkdir(parents=True, exist_ok=True)
-        digest = save_model(model, folder / "draft", ServingTerms.model_validate({"use_case": use_case, **terms}))
+        digest = save_model(model, folder / "draft", ScoringTerms.model_validate({"use_case": use_case, **terms}))
         (folder / "draft").rename(folder / digest)
         return digest
 

@@ -18,7 +18,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, Verdict
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.stages.evaluation import judge
@@ -97,4 +97,13 @@ def _judge(storage: Storage, evaluations: Sequence[Evaluation], resamples: int) 
         **known, version=1, data_digest="1" * 64, report_digest="2" * 64, code_version="x", passed=True, as_of=date(2025, 1, 1)
     )
     gates = [GATES.parse(check, "benchmark") for check in _checks(resamples)]
-    return judge(CASE, TASK, candidate, evaluations, gates, GateMode.ENABLED, champion, 7, storage)
+    return judge(
+        candidate,
+        evaluations,
+        gates,
+        ScoringTerms(use_case=CASE, task=TASK),
+        storage,
+        mode=GateMode.ENABLED,
+        champion=champion,
+        seed=7,
+    )

@@ -20,9 +20,10 @@ from benchmarks.models import data
 from benchmarks.models.data import Size
 from benchmarks.runner import Figures
 from tasks.contracts.base import TaskKind
-from tasks.metrics import score_model
+from tasks.contracts.training import ScoringTerms
 from tasks.models import MODELS
 from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart
+from tasks.problems import score_model
 
 SEED, METRIC = 7, "ndcg_at_10"
 SPECS = {
@@ -87,7 +88,7 @@ def _compare(spec: ModelSpec, weeks: list[Examples]) -> Weeks:
             warm, warm_seconds = _timed(partial(spec.fit_from, warm, train, history, SEED))
         row = {"full_seconds": full_seconds, "warm_seconds": warm_seconds}
         for name, model in (("full", full), ("warm", warm), ("stale", stale)):
-            scored = score_model(model, history, TaskKind.RECOMMENDATION, (METRIC,), 10, False)
+            scored = score_model(model, history, ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=(METRIC,)))
             row[f"{name}_ndcg"] = scored.metrics[METRIC]
         found[f"week {number + 1}"] = row
         print(number + 1, {name: round(value, 4) for name, value in row.items()}, flush=True)

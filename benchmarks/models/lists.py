@@ -17,9 +17,10 @@ from benchmarks.models.upper_bound import best_lists
 from benchmarks.runner import Figures
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.metrics import score_model
+from tasks.contracts.training import ScoringTerms
 from tasks.models import MODELS
 from tasks.models.base import Examples, ServedModel
+from tasks.problems import score_model
 
 SEED = 7
 LISTS = ("ndcg_at_10", "map_at_10", "precision_at_10", "recall_at_10", "catalog_coverage_at_10")
@@ -124,7 +125,9 @@ def compare(
     """
 
     def measure(model: ServedModel, on: Examples, names: tuple[str, ...]) -> Any:
-        return score_model(model, on, TaskKind.RECOMMENDATION, names, 10, exclude_seen)
+        return score_model(
+            model, on, ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=names, exclude_seen=exclude_seen)
+        )
 
     rows = {}
     for settings in grids:

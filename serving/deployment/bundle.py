@@ -16,7 +16,7 @@ from serving.ranking.ranking import Ranking
 from serving.ranking.vector_index import VectorIndex
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import FeatureTables, ServedModel
 
@@ -38,7 +38,7 @@ class Bundle:
     version: int
     manifest_digest: str
     model: ServedModel
-    terms: ServingTerms
+    terms: ScoringTerms
     tables: FeatureTables | None = None
     features_ref: DatasetRef | None = None
     ranking: Ranking | None = None

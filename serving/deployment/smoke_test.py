@@ -11,7 +11,7 @@ from serving.deployment.bundle import Bundle
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SUBJECTS = 32  # spread evenly over all; the rehearsal before a promotion tests more of them, in a process of its own
 
 
-def read_smoke_rows(storage: Storage, newest: DatasetRef | None, terms: ServingTerms) -> pd.DataFrame | None:
+def read_smoke_rows(storage: Storage, newest: DatasetRef | None, terms: ScoringTerms) -> pd.DataFrame | None:
     """Up to `SUBJECTS` rows of a tabular use case's newest snapshot. None without a snapshot that has the model's columns."""
     if newest is None:
         return None
@@ -47,7 +47,7 @@ def run_smoke_test(bundle: Bundle, rows: pd.DataFrame | None = None) -> Bundle:
     ------
     ModelError : an answer is not valid.
     """
-    if bundle.terms.task.is_tabular:
+    if bundle.terms.task.answers_rows:
         _test_rows(bundle, rows)
     else:
         _test_users(bundle)

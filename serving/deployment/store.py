@@ -212,7 +212,7 @@ class ModelStore:
         else:
             model, terms = fetch_champion(head, self._kinds, self._cache / "models")
         bundle = Bundle(head.use_case, head.version, head.manifest_digest, model, terms, entry=head)
-        if terms.task.is_tabular:
+        if terms.task.answers_rows:
             return run_smoke_test(bundle, read_smoke_rows(self._storage, newest, terms))
         if newest is None:
             raise ModelError(f"no features snapshot found: run the DAG {deployment.use_case}.features")
@@ -243,7 +243,7 @@ class ModelStore:
 def _is_in_service(bundle: Bundle | None, head: LedgerEntry, newest: DatasetRef | None) -> bool:
     if bundle is None or bundle.entry != head:
         return False
-    return bundle.terms.task.is_tabular or bundle.features_ref == newest
+    return bundle.terms.task.answers_rows or bundle.features_ref == newest
 
 
 def _clear_error(deployment: Deployment) -> None:

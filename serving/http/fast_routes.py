@@ -307,7 +307,7 @@ class FastRoutes:
         Refusal : as `find_bundle`, and 409 for a use case that classifies rows.
         """
         bundle = find_bundle(self._source, use_case)
-        if bundle.terms.task.is_tabular:
+        if bundle.terms.task.answers_rows:
             name = bundle.use_case
             raise Refusal(
                 HTTPStatus.CONFLICT, f"{name} classifies rows and has no items to recommend: use /v1/{name}/predictions"

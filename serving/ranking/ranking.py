@@ -18,7 +18,7 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.models.base import FeatureTables, ServedModel
 
 UNKNOWN_USER = ""  # ids are not empty, so this one is never known
@@ -54,7 +54,7 @@ class Ranking:
     """
 
     model: ServedModel
-    terms: ServingTerms
+    terms: ScoringTerms
     features: FeatureTables
     batch_answers: BatchAnswers | None = None
     index: VectorIndex | None = None

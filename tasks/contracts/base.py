@@ -28,17 +28,42 @@ class Contract(BaseModel):
         return cls.model_validate(payload)
 
 
+class AnswerForm(StrEnum):
+    """What a served model answers to one question."""
+
+    LISTS = "lists"  # the best items of a user
+    PAIRS = "pairs"  # a value for a user and an item, and lists ordered by it
+    ROWS = "rows"  # a value for a row of feature columns; needs no features of users and items
+
+
 class TaskKind(StrEnum):
     """What a use case predicts."""
 
-    RECOMMENDATION = "recommendation"  # top-k items for a user
-    PROPENSITY = "propensity"  # top-k items for a user, with a calibrated probability
-    RATING = "rating"  # the rating a user would give an item, and top-k
-    CLASSIFICATION = "classification"  # the probability that a row is of class 1
+    # Code outside `tasks.contracts` and `tasks.problems` does not compare members: a new one would pass it by. It reads the
+    # properties below, or calls the task's `Problem`.
+    RECOMMENDATION = "recommendation", AnswerForm.LISTS, False  # top-k items for a user
+    PROPENSITY = "propensity", AnswerForm.LISTS, True  # top-k items for a user, with a calibrated probability
+    RATING = "rating", AnswerForm.PAIRS, False  # the rating that a user would give an item, and top-k
+    CLASSIFICATION = "classification", AnswerForm.ROWS, True  # the probability that a row is of class 1
+
+    form: AnswerForm
+    has_probabilities: bool  # whether its answers are probabilities
+
+    def __new__(cls, value: str, form: AnswerForm = AnswerForm.LISTS, has_probabilities: bool = False) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.form, member.has_probabilities = form, has_probabilities
+        return member
 
     @property
-    def is_tabular(self) -> bool:
-        return self is TaskKind.CLASSIFICATION
+    def answers_rows(self) -> bool:
+        """Whether examples are rows with a target, and a model answers from the row alone."""
+        return self.form is AnswerForm.ROWS
+
+    @property
+    def rates_pairs(self) -> bool:
+        """Whether labels are values that users gave to items, and a model predicts them."""
+        return self.form is AnswerForm.PAIRS
 
 
 class Window(Contract):

@@ -12,15 +12,35 @@ from tasks.contracts.base import Contract, Name, TaskKind
 from tasks.contracts.data import Split
 
 
-class ServingTerms(Contract):
-    """How a model is to be asked; travels inside the exported model, so that every caller asks alike."""
+class ScoringTerms(Contract):
+    """How a model is queried and measured. It is stored in the exported model, so that every caller queries it alike.
+
+    An export that was written without `metrics` loads with none: only training and evaluation read them.
+    """
 
     use_case: Name
     task: TaskKind
-    k: int = Field(10, ge=1)
-    exclude_seen: bool = False
-    row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a tabular model")
+    metrics: tuple[str, ...] = Field((), description="what it is measured by; the first one is the primary metric")
+    k: int = Field(10, ge=1, description="length of a recommendation list")
+    exclude_seen: bool = Field(False, description="whether lists leave out the items that the user has met")
+    row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a model that answers rows")
     text_columns: tuple[str, ...] = Field((), description="of them those that hold text; the others hold numbers")
+
+    @property
+    def primary(self) -> str:
+        """The metric that chooses between models.
+
+        Raises
+        ------
+        ValueError : the terms name no metric.
+        """
+        if not self.metrics:
+            raise ValueError(f"{self.use_case}: the scoring terms name no metric; set `metrics`")
+        return self.metrics[0]
+
+    def measured_by(self, *metrics: str) -> ScoringTerms:
+        """The same terms with other metrics."""
+        return self.model_copy(update={"metrics": metrics})
 
 
 class Start(Contract):

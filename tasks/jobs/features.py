@@ -111,4 +111,4 @@ def build_features_as_of(run: Run, as_of: date) -> DatasetRef:
     """Features of users, items and pairs from the validated windows that ended by a day."""
     case = run.use_case
     history = run.storage.history(run.name, c.VALIDATED, as_of)
-    return features_stage.build_features(run.name, case.task, case.features, history, as_of, run.storage)
+    return features_stage.build_features(case.features_as_of(as_of, history), run.storage)

@@ -49,7 +49,8 @@ def split(run: Run, *, as_of: date | None, requests: Sequence[Mapping[str, Any]]
     keys = [str(request["idempotency_key"]) for request in requests] or [f"by hand: {run.run_id}"]
     take_requests(run, keys, until)
     earlier = case.tuning.earlier_windows(case.task)
-    return features_stage.split(run.name, case.task, case.features, case.split, history, until, case.seed, run.storage, earlier)
+    request = case.features_as_of(until, history)
+    return features_stage.split(request, case.split, run.storage, seed=case.seed, earlier=earlier)
 
 
 def newest_day(history: Sequence[DatasetRef]) -> date:
@@ -93,26 +94,21 @@ def train(run: Run, candidate: str, split: Split) -> Candidate:
     """
     case, tags = run.use_case, run.tags
     spec, champion = case.candidate(candidate), champion_for(run, candidate)
-    k, exclude_seen = case.recommend.k, case.recommend.exclude_seen
     if candidate in case.tuning.candidates:
         tuned = training_stage.tune(
-            run.name,
-            case.task,
             spec,
             case.tuning,
             split.before_holdout,
-            case.metrics.primary,
-            k,
-            exclude_seen,
-            case.seed,
+            case.scoring_terms,
             run.storage,
-            tags,
-            champion.run_id if champion else None,
+            seed=case.seed,
+            run_tags=tags,
+            champion_run=champion.run_id if champion else None,
         )
         spec, tags = training_stage.with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
     start, model = training_stage.begin(spec, case.incremental, split.as_of, champion)
     made = training_stage.train(
-        run.name, case.task, spec, split, case.metrics.all, k, exclude_seen, case.seed, run.storage, tags, start, model
+        spec, split, case.scoring_terms, run.storage, seed=case.seed, run_tags=tags, start=start, champion=model
     )
     _log.info("%s: %s", candidate, ", ".join(f"{name} {value:.4f}" for name, value in made.metrics.items()))
     return made
@@ -136,27 +132,17 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
     """
     case, champion = run.use_case, registry.champion_of(run.name, run.ledger)
     evaluations = evaluation.evaluate(
-        run.name,
-        case.task,
-        candidates,
-        champion,
-        split,
-        case.metrics.all,
-        evaluation.baseline_of(case.gates.checks),
-        case.recommend.k,
-        case.recommend.exclude_seen,
-        run.storage,
+        candidates, champion, split, case.scoring_terms, run.storage, baseline=evaluation.baseline_of(case.gates.checks)
     )
     return evaluation.judge(
-        run.name,
-        case.task,
         choose(run, candidates),
         evaluations,
         case.gates.checks,
-        case.gates.mode,
-        champion,
-        case.seed,
+        case.scoring_terms,
         run.storage,
+        mode=case.gates.mode,
+        champion=champion,
+        seed=case.seed,
         endpoint_command=endpoint_command,
     )
 
@@ -170,14 +156,7 @@ def draw_learning_curve(run: Run, candidates: Sequence[Candidate]) -> LearningCu
     """Measure whether more data would help the chosen candidate. Its model card shows the curve."""
     case, chosen = run.use_case, choose(run, candidates)
     curve = training_stage.draw_learning_curve(
-        chosen,
-        case.task,
-        case.candidate(chosen.name),
-        case.metrics.primary,
-        case.recommend.k,
-        case.recommend.exclude_seen,
-        case.seed,
-        run.storage,
+        chosen, case.candidate(chosen.name), case.scoring_terms, run.storage, seed=case.seed
     )
     for point in curve.points:
         _log.info("%d %s: %s %.4f", point.units, curve.unit, curve.metric, point.validation)

@@ -1,9 +1,9 @@
-"""The shelf of metrics: what a name means, which tasks it fits, and how a model is scored by it.
+"""The shelf of metrics: what a name means, which tasks it fits.
 
 To add one: one function in `ranking`, `lists`, `rating` or `classification`, and its line in `names.FAMILIES`.
 """
 
 from tasks.metrics.names import UNIT, WEIGHT, Metric, Sums, allowed_metrics, get_metric
-from tasks.metrics.scoring import USER_COVERAGE, Scored, score_model
+from tasks.metrics.scoring import USER_COVERAGE, Scored
 
-__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "Sums", "allowed_metrics", "get_metric", "score_model"]
+__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "Sums", "allowed_metrics", "get_metric"]

@@ -1,7 +1,11 @@
-"""Ask a model about every unit of a set of examples, and measure its answers."""
+"""Query a model about every unit of a set of examples, and measure its predictions.
+
+Which of these functions fits a use case, `tasks.problems` knows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +14,16 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
 from tasks.metrics.families import FAMILIES, Shape
 from tasks.metrics.lists import Catalogue
-from tasks.metrics.names import UNIT, WEIGHT, Metric, get_metric
+from tasks.metrics.names import UNIT, WEIGHT, Metric
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
 USER_COVERAGE = "user_coverage"  # share of the users who got an answer; reported beside every metric of users
-RELEVANT_RATING = 4.0
 
 
 @dataclass(frozen=True)
@@ -39,36 +41,13 @@ class Scored:
     predictions: pd.DataFrame
 
 
-def score_model(
-    model: ServedModel, examples: Examples, task: TaskKind, names: tuple[str, ...], k: int, exclude_seen: bool
-) -> Scored:
-    """Ask a model about every unit of the examples and measure its answers.
-
-    Users are all who have a label; relevant is what they bought (for ratings: what they gave at least 4). Lists are
-    made as long as the longest metric asks for, at least `k`; `predictions` keeps the first `k` of each.
+def score_rows(model: ServedModel, examples: Examples, metrics: Sequence[Metric]) -> Scored:
+    """Measure a model of rows on every row of the examples.
 
     Raises
     ------
-    NotEnoughData : there is no label at all.
-    ConfigurationError : a metric does not fit the task.
+    NotEnoughData : there is no row.
     """
-    metrics = [get_metric(name, task) for name in dict.fromkeys(names)]
-    if task.is_tabular:
-        return _score_rows(model, examples, metrics)
-    features, labels = _interactions(examples)
-    if task is not TaskKind.RATING:
-        return _score_lists(model, features, labels, metrics, k=k, exclude_seen=exclude_seen)
-    scored = _score_ratings(model, features, labels, [metric for metric in metrics if metric.k is None])
-    by_list = [metric for metric in metrics if metric.k is not None]
-    if not by_list:
-        return scored
-    liked = labels.assign(**{c.LABEL: (labels[c.LABEL] >= RELEVANT_RATING).astype(np.float64)})
-    lists = _score_lists(model, features, liked, by_list, k=k, exclude_seen=exclude_seen)
-    units = scored.units.merge(lists.units.drop(columns=[USER_COVERAGE, USER_COVERAGE + WEIGHT]), on=UNIT)
-    return Scored({**lists.metrics, **scored.metrics}, units, scored.predictions)
-
-
-def _score_rows(model: ServedModel, examples: Examples, metrics: list[Metric]) -> Scored:
     import pandas as pd
 
     if examples.rows is None or examples.rows.empty:
@@ -85,13 +64,25 @@ def _score_rows(model: ServedModel, examples: Examples, metrics: list[Metric]) -
     return _measure(metrics, pd.DataFrame(units), predictions, {})
 
 
-def _interactions(examples: Examples) -> tuple[FeatureTables, pd.DataFrame]:
+def read_interactions(examples: Examples) -> tuple[FeatureTables, pd.DataFrame]:
+    """The features and the labels, sorted by user and item.
+
+    Raises
+    ------
+    NotEnoughData : there is no label.
+    """
     if examples.labels is None or examples.features is None or examples.labels.empty:
         raise NotEnoughData("there is not one label to score a model on; move as_of, or widen holdout_days")
     return examples.features, examples.labels.sort_values([c.USER_ID, c.ITEM_ID], ignore_index=True)
 
 
-def _score_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFrame, metrics: list[Metric]) -> Scored:
+def score_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataFrame, metrics: Sequence[Metric]) -> Scored:
+    """Measure the predicted rating of every labelled pair.
+
+    Parameters
+    ----------
+    labels : one row a pair: `user_id`, `item_id`, and the given rating as `label`.
+    """
     import pandas as pd
 
     pairs = labels[[c.USER_ID, c.ITEM_ID]]
@@ -109,9 +100,23 @@ def _score_ratings(model: ServedModel, features: FeatureTables, labels: pd.DataF
     return _measure(metrics, pd.DataFrame(units), predictions, {})
 
 
-def _score_lists(
-    model: ServedModel, features: FeatureTables, labels: pd.DataFrame, metrics: list[Metric], *, k: int, exclude_seen: bool
+def score_lists(
+    model: ServedModel,
+    features: FeatureTables,
+    labels: pd.DataFrame,
+    metrics: Sequence[Metric],
+    *,
+    k: int,
+    exclude_seen: bool,
 ) -> Scored:
+    """Measure the recommendation list of every labelled user.
+
+    Lists are as long as the longest metric needs, and at least `k`. `predictions` keeps the first `k` of each.
+
+    Parameters
+    ----------
+    labels : one row a pair: `user_id`, `item_id`, and `label`, above 0 where the item is relevant.
+    """
     import pandas as pd
 
     users = pd.Index(labels[c.USER_ID].drop_duplicates())
@@ -164,7 +169,7 @@ def _coverage(answered: NDArray[np.bool_]) -> dict[str, Floats]:
     return {USER_COVERAGE: answered.astype(np.float64), USER_COVERAGE + WEIGHT: np.ones(len(answered))}
 
 
-def _measure(metrics: list[Metric], units: pd.DataFrame, predictions: pd.DataFrame, values: dict[str, float]) -> Scored:
+def _measure(metrics: Sequence[Metric], units: pd.DataFrame, predictions: pd.DataFrame, values: dict[str, float]) -> Scored:
     """The value of each metric: of `values` where it is there, else computed from units and predictions."""
     once = np.ones((1, len(units)))
     measured = {

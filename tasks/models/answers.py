@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tasks.contracts.arrays import Floats
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.models.base import FeatureTables
 
 
 def find_list_fault(
-    user_id: str, items: Sequence[str], scores: Sequence[float], terms: ServingTerms, features: FeatureTables
+    user_id: str, items: Sequence[str], scores: Sequence[float], terms: ScoringTerms, features: FeatureTables
 ) -> str:
     """What is wrong with a list of recommendations; empty if nothing is.
 

@@ -38,7 +38,7 @@ class TitleholderModel(PythonModel):  # type: ignore[misc]
         from tasks.settings import get_settings
 
         features = None
-        if not self.terms.task.is_tabular:
+        if not self.terms.task.answers_rows:
             storage = Storage(get_settings().data_root)
             newest = storage.newest(self.terms.use_case, c.FEATURES)
             if newest is None:

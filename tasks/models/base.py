@@ -26,7 +26,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.kinds import Spec
@@ -380,7 +380,7 @@ def find_best(
     return starts, place[order], values[order]
 
 
-def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
+def save_model(model: ServedModel, folder: Path, terms: ScoringTerms) -> str:
     """Export a model as `model.json` and `arrays.npz` with a manifest of digests; the manifest's own sha256 comes back."""
     folder.mkdir(parents=True)
     settings, arrays = model.state()
@@ -400,7 +400,7 @@ def save_model(model: ServedModel, folder: Path, terms: ServingTerms) -> str:
 
 def load_model(
     folder: Path, expected_digest: str, kinds: dict[str, type[ServedModel]], *, mapped: bool = False
-) -> tuple[ServedModel, ServingTerms]:
+) -> tuple[ServedModel, ScoringTerms]:
     """Load what `save_model` wrote. Nothing is unpickled, and nothing is read before its digest was checked.
 
     Parameters
@@ -430,7 +430,7 @@ def load_model(
     arrays = (map_arrays if mapped else read_arrays)(folder / "arrays.npz")
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
     model.calibration = tuple(document["calibration"]) if document["calibration"] else None
-    return model, ServingTerms.from_json(document["terms"])
+    return model, ScoringTerms.from_json(document["terms"])
 
 
 def _refuse_bombs(folder: Path) -> None:

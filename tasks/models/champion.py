@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tasks.contracts.promotion import LedgerEntry
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io import tracking
 from tasks.models.base import ServedModel, load_model
@@ -19,7 +19,7 @@ KEPT_MODELS = 4  # of a use case: the served version, and those that a rollback 
 
 def fetch_champion(
     entry: LedgerEntry, kinds: Mapping[str, type[ServedModel]], cache: Path | None = None
-) -> tuple[ServedModel, ServingTerms]:
+) -> tuple[ServedModel, ScoringTerms]:
     """The model of a ledger entry, from the registry, verified by the digest in the *ledger*.
 
     The files pass through a private folder (0700): no other user can change them between check and use.
@@ -58,7 +58,7 @@ def fetch_champion(
 
 def _load(
     folder: Path, entry: LedgerEntry, kinds: Mapping[str, type[ServedModel]], *, mapped: bool = False
-) -> tuple[ServedModel, ServingTerms]:
+) -> tuple[ServedModel, ScoringTerms]:
     model, terms = load_model(folder, entry.manifest_digest, dict(kinds), mapped=mapped)
     if terms.use_case != entry.use_case:
         raise ModelError(f"{entry.use_case} version {entry.version}: the model was exported for '{terms.use_case}'")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, features: FeatureTables | None) -> pd.DataFrame:
+def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, features: FeatureTables | None) -> pd.DataFrame:
     """Answer a table of questions.
 
     Parameters
@@ -28,7 +28,7 @@ def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, feature
     """
     import pandas as pd
 
-    if terms.task.is_tabular:
+    if terms.task.answers_rows:
         return pd.DataFrame({c.PREDICTION: model.predict_rows(asked)})
     if features is None:
         raise ModelError(f"{terms.use_case}: a model of the task '{terms.task}' answers from features; got none")
@@ -43,7 +43,7 @@ def answer(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, feature
     return pd.DataFrame(rows, columns=[c.USER_ID, c.RANK, c.ITEM_ID, c.PREDICTION]).astype({c.RANK: "int64"})
 
 
-def example_question(terms: ServingTerms, examples: Examples, count: int = 5) -> pd.DataFrame:
+def example_question(terms: ScoringTerms, examples: Examples, count: int = 5) -> pd.DataFrame:
     """The first `count` questions that the examples suggest; numbers as doubles, because they may be missing later."""
     import pandas as pd
 

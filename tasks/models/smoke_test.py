@@ -21,7 +21,7 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
@@ -74,7 +74,7 @@ def count_scores(scores: Floats) -> NDArray[np.int64]:
     return np.bincount(places, minlength=len(SCORE_EDGES) + 1).astype(np.int64)
 
 
-def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Floats:
+def try_model(model: ServedModel, terms: ScoringTerms, examples: Examples) -> Floats:
     """Ask for up to `SUBJECTS` subjects, evenly spread over all, and for a stranger.
 
     Returns
@@ -85,7 +85,7 @@ def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Fl
     ------
     ModelError : predictions have another shape, are not finite, are out of range, or are all equal.
     """
-    if terms.task.is_tabular:
+    if terms.task.answers_rows:
         scores = best = _try_rows(model, terms, examples.rows)
     else:
         if examples.features is None or examples.features.users.empty:
@@ -99,7 +99,7 @@ def try_model(model: ServedModel, terms: ServingTerms, examples: Examples) -> Fl
     return best
 
 
-def _try_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame | None) -> Floats:
+def _try_rows(model: ServedModel, terms: ScoringTerms, rows: pd.DataFrame | None) -> Floats:
     if rows is None or rows.empty:
         raise ModelError("expected at least one row to predict, got none")
     missing = [column for column in terms.row_columns if column not in rows]
@@ -114,7 +114,7 @@ def _try_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame | None
     return answers
 
 
-def _try_lists(model: ServedModel, terms: ServingTerms, features: FeatureTables, users: list[str]) -> tuple[Floats, Floats]:
+def _try_lists(model: ServedModel, terms: ScoringTerms, features: FeatureTables, users: list[str]) -> tuple[Floats, Floats]:
     """All raw scores of all lists, and the calibrated score of each list's first item."""
     answers = model.recommend(users, features, terms.k, terms.exclude_seen)
     if [answer.user_id for answer in answers] != users:

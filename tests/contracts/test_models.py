@@ -14,7 +14,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel, SparkTuned, load_model, save_model
@@ -22,9 +22,9 @@ from tests.contracts.cases import case_of
 from tests.tasks.models.checkerboard import checkerboard, missing_item, tables, user
 
 ALL = [(kind, task) for kind, spec in MODELS.kinds.items() for task in sorted(spec.tasks)]
-RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.is_tabular]
+RECOMMENDERS = [(kind, task) for kind, task in ALL if not task.answers_rows]
 RATERS = [(kind, task) for kind, task in ALL if task is TaskKind.RATING]
-CLASSIFIERS = [(kind, task) for kind, task in ALL if task.is_tabular]
+CLASSIFIERS = [(kind, task) for kind, task in ALL if task.answers_rows]
 UNKNOWN_USER = "nobody"
 
 LARGE = [(kind, task) for large in (TaskKind.PROPENSITY, TaskKind.RATING) for kind, task in RECOMMENDERS if task is large]
@@ -67,7 +67,7 @@ def fitted(kind: str, task: TaskKind) -> ServedModel:
 
 def answers(model: ServedModel, task: TaskKind) -> np.ndarray:
     """All predictions of a model for the checkerboard, as one vector."""
-    if task.is_tabular:
+    if task.answers_rows:
         found = examples(task).rows
         assert found is not None
         return model.predict_rows(found)
@@ -78,8 +78,8 @@ def answers(model: ServedModel, task: TaskKind) -> np.ndarray:
     return np.concatenate(scores)
 
 
-def terms(task: TaskKind) -> ServingTerms:
-    return ServingTerms(use_case="checkerboard", task=task)
+def terms(task: TaskKind) -> ScoringTerms:
+    return ScoringTerms(use_case="checkerboard", task=task)
 
 
 def test_every_spec_has_a_served_model() -> None:
@@ -89,7 +89,7 @@ def test_every_spec_has_a_served_model() -> None:
 
 @pytest.mark.parametrize(("kind", "task"), cases(ALL))
 def test_the_same_seed_gives_the_same_bits(kind: str, task: TaskKind, tmp_path: Path) -> None:
-    same = checkerboard(task) if task.is_tabular else _shuffled(checkerboard(task))  # the order of pairs must not matter
+    same = checkerboard(task) if task.answers_rows else _shuffled(checkerboard(task))  # the order of pairs must not matter
     again = make_spec(kind).fit(same, same, seed=7)
     digests = [save_model(m, tmp_path / str(i), terms(task)) for i, m in enumerate((fitted(kind, task), again))]
     assert digests[0] == digests[1]
@@ -264,7 +264,7 @@ def test_ratings_that_are_all_equal(kind: str, task: TaskKind) -> None:
 def test_a_model_refuses_other_tasks(kind: str, task: TaskKind) -> None:
     model = fitted(kind, task)
     with pytest.raises(ModelError):
-        if task.is_tabular:
+        if task.answers_rows:
             model.score_items(UNKNOWN_USER, features(TaskKind.PROPENSITY))
         else:
             model.predict_rows(pd.DataFrame())

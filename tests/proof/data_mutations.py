@@ -11,7 +11,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Severity
 from tasks.io.spark import get_spark
-from tasks.stages.features import FeatureSpec, build_features, split
+from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.spec import ByTime
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
@@ -122,11 +122,11 @@ def _leak(verb: str, is_known: bool, place: Workbench) -> tuple[str, ...]:
     digests = []
     for name, rows in (("without", _past()), (f"known_{is_known}".lower(), _past() + _late(is_known))):
         history = [_publish(place, f"leak_{verb}_{name}", c.VALIDATED, rows)]
-        case = (f"leak_{verb}_{name}", TaskKind.PROPENSITY, SPEC)
+        request = FeatureRequest(f"leak_{verb}_{name}", TaskKind.PROPENSITY, SPEC, history, AS_OF)
         if verb == "split":
-            digests.append(split(*case, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage).digest)
+            digests.append(split(request, ByTime(holdout_days=WEEK), place.storage, seed=7).digest)
         else:
-            digests.append(build_features(*case, history, AS_OF, place.storage).digest)
+            digests.append(build_features(request, place.storage).digest)
     return (verb,) if digests[0] == digests[1] else ()
 
 
@@ -136,7 +136,9 @@ def _cut_through(is_torn: bool, place: Workbench) -> object:
     rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
     name = f"cut_{is_torn}".lower()
     history = [_publish(place, name, c.VALIDATED, _past() + rows)]
-    return split(name, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=WEEK), history, AS_OF, 7, place.storage)
+    return split(
+        FeatureRequest(name, TaskKind.PROPENSITY, SPEC, history, AS_OF), ByTime(holdout_days=WEEK), place.storage, seed=7
+    )
 
 
 def _profile(use_case: str, rows: list[Row], place: Workbench) -> str:

@@ -14,7 +14,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import GateMode, Verdict
 from tasks.contracts.promotion import Approval, Decision, Trust
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.jobs.training import register_verdict
@@ -26,7 +26,7 @@ from tasks.stages.review.signatures import Code, make_key, public_line, read_cod
 from tests.proof.proof import Mutation, Workbench
 from tests.tasks.stages.evaluation.synthetic_pipelines import USE_CASE, SyntheticClassification, TwistedSpec, shuffle_labels
 
-CASE = (USE_CASE, TaskKind.CLASSIFICATION)
+TERMS = ScoringTerms(use_case=USE_CASE, task=TaskKind.CLASSIFICATION, metrics=SyntheticClassification.METRICS)
 
 
 def _first(place: Workbench) -> Verdict:
@@ -39,7 +39,7 @@ def _one_class(parts: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def _evaluate(change: dict[str, Any], place: Workbench) -> object:
     candidate = _first(place).candidate.model_copy(update=change)
-    return evaluate(*CASE, [candidate], None, candidate.split, SyntheticClassification.METRICS, None, 10, False, place.storage)
+    return evaluate([candidate], None, candidate.split, TERMS, place.storage)
 
 
 def _choose(metrics: dict[str, float], place: Workbench) -> Candidate:
@@ -55,7 +55,9 @@ def _judge(mode: GateMode, place: Workbench) -> Verdict:
     """One gate, in a mode of its own, under an enabled section."""
     verdict = _first(place)
     gate = GATES.parse({"kind": "prediction_sanity", "mode": mode}, "proof")
-    return judge(*CASE, verdict.candidate, verdict.evaluations, [gate], GateMode.ENABLED, None, 7, place.storage)
+    return judge(
+        verdict.candidate, verdict.evaluations, [gate], TERMS, place.storage, mode=GateMode.ENABLED, champion=None, seed=7
+    )
 
 
 def _register(change: dict[str, Any], place: Workbench) -> object:

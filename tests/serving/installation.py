@@ -11,7 +11,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import Role
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.io.storage import Storage, frame_writer
@@ -42,9 +42,9 @@ class Installation:
         """
         self._count += 1
         native = self._work / f"export-{self._count}" / "native"
-        columns = ROW_COLUMNS if task.is_tabular else ()
+        columns = ROW_COLUMNS if task.answers_rows else ()
         document = {"use_case": use_case, "task": task, "k": 3, "row_columns": columns, **terms}
-        digest = save_model(model, native, ServingTerms.model_validate(document))
+        digest = save_model(model, native, ScoringTerms.model_validate(document))
         if not self.has_mlflow:
             kept = self.settings.home / "endpoint" / "models" / use_case
             kept.mkdir(parents=True, exist_ok=True)

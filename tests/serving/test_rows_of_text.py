@@ -15,11 +15,12 @@ from serving.app import create_app
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ConfigurationError, LeakageFound
 from tasks.io.storage import Storage
 from tasks.models import MODELS, SERVED
 from tasks.models.base import load_model, read_examples
-from tasks.stages.features import SPLITS, FeatureSpec, build_features, split
+from tasks.stages.features import SPLITS, FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.inference import score_rows
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
@@ -68,7 +69,7 @@ def validated(folder: Path, storage: Storage, **changes: object) -> list[Dataset
 
 def split_callers(history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC) -> Split:
     by_time = SPLITS.parse({"kind": "by_time", "holdout_days": 7}, "test")
-    return split("callers", TaskKind.CLASSIFICATION, spec, by_time, history, AS_OF, 7, storage)
+    return split(FeatureRequest("callers", TaskKind.CLASSIFICATION, spec, history, AS_OF), by_time, storage, seed=7)
 
 
 def test_rows_from_daily_files_to_the_endpoint(installation: Installation, spark: SparkSession, tmp_path: Path) -> None:
@@ -88,7 +89,12 @@ def test_rows_from_daily_files_to_the_endpoint(installation: Installation, spark
 
     spec = MODELS.parse({"kind": "logistic_regression"}, "test")
     trained = train(
-        "callers", TaskKind.CLASSIFICATION, spec, parts, ("roc_auc", "log_loss"), 10, False, 7, storage, {"dag_run": "test"}
+        spec,
+        parts,
+        ScoringTerms(use_case="callers", task=TaskKind.CLASSIFICATION, metrics=("roc_auc", "log_loss")),
+        storage,
+        seed=7,
+        run_tags={"dag_run": "test"},
     )
     from tasks.io import tracking
 
@@ -100,7 +106,9 @@ def test_rows_from_daily_files_to_the_endpoint(installation: Installation, spark
     found = roc_auc_score(holdout.rows[c.TARGET], batch[c.PREDICTION])
     assert found > truth - 0.02, f"{found:.3f} by the model, {truth:.3f} by the true odds"
 
-    build_features("callers", TaskKind.CLASSIFICATION, SPEC, history, AS_OF, storage)  # for the smoke test
+    build_features(
+        FeatureRequest("callers", TaskKind.CLASSIFICATION, SPEC, history, AS_OF), storage
+    )  # what the endpoint warms up with
     shape = {"row_columns": terms.row_columns, "text_columns": terms.text_columns}
     installation.register_and_promote("callers", model, TaskKind.CLASSIFICATION, **shape)
     sample = holdout.rows[:50]

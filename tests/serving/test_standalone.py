@@ -10,7 +10,7 @@ import pytest
 from serving.app import create_app
 from serving.standalone import SingleDeployment, load_bundle
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import ServedModel, save_model
 from tests.serving.conftest import client_of
@@ -21,8 +21,8 @@ from tests.serving.test_app import check_problem
 
 def make_job(cached: Installation, folder: Path, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY) -> dict[str, Any]:
     """The job of an export, as `tasks.io.endpoint.serve_alone` writes it."""
-    columns = ROW_COLUMNS if task.is_tabular else ()
-    digest = save_model(model, folder, ServingTerms(use_case="shop", task=task, k=3, row_columns=columns))
+    columns = ROW_COLUMNS if task.answers_rows else ()
+    digest = save_model(model, folder, ScoringTerms(use_case="shop", task=task, k=3, row_columns=columns))
     return {
         "use_case": "shop",
         "native": str(folder),

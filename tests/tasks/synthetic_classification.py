@@ -18,7 +18,7 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, GateResult, Verdict
 from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import FeatureTables, ServedModel, save_model
@@ -105,7 +105,7 @@ def log_candidate(
 ) -> Candidate:
     """Export and log a model, as training does."""
     native = work / f"{use_case}-{name}" / "native"
-    digest = save_model(model, native, ServingTerms(use_case=use_case, task=TaskKind.PROPENSITY))
+    digest = save_model(model, native, ScoringTerms(use_case=use_case, task=TaskKind.PROPENSITY))
     frame = pd.DataFrame({"x": [1.0]})
     with tracking.start_run(use_case, name, f"key-{name}", {}) as run:
         model_uri = run.log_model(native, WRAPPER, frame, frame, {})

@@ -55,7 +55,8 @@ def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytes
         raw = ingest(CASE, case.source, folder, window, storage)
         assert raw is not None
         validate(raw, "invoice_lines", 0.1, storage, suites)
-        build_features(CASE, case.task, case.features, storage.history(CASE, c.VALIDATED, window.end), window.end, storage)
+        history = storage.history(CASE, c.VALIDATED, window.end)
+        build_features(case.features_as_of(window.end, history), storage)
     return suites, storage
 
 

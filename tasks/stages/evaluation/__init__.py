@@ -14,15 +14,16 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData, TitleholderError
 from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.endpoint import serve_alone
 from tasks.io.storage import Storage, frame_writer
-from tasks.metrics import UNIT, USER_COVERAGE, get_metric, score_model
+from tasks.metrics import UNIT, USER_COVERAGE, get_metric
 from tasks.models import SERVED
-from tasks.models.base import Examples, load_model, read_examples
+from tasks.models.base import load_model, read_examples
+from tasks.problems import problem_of
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
@@ -87,28 +88,25 @@ def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
 
 @guard(ModelError, NotEnoughData)
 def evaluate(
-    use_case: str,
-    task: TaskKind,
     candidates: Sequence[Candidate],
     champion: ModelVersion | None,
     split: Split,
-    metrics: tuple[str, ...],
-    baseline: str | None,
-    k: int,
-    exclude_seen: bool,
+    terms: ScoringTerms,
     storage: Storage,
+    *,
+    baseline: str | None = None,
 ) -> tuple[Evaluation, ...]:
     """Score, once each and on the same holdout, the chosen candidate, the champion and the baseline, where there are any.
 
     Each is loaded from its export, with its digest checked: what is judged is what would be served. The candidate is
-    chosen by the first of `metrics`.
+    chosen by the primary metric of the terms.
 
     Raises
     ------
     ModelError : an export is missing or is not the one that was trained.
     NotEnoughData : the holdout has no label.
     """
-    chosen = choose(candidates, metrics[0], task)
+    chosen = choose(candidates, terms.primary, terms.task)
     subjects = [(Role.CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
     if champion is not None:
         subjects.append((Role.CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
@@ -118,53 +116,28 @@ def evaluate(
         if one.name == baseline and one.name != chosen.name
     ]
     examples = read_examples(storage, split.holdout)
-    partition = f"{split.as_of.isoformat()}.{{}}.{{}}"
     evaluations = []
     for subject, name, model_uri, digest in subjects:
-        measured, units = _score(
-            use_case,
-            task,
-            examples,
-            model_uri,
-            digest,
-            metrics,
-            k,
-            exclude_seen,
-            split.holdout,
-            partition.format(subject, name)[:100],
-            storage,
+        scored = problem_of(terms.task).score(_load(model_uri, digest).model, examples, terms)
+        measured = {metric: value for metric, value in scored.metrics.items() if math.isfinite(value)}
+        units = storage.publish(
+            use_case=terms.use_case,
+            layer=c.EVALUATION,
+            partition=f"{split.as_of.isoformat()}.{subject}.{name}"[:100],
+            tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+            inputs=[split.holdout],
+            facts={
+                "model_uri": model_uri,
+                "manifest_digest": digest,
+                "metrics": measured,
+                "k": terms.k,
+                "exclude_seen": terms.exclude_seen,
+            },
         )
         evaluations.append(
             Evaluation(subject=subject, name=name, model_uri=model_uri, holdout=split.holdout, metrics=measured, units=units)
         )
     return tuple(evaluations)
-
-
-def _score(
-    use_case: str,
-    task: TaskKind,
-    examples: Examples,
-    model_uri: str,
-    digest: str,
-    metrics: tuple[str, ...],
-    k: int,
-    exclude_seen: bool,
-    holdout: DatasetRef,
-    partition: str,
-    storage: Storage,
-) -> tuple[dict[str, float], DatasetRef]:
-    """One model's metrics (those that are numbers), and the snapshot of its units and predictions."""
-    scored = score_model(_load(model_uri, digest).model, examples, task, metrics, k, exclude_seen)
-    measured = {name: value for name, value in scored.metrics.items() if math.isfinite(value)}
-    units = storage.publish(
-        use_case=use_case,
-        layer=c.EVALUATION,
-        partition=partition,
-        tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
-        inputs=[holdout],
-        facts={"model_uri": model_uri, "manifest_digest": digest, "metrics": measured, "k": k, "exclude_seen": exclude_seen},
-    )
-    return measured, units
 
 
 def _load(model_uri: str, digest: str) -> Export:
@@ -214,16 +187,15 @@ def _lineage(split: Split, storage: Storage) -> Lineage:
 
 @guard(ConfigurationError)
 def judge(
-    use_case: str,
-    task: TaskKind,
     candidate: Candidate,
     evaluations: Sequence[Evaluation],
     gates: Sequence[Gate],
+    terms: ScoringTerms,
+    storage: Storage,
+    *,
     mode: GateMode,
     champion: ModelVersion | None,
     seed: int,
-    storage: Storage,
-    *,
     endpoint_command: Sequence[str] = (),
 ) -> Verdict:
     """Ask every gate. It passes unless an enabled gate refuses; what dry_run gates say is only told.
@@ -240,11 +212,11 @@ def judge(
     answers = {one.subject: _read_answers(one, storage) for one in evaluations}
     if Role.CHALLENGER not in answers or (champion is not None) != (Role.CHAMPION in answers):
         raise ConfigurationError(
-            f"{use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
+            f"{terms.use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
             f"got {', '.join(answers) or 'none'}: run evaluate with the same champion"
         )
     context = Context(
-        task=task,
+        task=terms.task,
         candidate=candidate,
         challenger=answers[Role.CHALLENGER],
         champion=answers.get(Role.CHAMPION),
@@ -255,7 +227,7 @@ def judge(
         lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
-        open_endpoint=partial(_serve, endpoint_command, use_case, candidate, storage),
+        open_endpoint=partial(_serve, endpoint_command, terms.use_case, candidate, storage),
         read_signature=partial(tracking.read_signature, candidate.model_uri),
         read_columns=partial(_read_columns, candidate.split.train, storage),
     )
@@ -266,7 +238,7 @@ def judge(
     slices, weak_segments = measure_slices(plan, results, context)
     passed = all(result.passed for result in results if result.mode is GateMode.ENABLED)
     return Verdict(
-        use_case=use_case,
+        use_case=terms.use_case,
         candidate=candidate,
         champion_version=context.champion_version,
         evaluations=tuple(evaluations),

@@ -21,26 +21,19 @@ from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
 from tasks.stages.features.history import INTERACTION_SCHEMA, known_at, midnight
-from tasks.stages.features.spec import SPLITS, ByTime, FeatureSpec, SplitSpec, Stratified
+from tasks.stages.features.spec import SPLITS, ByTime, FeatureRequest, FeatureSpec, SplitSpec, Stratified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
 
-__all__ = ["SPLITS", "FeatureSpec", "SplitSpec", "build_features", "split"]
+__all__ = ["SPLITS", "FeatureRequest", "FeatureSpec", "SplitSpec", "build_features", "split"]
 
 
 @guard(NotEnoughData)
-def build_features(
-    use_case: str, task: TaskKind, spec: FeatureSpec, history: list[DatasetRef], as_of: date, storage: Storage
-) -> DatasetRef:
+def build_features(request: FeatureRequest, storage: Storage) -> DatasetRef:
     """The features as of a day: tables `users`, `items`, `pairs`, or `rows` for tabular use cases.
-
-    Parameters
-    ----------
-    history : current validated snapshots; their windows may overlap.
-    as_of : only what happened, and could be known, before this day's midnight counts.
 
     Returns
     -------
@@ -51,7 +44,8 @@ def build_features(
     ------
     NotEnoughData : nothing at all was known on that day.
     """
-    facts = {"as_of": as_of.isoformat(), "features": spec.model_dump(mode="json"), "task": task.value, "code": _code()}
+    use_case, task, spec, as_of, history = request.use_case, request.task, request.spec, request.as_of, request.history
+    facts = _facts(request)
     place = Place(storage, use_case, c.FEATURES, as_of.isoformat())
     if built := place.find(history, facts):
         return built
@@ -61,7 +55,7 @@ def build_features(
         known = rows.where(known_at(as_of, spec.known_by))
         if known.isEmpty():
             raise NotEnoughData(_nothing_known(use_case, as_of, spec))
-        if task.is_tabular:
+        if task.answers_rows:
             tables = {c.ROWS: tabular.make_rows(known, spec.stated_texts)}
         else:
             names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
@@ -70,17 +64,7 @@ def build_features(
 
 
 @guard(LeakageFound, NotEnoughData)
-def split(
-    use_case: str,
-    task: TaskKind,
-    spec: FeatureSpec,
-    split_spec: SplitSpec,
-    history: list[DatasetRef],
-    as_of: date,
-    seed: int,
-    storage: Storage,
-    earlier: int = 0,
-) -> Split:
+def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, seed: int, earlier: int = 0) -> Split:
     """Examples to learn from, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
 
     By time, each holds the features as of its label window's first day and the `labels` of that window (see
@@ -92,28 +76,22 @@ def split(
     NotEnoughData : a part has no features or no labels; the message names its days.
     LeakageFound : features know what they must not (see `guards`); what guards counted is in the manifest's `figures`.
     """
-    facts = {
-        "as_of": as_of.isoformat(),
-        "features": spec.model_dump(mode="json"),
-        "task": task.value,
-        "code": _code(),
-        "split": split_spec.model_dump(mode="json"),
-        "seed": seed,
-    }
+    use_case, task, spec, as_of, history = request.use_case, request.task, request.spec, request.as_of, request.history
+    facts = {**_facts(request), "split": split_spec.model_dump(mode="json"), "seed": seed}
     if task not in split_spec.tasks:
         allowed = ", ".join(sorted(split_spec.tasks))
         raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
     windows = _windows(split_spec, as_of, earlier)
-    if task.is_tabular:  # what is earlier than these is learned from, however long ago it was
+    if task.answers_rows:  # what is earlier than these is learned from, however long ago it was
         windows = {part: window for part, window in windows.items() if part in tabular.PARTS[1:]}
-    names = tabular.PARTS if task.is_tabular else tuple(windows)
+    names = tabular.PARTS if task.answers_rows else tuple(windows)
     places = {part: Place(storage, use_case, c.EXAMPLES, f"{as_of.isoformat()}.{part}") for part in names}
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if part in windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
         with _rows(history, storage, task) as (rows, keep):
             known = rows.where(known_at(as_of, spec.known_by))
-            if task.is_tabular:
+            if task.answers_rows:
                 if isinstance(split_spec, Stratified):
                     shares = (split_spec.validation_share, split_spec.holdout_share)
                     parted, remedy = tabular.assign_parts(known, *shares, seed), "change the shares of the split"
@@ -133,6 +111,15 @@ def split(
     found = {part: ref for part, ref in parts.items() if ref is not None}
     before = tuple(found.pop(part) for part in names if part in found and part not in tabular.PARTS)
     return Split(as_of=as_of, earlier=before, **found)
+
+
+def _facts(request: FeatureRequest) -> dict[str, Any]:
+    return {
+        "as_of": request.as_of.isoformat(),
+        "features": request.spec.model_dump(mode="json"),
+        "task": request.task.value,
+        "code": _code(),
+    }
 
 
 FEW_ROWS = 5_000_000
@@ -191,7 +178,7 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, task: TaskKind) -> It
         return kept[-1]
 
     try:
-        rows = read_history(get_spark(), storage, history, None if task.is_tabular else INTERACTION_SCHEMA)
+        rows = read_history(get_spark(), storage, history, None if task.answers_rows else INTERACTION_SCHEMA)
         is_small = sum(ref.rows[c.ROWS] for ref in history) <= FEW_ROWS
         yield (keep(rows) if is_small else rows), keep
     finally:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
 from tasks.kinds import KindRegistry, Spec
 from tasks.stages.features.vocabulary import Declared
 
@@ -60,6 +64,21 @@ class FeatureSpec(BaseModel):
             if len(values) < 2 or len(set(values)) < len(values):
                 raise ValueError(f"ordinal.{name}: two distinct values or more, the least first; got {list(values)}")
         return self
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """Which features to build, out of what, as of which day.
+
+    history : current validated snapshots; their windows may overlap.
+    as_of : only what happened before this day's midnight, and could be known then, counts.
+    """
+
+    use_case: str
+    task: TaskKind
+    spec: FeatureSpec
+    history: Sequence[DatasetRef]
+    as_of: date
 
 
 class SplitSpec(Spec):

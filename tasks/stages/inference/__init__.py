@@ -13,7 +13,7 @@ from tasks import columns as c
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath, Prediction
 from tasks.contracts.promotion import LedgerEntry
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage, frame_writer
@@ -57,7 +57,7 @@ def score(
         raise ModelError(f"{use_case}: got an entry of '{entry.use_case}' and features of '{features.use_case}'")
     model, terms = fetch_champion(entry, kinds)
     subjects: list[tuple[str, tuple[str, ...], tuple[float, ...], AnswerPath]]
-    if terms.task.is_tabular:
+    if terms.task.answers_rows:
         frame = score_rows(model, terms, storage.read(features, c.ROWS))
         subjects = [
             (row_id, (), (value,), AnswerPath.MODEL) for row_id, value in zip(frame[c.ROW_ID], frame[c.PREDICTION], strict=True)
@@ -99,7 +99,7 @@ def score(
     return published
 
 
-def score_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame) -> pd.DataFrame:
+def score_rows(model: ServedModel, terms: ScoringTerms, rows: pd.DataFrame) -> pd.DataFrame:
     """`row_id` and `prediction` (the probability of class 1) of each row, ordered by `row_id`."""
     ordered = rows.sort_values(c.ROW_ID, ignore_index=True)
     missing = [column for column in terms.row_columns if column not in ordered]
@@ -111,7 +111,7 @@ def score_rows(model: ServedModel, terms: ServingTerms, rows: pd.DataFrame) -> p
     return ordered[[c.ROW_ID]].assign(**{c.PREDICTION: probabilities})
 
 
-def score_users(model: ServedModel, terms: ServingTerms, features: FeatureTables) -> list[Recommendation]:
+def score_users(model: ServedModel, terms: ScoringTerms, features: FeatureTables) -> list[Recommendation]:
     """The top k of every user, ordered by user, each answer checked."""
     users = sorted(features.users[c.USER_ID])
     answers = model.recommend(users, features, terms.k, terms.exclude_seen)

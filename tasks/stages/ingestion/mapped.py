@@ -56,7 +56,7 @@ class Mapped(Source):
 
     @model_validator(mode="after")
     def _maps_what_is_there(self) -> Self:
-        allowed = (*TIMES, c.TARGET) if self.is_tabular else OF_INTERACTIONS
+        allowed = (*TIMES, c.TARGET) if self.maps_rows else OF_INTERACTIONS
         for canonical, column in self.columns.items():
             if canonical not in allowed:
                 raise ValueError(f"columns: no canonical column {canonical!r}; allowed: {', '.join(allowed)}")
@@ -64,7 +64,7 @@ class Mapped(Source):
                 raise ValueError(f"columns.{canonical}: no column {column!r} in cells; there are: {', '.join(self.cells)}")
         if unknown := [name for name in self.leave_out if name not in self.cells]:
             raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; there are: {', '.join(self.cells)}")
-        if not self.is_tabular:
+        if not self.maps_rows:
             if self.positive is not None or self.leave_out:
                 raise ValueError("positive and leave_out are for rows with a target: which column is columns.target?")
             if missing := [name for name in (c.EVENT_AT, c.ITEM_ID) if self.cell_of(name) is None]:
@@ -78,7 +78,7 @@ class Mapped(Source):
         return self
 
     @property
-    def is_tabular(self) -> bool:
+    def maps_rows(self) -> bool:
         """Whether the rows have a target, and are no interactions."""
         return self.cell_of(c.TARGET) is not None
 
@@ -106,7 +106,7 @@ class Mapped(Source):
         """Cells with `row_id` and `source_file` -> the canonical columns; null where a cell does not parse."""
         from pyspark.sql import functions as F
 
-        if self.is_tabular:
+        if self.maps_rows:
             return self._to_rows(frame, known_at, as_it_came)
         amount = self._number(c.QUANTITY) * self._number(c.UNIT_PRICE)
         kind = F.when(self._number(c.QUANTITY) < 0, c.RETURN).otherwise(c.PURCHASE)

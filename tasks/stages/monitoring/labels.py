@@ -123,7 +123,7 @@ def read_outcomes(rows: DataFrame, task: TaskKind) -> DataFrame:
     from pyspark.sql import functions as F
 
     said = F.col("prediction_id") if "prediction_id" in rows.columns else F.lit(None).cast("string").alias("prediction_id")
-    if task.is_tabular:
+    if task.answers_rows:
         return rows.where(F.col(c.TARGET).isNotNull()).select(
             said,
             F.col(c.ROW_ID).alias("subject"),
@@ -156,7 +156,7 @@ def attribute(exposures: DataFrame, outcomes: DataFrame, policy: LabelPolicy, ta
     shown = exposures.alias("e")
     same_item = F.col(f"o.{c.ITEM_ID}").eqNullSafe(F.col(f"e.{c.ITEM_ID}"))
     age = F.datediff(F.to_date(f"o.{c.EVENT_AT}"), F.col("e.day"))
-    near = F.lit(True) if task.is_tabular else (age >= 0) & (age < policy.attribution_days)
+    near = F.lit(True) if task.answers_rows else (age >= 0) & (age < policy.attribution_days)
     picked = [
         F.col("e.row_id"),
         F.col("e.day"),
@@ -250,7 +250,7 @@ def measure_quality(labelled: DataFrame, propensities: Mapping[int, float], task
         return figures
     if task is TaskKind.RATING:
         return {**figures, "rmse": sums["squared"] ** 0.5, "mae": sums["absolute"]}
-    if not task.is_tabular:
+    if not task.answers_rows:
         figures |= {
             "hit_rate": sums["hit"] / answers,
             "hit_share": sums["labels"] / shown,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import bin_rows
-from tasks.metrics.scoring import RELEVANT_RATING
+from tasks.problems.rating import RELEVANT_RATING
 
 if TYPE_CHECKING:
     import pandas as pd

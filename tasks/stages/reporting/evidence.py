@@ -119,7 +119,7 @@ def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
         return Evidence()
     task = task_of(holdout.facts, sides[0].predictions)
     compared = [one.metric for one in verdict.comparisons]
-    if task.is_tabular:
+    if task.answers_rows:
         rows = storage.read(holdout.ref, c.ROWS).sort_values(c.ROW_ID, ignore_index=True)
         return judge_rows(tuple(map(_with_brier, sides)), rows, compared)
     both = [c.USER_ID, c.ITEM_ID]

@@ -56,7 +56,7 @@ def measure_importance(model: ServedModel, rows: pd.DataFrame, seed: int) -> tup
 
 
 def explain(
-    spec: ModelSpec, model: ServedModel, train: Examples, validation: Examples, seed: int, title: str
+    spec: ModelSpec, model: ServedModel, train: Examples, validation: Examples, *, seed: int, title: str
 ) -> dict[str, Figure]:
     """File name -> figure, of a model of rows; nothing for others."""
     if train.rows is None or validation.rows is None or not feature_columns(validation.rows):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models import SERVED
 from tasks.models.base import AGREEMENT, Examples, FeatureTables, ServedModel, load_model, save_model
@@ -24,7 +23,7 @@ QUESTIONS = 200
 
 
 def export_model(
-    model: ServedModel, folder: Path, terms: ServingTerms, examples: Examples, kinds: Mapping[str, type[ServedModel]] = SERVED
+    model: ServedModel, folder: Path, terms: ScoringTerms, examples: Examples, kinds: Mapping[str, type[ServedModel]] = SERVED
 ) -> str:
     """Save a model, load it again by its digest, and compare the two on questions of the examples; the digest comes back.
 
@@ -50,7 +49,7 @@ def export_model(
     return digest
 
 
-def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examples: Examples) -> list[pd.DataFrame]:
+def _answers(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, examples: Examples) -> list[pd.DataFrame]:
     """Everything that the endpoint could be asked of a model of this task."""
     import pandas as pd
 
@@ -60,7 +59,7 @@ def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examp
         return [pd.DataFrame({c.PREDICTION: model.predict_rows(rows)})]
     users = [*dict.fromkeys(str(user) for user in asked[c.USER_ID]), STRANGER]
     lists = _lists(model, terms, users, examples.features)
-    if terms.task is not TaskKind.RATING:
+    if not terms.task.rates_pairs:
         return [lists]
     pairs = asked[[c.USER_ID, c.ITEM_ID]]
     first = pairs[:1]
@@ -69,7 +68,7 @@ def _answers(model: ServedModel, terms: ServingTerms, asked: pd.DataFrame, examp
     return [lists, pairs.assign(**{c.PREDICTION: model.predict_ratings(pairs, examples.features)})]
 
 
-def _lists(model: ServedModel, terms: ServingTerms, users: list[str], features: FeatureTables) -> pd.DataFrame:
+def _lists(model: ServedModel, terms: ScoringTerms, users: list[str], features: FeatureTables) -> pd.DataFrame:
     import pandas as pd
 
     rows = [

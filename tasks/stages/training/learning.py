@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind
-from tasks.contracts.training import Candidate, LearningCurve, LearningPoint
+from tasks.contracts.training import Candidate, LearningCurve, LearningPoint, ScoringTerms
 from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage
-from tasks.metrics import get_metric, score_model
 from tasks.models.base import Examples, ModelSpec, read_examples
-from tasks.stages.training.calibration import calibrate
+from tasks.problems import problem_of
 from tasks.stages.training.spec import with_settings
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ BUCKETS = 10_000
 
 
 def draw_learning_curve(
-    candidate: Candidate, task: TaskKind, spec: ModelSpec, metric: str, k: int, exclude_seen: bool, seed: int, storage: Storage
+    candidate: Candidate, spec: ModelSpec, terms: ScoringTerms, storage: Storage, *, seed: int
 ) -> LearningCurve:
     """Fit the candidate's settings (those that tuning chose, too) on shares of its data, smallest first, and log the curve.
 
@@ -46,17 +44,8 @@ def draw_learning_curve(
         return LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
     spec = with_settings(spec, candidate.settings)
     train, validation = read_examples(storage, candidate.split.train), read_examples(storage, candidate.split.validation)
-    curve = measure(
-        spec,
-        task,
-        train,
-        validation,
-        metric,
-        k,
-        exclude_seen,
-        seed,
-        budget_seconds=max(LEAST_BUDGET_SECONDS, 2 * candidate.fit_seconds),
-    )
+    budget_seconds = max(LEAST_BUDGET_SECONDS, 2 * candidate.fit_seconds)
+    curve = measure(spec, train, validation, terms, seed=seed, budget_seconds=budget_seconds)
     with tracking.reopen_run(candidate.run_id) as run:
         run.log_figure(picture(curve, f"{candidate.use_case}: {candidate.name}"), "plots/learning_curve.png")
         run.log_dict(curve.to_json(), tracking.LEARNING_CURVE)  # last: it says that the rest is there
@@ -65,12 +54,10 @@ def draw_learning_curve(
 
 def measure(
     spec: ModelSpec,
-    task: TaskKind,
     train: Examples,
     validation: Examples,
-    metric: str,
-    k: int,
-    exclude_seen: bool,
+    terms: ScoringTerms,
+    *,
     seed: int,
     budget_seconds: float,
     shares: Sequence[float] = SHARES,
@@ -88,42 +75,35 @@ def measure(
             break
         began = perf_counter()
         try:
-            point = _measure_share(spec, task, train, validation, metric, k, exclude_seen, seed, share)
+            point = _measure_share(spec, train, validation, terms, seed=seed, share=share)
         except NotEnoughData as error:
             stopped = f"{share:.0%} of the data: {error}"[:300]
             continue
         points.append(point)
         took = perf_counter() - began
         spent, rate = spent + took, max(rate, took / share) if share >= 0.25 else rate
+    problem = problem_of(terms.task)
     return LearningCurve(
-        metric=metric,
-        unit="rows" if task.is_tabular else "users",
-        greater_is_better=get_metric(metric, task).greater_is_better,
+        metric=terms.primary,
+        unit=problem.unit,
+        greater_is_better=problem.get_metric(terms.primary).greater_is_better,
         points=tuple(points),
         stopped=stopped,
     )
 
 
 def _measure_share(
-    spec: ModelSpec,
-    task: TaskKind,
-    train: Examples,
-    validation: Examples,
-    metric: str,
-    k: int,
-    exclude_seen: bool,
-    seed: int,
-    share: float,
+    spec: ModelSpec, train: Examples, validation: Examples, terms: ScoringTerms, *, seed: int, share: float
 ) -> LearningPoint:
-    part = take_share(train, share)
+    problem, part = problem_of(terms.task), take_share(train, share)
     model = spec.fit(part, take_share(validation, share), seed)
-    if task is TaskKind.PROPENSITY:
-        calibrate(model, validation, k, exclude_seen)
-    told = score_model(model, validation, task, (metric,), k, exclude_seen).metrics[metric]
-    fitted = score_model(model, part, task, (metric,), k, exclude_seen).metrics[metric] if task.is_tabular else None
+    problem.calibrate(model, validation, terms)
+    measured = terms.measured_by(terms.primary)
+    on_validation = problem.score(model, validation, measured).metrics[terms.primary]
+    on_part = problem.score(model, part, measured).metrics[terms.primary] if problem.measures_fit else None
     drawn = part.rows if part.features is None else part.features.users
     units = 0 if drawn is None else len(drawn)
-    return LearningPoint(share=share, units=units, fitted=fitted, validation=told)
+    return LearningPoint(share=share, units=units, fitted=on_part, validation=on_validation)
 
 
 def take_share(examples: Examples, share: float) -> Examples:

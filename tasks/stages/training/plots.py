@@ -1,14 +1,14 @@
-"""Pictures of how a model did on the validation window, for the run's page in MLflow."""
+"""Plots of how a model did on the validation window, for the run's page in MLflow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind
 from tasks.contracts.training import TrialState, Tuned
 from tasks.metrics.calibration import bin_rows
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(predictions: pd.DataFrame, task: TaskKind, title: str) -> dict[str, Figure]:
-    """File name -> figure. `predictions` as in `tasks.metrics.Scored`."""
-    if task is TaskKind.RATING:
-        return {"plots/predicted_and_given.png": _ratings(predictions, title)}
-    if task is TaskKind.CLASSIFICATION:
-        return {"plots/roc.png": _roc(predictions, title), "plots/calibration.png": _calibration(predictions, title)}
-    figures = {"plots/precision_by_rank.png": _by_rank(predictions, title)}
-    return figures | ({"plots/calibration.png": _calibration(predictions, title)} if task is TaskKind.PROPENSITY else {})
+def draw(predictions: pd.DataFrame, names: Sequence[str], title: str) -> dict[str, Figure]:
+    """File name -> figure, for each plot of `PLOTS` that is named; none where there are no predictions.
+
+    Parameters
+    ----------
+    predictions : as in `tasks.metrics.Scored`.
+    """
+    return {f"plots/{name}.png": PLOTS[name](predictions, title) for name in names if len(predictions)}
 
 
 def _by_rank(predictions: pd.DataFrame, title: str) -> Figure:
@@ -68,6 +68,14 @@ def _calibration(predictions: pd.DataFrame, title: str) -> Figure:
     axes.plot([0, means.max()], [0, means.max()], color="#999999", linestyle="--", label="perfect")
     axes.legend()
     return figure
+
+
+PLOTS: dict[str, Callable[[pd.DataFrame, str], Figure]] = {
+    "precision_by_rank": _by_rank,
+    "predicted_and_given": _ratings,
+    "roc": _roc,
+    "calibration": _calibration,
+}
 
 
 def draw_history(tuned: Tuned, title: str) -> Figure:

@@ -15,6 +15,7 @@ from tasks.errors import ConfigurationError
 from tasks.kinds import explain
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec, SparkTuned, WarmStart
+from tasks.problems import problem_of
 
 SPARK_METRICS = ("rmse", "mae", "r2", "roc_auc", "pr_auc")  # those of Spark's evaluators that mean what ours mean
 
@@ -90,9 +91,9 @@ class TuningSpec(_Section):
     candidates: dict[Name, Search] = {}
 
     def earlier_windows(self, task: TaskKind) -> int:
-        """How many windows before those of the split are wanted."""
+        """How many windows before those of the split tuning needs."""
         by_time = any(not search.search.is_sparks for search in self.candidates.values())
-        return self.rounds - 1 if by_time and not task.is_tabular else 0
+        return problem_of(task).earlier_windows(self.rounds) if by_time else 0
 
     def check(self, candidates: Iterable[ModelSpec], task: TaskKind, primary: str) -> None:
         """Whether every space fits the fields of its candidate's kind.
@@ -110,8 +111,8 @@ class TuningSpec(_Section):
                 _check_values(known[name], setting, values, f"{where}.space.{setting}")
             if search.search.is_sparks:
                 self._check_spark(known[name], search, task, primary, where)
-            elif task.is_tabular and self.rounds < 2:
-                raise ConfigurationError(f"tuning.rounds: rows are judged in folds, at least 2; got {self.rounds}")
+            elif self.rounds < (least := problem_of(task).min_rounds):
+                raise ConfigurationError(f"tuning.rounds: the task {task} needs at least {least}; got {self.rounds}")
 
     def _check_spark(self, spec: ModelSpec, search: Search, task: TaskKind, primary: str, where: str) -> None:
         if not isinstance(spec, SparkTuned) or task not in spec.spark_tasks:

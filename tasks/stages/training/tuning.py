@@ -6,21 +6,21 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.training import Candidate, Trial, TrialState, Tuned
+from tasks.contracts.training import Candidate, ScoringTerms, Trial, TrialState, Tuned
 from tasks.errors import TitleholderError
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import get_metric
 from tasks.models.base import Examples, ModelSpec, read_examples
+from tasks.problems import problem_of
 from tasks.settings import get_code_version
 from tasks.stages.training.plots import draw_history
-from tasks.stages.training.rounds import InRounds, Judge, OnSpark, Question, make_rounds
+from tasks.stages.training.rounds import InRounds, Judge, OnSpark
 from tasks.stages.training.spec import Search, SearchKind, TuningSpec, Values, number_type, with_settings
 
 if TYPE_CHECKING:
@@ -37,17 +37,14 @@ STARTUP = 5  # trials before TPE models, and before anything is pruned
 
 
 def tune(
-    use_case: str,
-    task: TaskKind,
     spec: ModelSpec,
     policy: TuningSpec,
     windows: Sequence[DatasetRef],
-    metric: str,
-    k: int,
-    exclude_seen: bool,
-    seed: int,
+    terms: ScoringTerms,
     storage: Storage,
-    run_tags: dict[str, str],
+    *,
+    seed: int,
+    run_tags: Mapping[str, str],
     champion_run: str | None = None,
 ) -> Tuned:
     """Look for better settings of one candidate, and log the search as one MLflow run with a child for each trial.
@@ -63,6 +60,7 @@ def tune(
     ------
     ServiceUnavailable : MLflow does not answer.
     """
+    use_case, metric, terms = terms.use_case, terms.primary, terms.measured_by(terms.primary)
     name, search = spec.candidate_name, policy.candidates[spec.candidate_name]
     champion = {} if champion_run is None else read_settings(champion_run, spec.kind)
     decided = [
@@ -71,8 +69,8 @@ def tune(
         search.model_dump(mode="json"),
         [ref.digest for ref in windows],
         metric,
-        k,
-        exclude_seen,
+        terms.k,
+        terms.exclude_seen,
         seed,
         champion,
         get_code_version(),
@@ -82,14 +80,14 @@ def tune(
     if finished is not None:
         return Tuned.from_json(tracking.read_run_dict(finished.info.run_id, TUNED))
 
-    asked = Question(task, metric, k, exclude_seen, seed)
-    judge = make_judge(search.search, [read_examples(storage, ref) for ref in windows], policy.rounds, asked)
+    examples = [read_examples(storage, ref) for ref in windows]
+    judge = make_judge(search.search, examples, policy.rounds, terms, seed=seed)
     budget = policy.model_dump(exclude={"candidates"})
     space = {f"space.{setting}": values.model_dump(exclude_defaults=True) for setting, values in search.space.items()}
     with tracking.start_run(use_case, f"{name}.tuning", key, {"titleholder.tuning_of": name, **run_tags}) as run:
         run.log_params({"search": search.search.value, **budget, **space})
 
-        def tell(trial: Trial) -> None:
+        def log_trial(trial: Trial) -> None:
             own = {PARENT: run.run_id, "titleholder.trial": trial.state.value, "titleholder.origin": trial.origin}
             title = f"{name}.trial_{trial.number:03d}"
             with tracking.start_run(use_case, title, f"{key}.{trial.number}", {**run_tags, **own}) as child:
@@ -101,8 +99,8 @@ def tune(
                 if trial.note:
                     child.set_tags({"titleholder.note": trial.note})
 
-        trials = run_search(spec, search, policy, asked, judge, champion, tell)
-        best = choose_trial(trials, get_metric(metric, task).greater_is_better)
+        trials = run_search(spec, search, policy, terms, judge, seed=seed, champion=champion, log_trial=log_trial)
+        best = choose_trial(trials, get_metric(metric, terms.task).greater_is_better)
         tuned = Tuned(run_id=run.run_id, metric=metric, settings=best.settings if best else {}, trials=trials)
         if best is not None:
             run.log_metrics({metric: best.value})
@@ -112,12 +110,12 @@ def tune(
     return tuned
 
 
-def make_judge(search: SearchKind, windows: Sequence[Examples], rounds: int, asked: Question) -> Judge:
-    """Who judges: of Spark's own, by the rows of train or what was known on the newest window's first day; else in rounds."""
+def make_judge(search: SearchKind, windows: Sequence[Examples], rounds: int, terms: ScoringTerms, *, seed: int) -> Judge:
+    """Spark's own tuner where the search names it, else rounds."""
+    problem = problem_of(terms.task)
     if search.is_sparks:
-        known = windows[0] if asked.task.is_tabular else Examples(features=windows[-1].features)
-        return OnSpark(search, known, rounds, asked)
-    return InRounds(make_rounds(windows, rounds, asked), asked)
+        return OnSpark(search, problem.spark_history(windows), rounds, terms.primary, seed)
+    return InRounds(problem.make_rounds(windows, rounds, seed), terms, seed)
 
 
 def read_settings(run_id: str, kind: str) -> dict[str, Any]:
@@ -130,22 +128,26 @@ def run_search(
     spec: ModelSpec,
     search: Search,
     policy: TuningSpec,
-    asked: Question,
+    terms: ScoringTerms,
     judge: Judge,
-    champion: dict[str, Any],
-    tell: Callable[[Trial], None],
+    *,
+    seed: int,
+    champion: Mapping[str, Any],
+    log_trial: Callable[[Trial], None],
 ) -> tuple[Trial, ...]:
-    """Ask, judge and tell until the budget ends. With a budget in trials alone, the same input gives the same trials.
+    """Propose settings, measure and log them until the budget ends.
 
-    Settings that cannot be fitted fail their trial and end nothing.
+    With a budget in trials alone, the same input gives the same trials.
+
+    Settings that cannot be fitted fail their trial, and the search continues.
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # told below, in the words of this project
-    greater = get_metric(asked.metric, asked.task).greater_is_better
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # every trial is logged below
+    greater = get_metric(terms.primary, terms.task).greater_is_better
     study = optuna.create_study(
         direction="maximize" if greater else "minimize",
-        sampler=optuna.samplers.TPESampler(seed=asked.seed, n_startup_trials=STARTUP),
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP),
         pruner=optuna.pruners.PercentilePruner(KEPT, n_startup_trials=STARTUP),
     )
     starts = [("yaml", {setting: getattr(spec, setting) for setting in search.space})]
@@ -169,7 +171,7 @@ def run_search(
                 trial.number + 1,
                 policy.trials,
                 trial.state,
-                asked.metric,
+                terms.primary,
                 trial.value,
                 len(trial.figures),
                 trial.seconds,
@@ -177,7 +179,7 @@ def run_search(
                 trial.settings,
                 f"; {trial.note}" if trial.note else "",
             )
-            tell(trial)
+            log_trial(trial)
     return tuple(done)
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.models import SERVED
 from tasks.models.base import MANIFEST, load_model, save_model
 from tasks.models.prior import PriorModel
 
-TERMS = ServingTerms(use_case="shop", task=TaskKind.CLASSIFICATION, row_columns=("x",))
+TERMS = ScoringTerms(use_case="shop", task=TaskKind.CLASSIFICATION, row_columns=("x",))
 WATCHED = ("pickle.find_class", "os.system", "os.exec", "subprocess.Popen", "exec", "ctypes.dlopen")
 INSTALLED = (sys.base_prefix, sys.prefix, str(Path(np.__file__).parents[1]), "<frozen ")
 

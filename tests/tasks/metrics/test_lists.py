@@ -11,9 +11,11 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.metrics import get_metric, lists, score_model
+from tasks.contracts.training import ScoringTerms
+from tasks.metrics import get_metric, lists
 from tasks.metrics.lists import Catalogue
 from tasks.models.popularity import Popularity
+from tasks.problems import score_model
 from tests.tasks.models.checkerboard import checkerboard
 
 # Four items: all users met 0; users 0 and 1 met 1; no user met 3.
@@ -60,7 +62,11 @@ def test_revenue_counts_hits_only() -> None:
 def test_a_model_is_scored_by_list_metrics() -> None:
     names = ("novelty_at_3", "diversity_at_3", "popularity_bias_at_3", "revenue_at_3", "precision_at_3")
     examples = checkerboard(TaskKind.PROPENSITY)
-    scored = score_model(Popularity().fit(examples, examples, 7), examples, TaskKind.PROPENSITY, names, 3, False)
+    scored = score_model(
+        Popularity().fit(examples, examples, 7),
+        examples,
+        ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=names, k=3),
+    )
     assert scored.metrics["revenue_at_3"] == pytest.approx(2.5 * scored.metrics["precision_at_3"]), "all cost 2.5"
     assert scored.metrics["novelty_at_3"] > 0.0
     assert 0.0 <= scored.metrics["diversity_at_3"] <= 1.0

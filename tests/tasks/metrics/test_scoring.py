@@ -10,9 +10,11 @@ import pytest
 
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
-from tasks.metrics import get_metric, score_model
+from tasks.metrics import get_metric
 from tasks.models.base import Examples, FeatureTables, ServedModel
+from tasks.problems import score_model
 
 
 class Fixed(ServedModel):
@@ -55,7 +57,9 @@ NAMES = ("ndcg_at_2", "recall_at_2", "precision_at_2", "catalog_coverage_at_2", 
 
 def test_a_user_without_an_answer_counts_as_zero() -> None:
     model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4]})
-    scored = score_model(model, examples(BOUGHT), TaskKind.RECOMMENDATION, NAMES, k=2, exclude_seen=False)
+    scored = score_model(
+        model, examples(BOUGHT), ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=NAMES, k=2)
+    )
     assert scored.units["unit"].tolist() == ["u", "v", "w"]
     assert scored.metrics["recall_at_2"] == pytest.approx(2 / 3)
     assert scored.metrics["ndcg_at_2"] == pytest.approx(2 / 3)
@@ -69,23 +73,39 @@ def test_a_user_without_an_answer_counts_as_zero() -> None:
 def test_seen_items_are_excluded_on_request() -> None:
     model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4], "w": [4, 3, 2, 1]})
     found = [
-        score_model(model, examples(BOUGHT), TaskKind.RECOMMENDATION, ("recall_at_1",), 1, hide).metrics["recall_at_1"]
+        score_model(
+            model,
+            examples(BOUGHT),
+            ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=("recall_at_1",), k=1, exclude_seen=hide),
+        ).metrics["recall_at_1"]
         for hide in (False, True)
     ]
     assert found == pytest.approx([(0.5 + 1 + 1) / 3] * 2), "u finds b instead of a"
-    scored = score_model(model, examples(BOUGHT[:1]), TaskKind.RECOMMENDATION, ("recall_at_1",), 1, True)
+    scored = score_model(
+        model,
+        examples(BOUGHT[:1]),
+        ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=("recall_at_1",), k=1, exclude_seen=True),
+    )
     assert scored.metrics["recall_at_1"] == 0.0, "u has seen a"
 
 
 def test_a_metric_may_have_a_larger_k() -> None:
     model = Fixed({"u": [1, 2, 3, 4]})
-    scored = score_model(model, examples(BOUGHT[:2]), TaskKind.PROPENSITY, ("recall_at_4", "calibration_error"), 1, False)
+    scored = score_model(
+        model,
+        examples(BOUGHT[:2]),
+        ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=("recall_at_4", "calibration_error"), k=1),
+    )
     assert scored.metrics["recall_at_4"] == 1.0
     assert len(scored.predictions) == 1, "predictions are the k that are recommended"
 
 
 def test_a_model_without_answers() -> None:
-    scored = score_model(Fixed({}), examples(BOUGHT), TaskKind.PROPENSITY, (*NAMES, "calibration_error"), 2, False)
+    scored = score_model(
+        Fixed({}),
+        examples(BOUGHT),
+        ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=(*NAMES, "calibration_error"), k=2),
+    )
     assert [scored.metrics[name] for name in NAMES] == [0.0] * 5
     assert scored.metrics["user_coverage"] == 0.0
     assert np.isnan(scored.metrics["calibration_error"])
@@ -94,19 +114,28 @@ def test_a_model_without_answers() -> None:
 def test_pairs_weigh_ratings_and_lists_count_from_four() -> None:
     rated = [("u", "a", 5.0), ("u", "b", 1.0), ("v", "d", 2.0)]
     model = Fixed({"u": [4, 1, 0, 0], "v": [0, 0, 0, 4]})
-    scored = score_model(model, examples(rated), TaskKind.RATING, ("rmse", "mae", "recall_at_1"), 2, False)
+    scored = score_model(
+        model, examples(rated), ScoringTerms(use_case="test", task=TaskKind.RATING, metrics=("rmse", "mae", "recall_at_1"), k=2)
+    )
     assert scored.metrics["rmse"] == pytest.approx(np.sqrt((1 + 0 + 4) / 3))
     assert scored.metrics["mae"] == pytest.approx(1.0)
     assert scored.metrics["recall_at_1"] == 1.0, "v liked nothing, so v has no weight"
     assert list(scored.predictions) == ["user_id", "item_id", "prediction", "label"]
     perfect = Fixed({"u": [5, 1, 0, 0], "v": [0, 0, 0, 2]})
-    assert score_model(perfect, examples(rated), TaskKind.RATING, ("rmse",), 2, False).metrics["rmse"] == 0.0
+    assert (
+        score_model(
+            perfect, examples(rated), ScoringTerms(use_case="test", task=TaskKind.RATING, metrics=("rmse",), k=2)
+        ).metrics["rmse"]
+        == 0.0
+    )
 
 
 def test_rows() -> None:
     rows = pd.DataFrame({"row_id": ["2", "1", "3"], "target": [1, 0, 1], "x": [0.9, 0.2, 0.4]})
     names = ("roc_auc", "pr_auc", "accuracy", "precision", "recall", "f1", "log_loss", "brier", "calibration_error")
-    scored = score_model(Fixed({}), Examples(rows=rows), TaskKind.CLASSIFICATION, names, 10, False)
+    scored = score_model(
+        Fixed({}), Examples(rows=rows), ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=names)
+    )
     assert set(scored.metrics) == set(names)
     assert scored.metrics["roc_auc"] == 1.0
     assert scored.metrics["accuracy"] == pytest.approx(2 / 3)
@@ -117,9 +146,11 @@ def test_rows() -> None:
 
 def test_nothing_to_score() -> None:
     with pytest.raises(NotEnoughData, match="not one label"):
-        score_model(Fixed({}), examples([]), TaskKind.PROPENSITY, NAMES, 2, False)
+        score_model(Fixed({}), examples([]), ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=NAMES, k=2))
     with pytest.raises(NotEnoughData, match="not one row"):
-        score_model(Fixed({}), Examples(), TaskKind.CLASSIFICATION, ("accuracy",), 2, False)
+        score_model(
+            Fixed({}), Examples(), ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=("accuracy",), k=2)
+        )
 
 
 @pytest.mark.parametrize(

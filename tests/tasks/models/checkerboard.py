@@ -33,7 +33,7 @@ def checkerboard(task: TaskKind, users: int = USERS, items: int = ITEMS) -> Exam
     Ratings: 5 within the colour, 1 outside, where each user rated all items of their colour but the missing one, and half
     of the others; the label is the missing one's 5 and an unrated other's 1.
     """
-    if task.is_tabular:
+    if task.answers_rows:
         return Examples(rows=rows())
     random = np.random.default_rng(5)
     met, labels = [], []

@@ -9,11 +9,12 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.metrics import score_model
+from tasks.contracts.training import ScoringTerms
 from tasks.models.als import Als, AlsModel
 from tasks.models.base import Examples, FeatureTables
 from tasks.models.bias import Bias
 from tasks.models.popularity import Popularity
+from tasks.problems import score_model
 from tests.tasks.models.checkerboard import USERS, checkerboard, missing_item, user
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def test_als_finds_the_missing_item(spark: SparkSession) -> None:
     assert {answer.path for answer in found} == {"model"}
     popular = Popularity().fit(examples, examples, 7)
     metrics = [
-        score_model(model, examples, TaskKind.PROPENSITY, ("ndcg_at_3",), 3, True).metrics["ndcg_at_3"]
+        score_model(
+            model,
+            examples,
+            ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=("ndcg_at_3",), k=3, exclude_seen=True),
+        ).metrics["ndcg_at_3"]
         for model in (SMALL_ALS.fit(examples, examples, 7), popular)
     ]
     assert metrics[0] > metrics[1] + 0.2
@@ -94,7 +99,11 @@ def test_a_user_who_came_after_training_is_folded_in(spark: SparkSession) -> Non
 def test_als_of_ratings_beats_bias(spark: SparkSession) -> None:
     examples = checkerboard(TaskKind.RATING)
     errors = [
-        score_model(spec.fit(examples, examples, 7), examples, TaskKind.RATING, ("rmse",), 5, False).metrics["rmse"]
+        score_model(
+            spec.fit(examples, examples, 7),
+            examples,
+            ScoringTerms(use_case="test", task=TaskKind.RATING, metrics=("rmse",), k=5),
+        ).metrics["rmse"]
         for spec in (SMALL_ALS, Bias())
     ]
     assert errors[0] < 0.7

@@ -8,11 +8,11 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
 from tests.tasks.models.checkerboard import checkerboard, features_of, tables, user
 
-TERMS = ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=2)
+TERMS = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, k=2)
 
 
 @pytest.mark.parametrize(

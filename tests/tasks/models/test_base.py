@@ -13,14 +13,14 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models import SERVED
 from tasks.models.base import FeatureTables, load_model, save_model
 from tasks.models.popularity import PopularityModel
 from tasks.models.prepared import PerFeatures
 
-TERMS = ServingTerms(use_case="shop", task=TaskKind.RECOMMENDATION, k=3)
+TERMS = ScoringTerms(use_case="shop", task=TaskKind.RECOMMENDATION, k=3)
 
 
 @pytest.fixture

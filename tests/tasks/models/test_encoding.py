@@ -11,7 +11,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models import MODELS, SERVED
 from tasks.models.base import ColumnKinds, Examples, ModelSpec, load_model, save_model
@@ -75,7 +75,7 @@ def test_every_classifier_encodes_text(kind: str, tmp_path: Path) -> None:
     blind = held_out.assign(job="nobody has it", education=None, notes="")
     assert np.std(model.predict_rows(blind)) < np.std(told)
 
-    terms = ServingTerms(use_case="callers", task=TaskKind.CLASSIFICATION)
+    terms = ScoringTerms(use_case="callers", task=TaskKind.CLASSIFICATION)
     loaded, _ = load_model(tmp_path / "native", save_model(model, tmp_path / "native", terms), SERVED)
     np.testing.assert_array_equal(loaded.predict_rows(held_out), told)
     names = tuple(name for name in table.columns if name not in (c.ROW_ID, c.TARGET))

@@ -7,9 +7,10 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.metrics import score_model
+from tasks.contracts.training import ScoringTerms
 from tasks.models.base import Examples
 from tasks.models.rating_regression import RatingRegression
+from tasks.problems import score_model
 from tests.tasks.models.checkerboard import features_of, tables
 
 
@@ -22,7 +23,9 @@ def test_means_of_many_ratings_are_trusted() -> None:
     labels = pd.DataFrame([(name, "i00", value) for name, value in level.items()], columns=met.columns)
     examples = Examples(tables(met, TaskKind.RATING), labels)
     model = RatingRegression().fit(examples, examples, 7)
-    error = score_model(model, examples, TaskKind.RATING, ("rmse",), 5, False).metrics["rmse"]
+    error = score_model(model, examples, ScoringTerms(use_case="test", task=TaskKind.RATING, metrics=("rmse",), k=5)).metrics[
+        "rmse"
+    ]
     assert error < 0.3
     cold = model.predict_ratings(pd.DataFrame({c.USER_ID: ["new"], c.ITEM_ID: ["new"]}), features_of(examples))
     assert 1.0 <= cold[0] <= 5.0

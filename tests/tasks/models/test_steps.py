@@ -16,7 +16,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import NotEnoughData
 from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, SparkTuned, load_model, save_model
@@ -78,7 +78,7 @@ def test_products_learn_an_interaction() -> None:
 def test_a_loaded_model_predicts_the_same(kind: str, tmp_path: Path) -> None:
     spec = MODELS.parse({"kind": kind, **case_of(kind, MODELS.kinds[kind]).small, **STEPS["all"]}, "test")
     model = spec.fit(Examples(rows=frame()), Examples(), 7)
-    terms = ServingTerms(use_case="steps", task=TaskKind.CLASSIFICATION)
+    terms = ScoringTerms(use_case="steps", task=TaskKind.CLASSIFICATION)
     digest = save_model(model, tmp_path / "model", terms)
     loaded, _ = load_model(tmp_path / "model", digest, SERVED)
     assert "step_mapping" in loaded.state()[1]

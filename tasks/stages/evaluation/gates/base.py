@@ -19,7 +19,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.judging import MIN_UNITS, Comparison, GateMode, GateResult, Role
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.kinds import Spec
 from tasks.metrics import UNIT, get_metric
@@ -36,7 +36,7 @@ class Export:
     """The challenger as it would be served: loaded from its export, whose digest was checked."""
 
     model: ServedModel
-    terms: ServingTerms
+    terms: ScoringTerms
     megabytes: float
 
 
@@ -273,7 +273,7 @@ class ComparingGate(Gate):
         return Draws(questions, self.required_resamples(questions), self.group_by)
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
-        if self.group_by is not None and not task.is_tabular:
+        if self.group_by is not None and not task.answers_rows:
             raise ConfigurationError(
                 f"{self.kind}.group_by: only rows are grouped; the units of the task '{task}' are users already: leave it out"
             )

@@ -110,7 +110,7 @@ class NoSliceRegression(ComparingGate):
             if name not in metrics or not get_metric(name, task).resamples:
                 raise ConfigurationError(f"{self.kind}.metrics: {cannot_gate(name, metrics)}")
         named = [name for name in self.slices if name in OF_PEOPLE]
-        if task.is_tabular and named:
+        if task.answers_rows and named:
             raise ConfigurationError(
                 f"{self.kind}.slices: {', '.join(named)} need users and items; for the task '{task}' name columns of its rows"
             )

@@ -138,7 +138,7 @@ class SignatureMatch(Gate):
 
 def _wanted(task: TaskKind, row_columns: Sequence[str] = (), text_columns: Sequence[str] = ()) -> dict[str, str]:
     """Name -> type of what a request carries."""
-    if task.is_tabular:
+    if task.answers_rows:
         return {name: TEXT if name in text_columns else NUMBER for name in row_columns}
     return dict.fromkeys([c.USER_ID, c.ITEM_ID] if task is TaskKind.RATING else [c.USER_ID], TEXT)
 
@@ -153,7 +153,7 @@ def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
 
 def _asked_by(there: dict[str, str], task: TaskKind) -> dict[str, str]:
     """Of a frame's columns those that a request carries."""
-    if task.is_tabular:
+    if task.answers_rows:
         return {name: kind for name, kind in there.items() if name not in (*c.TABULAR_COLUMNS, c.LABEL)}
     return {name: there[name] for name in _wanted(task) if name in there}
 

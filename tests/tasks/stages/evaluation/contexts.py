@@ -18,7 +18,7 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, Role
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ModelError
 from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT
 from tasks.models.base import Examples, FeatureTables, ServedModel
@@ -220,7 +220,7 @@ def served(
     opens: bool = True,
 ) -> Context:
     task, model = TaskKind.CLASSIFICATION, Paced(seconds)
-    export = Export(model, ServingTerms(use_case="shop", task=task, row_columns=columns), megabytes)
+    export = Export(model, ScoringTerms(use_case="shop", task=task, row_columns=columns), megabytes)
     shown = {"x": "double", "y": "double"} if signature is None else signature
     return context(
         rows("model", np.zeros(2), np.zeros(2)),

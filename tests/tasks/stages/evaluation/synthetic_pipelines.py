@@ -22,7 +22,7 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import GateMode, Verdict
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import isolated_process, tracking
 from tasks.io.storage import Storage, frame_writer
 from tasks.models import SERVED
@@ -192,7 +192,14 @@ class SyntheticClassification:
         return publish(self.storage, USE_CASE, as_of, {part: {c.ROWS: rows} for part, rows in parts.items()}, absent)
 
     def _train(self, spec: ModelSpec, split: Split, seed: int = 7) -> Candidate:
-        return train(USE_CASE, TaskKind.CLASSIFICATION, spec, split, self.METRICS, 10, False, seed, self.storage, {})
+        return train(
+            spec,
+            split,
+            ScoringTerms(use_case=USE_CASE, task=TaskKind.CLASSIFICATION, metrics=self.METRICS),
+            self.storage,
+            seed=seed,
+            run_tags={},
+        )
 
 
 def shuffle_labels(parts: Frames) -> Frames:
@@ -263,7 +270,7 @@ class SyntheticShop:
     def _log(self, name: str, scores: Any, split: Split, validation: float, input_column: str = c.USER_ID) -> Candidate:
         model = synthetic_classification.Skilled(scores)
         native = self.folder / f"{name}-{time.monotonic_ns()}" / tracking.NATIVE
-        digest = save_model(model, native, ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3))
+        digest = save_model(model, native, ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3))
         with tracking.start_run("shop", name, f"key-{name}", {}) as run:
             model_uri = run.log_model(
                 native, synthetic_classification.WRAPPER, pd.DataFrame({input_column: ["u000"]}), pd.DataFrame({"x": [1.0]}), {}
@@ -301,27 +308,22 @@ def decide(
     """Judge the candidates as the training DAG does it."""
     gates = gates_of(pipeline.name, pipeline.with_endpoint)
     evaluations = evaluate(
-        use_case,
-        pipeline.TASK,
         candidates,
         champion,
         candidates[0].split,
-        pipeline.METRICS,
-        baseline_of(gates),
-        k,
-        False,
+        ScoringTerms(use_case=use_case, task=pipeline.TASK, metrics=pipeline.METRICS, k=k),
         pipeline.storage,
+        baseline=baseline_of(gates),
     )
     chosen = choose(candidates, pipeline.METRICS[0], pipeline.TASK)
     return judge(
-        use_case,
-        pipeline.TASK,
         chosen,
         evaluations,
         gates,
-        GateMode.ENABLED,
-        champion,
-        7,
+        ScoringTerms(use_case=use_case, task=pipeline.TASK),
         pipeline.storage,
+        mode=GateMode.ENABLED,
+        champion=champion,
+        seed=7,
         endpoint_command=isolated_process.command("serving.standalone"),
     )

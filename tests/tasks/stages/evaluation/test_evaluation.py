@@ -10,7 +10,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import Evaluation, GateMode, Outcome, Verdict
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData
 from tasks.io.storage import Storage
 from tasks.stages.evaluation import baseline_of, check_gates, choose, evaluate, judge
@@ -35,7 +35,9 @@ def score(
 ) -> tuple[Evaluation, ...]:
     split = candidates[0].split
     task = TaskKind.RECOMMENDATION
-    return evaluate("shop", task, candidates, champion, split, METRICS, baseline, 3, False, storage)
+    return evaluate(
+        candidates, champion, split, ScoringTerms(use_case="shop", task=task, metrics=METRICS, k=3), storage, baseline=baseline
+    )
 
 
 @pytest.fixture
@@ -107,7 +109,9 @@ def decide(
     task = TaskKind.RECOMMENDATION
     evaluations = score(storage, candidates, title, baseline_of(gates))
     chosen = choose(candidates, "ndcg_at_3", task)
-    return judge("shop", task, chosen, evaluations, gates, mode, title, 7, storage)
+    return judge(
+        chosen, evaluations, gates, ScoringTerms(use_case="shop", task=task), storage, mode=mode, champion=title, seed=7
+    )
 
 
 def test_the_better_one_passes_and_the_worse_one_is_refused(storage: Storage, strong: Candidate, weak: Candidate) -> None:
@@ -166,7 +170,16 @@ def test_judging_without_the_champions_evaluation_is_refused(storage: Storage, s
     evaluations = score(storage, [strong])
     champion = synthetic_classification.as_version(weak)
     with pytest.raises(ConfigurationError, match="run evaluate with the same champion"):
-        judge("shop", TaskKind.RECOMMENDATION, strong, evaluations, [BEATS], GateMode.ENABLED, champion, 7, storage)
+        judge(
+            strong,
+            evaluations,
+            [BEATS],
+            ScoringTerms(use_case="shop", task=TaskKind.RECOMMENDATION),
+            storage,
+            mode=GateMode.ENABLED,
+            champion=champion,
+            seed=7,
+        )
 
 
 def test_tabular_by_roc_auc(storage: Storage, store: Path) -> None:
@@ -178,9 +191,20 @@ def test_tabular_by_roc_auc(storage: Storage, store: Path) -> None:
         "ward", "wrong", synthetic_classification.Skilled([], slope=-1.0), examples, store
     )
     names, champion = ("roc_auc", "accuracy", "log_loss", "calibration_error"), synthetic_classification.as_version(wrong)
-    evaluations = evaluate("ward", task, [right], champion, right.split, names, None, 10, False, storage)
+    evaluations = evaluate(
+        [right], champion, right.split, ScoringTerms(use_case="ward", task=task, metrics=names), storage, baseline=None
+    )
     gates = [gate("prediction_sanity"), gate("beats_champion", metric="roc_auc")]
-    verdict = judge("ward", task, right, evaluations, gates, GateMode.ENABLED, champion, 7, storage)
+    verdict = judge(
+        right,
+        evaluations,
+        gates,
+        ScoringTerms(use_case="ward", task=task),
+        storage,
+        mode=GateMode.ENABLED,
+        champion=champion,
+        seed=7,
+    )
     assert verdict.passed, verdict.reasons
     assert {one.metric: one.outcome for one in verdict.comparisons} == dict.fromkeys(names[:3], Outcome.BETTER), (
         "calibration_error has no interval that could be trusted"
@@ -188,6 +212,17 @@ def test_tabular_by_roc_auc(storage: Storage, store: Path) -> None:
     constant = synthetic_classification.log_candidate(
         "ward", "constant", synthetic_classification.Skilled([], slope=0.0), examples, store
     )
-    evaluations = evaluate("ward", task, [constant], None, right.split, names, None, 10, False, storage)
-    refused = judge("ward", task, constant, evaluations, gates, GateMode.ENABLED, None, 7, storage)
+    evaluations = evaluate(
+        [constant], None, right.split, ScoringTerms(use_case="ward", task=task, metrics=names), storage, baseline=None
+    )
+    refused = judge(
+        constant,
+        evaluations,
+        gates,
+        ScoringTerms(use_case="ward", task=task),
+        storage,
+        mode=GateMode.ENABLED,
+        champion=None,
+        seed=7,
+    )
     assert refused.reasons == ("prediction_sanity: all 200 predictions are the same, 0.5",)

@@ -12,7 +12,7 @@ from tasks.contracts.base import TaskKind
 from tasks.errors import ConfigurationError
 from tasks.io.storage import Storage
 from tasks.models.base import read_features
-from tasks.stages.features import FeatureSpec, build_features
+from tasks.stages.features import FeatureRequest, FeatureSpec, build_features
 from tasks.stages.features.vocabulary import AGGREGATES, Declared
 from tests.tasks.stages.features.conftest import USE_CASE, Publish, row
 
@@ -95,7 +95,9 @@ def test_every_word_of_the_vocabulary_has_its_known_answer(
 ) -> None:
     assert {aggregate for _, aggregate, _ in KNOWN} == set(AGGREGATES), "give a new aggregate its known answer"
     spec = FeatureSpec(lookback_days=(7,), declared=declared)
-    tables = read_features(storage, build_features(USE_CASE, TaskKind.PROPENSITY, spec, [publish(ROWS)], AS_OF, storage))
+    tables = read_features(
+        storage, build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, spec, [publish(ROWS)], AS_OF), storage)
+    )
     by_owner = {
         "user": tables.users.set_index(c.USER_ID),
         "item": tables.items.set_index(c.ITEM_ID),
@@ -129,4 +131,4 @@ def test_a_name_that_is_taken_is_refused(spark: object, publish: Publish, storag
         FeatureSpec(declared=(twice, twice))
     spec = FeatureSpec(lookback_days=(7,), declared=(twice,))
     with pytest.raises(ConfigurationError, match="user_orders_7d is there already"):
-        build_features(USE_CASE, TaskKind.PROPENSITY, spec, [publish(ROWS)], AS_OF, storage)
+        build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, spec, [publish(ROWS)], AS_OF), storage)

@@ -12,7 +12,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.io.storage import Storage
 from tasks.models.base import FeatureTables, read_features
-from tasks.stages.features import FeatureSpec, build_features
+from tasks.stages.features import FeatureRequest, FeatureSpec, build_features
 from tests.tasks.stages.features.conftest import USE_CASE, Publish, moment, row
 
 pytestmark = pytest.mark.usefixtures("spark")
@@ -23,7 +23,7 @@ SPEC = FeatureSpec(lookback_days=(7, 28))
 def build(
     history: list[DatasetRef], storage: Storage, spec: FeatureSpec = SPEC, task: TaskKind = TaskKind.PROPENSITY
 ) -> FeatureTables:
-    return read_features(storage, build_features(USE_CASE, task, spec, history, AS_OF, storage))
+    return read_features(storage, build_features(FeatureRequest(USE_CASE, task, spec, history, AS_OF), storage))
 
 
 def test_features_of_a_small_shop(publish: Publish, storage: Storage) -> None:
@@ -163,11 +163,10 @@ def test_known_by_event_at_trusts_the_event(publish: Publish, storage: Storage) 
 
 
 def test_features_do_not_change_when_later_rows_arrive(publish: Publish, storage: Storage) -> None:
-    args = (USE_CASE, TaskKind.PROPENSITY, SPEC)
     first = publish([PAST, row("bob", "mug", "2011-02-25T10:00", "e3")], "2011-02-01", "2011-03-01")
-    before = build_features(*args, [first], AS_OF, storage)
+    before = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [first], AS_OF), storage)
     later = publish([row("ann", "tea", "2011-03-05T10:00", "e4")], "2011-03-01", "2011-03-08")
-    after = build_features(*args, [first, later], AS_OF, storage)
+    after = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [first, later], AS_OF), storage)
     assert after.version != before.version, "its inputs differ"
     assert after.digest == before.digest, "its rows do not"
 

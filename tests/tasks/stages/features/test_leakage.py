@@ -19,7 +19,7 @@ from tasks.contracts.base import TaskKind
 from tasks.errors import LeakageFound
 from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import read_examples, read_features
-from tasks.stages.features import FeatureSpec, build_features, split
+from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.guards import check_rows, inspect_interactions
 from tasks.stages.features.history import midnight
 from tasks.stages.features.spec import ByTime
@@ -42,7 +42,7 @@ LEAKS = {
 
 
 def read(storage: Storage, publish: Publish, rows: list[Row]) -> tuple[pd.DataFrame, ...]:
-    ref = build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF, storage)
+    ref = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF), storage)
     return tuple(storage.read(ref, table) for table in (c.USERS, c.ITEMS, c.PAIRS))
 
 
@@ -130,7 +130,7 @@ def test_features_do_not_depend_on_any_later_row(
             frame[column] = pd.to_datetime(frame[column], utc=True).astype("datetime64[us, UTC]")
         label = f"2010-01-01..2012-01-0{which}"
         ref = storage.publish(use_case=USE_CASE, layer=c.VALIDATED, partition=label, tables={c.ROWS: frame_writer(frame)})
-        features = build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, [ref], AS_OF, storage)
+        features = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [ref], AS_OF), storage)
         made.append(features.digest)
     assert made[0] == made[1]
 
@@ -143,10 +143,10 @@ def test_training_batch_and_online_see_the_same_values(spark: SparkSession, publ
         row("ann", "pen", "2011-02-27T10:00", "e4"),
     ]
     history, day = [publish(rows)], date(2011, 2, 22)
-    parts = split(USE_CASE, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=7), history, AS_OF, 7, storage)
+    parts = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), ByTime(holdout_days=7), storage, seed=7)
     trained = read_examples(storage, parts.holdout).features
     assert trained is not None
-    batch = read_features(storage, build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, history, day, storage))
+    batch = read_features(storage, build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, day), storage))
     newest = storage.newest(USE_CASE, c.FEATURES)
     assert newest is not None
     online = read_features(storage, newest)  # as serving/deployment/store.py reads them
@@ -170,8 +170,8 @@ def test_a_split_tells_how_much_of_it_is_cold(spark: SparkSession, publish: Publ
         row("ann", "mug", "2011-02-27T10:00", "e4"),
         row("eve", "pen", "2011-02-27T11:00", "e5"),
     ]
-    args = (USE_CASE, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=7))
-    parts = split(*args, [publish(rows)], AS_OF, 7, storage)
+    request = FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF)
+    parts = split(request, ByTime(holdout_days=7), storage, seed=7)
     assert storage.manifest(parts.holdout)["figures"] == {
         "labels": 2,
         "label_users": 2,
@@ -186,7 +186,9 @@ def test_an_event_on_both_sides_of_the_cut_stops_the_run(spark: SparkSession, pu
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
     rows += [row("ann", "tea", "2011-02-21T23:59", "night"), row("ann", "pen", "2011-02-22T00:00", "night")]
     with pytest.raises(LeakageFound, match="holdout: event night of user ann lies on both sides of the cut"):
-        split(USE_CASE, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=7), [publish(rows)], AS_OF, 7, storage)
+        split(
+            FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF), ByTime(holdout_days=7), storage, seed=7
+        )
     assert not list(storage.root.glob("*/examples/*/CURRENT")), "nothing was published"
 
 
@@ -196,7 +198,9 @@ def test_features_computed_after_the_cut_stop_the_run(
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
     monkeypatch.setattr("tasks.stages.features.known_at", lambda day, _: F.col(c.EVENT_AT) < midnight(AS_OF))
     with pytest.raises(LeakageFound, match=r"recency_days is -.*features were computed after it"):
-        split(USE_CASE, TaskKind.PROPENSITY, SPEC, ByTime(holdout_days=7), [publish(rows)], AS_OF, 7, storage)
+        split(
+            FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF), ByTime(holdout_days=7), storage, seed=7
+        )
 
 
 @pytest.mark.parametrize("fault", ["target", "twice"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import read_examples, read_features
-from tasks.stages.features import SPLITS, FeatureSpec, build_features, split
+from tasks.stages.features import SPLITS, FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.spec import ByTime, Stratified
 from tests.tasks.stages.features.conftest import USE_CASE, Publish, Row, moment, row
 
@@ -39,7 +40,7 @@ def weekly_shop() -> list[Row]:
 
 def test_labels_are_what_followed(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
     history = [publish(weekly_shop)]
-    parts = split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage)
+    parts = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage, seed=7)
     labels = {name: read_examples(storage, getattr(parts, name)).labels for name in ("train", "validation", "holdout")}
     found = {name: list(frame.itertuples(index=False, name=None)) for name, frame in labels.items() if frame is not None}
     assert found == {
@@ -49,7 +50,7 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
     }
     assert storage.manifest(parts.holdout)["facts"]["window"] == "2011-02-22..2011-03-01"
 
-    alone = build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, history, date(2011, 2, 22), storage)
+    alone = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, date(2011, 2, 22)), storage)
     for mine, theirs in zip(
         vars(read_features(storage, parts.holdout)).values(), vars(read_features(storage, alone)).values(), strict=True
     ):
@@ -70,13 +71,13 @@ def test_earlier_windows_come_along_as_far_as_the_history_goes(
 ) -> None:
     older = [row("ann", "tea", "2011-01-24T10:00", "e0"), row("bob", "tea", "2011-01-17T10:00", "e9")]
     history = [publish([*weekly_shop, *older])]
-    given = (USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage)
-    parts = split(*given, earlier=5)
+    given = (FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage)
+    parts = split(*given, seed=7, earlier=5)
     windows = [storage.manifest(ref)["facts"]["window"] for ref in parts.before_holdout]
     starts = [window[:10] for window in windows]
     assert starts == ["2011-01-18", "2011-02-01", "2011-02-08", "2011-02-15"], "nobody bought in the week from 25 January"
-    assert split(*given, earlier=5) == parts
-    plain = split(*given)
+    assert split(*given, seed=7, earlier=5) == parts
+    plain = split(*given, seed=7)
     assert plain == parts.model_copy(update={"earlier": ()}) and plain.digest == parts.digest
     labels = read_examples(storage, parts.earlier[0]).labels
     assert labels is not None and labels[c.ITEM_ID].tolist() == ["mug"]
@@ -87,7 +88,7 @@ def test_ratings_keep_the_last_one(spark: object, publish: Publish, storage: Sto
     days = ["2011-02-01", "2011-02-09", "2011-02-16", "2011-02-23"]
     rows = [row("ann", "heat", f"{day}T10:00", day, **rated, **{c.VALUE: 1.0 + i}) for i, day in enumerate(days)]
     rows.append(row("ann", "heat", "2011-02-24T10:00", "again", **rated, **{c.VALUE: 5.0}))
-    parts = split(USE_CASE, TaskKind.RATING, SPEC, BY_WEEK, [publish(rows)], AS_OF, 7, storage)
+    parts = split(FeatureRequest(USE_CASE, TaskKind.RATING, SPEC, [publish(rows)], AS_OF), BY_WEEK, storage, seed=7)
     labels = read_examples(storage, parts.holdout).labels
     assert labels is not None
     assert labels[c.LABEL].tolist() == [5.0]
@@ -96,11 +97,11 @@ def test_ratings_keep_the_last_one(spark: object, publish: Publish, storage: Sto
 def test_an_empty_window_is_named(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
     without = [r for r in weekly_shop if r[c.EVENT_ID] != "e4"]
     with pytest.raises(NotEnoughData, match=r"validation window 2011-02-15\.\.2011-02-22 has no purchase"):
-        split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, [publish(without)], AS_OF, 7, storage)
+        split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(without)], AS_OF), BY_WEEK, storage, seed=7)
     with pytest.raises(NotEnoughData, match="nothing was known before 2011-02-08"):
-        split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, [publish(weekly_shop[1:])], AS_OF, 7, storage)
+        split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(weekly_shop[1:])], AS_OF), BY_WEEK, storage, seed=7)
     with pytest.raises(NotEnoughData, match="no validated snapshot"):
-        split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, [], AS_OF, 7, storage)
+        split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [], AS_OF), BY_WEEK, storage, seed=7)
     assert not list(storage.root.glob("*/examples/*/CURRENT")), "nothing was published"
 
 
@@ -108,17 +109,17 @@ def test_the_same_again_costs_no_spark(
     spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = [publish(weekly_shop)]
-    first_split = split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage)
-    first = build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF, storage)
+    first_split = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage, seed=7)
+    first = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), storage)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a Spark session was asked for")
 
     monkeypatch.setattr("tasks.io.spark.get_spark", refuse)
-    assert build_features(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF, storage) == first
-    assert split(USE_CASE, TaskKind.PROPENSITY, SPEC, BY_WEEK, history, AS_OF, 7, storage) == first_split
+    assert build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), storage) == first
+    assert split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage, seed=7) == first_split
     with pytest.raises(AssertionError, match="Spark session"):  # other settings are other features
-        build_features(USE_CASE, TaskKind.PROPENSITY, FeatureSpec(), history, AS_OF, storage)
+        build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, FeatureSpec(), history, AS_OF), storage)
 
 
 # tabular
@@ -142,7 +143,9 @@ def tumours(storage: Storage, file: str, window: str, rows: int = 80) -> Dataset
 
 def split_tumours(storage: Storage, history: list[DatasetRef]) -> dict[str, pd.DataFrame]:
     spec = Stratified(validation_share=0.2, holdout_share=0.25)
-    parts = split(USE_CASE, TaskKind.CLASSIFICATION, FeatureSpec(), spec, history, date(2026, 2, 1), 7, storage)
+    parts = split(
+        FeatureRequest(USE_CASE, TaskKind.CLASSIFICATION, FeatureSpec(), history, date(2026, 2, 1)), spec, storage, seed=7
+    )
     names = ("train", "validation", "holdout")
     return {name: storage.read(getattr(parts, name)) for name in names}
 
@@ -160,10 +163,10 @@ def test_stratified_shares_and_rows_that_stay(spark: object, storage: Storage) -
 
 def test_tabular_features_know_no_later_row(spark: object, storage: Storage) -> None:
     history = [tumours(storage, "a.csv", "2026-01-01..2026-01-02")]
-    args = (USE_CASE, TaskKind.CLASSIFICATION, FeatureSpec(), history)
-    assert build_features(*args, date(2026, 1, 2), storage).rows == {c.ROWS: 80}
+    request = FeatureRequest(USE_CASE, TaskKind.CLASSIFICATION, FeatureSpec(), history, date(2026, 1, 2))
+    assert build_features(request, storage).rows == {c.ROWS: 80}
     with pytest.raises(NotEnoughData, match="nothing was known before 2026-01-01"):
-        build_features(*args, date(2026, 1, 1), storage)
+        build_features(replace(request, as_of=date(2026, 1, 1)), storage)
 
 
 def test_wrong_settings_are_answered() -> None:

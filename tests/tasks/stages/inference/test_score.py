@@ -14,7 +14,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import frame_writer
@@ -120,7 +120,7 @@ class Broken(TinyRanker):
     ],
 )
 def test_unfit_answers_are_refused(changes: dict[str, object], told: str) -> None:
-    terms = ServingTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3)
+    terms = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3)
     features = FeatureTables(**tables())
     assert len(score_users(TinyRanker(1.0), terms, features)) == 3
     with pytest.raises(ModelError, match=told):
@@ -128,7 +128,7 @@ def test_unfit_answers_are_refused(changes: dict[str, object], told: str) -> Non
 
 
 def test_somebody_who_has_seen_everything_gets_nothing() -> None:
-    terms = ServingTerms(use_case="films", task=TaskKind.RATING, k=3, exclude_seen=True)
+    terms = ScoringTerms(use_case="films", task=TaskKind.RATING, k=3, exclude_seen=True)
     answers = score_users(TinyRater(1.0), terms, FeatureTables(**tables(items=1)))
     assert [len(answer.items) for answer in answers] == [0, 1, 1]
 
@@ -142,7 +142,7 @@ class Certain(TinyClassifier):
 
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
 def test_what_is_no_probability_is_refused(value: float) -> None:
-    terms = ServingTerms(use_case="tumours", task=TaskKind.CLASSIFICATION, row_columns=ROW_COLUMNS)
+    terms = ScoringTerms(use_case="tumours", task=TaskKind.CLASSIFICATION, row_columns=ROW_COLUMNS)
     rows = pd.DataFrame({c.ROW_ID: ["f:1"], "mean radius": [1.0], "mean texture": [1.0]})
     with pytest.raises(ModelError, match="row f:1"):
         score_rows(Certain(value), terms, rows)

@@ -28,7 +28,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, GateResult, Role, Verdict
 from tasks.contracts.promotion import Action, Approval, LedgerEntry, Trust
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import PromotionRefused
 from tasks.io import endpoint, ledger, tracking
 from tasks.io.endpoint import await_version
@@ -227,7 +227,7 @@ def run_registration(
 
 def _log(half_life: float, examples: DatasetRef, folder: Path) -> Candidate:
     model, native = PopularityModel(half_life), folder / f"export-{half_life:g}" / "native"
-    digest = save_model(model, native, ServingTerms(use_case=SHOP, task=TaskKind.RECOMMENDATION, k=3))
+    digest = save_model(model, native, ScoringTerms(use_case=SHOP, task=TaskKind.RECOMMENDATION, k=3))
     frame = pd.DataFrame({"x": [1.0]})
     with tracking.start_run(SHOP, f"popularity_{half_life:g}", f"key-{half_life:g}", {}) as run:
         model_uri = run.log_model(native, synthetic_classification.WRAPPER, frame, frame, {})

@@ -14,7 +14,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import Action, LedgerEntry, ModelVersion, Trust
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError, PromotionRefused
 from tasks.io import tracking
 from tasks.io.ledger import GENESIS
@@ -213,7 +213,7 @@ def test_every_task_has_its_smoke_test() -> None:
     from tasks.models.smoke_test import try_model
 
     rows = Examples(rows=pd.DataFrame({c.ROW_ID: ["a", "b", "c"], "x": [0.0, 1.0, -1.0]}))
-    terms = ServingTerms(use_case=SHOP, task=TaskKind.CLASSIFICATION, row_columns=("x",))
+    terms = ScoringTerms(use_case=SHOP, task=TaskKind.CLASSIFICATION, row_columns=("x",))
     assert try_model(synthetic_classification.skilled(1.0), terms, rows).tolist() == pytest.approx([0.5, 0.7310586, 0.2689414])
     with pytest.raises(ModelError, match=r"expected different predictions, got 0\.5 for all 3"):
         try_model(synthetic_classification.Skilled(synthetic_classification.taste(), slope=0.0), terms, rows)
@@ -230,7 +230,7 @@ def test_every_task_has_its_smoke_test() -> None:
     items = pd.DataFrame({c.ITEM_ID: [f"i{n:02d}" for n in range(synthetic_classification.ITEMS)]})
     labels = pd.DataFrame({c.USER_ID: ["u1", "u2"], c.ITEM_ID: ["i00", "i01"], c.LABEL: [1.0, 5.0]})
     asked = Examples(FeatureTables(users, items, pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []})), labels)
-    rating = ServingTerms(use_case=SHOP, task=TaskKind.RATING, k=3)
+    rating = ScoringTerms(use_case=SHOP, task=TaskKind.RATING, k=3)
     assert try_model(Rater(synthetic_classification.taste()), rating, asked).tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(ModelError, match="expected ratings near 1 to 5, got 10 to 30"):
         try_model(Rater(synthetic_classification.taste(), slope=10.0), rating, asked)

@@ -16,10 +16,10 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, GateMode, Verdict
 from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, LearningCurve, LearningPoint
+from tasks.contracts.training import Candidate, LearningCurve, LearningPoint, ScoringTerms
 from tasks.io.storage import Storage, frame_writer
-from tasks.metrics import score_model
 from tasks.models.base import ServedModel, read_examples
+from tasks.problems import score_model
 from tasks.stages.evaluation import judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.reporting.evidence import Training, write_card
@@ -53,7 +53,7 @@ def make_holdout(
     """
     names = names or {}
     facts = {"task": task.value, "window": "2011-05-18..2011-06-01", "as_of": "2011-06-01", "features": {"lookback_days": [7]}}
-    if task.is_tabular:
+    if task.answers_rows:
         rows = storage.read(synthetic_classification.tabular(storage, SHOP)).sort_values(c.ROW_ID, ignore_index=True)
         return _publish(storage, {c.ROWS: rows}, facts | {"window": None}, [])
     people = [f"u{row:03d}" for row in range(users)]
@@ -109,7 +109,9 @@ def evaluate(
     storage: Storage, subject: str, model: ServedModel, holdout: DatasetRef, task: TaskKind, name: str | None = None
 ) -> Evaluation:
     """Score a model as the evaluation room does, without MLflow."""
-    scored = score_model(model, read_examples(storage, holdout), task, METRICS[task], 3, False)
+    scored = score_model(
+        model, read_examples(storage, holdout), ScoringTerms(use_case="test", task=task, metrics=METRICS[task], k=3)
+    )
     units = storage.publish(
         use_case=SHOP,
         layer=c.EVALUATION,
@@ -167,10 +169,12 @@ def decide(
         )
     ]
     if slices:
-        columns = ["target"] if task.is_tabular else ["new_users", "light_users", "heavy_users", "segment"]
+        columns = ["target"] if task.answers_rows else ["new_users", "light_users", "heavy_users", "segment"]
         entry = {"kind": "no_slice_regression", "metrics": {METRICS[task][0]: 1.0}, "slices": columns, "min_units": 20}
         gates.append(GATES.parse(entry, "gates"))
-    return judge(SHOP, task, candidate, evaluations, gates, mode, title, 7, storage)
+    return judge(
+        candidate, evaluations, gates, ScoringTerms(use_case=SHOP, task=task), storage, mode=mode, champion=title, seed=7
+    )
 
 
 def card(verdict: Verdict, storage: Storage, training: Training = TRAINING) -> str:

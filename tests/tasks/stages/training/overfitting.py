@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ScoringTerms
 from tasks.models import MODELS
 from tasks.models.base import Examples, ModelSpec, ServedModel
 from tasks.models.tabular import feature_columns
@@ -72,7 +73,8 @@ def find_overfitting(kinds: Sequence[str]) -> dict[str, dict[str, float]]:
     table = {}
     for spec in (RawSvm(), *(MODELS.parse({"kind": kind}, "test") for kind in kinds)):
         parts = (Examples(rows=rows.iloc[learn]), Examples(rows=rows.iloc[find]))
-        curve = measure(spec, TaskKind.CLASSIFICATION, *parts, "accuracy", 10, False, SEED, budget_seconds=60.0)
+        terms = ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=("accuracy",))
+        curve = measure(spec, *parts, terms, seed=SEED, budget_seconds=60.0)
         last = curve.points[-1]
         table[spec.kind] = {
             "accuracy_fitted": float(last.fitted or 0.0),

@@ -13,12 +13,12 @@ import yaml
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import Split
-from tasks.contracts.training import Candidate, ServingTerms
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import tracking
 from tasks.io.storage import Storage
-from tasks.metrics import score_model
 from tasks.models import SERVED
 from tasks.models.base import ServedModel, load_model, read_examples
+from tasks.problems import score_model
 from tasks.settings import ROOT, get_settings
 from tasks.stages.features import split
 from tasks.stages.ingestion import ingest
@@ -58,7 +58,7 @@ def prepare(case: UseCase, folder: Path, windows: list[Window], storage: Storage
         validated.append(
             validate(raw, case.validation.suite, case.validation.tolerance, storage, ROOT / "expectations").validated
         )
-    return split(case.name, case.task, case.features, case.split, validated, AS_OF, case.seed, storage)
+    return split(case.features_as_of(AS_OF, validated), case.split, storage, seed=case.seed)
 
 
 def train_all(case: UseCase, made: Split, storage: Storage, folder: Path) -> dict[str, tuple[Candidate, ServedModel]]:
@@ -66,20 +66,16 @@ def train_all(case: UseCase, made: Split, storage: Storage, folder: Path) -> dic
     found = {}
     for spec in case.candidates:
         candidate = train(
-            case.name,
-            case.task,
             spec,
             made,
-            case.metrics.all,
-            case.recommend.k,
-            case.recommend.exclude_seen,
-            case.seed,
+            case.scoring_terms,
             storage,
-            {},
+            seed=case.seed,
+            run_tags={},
         )
         native = tracking.download_native(candidate.model_uri, folder / candidate.name)
         model, terms = load_model(native, candidate.manifest_digest, SERVED)
-        assert terms == ServingTerms(
+        assert terms == ScoringTerms(
             use_case=case.name, task=case.task, k=case.recommend.k, exclude_seen=case.recommend.exclude_seen
         )
         found[candidate.name] = (candidate, model)
@@ -115,7 +111,8 @@ def test_new_items_and_strangers_get_answers_by_words(tmp_path: Path, storage: S
         assert answers[-1].path == "popular"
         assert set(fresh) & {item for answer in answers[:-1] for item in answer.items}, "new items are recommended"
         assert all(0.0 <= score <= 1.0 for answer in answers for score in answer.scores), "calibrated, cold or not"
-        assert score_model(model, holdout, case.task, ("ndcg_at_10",), 10, False).metrics["ndcg_at_10"] > 0.05
+        terms = ScoringTerms(use_case=case.name, task=case.task, metrics=("ndcg_at_10",))
+        assert score_model(model, holdout, terms).metrics["ndcg_at_10"] > 0.05
 
 
 def test_attributes_of_films_and_people_reach_the_ratings(tmp_path: Path, storage: Storage) -> None:
@@ -149,7 +146,9 @@ def test_attributes_of_films_and_people_reach_the_ratings(tmp_path: Path, storag
         f"user_attribute_{name}" for name in ("age_20", "age_50", "sex_f", "work_other", "zip_0")
     ]
     errors = {
-        name: score_model(model, holdout, case.task, ("rmse",), 10, True).metrics["rmse"]
+        name: score_model(
+            model, holdout, ScoringTerms(use_case="test", task=case.task, metrics=("rmse",), exclude_seen=True)
+        ).metrics["rmse"]
         for name, (_, model) in trained.items()
     }
     assert errors["factorization_machine"] < 0.8 * errors["bias"]

@@ -32,7 +32,7 @@ def test_a_path_is_drawn_of_what_has_weights_of_columns() -> None:
     frame = Examples(rows=rows())
     drawn = {}
     for spec in (LogisticRegressionSpec(), LogisticRegressionSpec(degree=2), RandomForest(trees=5)):
-        drawn[str(spec)] = set(explain(spec, spec.fit(frame, frame, 7), frame, frame, 7, "rows"))
+        drawn[str(spec)] = set(explain(spec, spec.fit(frame, frame, 7), frame, frame, seed=7, title="rows"))
     both = {"plots/importance.png", "plots/regularization_path.png"}
     assert list(drawn.values()) == [both, {"plots/importance.png"}, {"plots/importance.png"}]
-    assert explain(RandomForest(), None, Examples(), Examples(), 7, "") == {}  # type: ignore[arg-type]
+    assert explain(RandomForest(), None, Examples(), Examples(), seed=7, title="") == {}  # type: ignore[arg-type]

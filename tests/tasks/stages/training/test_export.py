@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.training import ServingTerms
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import ModelSpec, ServedModel, save_model
 from tasks.models.bias import Bias, BiasModel, measure_scale
@@ -22,7 +22,7 @@ from tasks.models.support_vectors import LinearSvm
 from tasks.stages.training.export import export_model
 from tests.tasks.models.checkerboard import checkerboard
 
-RATING = ServingTerms(use_case="films", task=TaskKind.RATING, k=3)
+RATING = ScoringTerms(use_case="films", task=TaskKind.RATING, k=3)
 
 
 def test_an_honest_model_is_exported(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_model_that_turns_its_list_round_is_refused(tmp_path: Path) -> None:
 
 
 COLUMNS = ("mean radius", "mean texture", "worst area")
-CLASSES = ServingTerms(use_case="ward", task=TaskKind.CLASSIFICATION, row_columns=COLUMNS)
+CLASSES = ScoringTerms(use_case="ward", task=TaskKind.CLASSIFICATION, row_columns=COLUMNS)
 
 
 def altered(kind: type[ServedModel], change: Callable[[Any], None]) -> type[ServedModel]:
@@ -76,8 +76,8 @@ def altered(kind: type[ServedModel], change: Callable[[Any], None]) -> type[Serv
 
 def refused(spec: ModelSpec, task: TaskKind, change: Callable[[Any], None], folder: Path) -> str:
     """How the export of a fitted model is refused that comes back changed."""
-    examples, columns = checkerboard(task), COLUMNS if task.is_tabular else ()
-    terms = ServingTerms(use_case="board", task=task, k=5, row_columns=columns)
+    examples, columns = checkerboard(task), COLUMNS if task.answers_rows else ()
+    terms = ScoringTerms(use_case="board", task=task, k=5, row_columns=columns)
     model = spec.fit(examples, examples, 7)
     if task is TaskKind.PROPENSITY:
         model.calibration = (0.0, -1.0)  # flat: every item gets the same probability

@@ -14,7 +14,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, Start
+from tasks.contracts.training import Candidate, ScoringTerms, Start
 from tasks.errors import ConfigurationError, ModelError
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
@@ -228,7 +228,16 @@ def test_a_warm_candidate_says_from_whom(split: Callable[[date], Split], storage
 
     def made(as_of: date, champion: ModelVersion | None) -> Candidate:
         start, model = begin(spec, policy, as_of, champion)
-        return train("shop", TaskKind.CLASSIFICATION, spec, split(as_of), ("log_loss",), 5, False, 7, storage, {}, start, model)
+        return train(
+            spec,
+            split(as_of),
+            ScoringTerms(use_case="shop", task=TaskKind.CLASSIFICATION, metrics=("log_loss",), k=5),
+            storage,
+            seed=7,
+            run_tags={},
+            start=start,
+            champion=model,
+        )
 
     full = made(DAY, None)
     assert full.start is not None and not full.start.is_warm and full.start.full_as_of == DAY

@@ -12,6 +12,7 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import Split
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage
@@ -23,6 +24,8 @@ from tasks.stages.training.learning import measure, take_share
 from tests.tasks import synthetic_classification
 from tests.tasks.models.checkerboard import checkerboard
 from tests.tasks.stages.training.overfitting import find_overfitting
+
+LOG_LOSS = ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=("log_loss",), k=5)
 
 
 class ByHeart(ServedModel):
@@ -64,7 +67,12 @@ def classes(count: int, seed: int) -> Examples:
 
 def curve(spec: ModelSpec, budget_seconds: float = 60.0, metric: str = "log_loss") -> Any:
     return measure(
-        spec, TaskKind.CLASSIFICATION, classes(600, 1), classes(300, 2), metric, 5, False, 7, budget_seconds=budget_seconds
+        spec,
+        classes(600, 1),
+        classes(300, 2),
+        ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=(metric,), k=5),
+        seed=7,
+        budget_seconds=budget_seconds,
     )
 
 
@@ -127,7 +135,14 @@ def test_a_share_that_is_too_small_is_left_out() -> None:
 
 def test_users_are_counted_and_measured_on_the_whole_window() -> None:
     train, validation = checkerboard(TaskKind.PROPENSITY), checkerboard(TaskKind.PROPENSITY)
-    found = measure(Popularity(), TaskKind.PROPENSITY, train, validation, "ndcg_at_5", 5, False, 7, budget_seconds=60.0)
+    found = measure(
+        Popularity(),
+        train,
+        validation,
+        ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=("ndcg_at_5",), k=5),
+        seed=7,
+        budget_seconds=60.0,
+    )
     assert train.features is not None
     assert found.points[-1].units == len(train.features.users) and found.points[-1].fitted is None
 
@@ -144,7 +159,7 @@ def test_it_is_logged_once_and_read_afterwards(storage: Storage, tmp_path: Path,
     )
 
     def draw() -> Any:
-        return draw_learning_curve(candidate, TaskKind.CLASSIFICATION, ByHeartSpec(), "log_loss", 5, False, 7, storage)
+        return draw_learning_curve(candidate, ByHeartSpec(), LOG_LOSS, storage, seed=7)
 
     ByHeartSpec.fitted.clear()
     first = draw()

@@ -15,13 +15,13 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
-from tasks.metrics import score_model
 from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, load_model, read_examples
+from tasks.problems import score_model
 from tasks.settings import get_settings
 from tasks.stages.training import train
 from tests.tasks.models.checkerboard import checkerboard, rows
@@ -80,16 +80,12 @@ def run_training(storage: Storage) -> Train:
         given = settings.pop("examples", None) or checkerboard(task)
         parts = {part: publish(storage, given, c.EXAMPLES, f"2011-03-01.{part}") for part in ("train", "validation", "holdout")}
         return train(
-            USE_CASE,
-            task,
             MODELS.parse({"kind": kind, **settings}, "test"),
             Split(as_of=date(2011, 3, 1), **parts),
-            METRICS[task],
-            5,
-            False,
-            7,
+            ScoringTerms(use_case=USE_CASE, task=task, metrics=METRICS[task], k=5),
             storage,
-            {"dag_run": "manual"},
+            seed=7,
+            run_tags={"dag_run": "manual"},
         )
 
     return run
@@ -126,7 +122,11 @@ def test_a_run_tells_everything(
     folder = tracking.download_native(candidate.model_uri, tmp_path)
     model, terms = load_model(folder, candidate.manifest_digest, SERVED)
     assert (model.kind, terms.task, terms.k) == (kind, task, 5)
-    again = score_model(model, read_examples(storage, candidate.split.validation), task, METRICS[task], 5, False)
+    again = score_model(
+        model,
+        read_examples(storage, candidate.split.validation),
+        ScoringTerms(use_case="test", task=task, metrics=METRICS[task], k=5),
+    )
     assert again.metrics == candidate.metrics, "what was exported is what was measured"
     assert (model.calibration is not None) == (task is TaskKind.PROPENSITY)
 

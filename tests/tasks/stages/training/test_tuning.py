@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import Split
-from tasks.contracts.training import Candidate, Trial, TrialState, Tuned
+from tasks.contracts.training import Candidate, ScoringTerms, Trial, TrialState, Tuned
 from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
@@ -26,15 +26,17 @@ from tasks.models.als import Als
 from tasks.models.base import Examples, ModelSpec, SparkTuned
 from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.popularity import Popularity
+from tasks.problems import problem_of
 from tasks.settings import get_settings
 from tasks.stages.training import train, tune
 from tasks.stages.training.plots import draw_history
-from tasks.stages.training.rounds import Judge, Question, Tell, make_rounds
+from tasks.stages.training.rounds import Judge, Report
 from tasks.stages.training.spec import Search, TuningSpec, Values
 from tasks.stages.training.tuning import make_judge, run_search
 from tests.tasks.models.checkerboard import checkerboard, rows
 
-CLASSIFY = Question(TaskKind.CLASSIFICATION, "log_loss", 5, False, 7)
+CLASSIFY = ScoringTerms(use_case="tumours", task=TaskKind.CLASSIFICATION, metrics=("log_loss",), k=5)
+RANK = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, metrics=("ndcg_at_5",), k=5)
 SPEC = LogisticRegressionSpec(regularization=100.0)
 WIDE = Search(space={"regularization": Values(low=1e-4, high=1e4, log=True)})
 BEST = 0.1
@@ -46,26 +48,40 @@ class Valley(Judge):
     def __init__(self, rounds: int = 3, refuses_above: float = np.inf) -> None:
         self.rounds, self.refuses_above, self.judged = rounds, refuses_above, 0
 
-    def judge(self, specs: Sequence[ModelSpec], tell: Sequence[Tell]) -> None:
-        for spec, told in zip(specs, tell, strict=True):
+    def judge(self, specs: Sequence[ModelSpec], reports: Sequence[Report]) -> None:
+        for spec, report in zip(specs, reports, strict=True):
             assert isinstance(spec, LogisticRegressionSpec)
             if spec.regularization > self.refuses_above:
                 raise NotEnoughData(f"no more than {self.refuses_above}")
             distance = abs(np.log10(spec.regularization / BEST))
             for number in range(self.rounds):
                 self.judged += 1
-                if told(number, distance * (0.9 if number == 0 else 1.05)):
+                if report(number, distance * (0.9 if number == 0 else 1.05)):
                     break
 
 
 def run(
     judge: Judge, trials: int = 30, seed: int = 7, champion: dict[str, Any] | None = None, **budget: Any
 ) -> tuple[Trial, ...]:
-    asked = Question(TaskKind.CLASSIFICATION, "log_loss", 5, False, seed)
-    return run_search(SPEC, WIDE, TuningSpec(trials=trials, **budget), asked, judge, champion or {}, lambda _: None)
+    policy = TuningSpec(trials=trials, **budget)
+    return search_settings(SPEC, WIDE, policy, CLASSIFY, judge, seed=seed, champion=champion)
 
 
-def told(trials: Sequence[Trial]) -> list[Any]:
+def search_settings(
+    spec: ModelSpec,
+    search: Search,
+    policy: TuningSpec,
+    terms: ScoringTerms,
+    judge: Judge,
+    *,
+    seed: int = 7,
+    champion: dict[str, Any] | None = None,
+) -> tuple[Trial, ...]:
+    """`run_search` without a log."""
+    return run_search(spec, search, policy, terms, judge, seed=seed, champion=champion or {}, log_trial=lambda _: None)
+
+
+def outcomes(trials: Sequence[Trial]) -> list[Any]:
     return [(trial.origin, trial.state, trial.settings, trial.figures) for trial in trials]
 
 
@@ -93,8 +109,8 @@ def test_what_stands_behind_is_given_up_after_a_round() -> None:
 
 
 def test_same_seed_same_trials() -> None:
-    assert told(run(Valley())) == told(run(Valley()))
-    assert told(run(Valley())) != told(run(Valley(), seed=8))
+    assert outcomes(run(Valley())) == outcomes(run(Valley()))
+    assert outcomes(run(Valley())) != outcomes(run(Valley(), seed=8))
 
 
 def test_minutes_end_it_too() -> None:
@@ -108,7 +124,7 @@ def test_settings_that_cannot_be_fitted_end_nothing() -> None:
     assert {trial.state for trial in run(Valley(refuses_above=0.0), trials=3)} == {TrialState.FAILED}
 
 
-def test_progress_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="tasks.stages.training.tuning"):
         run(Valley(), trials=3)
     assert len(caplog.messages) == 3
@@ -117,7 +133,7 @@ def test_progress_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_folds_of_rows_are_stratified_and_leave_validation_out() -> None:
     first, second = rows(200), rows(50).assign(**{c.ROW_ID: "validation"})
-    rounds = make_rounds([Examples(rows=first), Examples(rows=second)], 4, CLASSIFY)
+    rounds = problem_of(TaskKind.CLASSIFICATION).make_rounds([Examples(rows=first), Examples(rows=second)], 4, 7)
     judged = [one.judged.rows for one in rounds]
     assert len(judged) == 4 and sorted(row for part in judged if part is not None for row in part[c.ROW_ID]) == sorted(
         first[c.ROW_ID]
@@ -130,11 +146,11 @@ def test_folds_of_rows_are_stratified_and_leave_validation_out() -> None:
 
 def test_of_windows_the_later_one_judges() -> None:
     windows = [checkerboard(TaskKind.PROPENSITY) for _ in range(4)]
-    asked = Question(TaskKind.PROPENSITY, "ndcg_at_5", 5, False, 7)
-    rounds = make_rounds(windows, 2, asked)
+    problem = problem_of(TaskKind.PROPENSITY)
+    rounds = problem.make_rounds(windows, 2, 7)
     assert [(one.train, one.judged) for one in rounds] == [(windows[1], windows[2]), (windows[2], windows[3])]
     assert all(one.history.features is one.judged.features and one.history.labels is None for one in rounds)
-    assert len(make_rounds(windows[-2:], 3, asked)) == 1, "as many as the history has"
+    assert len(problem.make_rounds(windows[-2:], 3, 7)) == 1, "as many as the history has"
 
 
 # on a real MLflow store
@@ -186,18 +202,14 @@ def make_split(storage: Storage, mlflow_store: None) -> Callable[[int], Split]:
 
 def tune_on(windows: Windows, storage: Storage, seed: int = 7, champion_run: str | None = None) -> Tuned:
     return tune(
-        "tumours",
-        TaskKind.CLASSIFICATION,
         SPEC,
         POLICY,
         windows,
-        "log_loss",
-        5,
-        False,
-        seed,
+        CLASSIFY,
         storage,
-        {"dag_run": "manual"},
-        champion_run,
+        seed=seed,
+        run_tags={"dag_run": "manual"},
+        champion_run=champion_run,
     )
 
 
@@ -215,8 +227,8 @@ def test_every_trial_is_a_child_run(make_split: Callable[[int], Split], storage:
     for trial, child in zip(tuned.trials, sorted(children, key=lambda one: str(one.info.run_name)), strict=True):
         assert child.data.tags["titleholder.trial"] == trial.state
         assert float(child.data.params["model.regularization"]) == trial.settings["regularization"]
-        told = client.get_metric_history(child.info.run_id, "round_log_loss")
-        assert [metric.value for metric in told] == list(trial.figures)
+        history = client.get_metric_history(child.info.run_id, "round_log_loss")
+        assert [metric.value for metric in history] == list(trial.figures)
     best = min((trial for trial in tuned.trials if trial.state is TrialState.COMPLETE), key=lambda trial: trial.value)
     assert tuned.settings == best.settings and run.data.metrics["log_loss"] == best.value < tuned.trials[0].value
 
@@ -243,10 +255,10 @@ def test_a_changed_holdout_changes_nothing(
     assert one.holdout.digest != other.holdout.digest
     assert not {"split", "holdout"} & set(inspect.signature(tune).parameters)
     first, second = (tune_on(split.before_holdout, storage) for split in (one, other))
-    assert first.run_id != second.run_id and told(first.trials) == told(second.trials)
+    assert first.run_id != second.run_id and outcomes(first.trials) == outcomes(second.trials)
     # the broken twin: where the holdout is among the windows, changing it changes what is chosen
     peeked = [tune_on((split.holdout,), storage) for split in (one, other)]
-    assert told(peeked[0].trials) != told(peeked[1].trials)
+    assert outcomes(peeked[0].trials) != outcomes(peeked[1].trials)
 
 
 def test_a_tuned_candidate_says_so_and_the_next_search_begins_there(
@@ -254,16 +266,12 @@ def test_a_tuned_candidate_says_so_and_the_next_search_begins_there(
 ) -> None:
     split = make_split(3)
     made: Candidate = train(
-        "tumours",
-        TaskKind.CLASSIFICATION,
         LogisticRegressionSpec(regularization=3.0),
         split,
-        ("log_loss",),
-        5,
-        False,
-        7,
+        CLASSIFY,
         storage,
-        {},
+        seed=7,
+        run_tags={},
     )
     assert made.settings["regularization"] == 3.0
     tuned = tune_on(split.before_holdout, storage, champion_run=made.run_id)
@@ -289,10 +297,9 @@ def test_the_history_is_drawn(tmp_path: Path) -> None:
 
 def test_interactions_are_judged_by_what_came_next() -> None:
     windows = [checkerboard(TaskKind.PROPENSITY) for _ in range(3)]
-    asked = Question(TaskKind.PROPENSITY, "ndcg_at_5", 5, False, 7)
     search = Search(space={"half_life_days": Values(low=1, high=100, log=True)})
-    judge = make_judge(search.search, windows, 2, asked)
-    trials = run_search(Popularity(), search, TuningSpec(trials=3, rounds=2), asked, judge, {}, lambda _: None)
+    judge = make_judge(search.search, windows, 2, RANK, seed=7)
+    trials = search_settings(Popularity(), search, TuningSpec(trials=3, rounds=2), RANK, judge)
     assert judge.rounds == 2 and [len(trial.figures) for trial in trials] == [2, 2, 2]
 
 
@@ -313,12 +320,12 @@ def test_settings_are_parameters_of_the_estimator(kind: str, task: TaskKind, spa
 
 def test_spark_judges_rows_too(spark: SparkSession) -> None:
     given = [Examples(rows=rows(150)), Examples()]
-    asked = Question(TaskKind.CLASSIFICATION, "roc_auc", 5, False, 7)
+    auc = CLASSIFY.measured_by("roc_auc")
     spec = MODELS.parse({"kind": "spark_gradient_boosting", "trees": 1, "depth": 1}, "test")
     space = {"search": "train_validation_split", "space": {"depth": {"low": 1, "high": 3}}}
     search = Search.model_validate(space)
-    trials = run_search(
-        spec, search, TuningSpec(trials=2, rounds=2), asked, make_judge(search.search, given, 2, asked), {}, lambda _: None
+    trials = search_settings(
+        spec, search, TuningSpec(trials=2, rounds=2), auc, make_judge(search.search, given, 2, auc, seed=7)
     )
     assert [0.6 < trial.value <= 1.0 for trial in trials] == [True, True]
 
@@ -329,11 +336,11 @@ def test_spark_judges_a_grid(kind: str, spark: SparkSession) -> None:
     from pyspark.ml.tuning import CrossValidator, TrainValidationSplit
 
     given = checkerboard(TaskKind.RATING)
-    asked = Question(TaskKind.RATING, "rmse", 5, False, 7)
+    rmse = ScoringTerms(use_case="films", task=TaskKind.RATING, metrics=("rmse",), k=5)
     spec = Als(factors=2, iterations=3)
     search = Search.model_validate({"search": kind, "space": {"regularization": {"low": 0.01, "high": 1.0, "log": True}}})
-    judge = make_judge(search.search, [given, given], 2, asked)
-    trials = run_search(spec, search, TuningSpec(trials=3, rounds=2), asked, judge, {}, lambda _: None)
+    judge = make_judge(search.search, [given, given], 2, rmse, seed=7)
+    trials = search_settings(spec, search, TuningSpec(trials=3, rounds=2), rmse, judge)
     assert [trial.origin for trial in trials] == ["yaml", "search", "search"]
     problem = spec.spark_problem(given, 7)
     als = problem.estimator

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tasks.contracts.base import TaskKind
-from tasks.metrics import score_model
-from tasks.models.platt import sigmoid
+from tasks.contracts.training import ScoringTerms
+from tasks.models.platt import fit_curve, sigmoid
 from tasks.models.popularity import Popularity
-from tasks.stages.training.calibration import calibrate, fit_curve
+from tasks.problems import problem_of, score_model
 from tests.tasks.models.checkerboard import checkerboard
 
 
@@ -39,12 +39,20 @@ def test_scores_that_tell_nothing_get_the_share(raw: list[float], label: list[fl
     assert sigmoid(np.array([intercept]))[0] == pytest.approx(share)
 
 
-def test_calibration_keeps_the_order_and_brings_the_error_down() -> None:
+def test_calibration_keeps_the_order_and_lowers_the_error() -> None:
     examples = checkerboard(TaskKind.PROPENSITY)
     model = Popularity().fit(examples, examples, 7)
-    before = score_model(model, examples, TaskKind.PROPENSITY, ("ndcg_at_5",), 5, False)
-    after = score_model(
-        calibrate(model, examples, 5), examples, TaskKind.PROPENSITY, ("ndcg_at_5", "calibration_error"), 5, False
-    )
+    terms = ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=("ndcg_at_5", "calibration_error"), k=5)
+    before = score_model(model, examples, terms.measured_by("ndcg_at_5"))
+    problem_of(TaskKind.PROPENSITY).calibrate(model, examples, terms)
+    after = score_model(model, examples, terms)
     assert after.metrics["ndcg_at_5"] == before.metrics["ndcg_at_5"]
     assert after.metrics["calibration_error"] < 0.05
+
+
+@pytest.mark.parametrize("task", [TaskKind.RECOMMENDATION, TaskKind.RATING])
+def test_other_tasks_are_not_calibrated(task: TaskKind) -> None:
+    examples = checkerboard(task)
+    model = Popularity().fit(examples, examples, 7)
+    problem_of(task).calibrate(model, examples, ScoringTerms(use_case="test", task=task))
+    assert model.calibration is None

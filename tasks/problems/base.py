@@ -1,0 +1,92 @@
+"""The base of all problems: what differs between the kinds of task, in one object for each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ScoringTerms
+from tasks.metrics import Metric, Scored, get_metric
+from tasks.models.base import Examples, ServedModel
+from tasks.problems.calibration import calibrate_lists
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of tuning: `train` and `history` as `ModelSpec.fit` takes them, and the examples that measure the model."""
+
+    train: Examples
+    history: Examples
+    judged: Examples
+
+
+class Problem(ABC):
+    """One kind of task: what its examples are, how a model is measured on them, and how people read the result.
+
+    Attributes
+    ----------
+    task : the member that names it.
+    unit : what a metric counts, in the plural: users or rows.
+    plots : names of the plots of a candidate's run (see `tasks.stages.training.plots.PLOTS`).
+    calibrates : whether raw scores become probabilities by a curve that is fitted on the validation window.
+    min_rounds : the least number of rounds that tuning needs.
+    measures_fit : whether a learning curve also measures a model on the data that it learned from.
+    """
+
+    task: ClassVar[TaskKind]
+    unit: ClassVar[str]
+    plots: ClassVar[tuple[str, ...]]
+    calibrates: ClassVar[bool] = False
+    min_rounds: ClassVar[int] = 1
+    measures_fit: ClassVar[bool] = False
+
+    # training
+
+    def complete_terms(self, terms: ScoringTerms, train: Examples) -> ScoringTerms:
+        """The terms with what only the training data know, such as the feature columns."""
+        return terms
+
+    def calibrate(self, model: ServedModel, validation: Examples, terms: ScoringTerms) -> None:
+        """Set the model's `calibration` on data that it did not learn from, where `calibrates` says so."""
+        if self.calibrates:
+            calibrate_lists(model, validation, terms)
+
+    def earlier_windows(self, rounds: int) -> int:
+        """How many windows before those of the split `rounds` rounds of tuning need."""
+        return 0
+
+    @abstractmethod
+    def make_rounds(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
+        """At most `count` rounds of tuning out of the windows before the holdout, in the order of time."""
+
+    @abstractmethod
+    def spark_history(self, windows: Sequence[Examples]) -> Examples:
+        """What Spark's own tuners learn from, and split by themselves."""
+
+    # measuring
+
+    def get_metric(self, name: str) -> Metric:
+        """The metric of a name.
+
+        Raises
+        ------
+        ConfigurationError : there is none of that name for the task.
+        """
+        return get_metric(name, self.task)
+
+    @abstractmethod
+    def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
+        """Query a model about every unit of the examples, and measure its predictions by `terms.metrics`.
+
+        Raises
+        ------
+        NotEnoughData : there is no label.
+        ConfigurationError : a metric does not fit the task.
+        """
+
+    def metrics_of(self, terms: ScoringTerms) -> list[Metric]:
+        """The metrics of the terms, each once."""
+        return [self.get_metric(name) for name in dict.fromkeys(terms.metrics)]

@@ -1,0 +1,55 @@
+"""The problem of binary classification: the probability that a row is of class 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from tasks import columns as c
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ScoringTerms
+from tasks.metrics import Scored
+from tasks.metrics.scoring import score_rows
+from tasks.models.base import Examples, ServedModel
+from tasks.models.encoding import text_columns
+from tasks.models.tabular import feature_columns
+from tasks.problems.base import Problem, Round
+
+
+class Classification(Problem):
+    """Rows with a target of 0 or 1."""
+
+    task: ClassVar[TaskKind] = TaskKind.CLASSIFICATION
+    unit: ClassVar[str] = "rows"
+    plots: ClassVar[tuple[str, ...]] = ("roc", "calibration")
+    min_rounds: ClassVar[int] = 2
+    measures_fit: ClassVar[bool] = True
+
+    def complete_terms(self, terms: ScoringTerms, train: Examples) -> ScoringTerms:
+        """The terms with the feature columns of the training rows."""
+        if train.rows is None:
+            return terms
+        columns = feature_columns(train.rows)
+        return terms.model_copy(update={"row_columns": columns, "text_columns": text_columns(train.rows, columns)})
+
+    def make_rounds(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
+        """Stratified folds of the first window. The validation window stays unused, because it chooses among candidates."""
+        from sklearn.model_selection import StratifiedKFold
+
+        rows = windows[0].rows
+        if rows is None:
+            return []
+        target = rows[c.TARGET].to_numpy()
+        folds = max(2, min(count, int(target.sum()), int((1 - target).sum())))
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(target, target)
+        taken = [tuple(replace(windows[0], rows=rows.iloc[part].reset_index(drop=True)) for part in pair) for pair in parts]
+        return [Round(learn, Examples(), judged) for learn, judged in taken]
+
+    def spark_history(self, windows: Sequence[Examples]) -> Examples:
+        """The rows of the first window."""
+        return windows[0]
+
+    def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
+        """Measure the probability of every row."""
+        return score_rows(model, examples, self.metrics_of(terms))

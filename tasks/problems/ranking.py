@@ -1,0 +1,33 @@
+"""Problems that rank items for a user: recommendation, and propensity, whose lists carry probabilities."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tasks.contracts.base import TaskKind
+from tasks.contracts.training import ScoringTerms
+from tasks.metrics import Scored
+from tasks.metrics.scoring import read_interactions, score_lists
+from tasks.models.base import Examples, ServedModel
+from tasks.problems.interactions import InteractionProblem
+
+
+class Recommendation(InteractionProblem):
+    """The top k items of a user. Labels are purchases, and every purchased item is relevant."""
+
+    task: ClassVar[TaskKind] = TaskKind.RECOMMENDATION
+    plots: ClassVar[tuple[str, ...]] = ("precision_by_rank",)
+
+    def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
+        """Measure the lists of all users who have a label."""
+        metrics = self.metrics_of(terms)
+        features, labels = read_interactions(examples)
+        return score_lists(model, features, labels, metrics, k=terms.k, exclude_seen=terms.exclude_seen)
+
+
+class Propensity(Recommendation):
+    """The top k items of a user, each with the probability that a user who comes to buy buys it."""
+
+    task: ClassVar[TaskKind] = TaskKind.PROPENSITY
+    plots: ClassVar[tuple[str, ...]] = ("precision_by_rank", "calibration")
+    calibrates: ClassVar[bool] = True
