@@ -9,7 +9,6 @@ import numpy as np
 
 from serving.deployment.bundle import Bundle
 from tasks import columns as c
-from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
@@ -83,7 +82,7 @@ def _test_users(bundle: Bundle) -> None:
     for user, items, scores in chain(by_model, by_request):
         if fault := find_list_fault(user, items, scores, terms, tables):
             raise ModelError(f"{bundle.label}: {fault}")
-    if terms.task is TaskKind.RATING:
+    if terms.task.rates_pairs:
         import pandas as pd
 
         frame = pd.DataFrame({c.USER_ID: users, c.ITEM_ID: [tables.item_ids[0]] * len(users)})

@@ -24,7 +24,6 @@ from serving.http.problems import INVALID_REQUEST, Refusal, shorten
 from serving.ranking.recent_events import RecentEvents
 from serving.telemetry.metrics import ServingMetrics
 from serving.telemetry.prediction_writer import PredictionWriter, encode_rows
-from tasks.contracts.base import TaskKind
 from tasks.io.api_keys import Scope
 from tasks.io.events import EventStore
 
@@ -319,11 +318,11 @@ class FastRoutes:
     async def _predict(self, use_case: str, body: bytes) -> bytes:
         bundle = find_bundle(self._source, use_case)
         task, name = bundle.terms.task, bundle.use_case
-        if task is TaskKind.CLASSIFICATION:
+        if task.answers_rows:
             rows, row_ids = _read_rows(bundle, body)
             made = await self._answer(bundle, len(rows), lambda ids: answers.predict_rows(bundle, rows, row_ids, ids))
             return _encode(messages.RowPredictions(**bundle.provenance, predictions=made.answers))
-        if task is TaskKind.RATING:
+        if task.rates_pairs:
             pairs = self._decode("/v1/{use_case}/predictions", body).pairs
             if pairs is None:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} rates pairs: send 'pairs', not 'rows'")

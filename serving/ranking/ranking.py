@@ -16,7 +16,6 @@ from serving.ranking.neighbours import ItemNeighbours, SegmentPopularity
 from serving.ranking.vector_index import VectorIndex
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.contracts.training import ScoringTerms
 from tasks.models.base import FeatureTables, ServedModel
@@ -134,7 +133,7 @@ class Ranking:
 
     def _fold_in_weights(self, recent: Sequence[RecentEvent]) -> dict[int, float]:
         """Item position -> number of recent orders, or the last rating. Views are not folded in."""
-        position, is_rating = self.features.item_position, self.terms.task is TaskKind.RATING
+        position, is_rating = self.features.item_position, self.terms.task.rates_pairs
         weights: dict[int, float] = {}
         for event in recent:
             item = position.get(event.item_id)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def question_columns(terms: ScoringTerms) -> tuple[str, ...]:
+    """The columns of a question: the feature columns of rows, else the user, and the item where pairs are rated."""
+    if terms.task.answers_rows:
+        return terms.row_columns
+    return (c.USER_ID, c.ITEM_ID) if terms.task.rates_pairs else (c.USER_ID,)
 
 
 def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, features: FeatureTables | None) -> pd.DataFrame:
@@ -32,7 +38,7 @@ def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, feature
         return pd.DataFrame({c.PREDICTION: model.predict_rows(asked)})
     if features is None:
         raise ModelError(f"{terms.use_case}: a model of the task '{terms.task}' answers from features; got none")
-    if terms.task is TaskKind.RATING:
+    if terms.task.rates_pairs:
         return pd.DataFrame({c.PREDICTION: model.predict_ratings(asked, features)})
     found = model.recommend([str(user) for user in asked[c.USER_ID]], features, terms.k, terms.exclude_seen)
     rows = [
@@ -52,5 +58,4 @@ def example_question(terms: ScoringTerms, examples: Examples, count: int = 5) ->
         return examples.rows[list(terms.row_columns)].head(count).astype(numbers)
     if examples.labels is None:
         raise ModelError(f"{terms.use_case}: examples without labels and rows suggest no question")
-    columns = [c.USER_ID, c.ITEM_ID] if terms.task is TaskKind.RATING else [c.USER_ID]
-    return pd.DataFrame(examples.labels[columns].drop_duplicates().head(count).reset_index(drop=True))
+    return pd.DataFrame(examples.labels[list(question_columns(terms))].drop_duplicates().head(count).reset_index(drop=True))

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
@@ -92,7 +91,7 @@ def try_model(model: ServedModel, terms: ScoringTerms, examples: Examples) -> Fl
             raise ModelError("there are no users to ask about")
         users = [*_spread(sorted(examples.features.users[c.USER_ID])), STRANGER]
         scores, best = _try_lists(model, terms, examples.features, users)
-        if terms.task is TaskKind.RATING:
+        if terms.task.rates_pairs:
             scores = best = _try_ratings(model, examples.features, examples.labels, users)
     if len(scores) > 1 and (scores == scores[0]).all():
         raise ModelError(f"expected different predictions, got {scores[0]:g} for all {len(scores)}")

@@ -30,6 +30,9 @@ class Problem(ABC):
     ----------
     task : the member that names it.
     unit : what a metric counts, in the plural: users or rows.
+    label_event : type of the events that become labels; None where the label is the target of a row.
+    keeps_lists : whether the predictions that an evaluation keeps are recommendation lists.
+    silence_is_negative : whether monitoring takes an answer without an outcome for a label of 0, once labels are mature.
     plots : names of the plots of a candidate's run (see `tasks.stages.training.plots.PLOTS`).
     calibrates : whether raw scores become probabilities by a curve that is fitted on the validation window.
     min_rounds : the least number of rounds that tuning needs.
@@ -38,6 +41,9 @@ class Problem(ABC):
 
     task: ClassVar[TaskKind]
     unit: ClassVar[str]
+    label_event: ClassVar[str | None] = None
+    keeps_lists: ClassVar[bool] = False
+    silence_is_negative: ClassVar[bool] = False
     plots: ClassVar[tuple[str, ...]]
     calibrates: ClassVar[bool] = False
     min_rounds: ClassVar[int] = 1

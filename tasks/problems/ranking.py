@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
 from tasks.metrics import Scored
@@ -16,6 +17,9 @@ class Recommendation(InteractionProblem):
     """The top k items of a user. Labels are purchases, and every purchased item is relevant."""
 
     task: ClassVar[TaskKind] = TaskKind.RECOMMENDATION
+    label_event: ClassVar[str | None] = c.PURCHASE
+    keeps_lists: ClassVar[bool] = True
+    silence_is_negative: ClassVar[bool] = True
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank",)
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:

@@ -21,6 +21,7 @@ class Rating(InteractionProblem):
     """The rating of a user and an item. Labels are given ratings."""
 
     task: ClassVar[TaskKind] = TaskKind.RATING
+    label_event: ClassVar[str | None] = c.RATING
     plots: ClassVar[tuple[str, ...]] = ("predicted_and_given",)
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.errors import ConfigurationError
+from tasks.problems import problem_of
 from tasks.stages.features.attributes import AttributeNames, add_told
 from tasks.stages.features.history import midnight
 from tasks.stages.features.sums import as_amount, in_units
@@ -58,7 +59,7 @@ def make_features(
     rows = rows.where(~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES))
     visits = keep(_visits(rows, as_of))
     known = visits.where(F.col(c.USER_ID).isNotNull())
-    last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task is TaskKind.RATING else F.lit(None)
+    last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task.rates_pairs else F.lit(None)
     pairs = keep(
         known.groupBy(c.USER_ID, c.ITEM_ID)
         .agg(
@@ -97,17 +98,16 @@ def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
 
     found = rows.where(is_label(window, task)).groupBy(c.USER_ID, c.ITEM_ID)
     last_rating = F.max(F.struct(c.EVENT_AT, c.VALUE, c.ROW_ID))[c.VALUE]
-    label = last_rating if task is TaskKind.RATING else F.lit(1.0)
+    label = last_rating if task.rates_pairs else F.lit(1.0)
     return _sorted(found.agg(label.cast("double").alias(c.LABEL)), c.USER_ID, c.ITEM_ID)
 
 
 def is_label(window: Window, task: TaskKind) -> Column:
-    """Whether a row is one that the models are to foresee."""
+    """Whether a row is an event that the models predict."""
     from pyspark.sql import functions as F
 
     inside = (F.col(c.EVENT_AT) >= midnight(window.start)) & (F.col(c.EVENT_AT) < midnight(window.end))
-    kind = c.RATING if task is TaskKind.RATING else c.PURCHASE
-    return inside & (F.col(c.EVENT_TYPE) == kind) & F.col(c.USER_ID).isNotNull()
+    return inside & (F.col(c.EVENT_TYPE) == problem_of(task).label_event) & F.col(c.USER_ID).isNotNull()
 
 
 def _visits(rows: DataFrame, as_of: date) -> DataFrame:

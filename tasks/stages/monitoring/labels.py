@@ -24,6 +24,7 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import Prediction
 from tasks.io.storage import Storage
+from tasks.problems import problem_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -132,9 +133,8 @@ def read_outcomes(rows: DataFrame, task: TaskKind) -> DataFrame:
             F.col(c.TARGET).cast("double").alias(c.LABEL),
             F.lit(0.0).alias(c.VALUE),
         )
-    is_rating = task is TaskKind.RATING
-    kept = rows.where(F.col(c.EVENT_TYPE) == (c.RATING if is_rating else c.PURCHASE)).where(F.col(c.USER_ID).isNotNull())
-    label = F.col(c.VALUE) if is_rating else F.lit(1.0)
+    kept = rows.where(F.col(c.EVENT_TYPE) == problem_of(task).label_event).where(F.col(c.USER_ID).isNotNull())
+    label = F.col(c.VALUE) if task.rates_pairs else F.lit(1.0)
     return kept.select(
         said,
         F.col(c.USER_ID).alias("subject"),
@@ -172,8 +172,7 @@ def attribute(exposures: DataFrame, outcomes: DataFrame, policy: LabelPolicy, ta
     outcome = owned.groupBy("row_id").agg(
         F.max_by(c.LABEL, "outcome").alias(c.LABEL), F.sum(c.VALUE).alias(c.VALUE), F.count("*").alias("outcomes")
     )
-    is_silence_an_answer = task in {TaskKind.PROPENSITY, TaskKind.RECOMMENDATION}
-    silence = F.lit(0.0) if is_silence_an_answer else F.lit(None).cast("double")
+    silence = F.lit(0.0) if problem_of(task).silence_is_negative else F.lit(None).cast("double")
     known = {c.LABEL: silence, c.VALUE: F.lit(0.0), "outcomes": F.lit(0)}
     return exposures.join(outcome, "row_id", "left").withColumns(
         {name: F.coalesce(name, value) for name, value in known.items()}
@@ -248,9 +247,9 @@ def measure_quality(labelled: DataFrame, propensities: Mapping[int, float], task
     }
     if not sums["known"]:
         return figures
-    if task is TaskKind.RATING:
+    if task.rates_pairs:
         return {**figures, "rmse": sums["squared"] ** 0.5, "mae": sums["absolute"]}
-    if not task.answers_rows:
+    if problem_of(task).keeps_lists:
         figures |= {
             "hit_rate": sums["hit"] / answers,
             "hit_share": sums["labels"] / shown,
@@ -258,7 +257,7 @@ def measure_quality(labelled: DataFrame, propensities: Mapping[int, float], task
             "dcg": sums["gain"] / answers,
             "dcg_corrected": sums["gain_corrected"] / answers,
         }
-    if task is TaskKind.RECOMMENDATION:
+    if not task.has_probabilities:
         return figures
     bins = labelled.where(label.isNotNull()).groupBy(F.least(F.floor(score * 10), F.lit(9)).alias("bin"))
     gaps = bins.agg(F.sum(score - label).alias("gap")).collect()

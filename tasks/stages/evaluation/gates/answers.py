@@ -13,6 +13,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import MIN_UNITS, GateResult
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import USER_COVERAGE, get_metric
+from tasks.problems import problem_of
 from tasks.stages.evaluation.gates.base import ComparingGate, Context, Gate, cannot_gate
 from tasks.stages.evaluation.paired import Answers, Question
 
@@ -39,7 +40,7 @@ class PredictionSanity(Gate):
         broken = int((~np.isfinite(predictions[scores].to_numpy(np.float64))).any(axis=1).sum())
         if broken:
             faults.append(f"{broken} of {len(predictions)} predictions are NaN or infinite")
-        if context.task in (TaskKind.CLASSIFICATION, TaskKind.PROPENSITY):
+        if context.task.has_probabilities:
             outside = int(((predictions[c.PREDICTION] < 0) | (predictions[c.PREDICTION] > 1)).sum())
             if outside:
                 faults.append(f"{outside} of {len(predictions)} predictions are not probabilities (outside 0 to 1)")
@@ -159,7 +160,7 @@ class CatalogCoverage(Gate):
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         if self.metric not in metrics:
             raise ConfigurationError(f"{self.kind}.metric: {cannot_gate(self.metric, metrics)}")
-        if self.popularity_at_most is not None and task is TaskKind.RATING:
+        if self.popularity_at_most is not None and not problem_of(task).keeps_lists:
             raise ConfigurationError(
                 f"{self.kind}.popularity_at_most: the task '{task}' keeps ratings, not lists, to measure it by: leave it out"
             )

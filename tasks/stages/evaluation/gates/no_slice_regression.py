@@ -13,6 +13,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import MIN_UNITS, Comparison, GateResult, Outcome
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
+from tasks.problems import problem_of
 from tasks.stages.evaluation.gates.base import ComparingGate, Context, cannot_gate, describe
 from tasks.stages.evaluation.paired import Question, correct
 from tasks.stages.evaluation.slices import NEW_ITEM_DAYS, NEW_ITEMS, OF_PEOPLE, SliceAnswers, SliceTerms
@@ -115,7 +116,7 @@ class NoSliceRegression(ComparingGate):
                 f"{self.kind}.slices: {', '.join(named)} need users and items; for the task '{task}' name columns of its rows"
             )
         lists = [name for name in self.metrics if get_metric(name, task).k is not None]
-        if task is TaskKind.RATING and NEW_ITEMS in self.slices and lists:
+        if not problem_of(task).keeps_lists and NEW_ITEMS in self.slices and lists:
             raise ConfigurationError(
                 f"{self.kind}: {NEW_ITEMS} cannot be measured by {', '.join(lists)}: the task '{task}' keeps ratings, not "
                 "lists; judge it by rmse or mae, in a gate of its own"

@@ -12,10 +12,11 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import GateResult
+from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models.base import Examples
+from tasks.models.signature import question_columns
 from tasks.models.tabular import feature_columns
 from tasks.stages.evaluation.gates.base import Context, Gate
 
@@ -125,37 +126,36 @@ class SignatureMatch(Gate):
         if terms.task is not context.task:
             faults.append(f"the export is for the task '{terms.task}', the use case for '{context.task}'")
         else:
-            wanted = _wanted(context.task, terms.row_columns, terms.text_columns)
+            wanted = _expected_columns(terms)
             faults += _compare(wanted, shown, "the signature shows")
-            faults += _compare(wanted, _frame(context.holdout, context.task), "the holdout has")
+            faults += _compare(wanted, _holdout_columns(context.holdout, terms), "the holdout has")
             for name, there in context.columns.items():
-                faults += _compare(wanted, _asked_by(there, context.task), f"{name} has")
+                faults += _compare(wanted, _question_columns(there, terms), f"{name} has")
             faults += _compare(wanted, _request(wanted, context.holdout), "a JSON request has")
         agree = f"training frame, Spark frame, request and signature agree on {len(shown)} columns"
         reason = "; ".join(faults) or f"{agree}: {', '.join(list(shown)[:5])}"
         return self.answer(not faults, reason, columns=len(shown))
 
 
-def _wanted(task: TaskKind, row_columns: Sequence[str] = (), text_columns: Sequence[str] = ()) -> dict[str, str]:
+def _expected_columns(terms: ScoringTerms) -> dict[str, str]:
     """Name -> type of what a request carries."""
-    if task.answers_rows:
-        return {name: TEXT if name in text_columns else NUMBER for name in row_columns}
-    return dict.fromkeys([c.USER_ID, c.ITEM_ID] if task is TaskKind.RATING else [c.USER_ID], TEXT)
+    is_number = terms.task.answers_rows
+    return {name: NUMBER if is_number and name not in terms.text_columns else TEXT for name in question_columns(terms)}
 
 
-def _frame(holdout: Examples, task: TaskKind) -> dict[str, str]:
-    """Name -> type of what the holdout offers to ask by."""
+def _holdout_columns(holdout: Examples, terms: ScoringTerms) -> dict[str, str]:
+    """Name -> type of the holdout's columns that a question is made of."""
     if holdout.rows is not None:
         return {name: _type_of(holdout.rows[name]) for name in feature_columns(holdout.rows)}
     labels = holdout.labels
-    return {} if labels is None else {name: _type_of(labels[name]) for name in _wanted(task)}
+    return {} if labels is None else {name: _type_of(labels[name]) for name in question_columns(terms)}
 
 
-def _asked_by(there: dict[str, str], task: TaskKind) -> dict[str, str]:
-    """Of a frame's columns those that a request carries."""
-    if task.answers_rows:
+def _question_columns(there: dict[str, str], terms: ScoringTerms) -> dict[str, str]:
+    """Of a frame's columns those that a question is made of."""
+    if terms.task.answers_rows:
         return {name: kind for name, kind in there.items() if name not in (*c.TABULAR_COLUMNS, c.LABEL)}
-    return {name: there[name] for name in _wanted(task) if name in there}
+    return {name: there[name] for name in question_columns(terms) if name in there}
 
 
 def _request(wanted: dict[str, str], holdout: Examples) -> dict[str, str]:

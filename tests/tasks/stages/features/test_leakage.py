@@ -196,7 +196,7 @@ def test_features_computed_after_the_cut_stop_the_run(
     spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
-    monkeypatch.setattr("tasks.stages.features.known_at", lambda day, _: F.col(c.EVENT_AT) < midnight(AS_OF))
+    monkeypatch.setattr("tasks.stages.features.builders.known_at", lambda day, _: F.col(c.EVENT_AT) < midnight(AS_OF))
     with pytest.raises(LeakageFound, match=r"recency_days is -.*features were computed after it"):
         split(
             FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(rows)], AS_OF), ByTime(holdout_days=7), storage, seed=7
