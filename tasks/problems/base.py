@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
 from tasks.metrics import Metric, Scored, get_metric
 from tasks.models.base import Examples, ServedModel
 from tasks.problems.calibration import calibrate_lists
+from tasks.problems.wording import Wording
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Problem(ABC):
     ----------
     task : the member that names it.
     unit : what a metric counts, in the plural: users or rows.
+    wording : the words of a model card.
     label_event : type of the events that become labels; None where the label is the target of a row.
     keeps_lists : whether the predictions that an evaluation keeps are recommendation lists.
     silence_is_negative : whether monitoring takes an answer without an outcome for a label of 0, once labels are mature.
@@ -41,6 +46,7 @@ class Problem(ABC):
 
     task: ClassVar[TaskKind]
     unit: ClassVar[str]
+    wording: ClassVar[Wording]
     label_event: ClassVar[str | None] = None
     keeps_lists: ClassVar[bool] = False
     silence_is_negative: ClassVar[bool] = False
@@ -92,6 +98,15 @@ class Problem(ABC):
         NotEnoughData : there is no label.
         ConfigurationError : a metric does not fit the task.
         """
+
+    def measure_label(self, predicted: Floats, label: float) -> float:
+        """How wrong, or how right, a model is about the units of one label: by default the root mean squared error.
+
+        Parameters
+        ----------
+        predicted : (units,), the predictions for units whose label is `label`.
+        """
+        return float(np.sqrt(np.mean((predicted - label) ** 2)))
 
     def metrics_of(self, terms: ScoringTerms) -> list[Metric]:
         """The metrics of the terms, each once."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
 from tasks.metrics import Scored
@@ -15,6 +16,7 @@ from tasks.models.base import Examples, ServedModel
 from tasks.models.encoding import text_columns
 from tasks.models.tabular import feature_columns
 from tasks.problems.base import Problem, Round
+from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
 
 
 class Classification(Problem):
@@ -25,6 +27,15 @@ class Classification(Problem):
     plots: ClassVar[tuple[str, ...]] = ("roc", "calibration")
     min_rounds: ClassVar[int] = 2
     measures_fit: ClassVar[bool] = True
+    wording: ClassVar[Wording] = Wording(
+        label="class",
+        labels="rows",
+        errors="Accuracy by class, at a threshold of 0.5",
+        cases="The ten worst rows",
+        case_columns=("row", "prediction", "label", "most unusual features"),
+        gain=GainAxes("Cumulative gain", "rows taken, highest prediction first", "share of class 1 found"),
+        calibration=PROBABILITY_AXES,
+    )
 
     def complete_terms(self, terms: ScoringTerms, train: Examples) -> ScoringTerms:
         """The terms with the feature columns of the training rows."""
@@ -49,6 +60,10 @@ class Classification(Problem):
     def spark_history(self, windows: Sequence[Examples]) -> Examples:
         """The rows of the first window."""
         return windows[0]
+
+    def measure_label(self, predicted: Floats, label: float) -> float:
+        """The share of correct classes at a threshold of 0.5."""
+        return float(((predicted >= 0.5) == (label > 0.5)).mean())
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
         """Measure the probability of every row."""

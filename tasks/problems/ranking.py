@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from tasks import columns as c
@@ -11,6 +12,7 @@ from tasks.metrics import Scored
 from tasks.metrics.scoring import read_interactions, score_lists
 from tasks.models.base import Examples, ServedModel
 from tasks.problems.interactions import InteractionProblem
+from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
 
 
 class Recommendation(InteractionProblem):
@@ -21,6 +23,16 @@ class Recommendation(InteractionProblem):
     keeps_lists: ClassVar[bool] = True
     silence_is_negative: ClassVar[bool] = True
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank",)
+    wording: ClassVar[Wording] = Wording(
+        label="purchase",
+        labels="purchases",
+        errors="Share of purchases in the lists, by kind of purchase",
+        cases="The ten users that cost the metric most",
+        case_columns=("user", "list", "purchases"),
+        gain=GainAxes("Share of purchases in the lists", "items in the list", "share of all purchases", is_ranked=True),
+        calibration=None,
+        no_calibration="There is no calibration curve: the scores of a recommendation rank items and are not probabilities.",
+    )
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
         """Measure the lists of all users who have a label."""
@@ -35,3 +47,9 @@ class Propensity(Recommendation):
     task: ClassVar[TaskKind] = TaskKind.PROPENSITY
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank", "calibration")
     calibrates: ClassVar[bool] = True
+    wording: ClassVar[Wording] = replace(
+        Recommendation.wording,
+        calibration=PROBABILITY_AXES,
+        no_calibration="",
+        limit="Probabilities hold for users who buy something in the window. For all users together they are too high.",
+    )

@@ -13,6 +13,7 @@ from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT, Scored
 from tasks.metrics.scoring import read_interactions, score_lists, score_ratings
 from tasks.models.base import Examples, ServedModel
 from tasks.problems.interactions import InteractionProblem
+from tasks.problems.wording import GainAxes, Wording
 
 RELEVANT_RATING = 4.0  # from which a rated item counts as relevant in a list
 
@@ -23,6 +24,15 @@ class Rating(InteractionProblem):
     task: ClassVar[TaskKind] = TaskKind.RATING
     label_event: ClassVar[str | None] = c.RATING
     plots: ClassVar[tuple[str, ...]] = ("predicted_and_given",)
+    wording: ClassVar[Wording] = Wording(
+        label="rating",
+        labels="ratings",
+        errors="Root mean squared error by given rating",
+        cases="The ten users that cost the metric most",
+        case_columns=("user", "largest rating errors"),
+        gain=GainAxes("Cumulative gain", "rows taken, highest prediction first", "share of ratings ≥ 4 found"),
+        calibration=("predicted rating, mean of each tenth", "given rating, mean"),
+    )
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
         """Measure the predicted ratings, and the lists where a metric needs them.
