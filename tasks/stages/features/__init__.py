@@ -54,16 +54,16 @@ def build_features(request: FeatureRequest, storage: Storage) -> DatasetRef:
 
 @guard(LeakageFound, NotEnoughData)
 def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, seed: int, earlier: int = 0) -> Split:
-    """Examples to learn from, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
+    """Examples to train on, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
 
     By time, each holds the features as of its label window's first day and the `labels` of that window (see
-    `contracts.Split`); what `as_of` may not know is in none. Tabular ones hold `rows` with their target. By time, so many
-    `earlier` windows before them come along, as far back as the history goes.
+    `contracts.Split`); none holds what was not known on the day `as_of`. Tabular ones hold `rows` with their target. By time,
+    `earlier` more windows before them are added, as far back as the history goes.
 
     Raises
     ------
     NotEnoughData : a part has no features or no labels; the message names its days.
-    LeakageFound : features know what they must not (see `guards`); what guards counted is in the manifest's `figures`.
+    LeakageFound : features contain what they must not (see `guards`). The guards' counts are in the manifest's `figures`.
     """
     use_case, task, as_of, history = request.use_case, request.task, request.as_of, request.history
     if task not in split_spec.tasks:
@@ -102,7 +102,7 @@ FEW_ROWS = 5_000_000
 
 
 class Place:
-    """Where a snapshot belongs, and whether the one that is there was made from the same."""
+    """The partition of a snapshot, and whether its current snapshot was made from the same inputs."""
 
     def __init__(self, storage: Storage, use_case: str, layer: str, partition: str) -> None:
         self.storage, self.use_case, self.layer, self.partition = storage, use_case, layer, partition
@@ -139,10 +139,10 @@ def _spark_writer(frame: DataFrame) -> Writer:
 
 @contextmanager
 def _rows(history: Sequence[DatasetRef], storage: Storage, schema: str | None) -> Iterator[tuple[DataFrame, Keep]]:
-    """The union of the history, and a way to keep what several tables are made from until they are.
+    """The union of the history, and a function that caches what several tables are made from until they are written.
 
-    The union itself is kept, too, where it is small: hundreds of files are then opened once. Where it is large, reading the
-    few columns that are wanted again costs less, and leaves the memory to what is computed.
+    The union itself is cached where it is small, so that hundreds of files are opened once. Where it is large, a second read
+    of the few needed columns costs less, and leaves the memory to the computation.
     """
     from tasks.io.spark import get_spark
 

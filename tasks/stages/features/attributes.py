@@ -1,7 +1,7 @@
-"""What sources tell of users and items besides events: texts, and attributes. Frames in, frames out.
+"""Texts and attributes of users and items, beside their events. Frames in, frames out.
 
-Only known rows are asked, so that what was told later counts later. Attributes are those that were told last; a text is the
-one that was told most often, as single rows hold remarks in the place of a description.
+Only known rows count, so that later values count later. An attribute has its last value. A text is the most frequent one,
+because single rows hold remarks in place of a description.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AttributeNames:
 
     @staticmethod
     def aggregates(is_known: Column, prefix: str = "") -> list[Column]:
-        """What to ask of all rows for `of`; `prefix` tells several questions of one job apart."""
+        """The aggregates of all rows that `of` reads. `prefix` separates several sets of one job."""
         from pyspark.sql import functions as F
 
         def names(attributes: str) -> Column:
@@ -48,12 +48,12 @@ def add_told(tables: dict[str, DataFrame], rows: DataFrame, names: AttributeName
 
 
 def _texts(rows: DataFrame) -> DataFrame:
-    """`item_id`, `item_text`; of two that were told equally often the first by the alphabet."""
+    """`item_id`, `item_text`; of two equally frequent ones the first by the alphabet."""
     from pyspark.sql import functions as F
 
-    told = rows.where(F.col(c.ITEM_TEXT).isNotNull()).groupBy(c.ITEM_ID, c.ITEM_TEXT).agg(F.count(F.lit(1)).alias("times"))
+    counts = rows.where(F.col(c.ITEM_TEXT).isNotNull()).groupBy(c.ITEM_ID, c.ITEM_TEXT).agg(F.count(F.lit(1)).alias("times"))
     best = F.min(F.struct(-F.col("times"), c.ITEM_TEXT))[c.ITEM_TEXT]
-    return told.groupBy(c.ITEM_ID).agg(best.alias(c.ITEM_TEXT))
+    return counts.groupBy(c.ITEM_ID).agg(best.alias(c.ITEM_TEXT))
 
 
 def _with_attributes(
@@ -63,8 +63,8 @@ def _with_attributes(
 
     if not names:
         return table
-    told = rows.where(F.col(key).isNotNull() & F.col(attributes).isNotNull())
-    times = told.groupBy(key, attributes).agg(F.max(c.EVENT_AT).alias(c.EVENT_AT))  # hashes, and need not sort
+    given = rows.where(F.col(key).isNotNull() & F.col(attributes).isNotNull())
+    times = given.groupBy(key, attributes).agg(F.max(c.EVENT_AT).alias(c.EVENT_AT))  # hashes, and need not sort
     last = times.groupBy(key).agg(F.max(F.struct(c.EVENT_AT, attributes))[attributes].alias(attributes))
     values = F.from_json(attributes, "map<string, double>")
     numbers = [F.coalesce(F.element_at(values, name), F.lit(0.0)).alias(prefix + name) for name in names]

@@ -1,7 +1,7 @@
-"""What stops a split: anything in the features of a part that comes from after its cut, or that is the target itself.
+"""Guards that stop a split: features of a part from after its cut, or features that are the target itself.
 
-Guards look at the tables as they were written, before they are published, and know nothing of how they were made: a fault
-in the code that makes features is seen here, too.
+Guards read the written tables before they are published, and share no code with the builders, so they also find a fault in
+the code that builds features.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AGES = {c.USERS: "user_recency_days", c.ITEMS: "item_recency_days", c.PAIRS: "p
 
 
 def inspect_interactions(folder: Path, part: str) -> dict[str, float]:
-    """Refuse features from after the cut, labels among the features, and doubled labels; tell how much of the part is cold.
+    """Refuse features from after the cut, labels among features and duplicate labels. Measure how much of the part is cold.
 
     Returns
     -------
@@ -43,15 +43,15 @@ def inspect_interactions(folder: Path, part: str) -> dict[str, float]:
     distinct = labels.group_by([c.USER_ID, c.ITEM_ID]).aggregate([]).num_rows
     if distinct < labels.num_rows:
         raise LeakageFound(
-            f"{part}: {labels.num_rows - distinct} labels stand twice: one event would be learned and judged twice"
+            f"{part}: {labels.num_rows - distinct} labels are duplicates: one event would count twice in training and judging"
         )
-    told = {"labels": float(labels.num_rows)}
+    figures = {"labels": float(labels.num_rows)}
     for key, name in ((c.USER_ID, c.USERS), (c.ITEM_ID, c.ITEMS)):
-        wanted = pc.unique(labels[key])
+        labelled = pc.unique(labels[key])
         known = tables[name].to_table(columns=[key])[key]
-        cold = len(wanted) - pc.sum(pc.is_in(wanted, value_set=known.combine_chunks())).as_py() if len(wanted) else 0
-        told |= {f"label_{name}": float(len(wanted)), f"cold_{name}": cold / max(len(wanted), 1)}
-    return told
+        cold = len(labelled) - pc.sum(pc.is_in(labelled, value_set=known.combine_chunks())).as_py() if len(labelled) else 0
+        figures |= {f"label_{name}": float(len(labelled)), f"cold_{name}": cold / max(len(labelled), 1)}
+    return figures
 
 
 def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
@@ -68,17 +68,17 @@ def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
         if row is not None:
             raise LeakageFound(
                 f"{part}: event {row[c.EVENT_ID]} of user {row[c.USER_ID]} lies on both sides of the cut ({row['first']} to "
-                f"{row['last']}): its first lines would foretell its last; is {c.EVENT_ID} used again for another event?"
+                f"{row['last']}): its first lines would predict its last. Check whether {c.EVENT_ID} is used for two events"
             )
 
 
 def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) -> dict[str, float]:
-    """Refuse tabular parts that share rows, and a feature that is the target; tell how many rows training knows already.
+    """Refuse tabular parts that share rows, and a feature that is the target. Measure how many holdout rows are in train.
 
     Parameters
     ----------
     parted : `row_id`, `target`, `part` and the features.
-    copies_at_most : share of the holdout's rows that may stand cell by cell among the training rows.
+    copies_at_most : share of the holdout's rows that may equal a training row cell by cell.
     """
     from pyspark.sql import functions as F
 
@@ -93,7 +93,7 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
     for place, name in enumerate(features):
         lows, highs = [row[f"{place}_low"] for row in by_class], [row[f"{place}_high"] for row in by_class]
         if len(by_class) > 1 and lows == highs and len(set(lows)) == len(lows):
-            raise LeakageFound(f"feature '{name}' has one value for each class, and no other: it is the target; leave it out")
+            raise LeakageFound(f"feature '{name}' has one value for each class and no other: it is the target. Leave it out")
     cells = F.xxhash64(c.TARGET, *(f"`{name}`" for name in features)).alias("cells")
     seen = parted.where("part = 'train'").select(cells).distinct()
     holdout = parted.where("part = 'holdout'").select(cells)
@@ -101,8 +101,8 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
     share = known / max(rows, 1)
     if share > copies_at_most:
         raise LeakageFound(
-            f"{known} of {rows} rows of the holdout stand cell by cell in the training part ({share:.1%}; "
-            f"{copies_at_most:.0%} are allowed): a model that remembers would win. Take the copies out, or say in a rule "
-            "which row counts; where few values make honest rows alike, raise split.copies_at_most"
+            f"{known} of {rows} rows of the holdout equal a training row cell by cell ({share:.1%}, "
+            f"{copies_at_most:.0%} are allowed): a model that memorizes would win. Remove the copies, or add a rule that keeps "
+            "one of them. If rows are equal because their columns have few values, raise split.copies_at_most"
         )
     return {"rows_known_from_training": share}

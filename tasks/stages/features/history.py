@@ -10,8 +10,8 @@ from tasks import columns as c
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-# Only what features and labels need, with the types of `columns.py`: stated, so that no job is spent on looking for them, and
-# snapshots from before a column was there read as if it had been empty.
+# Only what features and labels need, with the types of `columns.py`. They are stated so that Spark does not infer them, and so
+# that older snapshots without a column read as if it were empty.
 INTERACTION_SCHEMA = (
     f"{c.ROW_ID} string, {c.SOURCE_FILE} string, {c.EVENT_AT} timestamp, {c.INGESTED_AT} timestamp, {c.EVENT_ID} string, "
     f"{c.EVENT_TYPE} string, {c.USER_ID} string, {c.ITEM_ID} string, {c.QUANTITY} double, {c.UNIT_PRICE} double, "
@@ -20,7 +20,7 @@ INTERACTION_SCHEMA = (
 
 
 def known_at(as_of: date, known_by: str) -> Column:
-    """Whether a row happened before the midnight that `as_of` begins with, and could be known of at it."""
+    """Whether a row happened before the first moment of `as_of`, and was known at that moment."""
     from pyspark.sql import functions as F
 
     happened = F.col(c.EVENT_AT) < midnight(as_of)
@@ -28,7 +28,7 @@ def known_at(as_of: date, known_by: str) -> Column:
 
 
 def midnight(day: date) -> Column:
-    """The first moment of a day, UTC, wherever client and server stand."""
+    """The first moment of a day in UTC, whatever the time zone of client and server."""
     from pyspark.sql import functions as F
 
     return F.expr(f"TIMESTAMP '{day.isoformat()} 00:00:00 UTC'")

@@ -41,11 +41,11 @@ def make_features(
     rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
     names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
-    declared : what else the use case wants, each a column of its owner's table.
+    declared : further features of the use case, each a column of its owner's table.
 
     Returns
     -------
-    users : user_id, segment (the last one told), user_orders_{w}d, user_spend_{w}d (net of returns), user_recency_days,
+    users : user_id, segment (the last one), user_orders_{w}d, user_spend_{w}d (net of returns), user_recency_days,
         user_tenure_days, user_items (distinct), user_rating_count, user_mean_rating, user_attribute_{name}.
     items : item_id, item_buyers_{w}d, item_orders_{w}d, item_recency_days, item_age_days, item_mean_price,
         item_rating_count, item_mean_rating, item_attribute_{name}, item_text (text).
@@ -92,7 +92,7 @@ def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
 
     Parameters
     ----------
-    rows : interactions that are known when the label is asked for.
+    rows : interactions that are known on the day `as_of`.
     """
     from pyspark.sql import functions as F
 
@@ -130,11 +130,11 @@ def _visits(rows: DataFrame, as_of: date) -> DataFrame:
 
 
 def _segments(rows: DataFrame) -> DataFrame:
-    """The segment that each user was last told to be in. In two steps, as the first one hashes and need not sort."""
+    """The last segment of each user. In two steps, because the first one hashes and need not sort."""
     from pyspark.sql import functions as F
 
-    told = rows.where(F.col(c.USER_ID).isNotNull() & F.col(c.SEGMENT).isNotNull())
-    last = told.groupBy(c.USER_ID, c.SEGMENT).agg(F.max(c.EVENT_AT).alias(c.EVENT_AT))
+    given = rows.where(F.col(c.USER_ID).isNotNull() & F.col(c.SEGMENT).isNotNull())
+    last = given.groupBy(c.USER_ID, c.SEGMENT).agg(F.max(c.EVENT_AT).alias(c.EVENT_AT))
     return last.groupBy(c.USER_ID).agg(F.max(F.struct(c.EVENT_AT, c.SEGMENT))[c.SEGMENT].alias(c.SEGMENT))
 
 

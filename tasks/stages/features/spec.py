@@ -22,10 +22,10 @@ class FeatureSpec(BaseModel):
     ----------
     lookback_days : each counting feature is made once for each of these windows, which end at `as_of`.
     known_by : `ingested_at` counts a row only once the pipeline could know of it; `event_at` counts it from when it
-        happened, which is for sources that were back-filled in one go and tell no honest time of arrival.
+        happened, for sources that were back-filled at once and have no true time of arrival.
     declared : features beside those that every use case has, each by name, window and aggregate.
-    ordinal : of tabular rows: column of text -> its values, the least first. The models learn their places.
-    text : of tabular rows: columns of free text, of which the models learn the words. Other columns of text are nominal.
+    ordinal : of tabular rows: column of text -> its values, the least first. The models use their positions.
+    text : of tabular rows: columns of free text, whose words the models use. Other columns of text are nominal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class FeatureSpec(BaseModel):
 
     @property
     def stated_texts(self) -> tuple[str, ...]:
-        """The columns of text of which the use case says how they are to be read."""
+        """The columns of text whose reading the use case declares."""
         return (*self.ordinal, *self.text)
 
     @field_validator("lookback_days")
@@ -82,7 +82,7 @@ class FeatureRequest:
 
 
 class SplitSpec(Spec):
-    """A way to tell what is learned from, what chooses and calibrates, and what judges."""
+    """A way to part examples into train, validation (chooses and calibrates) and holdout (judges)."""
 
     tasks: ClassVar[frozenset[TaskKind]]
     copies_at_most: float = Field(
@@ -93,7 +93,7 @@ class SplitSpec(Spec):
 class ByTime(SplitSpec):
     """One cut for all. Three consecutive label windows of `holdout_days` each that end at `as_of` (see `contracts.Split`).
 
-    Tabular rows of the last two windows choose and judge, by `event_at`; all that is earlier is learned from.
+    Tabular rows of the last two windows are validation and holdout, by `event_at`. All earlier rows are train.
     """
 
     tasks = frozenset(TaskKind)
@@ -105,7 +105,7 @@ class Stratified(SplitSpec):
     """Shares of the rows of each class, drawn within each source file by a hash of the row's id.
 
     Where files do not change, a row stays in its part when later files arrive, so that no later holdout holds a row that
-    an earlier champion has learned from.
+    an earlier champion was trained on.
     """
 
     tasks = frozenset({TaskKind.CLASSIFICATION})

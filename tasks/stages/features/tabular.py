@@ -21,11 +21,11 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
 
     Parameters
     ----------
-    stated : columns of which the use case says how their text is to be read.
+    stated : columns whose text the use case declares how to read.
 
     Raises
     ------
-    ConfigurationError : a feature column is neither number nor text, or one that is stated is no text.
+    ConfigurationError : a feature column is neither number nor text, or a stated one is not text.
     """
     from pyspark.sql import functions as F
     from pyspark.sql.types import BooleanType, NumericType, StringType
@@ -59,7 +59,7 @@ def cut_parts(rows: DataFrame, validation: Window, holdout: Window) -> DataFrame
 def assign_parts(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
     """Rows with a column `part`: within each source file and class, every part gets its share, one row more or less.
 
-    Systematic sampling: rows in the order of a hash of their id stand at (rank - 1 + start) / n, where `start` is drawn
+    Systematic sampling: rows in the order of a hash of their id have the place (rank - 1 + start) / n, where `start` is drawn
     for each file and class by a hash too, so that files of one row each do not all fall into one part.
     """
     from pyspark.sql import Window as Over

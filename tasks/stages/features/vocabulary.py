@@ -31,7 +31,7 @@ class Declared(BaseModel):
     ----------
     name : the column, with its owner first: user_return_share_90d.
     of : whose it is.
-    aggregate : a word of the vocabulary; `describe_vocabulary` says which owner has which.
+    aggregate : a name of the vocabulary; `describe_vocabulary` says which owner has which.
     days : the window, which ends at `as_of`.
     """
 
@@ -44,9 +44,9 @@ class Declared(BaseModel):
 
     @model_validator(mode="after")
     def _is_in_the_vocabulary(self) -> Declared:
-        words = sorted(word for word, (owners, _) in AGGREGATES.items() if self.of in owners)
-        if self.aggregate not in words:
-            raise ValueError(f"aggregate: no {self.aggregate!r} of {self.of}; allowed: {', '.join(words)}")
+        names = sorted(name for name, (owners, _) in AGGREGATES.items() if self.of in owners)
+        if self.aggregate not in names:
+            raise ValueError(f"aggregate: no {self.aggregate!r} of {self.of}; allowed: {', '.join(names)}")
         if not self.name.startswith(f"{self.of}_"):
             raise ValueError(f"name: a feature of {self.of} is called {self.of}_...; got {self.name!r}")
         return self
@@ -236,7 +236,7 @@ _AGGREGATE: dict[str, Callable[[Declared], Column]] = {
 COUNTED = frozenset({"orders", "lines", "quantity", "spend", "frequency", "distinct_items", "distinct_users"})
 Make = Callable[["DataFrame", "DataFrame"], "DataFrame"]
 _ALL = frozenset({"user", "item", "pair"})
-# word -> whose it may be, and the function of what is no plain aggregate
+# name -> its possible owners, and the function of one that is not a plain aggregate
 AGGREGATES: dict[str, tuple[frozenset[str], Make | None]] = {
     **dict.fromkeys(_AGGREGATE, (_ALL, None)),
     "distinct_items": (frozenset({"user"}), None),

@@ -46,7 +46,7 @@ def score(
 
     Parameters
     ----------
-    entry : the ledger's word for the champion; its digest is what the fetched model must have.
+    entry : the champion's entry of the ledger. The fetched model must have its digest.
     made_at : the moment that the log gives the answers; the run's, not the clock's.
 
     Raises

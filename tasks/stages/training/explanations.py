@@ -25,7 +25,7 @@ PATH = 10.0 ** np.arange(-4, 4.5, 0.5)
 
 
 class _Fitted:
-    """A served model, as scikit-learn's inspection wants an estimator to be."""
+    """A served model in the form of a scikit-learn estimator, for its inspection module."""
 
     def __init__(self, model: ServedModel) -> None:
         self.model = model
@@ -36,14 +36,14 @@ class _Fitted:
 
 def _log_loss(fitted: _Fitted, rows: pd.DataFrame, target: Any) -> float:
     """Greater is better."""
-    told = np.clip(fitted.model.predict_rows(rows), 1e-9, 1.0 - 1e-9)
-    return float(np.mean(np.where(np.asarray(target) == 1, np.log(told), np.log1p(-told))))
+    predicted = np.clip(fitted.model.predict_rows(rows), 1e-9, 1.0 - 1e-9)
+    return float(np.mean(np.where(np.asarray(target) == 1, np.log(predicted), np.log1p(-predicted))))
 
 
 def measure_importance(model: ServedModel, rows: pd.DataFrame, seed: int) -> tuple[tuple[str, ...], Floats]:
     """Columns, and by how much the log loss rises when each is shuffled: (columns, repeats). Breiman (2001).
 
-    Columns that tell the same share the credit: each alone may seem to be worth nothing.
+    Redundant columns share the importance: each alone may seem to have none.
     """
     from sklearn.inspection import permutation_importance
 

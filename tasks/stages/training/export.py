@@ -1,4 +1,4 @@
-"""A trained model -> files, which are read back and must answer as the model does, before anybody can register them."""
+"""A trained model -> files, which are read back and must predict as the model does, before they can be registered."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ def export_model(
 ) -> str:
     """Save a model, load it again by its digest, and compare the two on questions of the examples; the digest comes back.
 
-    Asked are up to `QUESTIONS` rows, pairs and users, and what neither knows: a row of gaps, a strange user and a strange
-    item. Compared are all scores, raw ones too, as a flat calibration would hide their distance.
+    The questions are up to `QUESTIONS` rows, pairs and users, and unknown ones: a row of gaps, an unknown user and an unknown
+    item. All scores are compared, raw ones too, because a flat calibration would hide their distance.
 
     Raises
     ------
-    ModelError : what was loaded answers otherwise, or on other terms.
+    ModelError : the loaded model predicts other values, or has other terms.
     """
     digest = save_model(model, folder, terms)
     loaded, loaded_terms = load_model(folder, digest, dict(kinds))
     if loaded_terms != terms:
         raise ModelError(f"{terms.use_case}: exported on the terms {terms}, and read back on {loaded_terms}")
-    asked = example_question(terms, examples, QUESTIONS)
-    tables = zip(_answers(model, terms, asked, examples), _answers(loaded, terms, asked, examples), strict=True)
+    question = example_question(terms, examples, QUESTIONS)
+    tables = zip(_answers(model, terms, question, examples), _answers(loaded, terms, question, examples), strict=True)
     apart = float(np.max([_distance(trained, read_back) for trained, read_back in tables]))  # Python's max would lose a NaN
     if not apart <= AGREEMENT:
         raise ModelError(
-            f"{terms.use_case}: the exported model of kind '{model.kind}' answers {len(asked)} questions up to {apart:.3g} "
+            f"{terms.use_case}: the exported model of kind '{model.kind}' answers {len(question)} questions up to {apart:.3g} "
             f"apart from the trained one, and {AGREEMENT} is allowed; `state` of its class loses what `from_state` needs"
         )
     return digest
 
 
-def _answers(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, examples: Examples) -> list[pd.DataFrame]:
-    """Everything that the endpoint could be asked of a model of this task."""
+def _answers(model: ServedModel, terms: ScoringTerms, question: pd.DataFrame, examples: Examples) -> list[pd.DataFrame]:
+    """All answers that the endpoint could request of a model of this task, one table a kind of answer."""
     import pandas as pd
 
     if examples.features is None:
-        gaps = {name: pd.Series([None if name in terms.text_columns else np.nan]) for name in asked.columns}
-        rows = pd.concat([asked, pd.DataFrame(gaps).astype(asked.dtypes.to_dict())], ignore_index=True)
+        gaps = {name: pd.Series([None if name in terms.text_columns else np.nan]) for name in question.columns}
+        rows = pd.concat([question, pd.DataFrame(gaps).astype(question.dtypes.to_dict())], ignore_index=True)
         return [pd.DataFrame({c.PREDICTION: model.predict_rows(rows)})]
-    users = [*dict.fromkeys(str(user) for user in asked[c.USER_ID]), STRANGER]
+    users = [*dict.fromkeys(str(user) for user in question[c.USER_ID]), STRANGER]
     lists = _lists(model, terms, users, examples.features)
     if not terms.task.rates_pairs:
         return [lists]
-    pairs = asked[[c.USER_ID, c.ITEM_ID]]
+    pairs = question[[c.USER_ID, c.ITEM_ID]]
     first = pairs[:1]
     strange = [first.assign(user_id=STRANGER), first.assign(item_id=STRANGER), first.assign(user_id=STRANGER, item_id=STRANGER)]
     pairs = pd.concat([pairs, *strange], ignore_index=True)

@@ -20,7 +20,7 @@ def begin(
 ) -> tuple[Start | None, ServedModel | None]:
     """What a candidate begins from, and the champion's model where it begins warm; nothing where the policy does not name it.
 
-    The model is the one whose digest the ledger crowned.
+    The model is the one whose digest the ledger holds.
 
     Raises
     ------
@@ -28,8 +28,8 @@ def begin(
     """
     if spec.candidate_name not in policy.candidates:
         return None, None
-    crowned = None if champion is None else Candidate.from_json(tracking.read_run_dict(champion.run_id, CANDIDATE))
-    start = choose_start(spec, policy, as_of, crowned, champion.version if champion else None)
+    previous = None if champion is None else Candidate.from_json(tracking.read_run_dict(champion.run_id, CANDIDATE))
+    start = choose_start(spec, policy, as_of, previous, champion.version if champion else None)
     if champion is None or not start.is_warm:
         return start, None
     with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:

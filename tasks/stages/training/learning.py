@@ -34,7 +34,7 @@ def draw_learning_curve(
     """Fit the candidate's settings (those that tuning chose, too) on shares of its data, smallest first, and log the curve.
 
     What the run has already is read, not computed. The budget is twice the time that the candidate took to fit, or a
-    minute: a share that would go beyond is left out, and `stopped` says so.
+    minute: a share that would exceed it is left out, and `stopped` gives the reason.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def draw_learning_curve(
     curve = measure(spec, train, validation, terms, seed=seed, budget_seconds=budget_seconds)
     with tracking.reopen_run(candidate.run_id) as run:
         run.log_figure(picture(curve, f"{candidate.use_case}: {candidate.name}"), "plots/learning_curve.png")
-        run.log_dict(curve.to_json(), tracking.LEARNING_CURVE)  # last: it says that the rest is there
+        run.log_dict(curve.to_json(), tracking.LEARNING_CURVE)  # last: its presence means that the rest is there
     return curve
 
 
@@ -64,7 +64,7 @@ def measure(
 ) -> LearningCurve:
     """Points at the shares and at 1.0, each measured on the whole validation window.
 
-    Users are drawn with all that they did, by a hash of their id; what is known of items stays that of everybody. Rows are
+    Users are drawn with all that they did, by a hash of their id; the features of items stay those of all users. Rows are
     drawn by a hash of theirs. So a larger share holds the smaller ones.
     """
     points: list[LearningPoint] = []

@@ -82,8 +82,8 @@ def draw_history(tuned: Tuned, title: str) -> Figure:
     """Each trial's figure in the order of trials, and the best so far."""
     figure, axes = make_figure(f"{title}, tuning", "trial", f"{tuned.metric}, mean of its rounds")
     looks = {
-        TrialState.COMPLETE: ("o", "#4c72b0", "went through all rounds"),
-        TrialState.PRUNED: ("x", "#999999", "given up, so far"),
+        TrialState.COMPLETE: ("o", "#4c72b0", "completed all rounds"),
+        TrialState.PRUNED: ("x", "#999999", "pruned, so far"),
     }
     for state, (marker, color, label) in looks.items():
         found = [trial for trial in tuned.trials if trial.state is state]

@@ -25,7 +25,7 @@ class _Section(BaseModel):
 
 
 class SearchKind(StrEnum):
-    """Who judges the settings that Optuna's TPE asks for."""
+    """What measures the settings that Optuna's TPE proposes."""
 
     TPE = "tpe"  # rounds of our own: stratified folds of rows, windows in time of interactions; pruned between rounds
     CROSS_VALIDATION = "cross_validation"  # Spark's CrossValidator
@@ -37,7 +37,7 @@ class SearchKind(StrEnum):
 
 
 class Values(_Section):
-    """Where a setting is looked for: between `low` and `high`, both included, or among `choices`."""
+    """The range of a setting: between `low` and `high`, both included, or among `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -48,11 +48,11 @@ class Values(_Section):
     def _is_one_of_the_two(self) -> Values:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or len(self.choices) < 2:
-                raise ValueError("choices are two or more, and stand alone: no low, high or log beside them")
+                raise ValueError("expected two or more choices, without low, high or log beside them")
         elif self.low is None or self.high is None or not self.low < self.high:
             raise ValueError("either low and high, low below high, or choices")
         elif self.log and self.low <= 0:
-            raise ValueError("log wants a low above 0")
+            raise ValueError("log needs a low above 0")
         return self
 
     def holds(self, value: Any) -> bool:
@@ -63,7 +63,7 @@ class Values(_Section):
         return is_number and self.low is not None and self.high is not None and self.low <= value <= self.high
 
     def encode(self, value: Any) -> Any:
-        """A value as Optuna takes it: choices as JSON text, because it wants them plain, and lists are not."""
+        """A value as Optuna takes it: choices as JSON text, because Optuna takes plain values only, not lists."""
         return value if self.choices is None else json.dumps(self._equal(value)[0])
 
     def decode(self, drawn: Any) -> Any:
@@ -79,7 +79,7 @@ class Search(_Section):
     """What is tuned of one candidate."""
 
     search: SearchKind = SearchKind.TPE
-    space: dict[str, Values] = Field(min_length=1, description="setting -> where it is looked for")
+    space: dict[str, Values] = Field(min_length=1, description="setting -> its range")
 
 
 class TuningSpec(_Section):
@@ -129,7 +129,7 @@ class TuningSpec(_Section):
                 f"{where}.search: Spark judges by {', '.join(SPARK_METRICS)}; metrics.primary is {primary}"
             )
         if self.rounds < 2:
-            raise ConfigurationError(f"tuning.rounds: {search.search} wants at least 2; got {self.rounds}")
+            raise ConfigurationError(f"tuning.rounds: {search.search} needs at least 2; got {self.rounds}")
 
 
 class IncrementalSpec(_Section):
@@ -189,8 +189,8 @@ def _check_values(spec: ModelSpec, setting: str, values: Values, where: str) -> 
     own = getattr(spec, setting)
     if not values.holds(own):
         raise ConfigurationError(
-            f"{where}: the candidate's own {setting} is where the search begins, and it must be among the values that are "
-            f"looked at; it is {own!r}"
+            f"{where}: the candidate's own {setting} is where the search begins, so it must be among the values of the "
+            f"space; got {own!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Tuning: settings that Optuna's TPE asks for, judged in rounds before the holdout, each a child run in MLflow (`tune`)."""
+"""Tuning: settings that Optuna's TPE proposes, measured before the holdout, each a child run in MLflow (`tune`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tasks.models.base import Examples, ModelSpec, read_examples
 from tasks.problems import problem_of
 from tasks.settings import get_code_version
 from tasks.stages.training.plots import draw_history
-from tasks.stages.training.rounds import InRounds, Judge, OnSpark
+from tasks.stages.training.rounds import InRounds, Judge, OnSpark, Report
 from tasks.stages.training.spec import Search, SearchKind, TuningSpec, Values, number_type, with_settings
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna import Trial as Ask
+    from optuna import Trial as Proposal
     from optuna.distributions import BaseDistribution
 
 log = logging.getLogger(__name__)
 TUNED = "tuning.json"  # artifact of the tuning's run
 CANDIDATE = "candidate.json"  # artifact of a candidate's run
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow's page nests runs
-KEPT = 75.0  # of those before, in percent: with the better half alone, one lucky fold threw good settings out
+KEPT = 75.0  # percent of the earlier trials; at 50, one lucky fold of another trial pruned good settings
 STARTUP = 5  # trials before TPE models, and before anything is pruned
 
 
@@ -47,14 +47,14 @@ def tune(
     run_tags: Mapping[str, str],
     champion_run: str | None = None,
 ) -> Tuned:
-    """Look for better settings of one candidate, and log the search as one MLflow run with a child for each trial.
+    """Search for better settings of one candidate, and log the search as one MLflow run with a child for each trial.
 
     The settings of the YAML are tried first, then those of the champion where it is of this kind. What was searched before
     (same spec, space, budget, windows, champion, seed and code) is read from its run.
 
     Parameters
     ----------
-    windows : the split's windows before the holdout, in the order of time. There is no way for the holdout to come in.
+    windows : the split's windows before the holdout, in the order of time. The holdout cannot be among them.
 
     Raises
     ------
@@ -160,9 +160,9 @@ def run_search(
     done: list[Trial] = []
     began = perf_counter()
     while len(done) < policy.trials and not _is_over(policy, perf_counter() - began, done):
-        asks = [study.ask(space) for _ in range(min(judge.at_once, policy.trials - len(done)))]
-        origins = [starts[ask.number][0] if ask.number < len(starts) else "search" for ask in asks]
-        for trial in _judge(study, asks, origins, spec, search, judge):
+        proposals = [study.ask(space) for _ in range(min(judge.at_once, policy.trials - len(done)))]
+        origins = [starts[one.number][0] if one.number < len(starts) else "search" for one in proposals]
+        for trial in _judge(study, proposals, origins, spec, search, judge):
             done.append(trial)
             best = choose_trial(done, greater)
             log.info(
@@ -188,45 +188,55 @@ def _is_over(policy: TuningSpec, seconds: float, done: Sequence[Trial]) -> bool:
 
 
 def _judge(
-    study: Study, asks: Sequence[Ask], origins: Sequence[str], spec: ModelSpec, search: Search, judge: Judge
+    study: Study, proposals: Sequence[Proposal], origins: Sequence[str], spec: ModelSpec, search: Search, judge: Judge
 ) -> list[Trial]:
-    """Judge what was asked for together, and tell the study."""
-    from optuna.trial import TrialState as Told
+    """Measure settings that were proposed together, and report them to the study."""
+    from optuna.trial import TrialState as OptunaState
 
-    settings = [{name: search.space[name].decode(drawn) for name, drawn in ask.params.items()} for ask in asks]
-    figures: list[list[float]] = [[] for _ in asks]
+    settings = [{name: search.space[name].decode(drawn) for name, drawn in one.params.items()} for one in proposals]
+    values: list[list[float]] = [[] for _ in proposals]
 
-    def told(place: int) -> Callable[[int, float], bool]:
-        def tell(number: int, figure: float) -> bool:
-            figures[place].append(figure)
-            asks[place].report(sum(figures[place]) / len(figures[place]), number)
-            return asks[place].should_prune()
+    def report_of(place: int) -> Report:
+        def report(number: int, value: float) -> bool:
+            values[place].append(value)
+            proposals[place].report(sum(values[place]) / len(values[place]), number)
+            return proposals[place].should_prune()
 
-        return tell
+        return report
 
     began, note = perf_counter(), ""
     try:
-        judge.judge([with_settings(spec, one) for one in settings], [told(place) for place in range(len(asks))])
+        judge.judge([with_settings(spec, one) for one in settings], [report_of(place) for place in range(len(proposals))])
     except (TitleholderError, ArithmeticError, ValueError) as error:
         note = f"{type(error).__name__}: {error}"[:500]
-    seconds = (perf_counter() - began) / len(asks)
+    seconds = (perf_counter() - began) / len(proposals)
+    states = {
+        TrialState.FAILED: OptunaState.FAIL,
+        TrialState.PRUNED: OptunaState.PRUNED,
+        TrialState.COMPLETE: OptunaState.COMPLETE,
+    }
     trials = []
-    for ask, origin, one, got in zip(asks, origins, settings, figures, strict=True):
-        broken = note or not got or not all(map(math.isfinite, got))
+    for proposal, origin, one, got in zip(proposals, origins, settings, values, strict=True):
+        is_broken = bool(note) or not got or not all(map(math.isfinite, got))
         state = TrialState.PRUNED if len(got) < judge.rounds else TrialState.COMPLETE
-        state = TrialState.FAILED if broken else state
-        value = sum(got) / len(got) if state is TrialState.COMPLETE else None
-        study.tell(ask, value, {"failed": Told.FAIL, "pruned": Told.PRUNED, "complete": Told.COMPLETE}[state.value])
-        why = (note or f"not a number: {got}") if broken else ""
-        told_figures = () if broken else tuple(got)
+        state = TrialState.FAILED if is_broken else state
+        study.tell(proposal, sum(got) / len(got) if state is TrialState.COMPLETE else None, states[state])
         trials.append(
-            Trial(number=ask.number, origin=origin, state=state, settings=one, figures=told_figures, seconds=seconds, note=why)
+            Trial(
+                number=proposal.number,
+                origin=origin,
+                state=state,
+                settings=one,
+                figures=() if is_broken else tuple(got),
+                seconds=seconds,
+                note=(note or f"not a number: {got}") if is_broken else "",
+            )
         )
     return trials
 
 
 def choose_trial(trials: Sequence[Trial], greater_is_better: bool) -> Trial | None:
-    """The best of those that went through all rounds; ties go to the first, which the YAML proposed."""
+    """The best of those that went through all rounds; ties go to the first."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     sign = 1.0 if greater_is_better else -1.0
     return max(complete, key=lambda trial: sign * trial.value, default=None)

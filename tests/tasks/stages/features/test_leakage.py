@@ -214,7 +214,7 @@ def test_wrong_tables_are_refused_before_they_are_published(fault: str, tmp_path
     }
     for name, frame in tables.items():
         frame_writer(frame)(tmp_path / name)
-    told = {"target": "the target is among the features", "twice": "1 labels stand twice"}[fault]
+    told = {"target": "the target is among the features", "twice": "1 labels are duplicates"}[fault]
     with pytest.raises(LeakageFound, match=told):
         inspect_interactions(tmp_path, "train")
 
@@ -224,7 +224,7 @@ def test_wrong_tables_are_refused_before_they_are_published(fault: str, tmp_path
     [
         (lambda frame: frame.assign(x=frame[c.TARGET] * 2.0 + 1), "feature 'x' has one value for each class"),
         (lambda frame: pd.concat([frame, frame.iloc[:1].assign(part="holdout")]), "rows r0 are in more than one part"),
-        (lambda frame: frame.assign(x=frame["x"] % 4), "10 of 10 rows of the holdout stand cell by cell"),
+        (lambda frame: frame.assign(x=frame["x"] % 4), "10 of 10 rows of the holdout equal a training row cell by cell"),
     ],
     ids=["the target as a feature", "a row in two parts", "copies of training rows"],
 )
