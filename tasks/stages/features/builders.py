@@ -64,7 +64,9 @@ class InteractionBuilder(Builder):
 
     def _features(self, known: DataFrame, as_of: date, names: AttributeNames, keep: Keep) -> Tables:
         spec, task = self.request.spec, self.request.task
-        return interactions.make_features(known, as_of, spec.lookback_days, task, names, keep, spec.declared)
+        return interactions.make_features(
+            known, as_of, spec.lookback_days, task, names=names, keep=keep, declared=spec.declared
+        )
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
         """Consecutive windows that end at `as_of`, and the earlier ones."""

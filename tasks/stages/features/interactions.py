@@ -30,6 +30,7 @@ def make_features(
     as_of: date,
     lookback_days: Sequence[int],
     task: TaskKind,
+    *,
     names: AttributeNames,
     keep: Callable[[DataFrame], DataFrame],
     declared: Sequence[Declared] = (),

@@ -33,7 +33,7 @@ def test_a_known_curve_is_found() -> None:
     ],
     ids=["no label", "only labels", "all scores equal", "upside down", "nothing"],
 )
-def test_scores_that_tell_nothing_get_the_share(raw: list[float], label: list[float], share: float) -> None:
+def test_uninformative_scores_get_the_base_rate(raw: list[float], label: list[float], share: float) -> None:
     slope, intercept = fit_curve(np.array(raw), np.array(label))
     assert slope == 0.0
     assert sigmoid(np.array([intercept]))[0] == pytest.approx(share)

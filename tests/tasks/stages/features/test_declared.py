@@ -90,7 +90,7 @@ def declared() -> tuple[Declared, ...]:
     )
 
 
-def test_every_word_of_the_vocabulary_has_its_known_answer(
+def test_every_aggregate_has_a_known_result(
     spark: object, publish: Publish, storage: Storage, declared: tuple[Declared, ...]
 ) -> None:
     assert {aggregate for _, aggregate, _ in KNOWN} == set(AGGREGATES), "give a new aggregate its known answer"
@@ -112,7 +112,7 @@ def test_every_word_of_the_vocabulary_has_its_known_answer(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"aggregate": "median"}, "no 'median' of user; allowed: distinct_items, frequency"),
         ({"aggregate": "co_purchase"}, "no 'co_purchase' of user"),
@@ -120,12 +120,12 @@ def test_every_word_of_the_vocabulary_has_its_known_answer(
         ({"days": 0}, "greater than or equal to 1"),
     ],
 )
-def test_what_is_not_in_the_vocabulary_is_answered(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_unknown_aggregate_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Declared.model_validate({"name": "user_x", "of": "user", "aggregate": "orders", "days": 7} | changes)
 
 
-def test_a_name_that_is_taken_is_refused(spark: object, publish: Publish, storage: Storage) -> None:
+def test_a_duplicate_feature_name_is_refused(spark: object, publish: Publish, storage: Storage) -> None:
     twice = Declared.model_validate({"name": "user_orders_7d", "of": "user", "aggregate": "orders", "days": 7})
     with pytest.raises(ValueError, match="twice: user_orders_7d"):
         FeatureSpec(declared=(twice, twice))

@@ -85,22 +85,22 @@ def test_features_of_ratings(publish: Publish, storage: Storage) -> None:
     assert tables.users.set_index(c.USER_ID)["user_mean_rating"].to_dict() == {"ann": 3.5, "bob": 3.0}
 
 
-def test_what_is_told_becomes_texts_and_columns(publish: Publish, storage: Storage) -> None:
+def test_attributes_become_texts_and_columns(publish: Publish, storage: Storage) -> None:
     rows = [
-        row("ann", "mug", "2011-02-01T10:00", "e0", **told("TIN MUG", '{"age_20": 1}', '{"tin": 1, "height": 9.5}')),
-        row("ann", "mug", "2011-02-02T10:00", "e1", **told("TIN MUG", '{"age_30": 1}', '{"tin": 0.5}')),
-        row("bob", "mug", "2011-02-03T10:00", "e2", **told("damaged?", None, None)),
-        row(None, "tea", "2011-02-03T10:00", "e3", **told("B", None, None)),
-        row(None, "tea", "2011-02-02T10:00", "e4", **told("A", None, None)),
+        row("ann", "mug", "2011-02-01T10:00", "e0", **attributes("TIN MUG", '{"age_20": 1}', '{"tin": 1, "height": 9.5}')),
+        row("ann", "mug", "2011-02-02T10:00", "e1", **attributes("TIN MUG", '{"age_30": 1}', '{"tin": 0.5}')),
+        row("bob", "mug", "2011-02-03T10:00", "e2", **attributes("damaged?", None, None)),
+        row(None, "tea", "2011-02-03T10:00", "e3", **attributes("B", None, None)),
+        row(None, "tea", "2011-02-02T10:00", "e4", **attributes("A", None, None)),
         row("bob", "pen", "2011-02-03T10:00", "e5"),
     ]
     tables = build([publish(rows)], storage)
     items, users = tables.items.set_index(c.ITEM_ID), tables.users.set_index(c.USER_ID)
-    assert items[c.ITEM_TEXT].to_dict() == {"mug": "TIN MUG", "pen": None, "tea": "A"}, "the one told most often"
+    assert items[c.ITEM_TEXT].to_dict() == {"mug": "TIN MUG", "pen": None, "tea": "A"}, "the most frequent one"
     assert items.filter(like=c.ITEM_ATTRIBUTE).loc["mug"].to_dict() == {
         "item_attribute_height": 0.0,
         "item_attribute_tin": 0.5,
-    }, "told last"
+    }, "the last value"
     assert items.filter(like=c.ITEM_ATTRIBUTE).loc[["pen", "tea"]].isna().all(axis=None)
     assert users.filter(like=c.USER_ATTRIBUTE).loc["ann"].to_dict() == {
         "user_attribute_age_20": 0.0,
@@ -113,14 +113,14 @@ def test_what_is_told_becomes_texts_and_columns(publish: Publish, storage: Stora
 @pytest.mark.parametrize(
     "when",
     [{}, {c.EVENT_AT: moment("2011-02-28T10:00"), c.INGESTED_AT: moment("2011-03-02T00:00")}],
-    ids=["told after as_of", "told before as_of, known after it"],
+    ids=["given after as_of", "given before as_of, known after it"],
 )
-def test_nothing_that_is_told_later_counts(publish: Publish, storage: Storage, when: dict[str, object]) -> None:
-    """An attribute that nobody had named yet is not even a column."""
+def test_later_attributes_do_not_count(publish: Publish, storage: Storage, when: dict[str, object]) -> None:
+    """An attribute without a known value has no column."""
     rows = [
-        row("ann", "mug", "2011-02-01T10:00", "e0", **told("TIN MUG", '{"age_20": 1}', '{"tin": 1}')),
+        row("ann", "mug", "2011-02-01T10:00", "e0", **attributes("TIN MUG", '{"age_20": 1}', '{"tin": 1}')),
         *(
-            row("ann", "mug", "2011-03-02T10:00", f"e{n}", **told("A", '{"age_30": 1}', '{"gold": 1}'), **when)
+            row("ann", "mug", "2011-03-02T10:00", f"e{n}", **attributes("A", '{"age_30": 1}', '{"gold": 1}'), **when)
             for n in (1, 2, 3)
         ),
     ]
@@ -130,7 +130,7 @@ def test_nothing_that_is_told_later_counts(publish: Publish, storage: Storage, w
     assert tables.users.filter(like=c.USER_ATTRIBUTE).to_dict("list") == {"user_attribute_age_20": [1.0]}
 
 
-def told(text: str, user: str | None, item: str | None) -> dict[str, str | None]:
+def attributes(text: str, user: str | None, item: str | None) -> dict[str, str | None]:
     return {c.ITEM_TEXT: text, c.USER_ATTRIBUTES: user, c.ITEM_ATTRIBUTES: item}
 
 
@@ -145,7 +145,7 @@ PAST = row("ann", "mug", "2011-02-20T10:00", "e1")
     ],
     ids=["happened at as_of, with a time of arrival that lies", "happened before as_of, known after it"],
 )
-def test_nothing_from_the_future_counts(publish: Publish, storage: Storage, leak: dict[str, object]) -> None:
+def test_future_rows_do_not_count(publish: Publish, storage: Storage, leak: dict[str, object]) -> None:
     tables = build([publish([PAST, leak])], storage)
     assert list(tables.items[c.ITEM_ID]) == ["mug"]
     assert tables.users["user_items"].tolist() == [1.0]
@@ -162,7 +162,7 @@ def test_known_by_event_at_trusts_the_event(publish: Publish, storage: Storage) 
     assert list(build([publish([PAST, late])], storage, spec).items[c.ITEM_ID]) == ["mug", "pen"]
 
 
-def test_features_do_not_change_when_later_rows_arrive(publish: Publish, storage: Storage) -> None:
+def test_later_rows_do_not_change_features(publish: Publish, storage: Storage) -> None:
     first = publish([PAST, row("bob", "mug", "2011-02-25T10:00", "e3")], "2011-02-01", "2011-03-01")
     before = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [first], AS_OF), storage)
     later = publish([row("ann", "tea", "2011-03-05T10:00", "e4")], "2011-03-01", "2011-03-08")

@@ -47,7 +47,7 @@ def read(storage: Storage, publish: Publish, rows: list[Row]) -> tuple[pd.DataFr
 
 
 @pytest.mark.parametrize("removed", sorted(LEAKS))
-def test_without_either_condition_the_future_would_count(
+def test_each_condition_of_known_rows_is_needed(
     removed: str, spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clean = read(storage, publish, PAST)
@@ -74,15 +74,15 @@ def _early(place: int, shop: int, one: tuple[str, str, int, int, str, int]) -> R
     user, item, ago, pieces, kind, event = one
     at = MIDNIGHT - timedelta(minutes=ago + 1)
     signed = -pieces if kind == c.RETURN else pieces
-    told = {c.EVENT_TYPE: kind, c.QUANTITY: float(signed), c.VALUE: 1.5 * signed, c.ITEM_TEXT: f"A {item}"}
-    told |= {c.ITEM_ATTRIBUTES: '{"round": 1}', c.USER_ATTRIBUTES: f'{{"age": {pieces}}}'}
+    content = {c.EVENT_TYPE: kind, c.QUANTITY: float(signed), c.VALUE: 1.5 * signed, c.ITEM_TEXT: f"A {item}"}
+    content |= {c.ITEM_ATTRIBUTES: '{"round": 1}', c.USER_ATTRIBUTES: f'{{"age": {pieces}}}'}
     known = min(at + timedelta(minutes=ago // 2), MIDNIGHT)
     return row(
         f"{shop}{user}",
         f"{shop}{item}",
         "2011-01-01",
         f"{shop}e{event}",
-        **told,
+        **content,
         **{
             c.EVENT_AT: at,
             c.INGESTED_AT: known,
@@ -97,14 +97,14 @@ def _late(place: int, shop: int, one: tuple[str, str, int, int, str, bool]) -> R
     user, item, after, pieces, kind, happened_before = one
     at = MIDNIGHT - timedelta(minutes=after + 1) if happened_before else MIDNIGHT + timedelta(minutes=after)
     known = MIDNIGHT + timedelta(minutes=after + 1) if happened_before else datetime(2011, 1, 1, tzinfo=MIDNIGHT.tzinfo)
-    told = {c.EVENT_TYPE: kind, c.QUANTITY: float(pieces), c.VALUE: 1.5 * pieces, c.SEGMENT: "Elsewhere", c.ITEM_TEXT: "Z"}
-    told |= {c.ITEM_ATTRIBUTES: '{"sharp": 1}', c.USER_ATTRIBUTES: '{"tall": 1}'}
+    content = {c.EVENT_TYPE: kind, c.QUANTITY: float(pieces), c.VALUE: 1.5 * pieces, c.SEGMENT: "Elsewhere", c.ITEM_TEXT: "Z"}
+    content |= {c.ITEM_ATTRIBUTES: '{"sharp": 1}', c.USER_ATTRIBUTES: '{"tall": 1}'}
     return row(
         f"{shop}{user}",
         f"{shop}{item}",
         "2011-01-01",
         f"{shop}l{place}",
-        **told,
+        **content,
         **{
             c.EVENT_AT: at,
             c.INGESTED_AT: known,
@@ -116,9 +116,7 @@ def _late(place: int, shop: int, one: tuple[str, str, int, int, str, bool]) -> R
 
 @settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(shops, min_size=12, max_size=12))
-def test_features_do_not_depend_on_any_later_row(
-    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, drawn: list[Any]
-) -> None:
+def test_features_ignore_later_rows(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, drawn: list[Any]) -> None:
     """Twelve shops at once, as one Spark job costs as much as twelve: with one set of later rows, and with another."""
     storage = Storage(tmp_path_factory.mktemp("property"))
     made = []
@@ -135,7 +133,7 @@ def test_features_do_not_depend_on_any_later_row(
     assert made[0] == made[1]
 
 
-def test_training_batch_and_online_see_the_same_values(spark: SparkSession, publish: Publish, storage: Storage) -> None:
+def test_training_batch_and_online_features_are_equal(spark: SparkSession, publish: Publish, storage: Storage) -> None:
     rows = [
         row("ann", "mug", "2011-02-01T10:00", "e1"),
         row("ann", "tea", "2011-02-08T10:00", "e2"),
@@ -162,7 +160,7 @@ def test_training_batch_and_online_see_the_same_values(spark: SparkSession, publ
 # guards
 
 
-def test_a_split_tells_how_much_of_it_is_cold(spark: SparkSession, publish: Publish, storage: Storage) -> None:
+def test_a_split_measures_its_cold_share(spark: SparkSession, publish: Publish, storage: Storage) -> None:
     rows = [
         row("ann", "mug", "2011-02-01T10:00", "e1"),
         row("ann", "mug", "2011-02-08T10:00", "e2"),
@@ -182,7 +180,7 @@ def test_a_split_tells_how_much_of_it_is_cold(spark: SparkSession, publish: Publ
     assert storage.manifest(parts.train)["figures"]["cold_users"] == 0
 
 
-def test_an_event_on_both_sides_of_the_cut_stops_the_run(spark: SparkSession, publish: Publish, storage: Storage) -> None:
+def test_an_event_on_both_sides_of_the_cut_is_refused(spark: SparkSession, publish: Publish, storage: Storage) -> None:
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
     rows += [row("ann", "tea", "2011-02-21T23:59", "night"), row("ann", "pen", "2011-02-22T00:00", "night")]
     with pytest.raises(LeakageFound, match="holdout: event night of user ann lies on both sides of the cut"):
@@ -192,7 +190,7 @@ def test_an_event_on_both_sides_of_the_cut_stops_the_run(spark: SparkSession, pu
     assert not list(storage.root.glob("*/examples/*/CURRENT")), "nothing was published"
 
 
-def test_features_computed_after_the_cut_stop_the_run(
+def test_features_from_after_the_cut_are_refused(
     spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
@@ -204,7 +202,7 @@ def test_features_computed_after_the_cut_stop_the_run(
 
 
 @pytest.mark.parametrize("fault", ["target", "twice"])
-def test_wrong_tables_are_refused_before_they_are_published(fault: str, tmp_path: Path) -> None:
+def test_wrong_tables_are_not_published(fault: str, tmp_path: Path) -> None:
     users = pd.DataFrame({c.USER_ID: ["ann"], "user_recency_days": [1.0], **({c.LABEL: [1.0]} if fault == "target" else {})})
     tables = {
         c.USERS: users,
@@ -214,13 +212,13 @@ def test_wrong_tables_are_refused_before_they_are_published(fault: str, tmp_path
     }
     for name, frame in tables.items():
         frame_writer(frame)(tmp_path / name)
-    told = {"target": "the target is among the features", "twice": "1 labels are duplicates"}[fault]
-    with pytest.raises(LeakageFound, match=told):
+    message = {"target": "the target is among the features", "twice": "1 labels are duplicates"}[fault]
+    with pytest.raises(LeakageFound, match=message):
         inspect_interactions(tmp_path, "train")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda frame: frame.assign(x=frame[c.TARGET] * 2.0 + 1), "feature 'x' has one value for each class"),
         (lambda frame: pd.concat([frame, frame.iloc[:1].assign(part="holdout")]), "rows r0 are in more than one part"),
@@ -228,7 +226,7 @@ def test_wrong_tables_are_refused_before_they_are_published(fault: str, tmp_path
     ],
     ids=["the target as a feature", "a row in two parts", "copies of training rows"],
 )
-def test_tabular_parts_that_know_too_much_are_refused(change: Any, told: str, spark: SparkSession) -> None:
+def test_leaking_tabular_parts_are_refused(change: Any, message: str, spark: SparkSession) -> None:
     frame = pd.DataFrame(
         {
             c.ROW_ID: [f"r{n}" for n in range(40)],
@@ -238,5 +236,5 @@ def test_tabular_parts_that_know_too_much_are_refused(change: Any, told: str, sp
         }
     )
     assert check_rows(spark.createDataFrame(frame), ["x"], 0.05) == {"rows_known_from_training": 0.0}
-    with pytest.raises(LeakageFound, match=told):
+    with pytest.raises(LeakageFound, match=message):
         check_rows(spark.createDataFrame(change(frame)), ["x"], 0.05)

@@ -38,7 +38,7 @@ def weekly_shop() -> list[Row]:
     ]
 
 
-def test_labels_are_what_followed(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
+def test_labels_follow_the_features(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
     history = [publish(weekly_shop)]
     parts = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage, seed=7)
     labels = {name: read_examples(storage, getattr(parts, name)).labels for name in ("train", "validation", "holdout")}
@@ -66,7 +66,7 @@ def test_labels_are_what_followed(spark: object, publish: Publish, storage: Stor
     assert attributes == [["tin"], ["paper", "tin"], ["paper", "tin"]], "each part has the columns that were known in it"
 
 
-def test_earlier_windows_come_along_as_far_as_the_history_goes(
+def test_earlier_windows_reach_back_to_the_history(
     spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]
 ) -> None:
     older = [row("ann", "tea", "2011-01-24T10:00", "e0"), row("bob", "tea", "2011-01-17T10:00", "e9")]
@@ -75,7 +75,7 @@ def test_earlier_windows_come_along_as_far_as_the_history_goes(
     parts = split(*given, seed=7, earlier=5)
     windows = [storage.manifest(ref)["facts"]["window"] for ref in parts.before_holdout]
     starts = [window[:10] for window in windows]
-    assert starts == ["2011-01-18", "2011-02-01", "2011-02-08", "2011-02-15"], "nobody bought in the week from 25 January"
+    assert starts == ["2011-01-18", "2011-02-01", "2011-02-08", "2011-02-15"], "no purchase in the week from 25 January"
     assert split(*given, seed=7, earlier=5) == parts
     plain = split(*given, seed=7)
     assert plain == parts.model_copy(update={"earlier": ()}) and plain.digest == parts.digest
@@ -94,7 +94,7 @@ def test_ratings_keep_the_last_one(spark: object, publish: Publish, storage: Sto
     assert labels[c.LABEL].tolist() == [5.0]
 
 
-def test_an_empty_window_is_named(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
+def test_an_empty_window_is_refused_by_name(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
     without = [r for r in weekly_shop if r[c.EVENT_ID] != "e4"]
     with pytest.raises(NotEnoughData, match=r"validation window 2011-02-15\.\.2011-02-22 has no purchase"):
         split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, [publish(without)], AS_OF), BY_WEEK, storage, seed=7)
@@ -105,7 +105,7 @@ def test_an_empty_window_is_named(spark: object, publish: Publish, storage: Stor
     assert not list(storage.root.glob("*/examples/*/CURRENT")), "nothing was published"
 
 
-def test_the_same_again_costs_no_spark(
+def test_a_repeated_build_needs_no_spark(
     spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = [publish(weekly_shop)]
@@ -113,7 +113,7 @@ def test_the_same_again_costs_no_spark(
     first = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), storage)
 
     def refuse(*_: Any) -> None:
-        raise AssertionError("a Spark session was asked for")
+        raise AssertionError("a Spark session was started")
 
     monkeypatch.setattr("tasks.io.spark.get_spark", refuse)
     assert build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), storage) == first
@@ -150,7 +150,7 @@ def split_tumours(storage: Storage, history: list[DatasetRef]) -> dict[str, pd.D
     return {name: storage.read(getattr(parts, name)) for name in names}
 
 
-def test_stratified_shares_and_rows_that_stay(spark: object, storage: Storage) -> None:
+def test_stratified_rows_keep_their_part(spark: object, storage: Storage) -> None:
     first = tumours(storage, "a.csv", "2026-01-01..2026-01-02")
     parts = split_tumours(storage, [first])
     assert {name: len(frame) for name, frame in parts.items()} == {"train": 44, "validation": 16, "holdout": 20}
@@ -161,7 +161,7 @@ def test_stratified_shares_and_rows_that_stay(spark: object, storage: Storage) -
         assert set(frame[c.ROW_ID]) <= set(more[name][c.ROW_ID]), "a row stays in its part when later files arrive"
 
 
-def test_tabular_features_know_no_later_row(spark: object, storage: Storage) -> None:
+def test_tabular_features_ignore_later_rows(spark: object, storage: Storage) -> None:
     history = [tumours(storage, "a.csv", "2026-01-01..2026-01-02")]
     request = FeatureRequest(USE_CASE, TaskKind.CLASSIFICATION, FeatureSpec(), history, date(2026, 1, 2))
     assert build_features(request, storage).rows == {c.ROWS: 80}
@@ -169,7 +169,7 @@ def test_tabular_features_know_no_later_row(spark: object, storage: Storage) -> 
         build_features(replace(request, as_of=date(2026, 1, 1)), storage)
 
 
-def test_wrong_settings_are_answered() -> None:
+def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="allowed: by_time, stratified"):
         SPLITS.parse({"kind": "random"}, "case.yaml: split")
     with pytest.raises(ConfigurationError, match=r"at least 0\.1 for training"):

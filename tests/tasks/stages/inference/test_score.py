@@ -31,7 +31,7 @@ def run(installation: Installation, use_case: str, entry: LedgerEntry, features:
     return score(use_case, entry, features, installation.storage, log, MADE_AT, kinds=KINDS)
 
 
-def test_everybody_gets_an_answer_that_can_be_traced(installation: Installation) -> None:
+def test_every_user_gets_a_traceable_answer(installation: Installation) -> None:
     features = installation.publish_features("shop", users=40)
     entry = installation.register_and_promote("shop", TinyRanker(1.0))
     ref = run(installation, "shop", entry, features)
@@ -50,7 +50,7 @@ def test_everybody_gets_an_answer_that_can_be_traced(installation: Installation)
     assert (first.manifest_digest, first.features_version) == (entry.manifest_digest, features.version)
 
 
-def test_doing_it_again_changes_nothing(installation: Installation) -> None:
+def test_scoring_twice_changes_nothing(installation: Installation) -> None:
     features = installation.publish_features("shop")
     entry = installation.register_and_promote("shop", TinyRanker(1.0))
     ref = run(installation, "shop", entry, features)
@@ -95,7 +95,7 @@ def test_a_forged_model_scores_nothing(installation: Installation) -> None:
 
 
 class Broken(TinyRanker):
-    """Gives whatever answer a test wants."""
+    """Gives the answer that a test sets."""
 
     def __init__(self, **changes: Any) -> None:
         super().__init__(1.0)
@@ -109,7 +109,7 @@ class Broken(TinyRanker):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"items": (), "scores": (), "raw_scores": ()}, "0 items"),
         ({"items": ("a", "b", "c", "d")}, "4 items"),
@@ -119,15 +119,15 @@ class Broken(TinyRanker):
         ({"user_id": "somebody else"}, "another order"),
     ],
 )
-def test_unfit_answers_are_refused(changes: dict[str, object], told: str) -> None:
+def test_invalid_answers_are_refused(changes: dict[str, object], message: str) -> None:
     terms = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3)
     features = FeatureTables(**tables())
     assert len(score_users(TinyRanker(1.0), terms, features)) == 3
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         score_users(Broken(**changes), terms, features)
 
 
-def test_somebody_who_has_seen_everything_gets_nothing() -> None:
+def test_a_user_who_has_seen_everything_gets_no_items() -> None:
     terms = ScoringTerms(use_case="films", task=TaskKind.RATING, k=3, exclude_seen=True)
     answers = score_users(TinyRater(1.0), terms, FeatureTables(**tables(items=1)))
     assert [len(answer.items) for answer in answers] == [0, 1, 1]
@@ -141,7 +141,7 @@ class Certain(TinyClassifier):
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, float("nan")])
-def test_what_is_no_probability_is_refused(value: float) -> None:
+def test_a_value_outside_0_to_1_is_refused(value: float) -> None:
     terms = ScoringTerms(use_case="tumours", task=TaskKind.CLASSIFICATION, row_columns=ROW_COLUMNS)
     rows = pd.DataFrame({c.ROW_ID: ["f:1"], "mean radius": [1.0], "mean texture": [1.0]})
     with pytest.raises(ModelError, match="row f:1"):

@@ -82,7 +82,7 @@ def train_all(case: UseCase, made: Split, storage: Storage, folder: Path) -> dic
     return found
 
 
-def test_new_items_and_strangers_get_answers_by_words(tmp_path: Path, storage: Storage) -> None:
+def test_new_items_and_users_get_lists_from_texts(tmp_path: Path, storage: Storage) -> None:
     knobs = Knobs(customers=200, items=40, invoices_per_day=12, drift_from=NEW_SEASON)
     generate_invoices(tmp_path / "in", START, AS_OF, 7, knobs)
     case = use_case(
@@ -115,8 +115,8 @@ def test_new_items_and_strangers_get_answers_by_words(tmp_path: Path, storage: S
         assert score_model(model, holdout, terms).metrics["ndcg_at_10"] > 0.05
 
 
-def test_attributes_of_films_and_people_reach_the_ratings(tmp_path: Path, storage: Storage) -> None:
-    """Young people like comedies, others westerns; the holdout has people and films that nobody has seen before."""
+def test_attributes_influence_predicted_ratings(tmp_path: Path, storage: Storage) -> None:
+    """Young people like comedies, others westerns; the holdout has new people and new films."""
     folder = tmp_path / "in"
     folder.mkdir()
     flags = [["1" if place == GENRES.index(genre) else "0" for place in range(19)] for genre in ("Comedy", "Western")]
@@ -155,8 +155,8 @@ def test_attributes_of_films_and_people_reach_the_ratings(tmp_path: Path, storag
 
     model = trained["factorization_machine"][1]
     cold_film = max(set(holdout.features.item_ids) - set(known.item_ids), key=int)
-    asked = pd.DataFrame({c.USER_ID: ["0", "1"], c.ITEM_ID: cold_film})
-    young, old = model.predict_ratings(asked, holdout.features)
+    question = pd.DataFrame({c.USER_ID: ["0", "1"], c.ITEM_ID: cold_film})
+    young, old = model.predict_ratings(question, holdout.features)
     assert (young > old + 0.5) == (int(cold_film) % 2 == 0), "a film that it never met, by its genre"
     (stranger,) = model.recommend(["a stranger"], holdout.features, 10)
     assert (len(stranger.items), stranger.path) == (10, "popular")

@@ -11,7 +11,7 @@ from tasks.stages.training.explanations import PATH, explain, measure_importance
 from tests.tasks.models.checkerboard import rows
 
 
-def test_importance_is_of_the_columns_that_decide() -> None:
+def test_importance_names_the_deciding_columns() -> None:
     frame = rows()  # class 1 where the first column is above the second; the third is noise
     model = LogisticRegressionSpec().fit(Examples(rows=frame), Examples(), 7)
     names, importances = measure_importance(model, frame, 7)
@@ -28,7 +28,7 @@ def test_a_stronger_penalty_leaves_smaller_weights() -> None:
     assert (np.diff(size) < 0).all() and losses[-1] > losses[0]
 
 
-def test_a_path_is_drawn_of_what_has_weights_of_columns() -> None:
+def test_a_path_is_drawn_for_linear_models_of_columns() -> None:
     frame = Examples(rows=rows())
     drawn = {}
     for spec in (LogisticRegressionSpec(), LogisticRegressionSpec(degree=2), RandomForest(trees=5)):

@@ -25,7 +25,7 @@ from tests.tasks.models.checkerboard import checkerboard
 RATING = ScoringTerms(use_case="films", task=TaskKind.RATING, k=3)
 
 
-def test_an_honest_model_is_exported(tmp_path: Path) -> None:
+def test_a_correct_model_is_exported(tmp_path: Path) -> None:
     examples = checkerboard(TaskKind.RATING)
     model = BiasModel(measure_scale(examples), 10.0, 10.0)
     digest = export_model(model, tmp_path / "model", RATING, examples)
@@ -44,7 +44,7 @@ def test_a_model_that_loses_its_damping_is_refused(tmp_path: Path) -> None:
         export_model(model, tmp_path / "model", RATING, examples, {"bias": Forgetful})
 
 
-def test_a_model_that_turns_its_list_round_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_reverses_its_list_is_refused(tmp_path: Path) -> None:
     class Reversed(PopularityModel):
         @classmethod
         def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Reversed:
@@ -81,19 +81,19 @@ def refused(spec: ModelSpec, task: TaskKind, change: Callable[[Any], None], fold
     model = spec.fit(examples, examples, 7)
     if task is TaskKind.PROPENSITY:
         model.calibration = (0.0, -1.0)  # flat: every item gets the same probability
-    with pytest.raises(ModelError) as told:
+    with pytest.raises(ModelError) as error:
         export_model(model, folder / spec.kind, terms, examples, {spec.kind: altered(type(model), change)})
-    return str(told.value)
+    return str(error.value)
 
 
-def test_what_a_flat_calibration_hides_is_found(tmp_path: Path) -> None:
+def test_a_flat_calibration_hides_no_difference(tmp_path: Path) -> None:
     def grow(model: Any) -> None:
         model.factors = model.factors * (1 + 1e-4)
 
     assert "apart from the trained one" in refused(Ials(factors=4), TaskKind.PROPENSITY, grow, tmp_path)
 
 
-def test_what_only_strangers_meet_is_found(tmp_path: Path) -> None:
+def test_a_difference_for_unknown_users_is_found(tmp_path: Path) -> None:
     def forget_the_scale(model: Any) -> None:
         model.typical_best *= 2.0
 
@@ -104,7 +104,7 @@ def test_what_only_strangers_meet_is_found(tmp_path: Path) -> None:
     assert "apart" in refused(LinearSvm(), TaskKind.CLASSIFICATION, forget_the_gaps, tmp_path)
 
 
-def test_the_lists_of_a_model_of_ratings_are_compared_too(tmp_path: Path) -> None:
+def test_the_lists_of_a_rating_model_are_compared(tmp_path: Path) -> None:
     def stranger_things(model: Any) -> None:
         kept = model.score_items
         model.score_items = lambda user, features: (kept(user, features)[0] + 1e-4, kept(user, features)[1])
@@ -113,7 +113,7 @@ def test_the_lists_of_a_model_of_ratings_are_compared_too(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e-4])
-def test_one_wrong_answer_is_enough(wrong: float, tmp_path: Path) -> None:
+def test_one_wrong_prediction_is_refused(wrong: float, tmp_path: Path) -> None:
     def spoil(model: Any) -> None:
         kept = model.predict_rows
         model.predict_rows = lambda rows: kept(rows) + np.where(np.arange(len(rows)) == 3, wrong, 0.0)
@@ -121,7 +121,7 @@ def test_one_wrong_answer_is_enough(wrong: float, tmp_path: Path) -> None:
     assert "apart" in refused(LinearSvm(), TaskKind.CLASSIFICATION, spoil, tmp_path)
 
 
-def test_five_millionths_pass(tmp_path: Path) -> None:
+def test_a_difference_of_five_millionths_passes(tmp_path: Path) -> None:
     examples = checkerboard(TaskKind.CLASSIFICATION)
     model = LinearSvm().fit(examples, examples, 7)
 

@@ -62,7 +62,7 @@ def test_kinds_with_a_warm_start() -> None:
     assert set(WARM) == {"ials", "hybrid", "logistic_regression", "propensity_regression"}
 
 
-def test_a_line_of_warm_champions_is_counted() -> None:
+def test_consecutive_warm_champions_are_counted() -> None:
     first = choose_start(Ials(), POLICY, DAY, crowned(), 3)
     assert (first.is_warm, first.warm_runs, first.champion_version, first.champion_digest) == (True, 1, 3, "a" * 64)
     assert first.full_as_of == DAY - timedelta(days=7)
@@ -71,7 +71,7 @@ def test_a_line_of_warm_champions_is_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("champion", "told"),
+    ("champion", "message"),
     [
         (None, "there is no champion yet"),
         (crowned(kind="popularity"), "the champion is of kind 'popularity'"),
@@ -81,13 +81,13 @@ def test_a_line_of_warm_champions_is_counted() -> None:
         (crowned(as_of=DAY - timedelta(days=28)), "due: the last full training was of 2026-01-01"),
     ],
 )
-def test_it_is_full_where_it_must_be(champion: Candidate | None, told: str) -> None:
+def test_a_full_training_where_it_is_due(champion: Candidate | None, message: str) -> None:
     start = choose_start(Ials(), POLICY, DAY, champion, 3)
-    assert told in start.reason
+    assert message in start.reason
     assert (start.is_warm, start.warm_runs, start.full_as_of, start.champion_version) == (False, 0, DAY, None)
 
 
-def test_what_cannot_begin_warm_is_told_when_the_file_is_read() -> None:
+def test_a_kind_without_warm_start_is_refused_early() -> None:
     specs = [MODELS.parse({"kind": kind}, "test") for kind in ("als", "ials")]
     IncrementalSpec(candidates=("ials",)).check(specs)
     with pytest.raises(
@@ -142,7 +142,7 @@ def warm_spec(entry: dict[str, object]) -> IalsSpec:
 
 
 @pytest.mark.parametrize("kind", ["ials", "hybrid"])
-def test_a_warm_iteration_is_worth_many_from_nothing(kind: str) -> None:
+def test_a_warm_iteration_replaces_many_cold_ones(kind: str) -> None:
     now = noisy_shop()
     assert now.features is not None
     new = {item(number) for number in (3, 8)}
@@ -167,7 +167,7 @@ def test_a_warm_iteration_is_worth_many_from_nothing(kind: str) -> None:
     assert forced.warm_start_problem(champion, Examples(), now) == "Spark's ALS accepts no initial factors"
 
 
-def test_a_new_item_begins_among_those_of_its_buyers() -> None:
+def test_a_new_item_starts_near_its_buyers_items() -> None:
     now = checkerboard(TaskKind.RECOMMENDATION, users=48, items=32)
     spec = Ials(factors=4, warm_iterations=1)
     champion = spec.fit(Examples(), without(now, {item(3)}), 7)
@@ -179,7 +179,7 @@ def test_a_new_item_begins_among_those_of_its_buyers() -> None:
     assert likeness[odd].min() > likeness[~odd].max()
 
 
-def test_regressions_come_to_the_same_optimum() -> None:
+def test_regressions_reach_the_same_optimum() -> None:
     frame = rows()
     old, new = Examples(rows=frame[:150]), Examples(rows=frame)
     spec = LogisticRegressionSpec()
@@ -222,7 +222,7 @@ def split(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return make
 
 
-def test_a_warm_candidate_says_from_whom(split: Callable[[date], Split], storage: Storage) -> None:
+def test_a_warm_candidate_names_its_champion(split: Callable[[date], Split], storage: Storage) -> None:
     spec = LogisticRegressionSpec()
     policy = IncrementalSpec(candidates=("logistic_regression",))
 

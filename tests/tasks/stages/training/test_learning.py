@@ -1,4 +1,4 @@
-"""The learning curve: nested shares, a model that learns by heart, a budget that stops, and nothing done twice."""
+"""The learning curve: nested shares, a model that memorizes, a budget that stops, and nothing done twice."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.tasks.stages.training.overfitting import find_overfitting
 LOG_LOSS = ScoringTerms(use_case="test", task=TaskKind.CLASSIFICATION, metrics=("log_loss",), k=5)
 
 
-class ByHeart(ServedModel):
-    """Knows the rows that it saw, and nothing else."""
+class Memorizing(ServedModel):
+    """Knows the rows that it was fitted to, and no others."""
 
-    kind = "by_heart"
+    kind = "memorizing"
 
     def __init__(self, seen: dict[float, float]) -> None:
         self.seen = seen
@@ -40,22 +40,22 @@ class ByHeart(ServedModel):
         return {"seen": self.seen}, {}
 
     @classmethod
-    def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> ByHeart:
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Memorizing:
         return cls(settings["seen"])
 
     def predict_rows(self, rows: pd.DataFrame) -> Any:
         return np.array([self.seen.get(x, 0.5) for x in rows["x"]], dtype=float)
 
 
-class ByHeartSpec(ModelSpec):
+class MemorizingSpec(ModelSpec):
     tasks = frozenset({TaskKind.CLASSIFICATION})
-    kind: Literal["by_heart"] = "by_heart"
+    kind: Literal["memorizing"] = "memorizing"
     fitted: ClassVar[list[int]] = []
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         assert train.rows is not None
         self.fitted.append(len(train.rows))
-        return ByHeart({x: 0.01 + 0.98 * y for x, y in zip(train.rows["x"], train.rows[c.TARGET], strict=True)})
+        return Memorizing({x: 0.01 + 0.98 * y for x, y in zip(train.rows["x"], train.rows[c.TARGET], strict=True)})
 
 
 def classes(count: int, seed: int) -> Examples:
@@ -91,22 +91,22 @@ def test_a_larger_share_holds_the_smaller_one() -> None:
     assert take_share(whole, 1.0) is whole
 
 
-def test_what_learns_by_heart_fits_what_it_saw_and_nothing_else() -> None:
-    found = curve(ByHeartSpec())
+def test_a_memorizing_model_fits_only_known_rows() -> None:
+    found = curve(MemorizingSpec())
     assert [point.share for point in found.points] == [0.1, 0.25, 0.5, 1.0]
     assert found.points[-1].units == 600 and found.unit == "rows" and not found.greater_is_better
     assert all(point.fitted == pytest.approx(-np.log(0.99)) for point in found.points)
     assert all(point.validation == pytest.approx(np.log(2)) for point in found.points)
 
 
-def test_an_honest_model_has_no_such_gap() -> None:
+def test_a_regression_has_no_overfitting_gap() -> None:
     found = curve(LogisticRegressionSpec())
     last = found.points[-1]
     assert abs(last.fitted - last.validation) < 0.1 < last.validation
-    assert not found.is_overfitting and curve(ByHeartSpec()).is_overfitting
+    assert not found.is_overfitting and curve(MemorizingSpec()).is_overfitting
 
 
-def test_a_machine_that_overfits_is_flagged_and_the_shelf_s_is_not() -> None:
+def test_only_the_raw_svm_is_flagged_as_overfitting() -> None:
     """Breast cancer: a Gaussian kernel on columns as they are knows each row that it saw, and no other."""
     found = find_overfitting(["kernel_svm"])
     raw, ours = found["raw_svm"], found["kernel_svm"]
@@ -114,26 +114,26 @@ def test_a_machine_that_overfits_is_flagged_and_the_shelf_s_is_not() -> None:
     assert ours["accuracy"] > 0.94 and ours["flagged"] == 0.0
 
 
-def test_the_budget_stops_and_says_so() -> None:
-    found = curve(ByHeartSpec(), budget_seconds=1e-9)
+def test_the_budget_ends_the_curve() -> None:
+    found = curve(MemorizingSpec(), budget_seconds=1e-9)
     assert [point.share for point in found.points] == [0.1]
     assert found.stopped == "25% of the data and more: beyond the budget of 0 s"
 
 
 def test_a_share_that_is_too_small_is_left_out() -> None:
-    class Wants(ByHeartSpec):
+    class NeedsRows(MemorizingSpec):
         def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
             assert train.rows is not None
             if len(train.rows) < 100:
-                raise NotEnoughData(f"wants 100 rows; got {len(train.rows)}")
+                raise NotEnoughData(f"needs 100 rows; got {len(train.rows)}")
             return super().fit(train, history, seed)
 
-    found = curve(Wants())
+    found = curve(NeedsRows())
     assert [point.share for point in found.points] == [0.25, 0.5, 1.0]
-    assert found.stopped.startswith("10% of the data: wants 100 rows")
+    assert found.stopped.startswith("10% of the data: needs 100 rows")
 
 
-def test_users_are_counted_and_measured_on_the_whole_window() -> None:
+def test_users_are_measured_on_the_whole_window() -> None:
     train, validation = checkerboard(TaskKind.PROPENSITY), checkerboard(TaskKind.PROPENSITY)
     found = measure(
         Popularity(),
@@ -147,22 +147,22 @@ def test_users_are_counted_and_measured_on_the_whole_window() -> None:
     assert found.points[-1].units == len(train.features.users) and found.points[-1].fitted is None
 
 
-def test_it_is_logged_once_and_read_afterwards(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_logged_curve_is_read_again(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     synthetic_classification.open_store(synthetic_classification.make_empty_store(tmp_path / "empty"), tmp_path, monkeypatch)
     examples = synthetic_classification.tabular(storage, "shop")
     candidate = synthetic_classification.log_candidate(
-        "shop", "by_heart", synthetic_classification.Skilled(np.ones((1, 1))), examples, tmp_path
+        "shop", "memorizing", synthetic_classification.Skilled(np.ones((1, 1))), examples, tmp_path
     )
     candidate = candidate.model_copy(
         update={"split": Split(as_of=candidate.split.as_of, train=examples, validation=examples, holdout=examples)}
     )
 
     def draw() -> Any:
-        return draw_learning_curve(candidate, ByHeartSpec(), LOG_LOSS, storage, seed=7)
+        return draw_learning_curve(candidate, MemorizingSpec(), LOG_LOSS, storage, seed=7)
 
-    ByHeartSpec.fitted.clear()
+    MemorizingSpec.fitted.clear()
     first = draw()
-    assert len(ByHeartSpec.fitted) == 4 and tracking.has_artifact(candidate.run_id, "plots/learning_curve.png")
+    assert len(MemorizingSpec.fitted) == 4 and tracking.has_artifact(candidate.run_id, "plots/learning_curve.png")
     assert draw() == first
-    assert len(ByHeartSpec.fitted) == 4, "the second time it is read"
+    assert len(MemorizingSpec.fitted) == 4, "the second time it is read"

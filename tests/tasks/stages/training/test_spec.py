@@ -1,4 +1,4 @@
-"""What a use case may say of tuning: every fault is told with its place, what is allowed and what came."""
+"""The tuning section of a use case: every fault is message with its place, what is allowed and what came."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def regression(**space: Any) -> dict[str, Any]:
 GOOD = {"low": 0.01, "high": 100, "log": True}
 
 
-def test_it_is_off_where_nothing_is_said_and_asks_for_no_windows() -> None:
+def test_tuning_is_off_by_default() -> None:
     case = parse("purchase_propensity", {})
     assert not case.tuning.candidates and case.tuning.earlier_windows(case.task) == 0
 
 
-def test_windows_are_asked_for_where_rounds_of_interactions_are() -> None:
+def test_rounds_of_interactions_need_earlier_windows() -> None:
     case = parse("purchase_propensity", {"ials": {"space": {"factors": {"choices": [32, 64]}}}}, rounds=4)
     assert case.tuning.earlier_windows(case.task) == 3
     assert parse("breast_cancer", regression(regularization=GOOD)).tuning.earlier_windows(TaskKind.CLASSIFICATION) == 0
@@ -87,14 +87,14 @@ OF_INTERACTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("candidates", "budget", "told"), OF_ROWS)
-def test_a_fault_is_told(candidates: Any, budget: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told) as caught:
+@pytest.mark.parametrize(("candidates", "budget", "message"), OF_ROWS)
+def test_a_wrong_space_of_rows_is_refused(candidates: Any, budget: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         parse("breast_cancer", candidates, **budget)
     assert len(str(caught.value)) < 400, "it does not tell the whole file"
 
 
-@pytest.mark.parametrize(("name", "candidates", "told"), OF_INTERACTIONS)
-def test_a_fault_of_interactions_is_told(name: str, candidates: Any, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+@pytest.mark.parametrize(("name", "candidates", "message"), OF_INTERACTIONS)
+def test_a_wrong_space_of_interactions_is_refused(name: str, candidates: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         parse(name, candidates, {"kind": "als"} if name == "purchase_propensity" else None)

@@ -100,7 +100,7 @@ def run_training(storage: Storage) -> Train:
         (TaskKind.CLASSIFICATION, "logistic_regression", "roc_auc", 0.98),
     ],
 )
-def test_a_run_tells_everything(
+def test_a_run_logs_params_tags_metrics_and_plots(
     task: TaskKind, kind: str, metric: str, at_least: float, run_training: Train, storage: Storage, tmp_path: Path
 ) -> None:
     candidate = run_training(task, kind)
@@ -137,9 +137,9 @@ def test_mlflow_opens_a_classifier(run_training: Train) -> None:
     candidate = run_training(TaskKind.CLASSIFICATION, "logistic_regression")
     opened = mlflow.pyfunc.load_model(candidate.model_uri)
     assert opened.metadata.signature.inputs.input_names() == ["mean radius", "mean texture", "worst area"]
-    asked = rows()[["mean radius", "mean texture", "worst area"]]
-    found = opened.predict(asked)[c.PREDICTION]
-    assert ((found > 0.5) == (asked["mean radius"] > asked["mean texture"])).mean() > 0.9
+    question = rows()[["mean radius", "mean texture", "worst area"]]
+    found = opened.predict(question)[c.PREDICTION]
+    assert ((found > 0.5) == (question["mean radius"] > question["mean texture"])).mean() > 0.9
 
 
 def test_mlflow_opens_a_recommender_with_the_newest_features(run_training: Train, storage: Storage) -> None:
@@ -147,11 +147,11 @@ def test_mlflow_opens_a_recommender_with_the_newest_features(run_training: Train
 
     candidate = run_training(TaskKind.PROPENSITY, "popularity")
     opened = mlflow.pyfunc.load_model(candidate.model_uri)
-    asked = pd.DataFrame({c.USER_ID: ["u00", "nobody"]})
+    question = pd.DataFrame({c.USER_ID: ["u00", "nobody"]})
     with pytest.raises(NotEnoughData, match="run the features DAG first"):
-        opened.predict(asked)
+        opened.predict(question)
     publish(storage, checkerboard(TaskKind.PROPENSITY), c.FEATURES, "2011-03-01")
-    found = opened.predict(asked)
+    found = opened.predict(question)
     assert found.groupby(c.USER_ID)[c.RANK].max().to_dict() == {"u00": 5, "nobody": 5}
     assert found[c.PREDICTION].between(0.0, 1.0).all()
 
@@ -172,7 +172,7 @@ def test_logging_a_model_is_quick(run_training: Train, monkeypatch: pytest.Monke
     assert seconds[0] < 8.0, "with requirements stated it takes one second; inferring them takes 25"
 
 
-def test_the_same_again_is_found_and_not_trained(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_training_is_found_again(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_training(TaskKind.RECOMMENDATION, "popularity", half_life_days=5.0)
 
     def refuse(*_: Any) -> None:
@@ -184,7 +184,7 @@ def test_the_same_again_is_found_and_not_trained(run_training: Train, monkeypatc
         run_training(TaskKind.RECOMMENDATION, "popularity", half_life_days=6.0)
 
 
-def test_a_failed_fit_leaves_a_failed_run_and_no_candidate(run_training: Train) -> None:
+def test_a_failed_fit_leaves_a_failed_run(run_training: Train) -> None:
     nothing = Examples(rows=rows().assign(target=1))
     with pytest.raises(NotEnoughData, match="class 0 and of class 1"):
         run_training(TaskKind.CLASSIFICATION, "logistic_regression", examples=nothing)
@@ -194,7 +194,7 @@ def test_a_failed_fit_leaves_a_failed_run_and_no_candidate(run_training: Train) 
     assert newest.info.status == "FAILED"
 
 
-def test_same_input_same_figures(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_input_gives_the_same_metrics(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_training(TaskKind.PROPENSITY, "propensity_regression", regularization=2.0)
     monkeypatch.setattr("tasks.io.tracking.find_finished_run", lambda *_: None)
     again = run_training(TaskKind.PROPENSITY, "propensity_regression", regularization=2.0)

@@ -85,13 +85,13 @@ def outcomes(trials: Sequence[Trial]) -> list[Any]:
     return [(trial.origin, trial.state, trial.settings, trial.figures) for trial in trials]
 
 
-def test_the_search_comes_closer_than_where_it_began() -> None:
+def test_the_search_improves_on_its_start() -> None:
     trials = run(Valley())
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     assert len(trials) == 30 and min(trial.value for trial in complete) < 0.3 < trials[0].value == pytest.approx(3.0)
 
 
-def test_the_yaml_is_tried_first_and_then_the_champion_where_it_fits() -> None:
+def test_the_yaml_comes_first_then_a_fitting_champion() -> None:
     trials = run(Valley(), trials=3, champion={"regularization": 2.0, "other": 1})
     assert [trial.origin for trial in trials] == ["yaml", "champion", "search"]
     assert [trial.settings["regularization"] for trial in trials[:2]] == [100.0, 2.0]
@@ -99,7 +99,7 @@ def test_the_yaml_is_tried_first_and_then_the_champion_where_it_fits() -> None:
     assert [trial.origin for trial in outside] == ["yaml", "search", "search"]
 
 
-def test_what_stands_behind_is_given_up_after_a_round() -> None:
+def test_weak_trials_are_pruned_after_a_round() -> None:
     judge = Valley()
     trials = run(judge)
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
@@ -108,16 +108,16 @@ def test_what_stands_behind_is_given_up_after_a_round() -> None:
     assert not any(trial.state is TrialState.PRUNED for trial in run(Valley(rounds=1))), "with one round nothing is saved"
 
 
-def test_same_seed_same_trials() -> None:
+def test_the_same_seed_gives_the_same_trials() -> None:
     assert outcomes(run(Valley())) == outcomes(run(Valley()))
     assert outcomes(run(Valley())) != outcomes(run(Valley(), seed=8))
 
 
-def test_minutes_end_it_too() -> None:
+def test_minutes_end_the_search() -> None:
     assert len(run(Valley(), minutes=1e-9)) == 1
 
 
-def test_settings_that_cannot_be_fitted_end_nothing() -> None:
+def test_a_failed_trial_does_not_end_the_search() -> None:
     trials = run(Valley(refuses_above=50.0))
     assert trials[0].state is TrialState.FAILED and trials[0].note == "NotEnoughData: no more than 50.0"
     assert any(trial.state is TrialState.COMPLETE for trial in trials)
@@ -131,7 +131,7 @@ def test_progress_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[0].startswith("logistic_regression: trial 1 of 3 complete, log_loss 3 after 3 rounds")
 
 
-def test_folds_of_rows_are_stratified_and_leave_validation_out() -> None:
+def test_folds_are_stratified_without_validation_rows() -> None:
     first, second = rows(200), rows(50).assign(**{c.ROW_ID: "validation"})
     rounds = problem_of(TaskKind.CLASSIFICATION).make_rounds([Examples(rows=first), Examples(rows=second)], 4, 7)
     judged = [one.judged.rows for one in rounds]
@@ -144,7 +144,7 @@ def test_folds_of_rows_are_stratified_and_leave_validation_out() -> None:
         assert one.judged.rows[c.TARGET].mean() == pytest.approx(first[c.TARGET].mean(), abs=0.02)
 
 
-def test_of_windows_the_later_one_judges() -> None:
+def test_the_later_window_measures() -> None:
     windows = [checkerboard(TaskKind.PROPENSITY) for _ in range(4)]
     problem = problem_of(TaskKind.PROPENSITY)
     rounds = problem.make_rounds(windows, 2, 7)
@@ -233,7 +233,9 @@ def test_every_trial_is_a_child_run(make_split: Callable[[int], Split], storage:
     assert tuned.settings == best.settings and run.data.metrics["log_loss"] == best.value < tuned.trials[0].value
 
 
-def test_the_same_again_is_read(make_split: Callable[[int], Split], storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_search_is_read_again(
+    make_split: Callable[[int], Split], storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     windows = make_split(3).before_holdout
     first = tune_on(windows, storage)
 
@@ -246,7 +248,7 @@ def test_the_same_again_is_read(make_split: Callable[[int], Split], storage: Sto
         tune_on(windows, storage, seed=8)
 
 
-def test_a_changed_holdout_changes_nothing(
+def test_the_holdout_does_not_influence_tuning(
     make_split: Callable[[int], Split], storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By construction: `tune` is given windows, and those before the holdout are all that the split gives for it."""
@@ -261,9 +263,7 @@ def test_a_changed_holdout_changes_nothing(
     assert outcomes(peeked[0].trials) != outcomes(peeked[1].trials)
 
 
-def test_a_tuned_candidate_says_so_and_the_next_search_begins_there(
-    make_split: Callable[[int], Split], storage: Storage
-) -> None:
+def test_a_search_begins_at_the_champions_settings(make_split: Callable[[int], Split], storage: Storage) -> None:
     split = make_split(3)
     made: Candidate = train(
         LogisticRegressionSpec(regularization=3.0),
@@ -295,7 +295,7 @@ def test_the_history_is_drawn(tmp_path: Path) -> None:
 # on interactions, and on Spark
 
 
-def test_interactions_are_judged_by_what_came_next() -> None:
+def test_interactions_are_measured_on_the_next_window() -> None:
     windows = [checkerboard(TaskKind.PROPENSITY) for _ in range(3)]
     search = Search(space={"half_life_days": Values(low=1, high=100, log=True)})
     judge = make_judge(search.search, windows, 2, RANK, seed=7)
@@ -318,7 +318,7 @@ def test_settings_are_parameters_of_the_estimator(kind: str, task: TaskKind, spa
     assert own == {setting: getattr(spec, setting) for setting in spec.spark_params}
 
 
-def test_spark_judges_rows_too(spark: SparkSession) -> None:
+def test_spark_measures_rows(spark: SparkSession) -> None:
     given = [Examples(rows=rows(150)), Examples()]
     auc = CLASSIFY.measured_by("roc_auc")
     spec = MODELS.parse({"kind": "spark_gradient_boosting", "trees": 1, "depth": 1}, "test")
@@ -331,7 +331,7 @@ def test_spark_judges_rows_too(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross_validation", "train_validation_split"])
-def test_spark_judges_a_grid(kind: str, spark: SparkSession) -> None:
+def test_spark_measures_a_grid(kind: str, spark: SparkSession) -> None:
     from pyspark.ml.evaluation import RegressionEvaluator
     from pyspark.ml.tuning import CrossValidator, TrainValidationSplit
 
