@@ -29,7 +29,13 @@ class Recommendation(InteractionProblem):
         errors="Share of purchases in the lists, by kind of purchase",
         cases="The ten users that cost the metric most",
         case_columns=("user", "list", "purchases"),
-        gain=GainAxes("Share of purchases in the lists", "items in the list", "share of all purchases", is_ranked=True),
+        gain=GainAxes(
+            title="Share of purchases in the lists",
+            x_label="items in the list",
+            y_label="share of all purchases",
+            is_ranked=True,
+            note="Best possible: lists without mistakes. A list cannot contain more purchases than its length.",
+        ),
         calibration=None,
         no_calibration="There is no calibration curve: the scores of a recommendation rank items and are not probabilities.",
     )

@@ -31,6 +31,7 @@ class Rating(InteractionProblem):
         cases="The ten users that cost the metric most",
         case_columns=("user", "largest rating errors"),
         gain=GainAxes("Cumulative gain", "rows taken, highest prediction first", "share of ratings ≥ 4 found"),
+        are_shares=False,
         calibration=("predicted rating, mean of each tenth", "given rating, mean"),
     )
 

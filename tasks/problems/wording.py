@@ -13,6 +13,7 @@ class GainAxes:
     x_label: str
     y_label: str
     is_ranked: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Wording:
     cases : title of the worst units; `case_columns` names the columns that describe each.
     gain : title and axes of the cumulative gain.
     calibration : labels of the axes of the calibration curve, predicted and observed; None where there is no curve.
+    are_shares : whether the errors by label are shares, shown in percent.
     no_calibration : why there is no calibration curve.
     limit : what the probabilities do not say; empty where there is nothing to add.
     """
@@ -38,6 +40,7 @@ class Wording:
     case_columns: tuple[str, ...]
     gain: GainAxes
     calibration: tuple[str, str] | None
+    are_shares: bool = True
     no_calibration: str = ""
     limit: str = ""
 
