@@ -239,7 +239,7 @@ def test_a_finished_search_is_read_again(
     windows = make_split(3).before_holdout
     first = tune_on(windows, storage)
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("it searched again")
 
     monkeypatch.setattr("tasks.stages.training.tuning.run_search", refuse)
