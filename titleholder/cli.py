@@ -348,7 +348,7 @@ def rollback(
     ledger = Ledger(get_settings().ledger_url)
     # Each command is one decision: unlike the retry of a task, a second call is a second rollback.
     run = f"titleholder rollback {datetime.now(UTC).isoformat(timespec='seconds')}"
-    entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version, Trust.LOCAL)
+    entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version=to_version, trust=Trust.LOCAL)
     show("Champion", [_line(entry)], as_json)
 
 

@@ -113,11 +113,12 @@ def await_version(use_case: str, version: int, *, seconds: float = 60.0) -> dict
 
 
 @contextmanager
-def serve_alone(
+def serve_alone(  # noqa: PLR0913  # it is the whole question to another process
     command: Sequence[str],
     use_case: str,
     native: Path,
     manifest_digest: str,
+    *,
     kinds: Mapping[str, type],
     features: DatasetRef,
     as_of: str,

@@ -117,7 +117,7 @@ class Ledger:
         past = [entry for entry in self.entries(use_case) if entry.at <= _utc(moment)]
         return past[-1] if past else None
 
-    def append(
+    def append(  # noqa: PLR0913  # each is a column of the entry
         self,
         *,
         use_case: str,

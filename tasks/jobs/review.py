@@ -119,7 +119,7 @@ def decide_by_form(
                 review_stage.REVIEWER: form["reviewer"] or "",
                 review_stage.REASON: form["reason"],
             }
-            review_stage.record_refusal(version, tags, str(decision), run.run_id, run.ledger, now, ReviewChannel.FORM)
+            review_stage.record_refusal(version, tags, str(decision), run.run_id, run.ledger, now, channel=ReviewChannel.FORM)
             raise PromotionRefused(f"{where}: {decision}")
         return decision
     trust, reason = trust_in_airflow(run.settings.airflow_url, is_signed_in=is_signed_in), form["reason"].strip()

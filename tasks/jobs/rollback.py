@@ -53,7 +53,7 @@ def roll_back(
     if is_promotion:
         raise NothingToDo("no rollback was requested: this run watches a promotion")
     actor, trust = (user, Trust.AIRFLOW) if is_signed_in else (name, Trust.ON_TRUST)
-    entry = registry.rollback(run.name, actor, reason, run.run_id, run.ledger, to_version, trust)
+    entry = registry.rollback(run.name, actor, reason, run.run_id, run.ledger, to_version=to_version, trust=trust)
     await_version(run.name, entry.version)
     return entry
 

@@ -64,9 +64,8 @@ class FactorizationMachine(_FmSpec):
         kept = [samples[place] for place in chosen]
         vectors = np.hstack([sample.V for sample in kept]) / np.sqrt(len(kept))
         linear = np.mean([sample.w for sample in kept], axis=0)
-        return FactorizationMachineModel(
-            *design.known, float(np.mean([s.w0 for s in kept])), linear, vectors.astype(np.float32)
-        )
+        intercept = float(np.mean([s.w0 for s in kept]))
+        return FactorizationMachineModel(*design.known, intercept=intercept, linear=linear, vectors=vectors.astype(np.float32))
 
     def _sample(self, design: _Design, seed: int) -> list[Any]:
         """The samples of one chain after its warm-up."""
@@ -129,7 +128,7 @@ class SparkFm(SparkTuned, _FmSpec):
         mean, table = self._frame(design)
         learned = self._estimator(seed).fit(table)
         linear, vectors = learned.linear.toArray(), learned.factors.toArray().astype(np.float32)
-        return SparkFmModel(*design.known, mean + float(learned.intercept), linear, vectors)
+        return SparkFmModel(*design.known, intercept=mean + float(learned.intercept), linear=linear, vectors=vectors)
 
     def spark_problem(self, history: Examples, seed: int) -> SparkProblem:
         return SparkProblem(self._estimator(seed), self._frame(_Design.of(history, self))[1], "label")

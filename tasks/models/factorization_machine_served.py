@@ -89,6 +89,7 @@ class FactorizationMachineModel(ServedModel):
         layout: Layout,
         users: NDArray[Any],
         items: NDArray[Any],
+        *,
         intercept: float,
         linear: Floats,
         vectors: NDArray[np.float32],
@@ -108,7 +109,14 @@ class FactorizationMachineModel(ServedModel):
         layout |= {name: tuple(layout[name]) for name in ("user_attributes", "item_attributes")}
         names = (arrays["users"].astype(object), arrays["items"].astype(object))
         scale = Scale(**settings["scale"])
-        return cls(scale, Layout(**layout), *names, settings["intercept"], arrays["linear"], arrays["vectors"])
+        return cls(
+            scale,
+            Layout(**layout),
+            *names,
+            intercept=settings["intercept"],
+            linear=arrays["linear"],
+            vectors=arrays["vectors"],
+        )
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
         """For the newest day, and not clipped to the scale, because the best items would tie."""
@@ -151,7 +159,13 @@ class FactorizationMachineModel(ServedModel):
         user, item = numbers_of(known_users, self.users), numbers_of(features.item_ids, self.items)
         person = numbers_of(names, known_users)[order] if len(order) else order
         users = self._side(
-            features.users, c.USER_ID, known_users, user, (person, item[position]), self.layout.user_attributes, columns[1:4]
+            features.users,
+            c.USER_ID,
+            known_users,
+            user,
+            (person, item[position]),
+            attributes=self.layout.user_attributes,
+            columns=columns[1:4],
         )
         items = self._side(
             features.items,
@@ -159,8 +173,8 @@ class FactorizationMachineModel(ServedModel):
             features.item_ids,
             item,
             (position, user[person]),
-            self.layout.item_attributes,
-            columns[4:7],
+            attributes=self.layout.item_attributes,
+            columns=columns[4:7],
         )
         return users, items
 
@@ -171,6 +185,7 @@ class FactorizationMachineModel(ServedModel):
         names: NDArray[Any],
         number: NDArray[np.int64],
         met: tuple[NDArray[np.int64], NDArray[np.int64]],
+        *,
         attributes: tuple[str, ...],
         columns: list[slice],
     ) -> Side:

@@ -366,7 +366,7 @@ def test_champion_that_fails_in_bake_period_is_rolled_back(
             assert process.get("/v1/shop/recommendations/u1")[0] == 500
         state, reason = watch(2, 1)
         assert (state, "50.00% of 20 requests failed" in reason) == ("violated", True)
-        back = rollback("shop", "policy:bake", reason, "bake", installation.ledger, None, Trust.POLICY, bad.version)
+        back = rollback("shop", "policy:bake", reason, "bake", installation.ledger, trust=Trust.POLICY, of_version=bad.version)
         assert (back.version, back.trust) == (first.version, Trust.POLICY)
         await_model(process, "sequence", back.sequence)
         assert process.get("/v1/shop/recommendations/u1")[0] == 200

@@ -170,7 +170,15 @@ def _serve(command: Sequence[str], use_case: str, candidate: Candidate, storage:
         native = tracking.download_native(candidate.model_uri, model)
         as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
         with serve_alone(
-            command, use_case, native, candidate.manifest_digest, SERVED, holdout, as_of, storage.root, home
+            command,
+            use_case,
+            native,
+            candidate.manifest_digest,
+            kinds=SERVED,
+            features=holdout,
+            as_of=as_of,
+            data_root=storage.root,
+            home=home,
         ) as address:
             yield address
 
@@ -186,7 +194,7 @@ def _lineage(split: Split, storage: Storage) -> Lineage:
 
 
 @guard(ConfigurationError)
-def judge(
+def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters that gates read through
     candidate: Candidate,
     evaluations: Sequence[Evaluation],
     gates: Sequence[Gate],

@@ -58,7 +58,7 @@ class Question:
     places: Places | None = None
 
 
-def compare(
+def compare(  # noqa: PLR0913  # all but the first three are options of the bootstrap, by name
     metric: Metric,
     challenger: Answers,
     other: Answers,

@@ -83,12 +83,13 @@ def promote(
     return entry
 
 
-def rollback(
+def rollback(  # noqa: PLR0913  # who decides, why, and which version; options by name
     use_case: str,
     actor: str,
     reason: str,
     dag_run: str,
     ledger: Ledger,
+    *,
     to_version: int | None = None,
     trust: Trust = Trust.ON_TRUST,
     of_version: int | None = None,

@@ -282,6 +282,7 @@ def record_refusal(
     dag_run: str,
     ledger: Ledger,
     now: datetime,
+    *,
     channel: ReviewChannel = ReviewChannel.MLFLOW,
 ) -> None:
     """Keep a word that did not count."""

@@ -67,7 +67,7 @@ def lying_header() -> bytes:
     return stored(**{"weights.npy": header})
 
 
-def write(folder: Path, name: str, mark: Path) -> None:
+def write(folder: Path, name: str, mark: Path) -> None:  # noqa: C901, PLR0912  # one branch for each way to be hostile
     """Turn an export into a hostile one."""
     payload = pickle.dumps(Payload(mark))
     document = json.loads((folder / "model.json").read_text())

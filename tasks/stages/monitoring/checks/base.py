@@ -97,7 +97,7 @@ class DriftCheck(Spec):
         """One result for each column or figure that it judges."""
 
     def answer(
-        self, column: str, method: str, value: float, threshold: float, violated: bool, signal: Signal, note: str = ""
+        self, column: str, method: str, value: float, threshold: float, violated: bool, *, signal: Signal, note: str = ""
     ) -> CheckResult:
         """A result of this check; with a note it is reported and not judged."""
         return CheckResult(

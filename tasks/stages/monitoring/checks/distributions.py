@@ -60,7 +60,7 @@ class DistanceCheck(DriftCheck):
         for rows, where in ((now, "in the window"), (before, "in the reference")):
             if rows < self.min_rows:
                 note = note or f"not judged: {rows} values {where}, {self.min_rows} needed"
-        return self.answer(column, self.method, distance, threshold, distance >= threshold, signal, note)
+        return self.answer(column, self.method, distance, threshold, distance >= threshold, signal=signal, note=note)
 
 
 class ColumnDrift(DistanceCheck):

@@ -51,7 +51,9 @@ class UnitChange(DriftCheck):
             few = min(len(before), len(now)) < self.min_rows
             ratio = 1.0 if few else find_rescaling(before, now, self.misfit)
             note = f"not judged: fewer than {self.min_rows} numbers" if few else ""
-            results.append(self.answer(column, "rescaled_by", ratio, self.factor, ratio >= self.factor, FAULT, note))
+            results.append(
+                self.answer(column, "rescaled_by", ratio, self.factor, ratio >= self.factor, signal=FAULT, note=note)
+            )
         return tuple(results)
 
 
@@ -97,7 +99,7 @@ class MissingValues(DriftCheck):
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         shares = {column: seen.counts[ROWS_OF, column].share(MISSING) for column in self.columns}
         return tuple(
-            self.answer(column, "share_grew", now - before, self.threshold, now - before >= self.threshold, FAULT)
+            self.answer(column, "share_grew", now - before, self.threshold, now - before >= self.threshold, signal=FAULT)
             for column, (before, now) in shares.items()
         )
 
@@ -126,7 +128,7 @@ class MissingDays(DriftCheck):
         missing = [day for day in days if day.weekday() in usual and not now.get(day)]
         note = "" if usual else "not judged: the reference has fewer than three weeks"
         named = "event_at" if not missing else f"event_at ({', '.join(map(str, missing[:5]))})"
-        return (self.answer(named, "days_missing", len(missing), 1, bool(missing), FAULT, note),)
+        return (self.answer(named, "days_missing", len(missing), 1, bool(missing), signal=FAULT, note=note),)
 
 
 class Volume(DriftCheck):
@@ -142,10 +144,14 @@ class Volume(DriftCheck):
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         before, now = (sorted(side.values()) for side in seen.days)
         if len(before) < 5 or not now:
-            return (self.answer("rows", "times_usual", 1, self.factor, False, FAULT, "not judged: fewer than five days known"),)
+            return (
+                self.answer(
+                    "rows", "times_usual", 1, self.factor, False, signal=FAULT, note="not judged: fewer than five days known"
+                ),
+            )
         ratio = float(np.median(now) / np.median(before))
         value = math.exp(abs(math.log(ratio)))
-        return (self.answer("rows", "times_usual", value, self.factor, value >= self.factor, FAULT),)
+        return (self.answer("rows", "times_usual", value, self.factor, value >= self.factor, signal=FAULT),)
 
 
 class DoubledRows(DriftCheck):
@@ -160,7 +166,7 @@ class DoubledRows(DriftCheck):
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         before, now = seen.doubled
-        return (self.answer("rows", "share_grew", now - before, self.threshold, now - before >= self.threshold, FAULT),)
+        return (self.answer("rows", "share_grew", now - before, self.threshold, now - before >= self.threshold, signal=FAULT),)
 
 
 class FrozenRows(DriftCheck):
@@ -177,4 +183,4 @@ class FrozenRows(DriftCheck):
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         rows, share = seen.repeated
         note = f"not judged: {rows} unique rows in the window before, {self.min_rows} needed" if rows < self.min_rows else ""
-        return (self.answer("rows", "share_repeated", share, self.threshold, share >= self.threshold, FAULT, note),)
+        return (self.answer("rows", "share_repeated", share, self.threshold, share >= self.threshold, signal=FAULT, note=note),)

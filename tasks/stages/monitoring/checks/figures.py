@@ -40,4 +40,4 @@ class Bound(DriftCheck):
         note = "not judged: not measured in this window" if math.isnan(value) else ""
         method = "at_least" if self.at_least is not None else "at_most"
         shown = 0.0 if math.isnan(value) else value
-        return (self.answer(self.figure, method, shown, bound or 0.0, is_low or is_high, self.signal, note),)
+        return (self.answer(self.figure, method, shown, bound or 0.0, is_low or is_high, signal=self.signal, note=note),)

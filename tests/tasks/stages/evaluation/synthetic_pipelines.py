@@ -161,7 +161,7 @@ class SyntheticClassification:
     TASK = TaskKind.CLASSIFICATION
     METRICS = ("log_loss", "roc_auc", "accuracy", "calibration_error")
 
-    def judge(
+    def judge(  # noqa: PLR0913  # each option is one thing that a test breaks
         self,
         change: Change = lambda rows: rows,
         spec: ModelSpec | None = None,

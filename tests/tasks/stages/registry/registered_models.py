@@ -97,4 +97,4 @@ class Court:
         return versions
 
     def rollback(self, dag_run: str = "undo", to: int | None = None) -> LedgerEntry:
-        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to, rehearsal=unrehearsed)
+        return rollback(SHOP, "ada", "it is worse", dag_run, self.ledger, to_version=to, rehearsal=unrehearsed)

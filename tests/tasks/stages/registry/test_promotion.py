@@ -92,7 +92,9 @@ def test_a_rollback_of_a_version_that_is_no_longer_champion_moves_nothing(court:
     first, second = court.reign(2)
     with pytest.raises(PromotionRefused, match=f"version {first} was to lose the title, but version {second} holds it"):
         rollback(SHOP, "policy:bake", "slow", "bake", court.ledger, of_version=first, rehearsal=unrehearsed)
-    done = rollback(SHOP, "policy:bake", "slow", "bake", court.ledger, None, Trust.POLICY, second, unrehearsed)
+    done = rollback(
+        SHOP, "policy:bake", "slow", "bake", court.ledger, trust=Trust.POLICY, of_version=second, rehearsal=unrehearsed
+    )
     assert (done.version, done.trust, done.actor) == (first, Trust.POLICY, "policy:bake")
 
 
