@@ -370,7 +370,7 @@ def test_champion_that_fails_in_bake_period_is_rolled_back(
         assert (back.version, back.trust) == (first.version, Trust.POLICY)
         await_model(process, "sequence", back.sequence)
         assert process.get("/v1/shop/recommendations/u1")[0] == 200
-        assert watch(2, 1) == ("ended", "the title changed meanwhile: version 1 by policy:bake holds it")
+        assert watch(2, 1) == ("ended", "the champion changed meanwhile: it is version 1 by policy:bake")
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -1,7 +1,7 @@
-"""The room of titles: register a judged model, promote it, give the title back. The ledger decides, aliases follow it.
+"""Registry: register a judged model, promote it, roll it back. The ledger decides, and the aliases follow it.
 
-A version is one judging of one model: judged again against another champion, the same model gets another version. What it
-was told stands in `verdict.json` of its run, whose sha256 the version and the ledger carry.
+A version is one verdict on one model: judged again against another champion, the same model gets another version. The
+verdict is `verdict.json` of its run, whose sha256 the version and the ledger carry.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ WriteReport = Callable[[Verdict, str], VerdictReport]
 def register(verdict: Verdict, storage: Storage, write_report: WriteReport) -> ModelVersion:
     """Make a judged candidate a version, refused ones too, with the reasons on it; alias `challenger` only if it passed.
 
-    Saying it again changes nothing, also where the gates measured a few milliseconds more or less this time: a run stands
-    for use case, window, code, data and candidate, and a version for one run, one champion and one set of answers. A
-    candidate that is the champion itself (bit for bit) gets no second version: the champion's comes back, with `passed` as
+    Registering again changes nothing, also where the gates measured a few milliseconds more or less: a run is keyed by
+    use case, window, code, data and candidate, and a version by one run, one champion and one set of predictions. A
+    candidate that is the champion itself (bit for bit) gets no second version: the champion's is returned, with `passed` as
     judged now.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The aliases follow the ledger: set after every change of the title, and compared again later."""
+"""The aliases follow the ledger: they are set after every change of the champion, and compared again later."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _log = logging.getLogger(__name__)
 
 
 def follow_ledger(use_case: str, ledger: Ledger) -> list[str]:
-    """Make the aliases say what the ledger says; what had to be changed comes back, one line each.
+    """Set the aliases to what the ledger says. Returns one line for each change.
 
-    Others may change the title meanwhile: it looks at the ledger again after writing, and so whoever wrote last was right.
+    Another process may change the champion meanwhile, so the ledger is read again after writing, until both agree.
     """
     changed: list[str] = []
     while True:
         head = ledger.head(use_case)
-        for alias, (found, wanted) in compare_aliases(use_case, ledger).items():
-            tracking.set_alias(use_case, alias, wanted)
-            changed.append(f"alias {alias} of {use_case}: from {name_version(found)} to {name_version(wanted)}")
+        for alias, (found, expected) in compare_aliases(use_case, ledger).items():
+            tracking.set_alias(use_case, alias, expected)
+            changed.append(f"alias {alias} of {use_case}: from {name_version(found)} to {name_version(expected)}")
         if ledger.head(use_case) == head:
             return changed
 
 
 def reconcile_aliases(use_case: str, ledger: Ledger, restore: bool, now: datetime) -> list[str]:
-    """What aliases say that the ledger does not, one line each; told in the log and by a tag of the registered model.
+    """Find aliases that differ from the ledger. Returns one line each, which the log and a tag of the model show too.
 
-    An alias differs where somebody moved it by hand, or where a promotion died between the ledger and the alias. With
-    `restore` it is set right; without, it is only told.
+    An alias differs if a person moved it, or if a promotion was killed between the ledger and the alias. With `restore` it
+    is corrected, without it is only reported.
 
     Raises
     ------
-    PromotionRefused : the ledger's newest entry was altered: what it says is not to be spread.
+    PromotionRefused : the ledger's newest entry was altered: its content must not be copied.
     """
     head = ledger.head(use_case)
     if head is not None and head.sequence in ledger.broken_links(use_case):
@@ -47,29 +47,29 @@ def reconcile_aliases(use_case: str, ledger: Ledger, restore: bool, now: datetim
             "the ledger's database from its backup"
         )
     differences = compare_aliases(use_case, ledger)
-    told = [
-        f"alias {alias} of {use_case} named {name_version(found)}, the ledger says {name_version(wanted)}: "
+    lines = [
+        f"alias {alias} of {use_case} named {name_version(found)}, the ledger says {name_version(expected)}: "
         + ("restored" if restore else "left, because the use case says restore_aliases: false")
-        for alias, (found, wanted) in differences.items()
+        for alias, (found, expected) in differences.items()
     ]
-    if not told:
+    if not lines:
         return []
-    for line in told:
+    for line in lines:
         _log.warning(line)
-    tracking.tag_model(use_case, {"alias_differed": f"{now.isoformat(timespec='seconds')}: {'; '.join(told)}"})
-    strangers = {found for found, _ in differences.values() if found is not None}
-    for version in strangers:
-        tracking.tag_version(use_case, version, {"alias_differed": f"{now.isoformat(timespec='seconds')}: {'; '.join(told)}"})
+    tracking.tag_model(use_case, {"alias_differed": f"{now.isoformat(timespec='seconds')}: {'; '.join(lines)}"})
+    misplaced = {found for found, _ in differences.values() if found is not None}
+    for version in misplaced:
+        tracking.tag_version(use_case, version, {"alias_differed": f"{now.isoformat(timespec='seconds')}: {'; '.join(lines)}"})
     if restore:
         follow_ledger(use_case, ledger)
-    return told
+    return lines
 
 
 def compare_aliases(use_case: str, ledger: Ledger) -> dict[str, tuple[int | None, int | None]]:
-    """Alias -> whom it names and whom it should, by the ledger; only those that differ."""
+    """Alias -> the version that it names and the one that it should, by the ledger; only those that differ."""
     head = ledger.head(use_case)
     found = tracking.aliases(use_case)
-    wanted = {Role.CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
-    if found.get(Role.CHALLENGER) in [version for version in wanted.values() if version is not None]:
-        wanted[Role.CHALLENGER] = None
-    return {alias: (found.get(alias), version) for alias, version in wanted.items() if found.get(alias) != version}
+    expected = {Role.CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
+    if found.get(Role.CHALLENGER) in [version for version in expected.values() if version is not None]:
+        expected[Role.CHALLENGER] = None
+    return {alias: (found.get(alias), version) for alias, version in expected.items() if found.get(alias) != version}

@@ -17,9 +17,9 @@ from tasks.metrics.distances import merge_rare_bins, psi
 
 
 class BakePolicy(BaseModel):
-    """When a new champion loses the title again by itself. `minutes: 0` switches it off.
+    """When a new champion is rolled back automatically. `minutes: 0` switches it off.
 
-    The limits are for what is plainly broken, because nobody looks before it acts; drift is for monitoring.
+    The limits are for obvious failures, because no person reviews the rollback. Drift is for monitoring.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,7 +32,7 @@ class BakePolicy(BaseModel):
 
 
 class BakeJudgement(Contract):
-    """What a look at a new champion says. `violated` takes the title from it."""
+    """The state of a bake period. `violated` rolls the champion back."""
 
     state: Literal["watching", "held", "violated", "ended"]
     reason: str
@@ -41,10 +41,11 @@ class BakeJudgement(Contract):
 def judge_bake(
     policy: BakePolicy, seen: ServedFigures, expected: Sequence[int], former: Sequence[int] = ()
 ) -> tuple[tuple[str, ...], str]:
-    """The limits that a version breaks (none where it holds them), and its figures in words.
+    """The limits that a version breaks (none where it keeps to them), and a line with its figures.
 
-    Scores are compared with two references and only a shift from both counts: with what the version said in its rehearsal
-    (the same model, other subjects), and with what the former champion said online (the same subjects, another model).
+    Scores are compared with two references and only a shift from both counts: with the predictions of the version in its
+    rehearsal (the same model, other subjects), and with those of the former champion online (the same subjects, another
+    model).
 
     Parameters
     ----------
@@ -55,21 +56,21 @@ def judge_bake(
     if requests < policy.min_answers:
         return (), f"{requests} requests, too few to judge (min_answers: {policy.min_answers})"
     errors = seen.failed / requests
-    faults, told = [], [f"{requests} requests", f"{errors:.2%} failed"]
+    faults, figures = [], [f"{requests} requests", f"{errors:.2%} failed"]
     if errors > policy.max_error_share:
         faults.append(f"{errors:.2%} of {requests} requests failed, at most {policy.max_error_share:.2%} may")
     if seen.latency and seen.latency[-1][1]:
         slow = 1000.0 * quantile(seen.latency, 0.99)
-        told.append(f"p99 {slow:.0f} ms")
+        figures.append(f"p99 {slow:.0f} ms")
         if slow > policy.max_latency_p99_ms:
             faults.append(f"p99 is {slow:.0f} ms, at most {policy.max_latency_p99_ms:.0f} ms may be")
     references = [counts for counts in (expected, former) if sum(counts) >= min(policy.min_answers, 50)]
     if references and sum(seen.scores) >= policy.min_answers:
         shift = min(psi(*merge_rare_bins(reference, seen.scores)) for reference in references)
-        told.append(f"score shift {shift:.2f}")
+        figures.append(f"score shift {shift:.2f}")
         if shift > policy.max_score_shift:
             faults.append(f"the scores shifted by a PSI of {shift:.2f}, at most {policy.max_score_shift:.2f} may be")
-    return tuple(faults), ", ".join(told)
+    return tuple(faults), ", ".join(figures)
 
 
 def quantile(cumulative: Sequence[tuple[float, int]], share: float) -> float:
@@ -89,20 +90,20 @@ def quantile(cumulative: Sequence[tuple[float, int]], share: float) -> float:
 def watch_bake(
     use_case: str, sequence: int, policy: BakePolicy, expected: Sequence[int], ledger: Ledger, now: datetime
 ) -> BakeJudgement:
-    """One look at the champion that entry `sequence` crowned. An endpoint that does not answer says nothing against it."""
+    """Measure the champion of entry `sequence` once. An endpoint that does not answer violates no limit."""
     head = ledger.head(use_case)
     if head is None or head.sequence != sequence:
-        now_holds = f"version {head.version} by {head.actor}" if head else "nobody"
-        return BakeJudgement(state="ended", reason=f"the title changed meanwhile: {now_holds} holds it")
+        champion = f"version {head.version} by {head.actor}" if head else "none"
+        return BakeJudgement(state="ended", reason=f"the champion changed meanwhile: it is {champion}")
     try:
         seen = served_figures(use_case, head.version)
         former = served_figures(use_case, head.previous_version).scores if head.previous_version else ()
     except ServiceUnavailable as error:
-        faults, told = tuple[str, ...](), str(error)
+        faults, figures = tuple[str, ...](), str(error)
     else:
-        faults, told = judge_bake(policy, seen, expected, former)
+        faults, figures = judge_bake(policy, seen, expected, former)
     if faults:
-        return BakeJudgement(state="violated", reason=f"version {head.version}: {'; '.join(faults)} ({told})")
+        return BakeJudgement(state="violated", reason=f"version {head.version}: {'; '.join(faults)} ({figures})")
     over = now >= head.at + timedelta(minutes=policy.minutes)
     span = f"{policy.minutes} minutes after its promotion" if over else f"until {policy.minutes} minutes after its promotion"
-    return BakeJudgement(state="held" if over else "watching", reason=f"version {head.version} {span}: {told}")
+    return BakeJudgement(state="held" if over else "watching", reason=f"version {head.version} {span}: {figures}")

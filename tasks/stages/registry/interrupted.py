@@ -1,4 +1,4 @@
-"""Runs that a killed task left behind are closed, also where nobody tries that task again."""
+"""Close the runs that a killed task left behind, also where that task is not tried again."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ IsOver = Callable[[str, str], bool]  # dag_id, run_id -> whether that Airflow ru
 
 
 def close_interrupted_runs(use_case: str, now: datetime, after_hours: float, is_over: IsOver) -> list[str]:
-    """Close the MLflow runs that nobody writes any more; what was closed comes back, one line each.
+    """Close the MLflow runs that no process writes any more. Returns one line for each.
 
     A run was interrupted if its process ran on this host and is gone, if the Airflow run that it belongs to has ended, or if
     it is older than any task may be.
 
     Parameters
     ----------
-    is_over : asks Airflow; only asked about runs that an Airflow task wrote.
+    is_over : whether an Airflow run has ended. Called only for runs that an Airflow task wrote.
     """
     closed = []
     for run in tracking.open_runs(use_case):

@@ -1,4 +1,4 @@
-"""Who holds the title: `promote` gives it to a challenger, `rollback` gives it back. First the ledger, then the aliases."""
+"""Change the champion: `promote` and `rollback` write the ledger first, then the aliases."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def promote(
 ) -> LedgerEntry:
     """Make a version the champion: a rehearsal, one ledger entry, then the aliases. Of racing promotions exactly one wins.
 
-    Promoting the present champion changes nothing and gives the head.
+    Promoting the present champion changes nothing and returns the head.
 
     Parameters
     ----------
-    rehearsal : loads and asks the version before anything is moved; default: in a fresh process.
+    rehearsal : loads the version and requests predictions before anything changes; default: in a fresh process.
 
     Raises
     ------
-    PromotionRefused : the version did not pass (and nobody overrides that), was judged against another champion than the
-        present one, knows less than the present one (its `as_of` is earlier, which nobody can override), held the title
+    PromotionRefused : the version did not pass (and the approval is no override), was judged against another champion than the
+        present one, knows less than the present one (its `as_of` is earlier, which no override changes), was champion
         before (that is what `rollback` is for), failed its rehearsal, or lost the race; or the approval names another
-        report, has expired, or nobody signs; or the ledger was altered, and another entry would make that look right.
+        report, has expired, or has no actor; or the ledger was altered, and another entry would make that look right.
     ModelError : there is no such version, or its verdict was altered.
     """
     use_case, version = approval.use_case, approval.version
@@ -41,7 +41,7 @@ def promote(
     broken = ledger.broken_links(use_case)
     if broken:
         raise PromotionRefused(
-            f"{use_case}: the ledger's chain of digests is broken at entries {broken}, so nobody can say who holds the title; "
+            f"{use_case}: the ledger's chain of digests is broken at entries {broken}, so the champion is unknown; "
             "restore the ledger's database from its backup"
         )
     head = ledger.head(use_case)
@@ -51,12 +51,12 @@ def promote(
     held = [entry.sequence for entry in ledger.entries(use_case) if entry.version == version]
     if held:
         raise PromotionRefused(
-            f"{use_case}: version {version} held the title before (entry {held[-1]}) and lost it; to bring it back trigger "
+            f"{use_case}: version {version} was champion before (entry {held[-1]}); to bring it back trigger "
             f"{use_case}.rollback with to_version {version}"
         )
-    wanted = version_of(use_case, version)
+    registered = version_of(use_case, version)
     verdict = read_verdict(use_case, version)
-    _demand_approved(approval, wanted, now or datetime.now(UTC))
+    _demand_approved(approval, registered, now or datetime.now(UTC))
     if not verdict.passed and not approval.is_override:
         raise PromotionRefused(f"{use_case}: version {version} did not pass: {'; '.join(verdict.reasons)}")
     if verdict.champion_version != (head.version if head else None):
@@ -66,7 +66,7 @@ def promote(
         )
     if head is not None:
         _demand_newer(verdict, read_verdict(use_case, head.version))
-    rehearsal(use_case, version, wanted.manifest_digest)
+    rehearsal(use_case, version, registered.manifest_digest)
     entry = ledger.append(
         use_case=use_case,
         action=Action.PROMOTE,
@@ -77,7 +77,7 @@ def promote(
         is_override=approval.is_override and not verdict.passed,
         reason=approval.reason,
         dag_run=dag_run,
-        **_digests(wanted),
+        **_digests(registered),
     )
     follow_ledger(use_case, ledger)
     return entry
@@ -95,23 +95,23 @@ def rollback(  # noqa: PLR0913  # who decides, why, and which version; options b
     of_version: int | None = None,
     rehearsal: Rehearsal = rehearse,
 ) -> LedgerEntry:
-    """Give the title back. A rehearsal of the target, then a new entry, then the aliases; nothing is erased.
+    """Make a former champion the champion again: a rehearsal, then a new entry, then the aliases. Nothing is erased.
 
-    Without `to_version` the target is the one that held the title before the present champion came, leaving out whoever
-    was rolled back from or jumped over since (see `default_target`): rolling back twice goes back two champions, and never
+    Without `to_version` the target is the champion before the present one, leaving out versions
+    that were rolled back from or skipped since (see `default_target`): rolling back twice goes back two champions, and never
     to the version that was just withdrawn. The same `dag_run` again gives the entry that it made.
 
     Parameters
     ----------
-    to_version : any version that ever held the title; also one that was rolled back from, which only a person may want.
-    of_version : withdraw this version only: refused where another one holds the title by now.
-    rehearsal : loads and asks the target before anything is moved; default: in a fresh process.
+    to_version : any former champion, also one that was rolled back from.
+    of_version : withdraw this version only: refused if another one is champion by now.
+    rehearsal : loads the target and requests predictions before anything changes; default: in a fresh process.
 
     Raises
     ------
-    PromotionRefused : there is nobody to go back to, `to_version` never was champion or is it now, the champion changed
+    PromotionRefused : there is no predecessor, `to_version` never was champion or is it now, the champion changed
         since this `dag_run` rolled back, the target failed its rehearsal or its entry was altered, or it lost a race; or
-        nobody signs.
+        the actor or the reason is missing.
     """
     _demand_signature(use_case, actor, reason)
     entries = ledger.entries(use_case)
@@ -126,8 +126,8 @@ def rollback(  # noqa: PLR0913  # who decides, why, and which version; options b
         )
     if of_version is not None and (head is None or head.version != of_version):
         raise PromotionRefused(
-            f"{use_case}: version {of_version} was to lose the title, but {name_version(head.version if head else None)} "
-            "holds it: nothing was moved"
+            f"{use_case}: expected version {of_version} as the champion, which is "
+            f"{name_version(head.version if head else None)}: nothing was changed"
         )
     held = {entry.version: entry for entry in entries}
     former = ", ".join(str(one) for one in sorted(held) if head and one != head.version) or "none"
@@ -142,7 +142,7 @@ def rollback(  # noqa: PLR0913  # who decides, why, and which version; options b
         raise PromotionRefused(f"{use_case}: version {target} {why}; it can go back to: {former}")
     if held[target].sequence in ledger.broken_links(use_case):
         raise PromotionRefused(
-            f"{use_case}: the ledger's entry {held[target].sequence}, which crowned version {target}, was altered; go back to "
+            f"{use_case}: the ledger's entry {held[target].sequence}, which promoted version {target}, was altered; go back to "
             "another version, or restore the ledger's database from its backup"
         )
     rehearsal(use_case, target, held[target].manifest_digest)
@@ -162,29 +162,29 @@ def rollback(  # noqa: PLR0913  # who decides, why, and which version; options b
 
 
 def default_target(entries: Sequence[LedgerEntry]) -> int | None:
-    """Whom a rollback without a version goes back to: the champion before the present one, as a pile of plates.
+    """The target of a rollback without a version: the champion before the present one, by a stack.
 
-    A promotion lays its version on top. A rollback takes plates off until its target is on top, and lays it there if it was
-    taken off before. So promotions of 1, 2, 3 and two rollbacks lead to 2 and then to 1; nobody is left then. After 1, 2, a
+    A promotion pushes its version. A rollback pops versions until its target is on top, and pushes it if it was popped
+    before. So promotions of 1, 2, 3 and two rollbacks lead to 2 and then to 1, with no target left. After 1, 2, a
     rollback to 1 and a promotion of 3 the next target is 1, never 2. After 1, 2, 3 and a rollback that names 1, version 2
-    is not offered: whoever jumped over it had a reason.
+    is no target: the rollback skipped it for a reason.
     """
-    pile: list[int] = []
+    stack: list[int] = []
     for entry in entries:
         if entry.action is Action.ROLLBACK:
-            kept = pile.index(entry.version) if entry.version in pile else len(pile) - 1
-            pile = pile[:kept]
-        pile.append(entry.version)
-    return pile[-2] if len(pile) > 1 else None
+            kept = stack.index(entry.version) if entry.version in stack else len(stack) - 1
+            stack = stack[:kept]
+        stack.append(entry.version)
+    return stack[-2] if len(stack) > 1 else None
 
 
-def _demand_approved(approval: Approval, wanted: ModelVersion, now: datetime) -> None:
-    """A yes counts for the report that the reviewer saw, and until it expires."""
+def _demand_approved(approval: Approval, version: ModelVersion, now: datetime) -> None:
+    """An approval counts for the report that the reviewer saw, and until it expires."""
     where = f"{approval.use_case}: version {approval.version}"
-    if approval.report_digest != wanted.report_digest:
+    if approval.report_digest != version.report_digest:
         raise PromotionRefused(
-            f"{where}: the approval is of report {approval.report_digest[:12]}, the version's is {wanted.report_digest[:12]}: "
-            "look at that one and approve again"
+            f"{where}: the approval is of report {approval.report_digest[:12]}, the version's is {version.report_digest[:12]}: "
+            "read that report and approve again"
         )
     if approval.expires_at is not None and now >= approval.expires_at:
         raise PromotionRefused(
@@ -193,12 +193,12 @@ def _demand_approved(approval: Approval, wanted: ModelVersion, now: datetime) ->
 
 
 def _demand_newer(challenger: Verdict, champion: Verdict) -> None:
-    """A backfilled or late run never takes the title from a newer one, whatever the gates were told to look at."""
-    wanted, held = challenger.candidate.split.as_of, champion.candidate.split.as_of
-    if wanted < held:
+    """A backfilled or late run never replaces a champion that learned newer data, whatever the gates are."""
+    offered, present = challenger.candidate.split.as_of, champion.candidate.split.as_of
+    if offered < present:
         raise PromotionRefused(
-            f"{challenger.use_case}: this version knows what happened before {wanted}, and the champion what happened before "
-            f"{held}: an older run never takes the title from a newer one, and no override changes that. Train on newer data; "
+            f"{challenger.use_case}: this version learned from data before {offered}, and the champion from data before "
+            f"{present}: an older run never replaces a newer one, and no override changes that. Train on newer data; "
             "a former champion comes back by a rollback"
         )
 
@@ -206,7 +206,7 @@ def _demand_newer(challenger: Verdict, champion: Verdict) -> None:
 def _demand_signature(use_case: str, actor: str, reason: str) -> None:
     if not actor.strip() or not reason.strip() or len(actor) > 200:
         raise PromotionRefused(
-            f"{use_case}: the ledger wants a name (at most 200 characters) and a reason; got {actor!r}, {reason!r}"
+            f"{use_case}: expected an actor (at most 200 characters) and a reason, got {actor!r} and {reason!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A version is rehearsed before it gets the title: loaded in a fresh process from its export, and asked."""
+"""A rehearsal before a version becomes champion: a fresh process loads its export and requests predictions."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ Rehearsal = Callable[[str, int, str], Any]
 def rehearse(
     use_case: str, version: int, manifest_digest: str, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES
 ) -> list[int]:
-    """Load a version as the endpoint would and ask it about the newest features and its own holdout. Nothing is moved.
+    """Load a version as the endpoint would, and predict for the newest features and its own holdout. Nothing is changed.
 
     The process that loads it is new, has limits of time and memory, and is given no credentials: what would stop the
     endpoint stops only that process.
 
     Returns
     -------
-    How many of its best scores fall into each bin of `tasks.models.smoke_test.SCORE_EDGES`: what to expect of it online.
+    How many of its best scores fall into each bin of `tasks.models.smoke_test.SCORE_EDGES`: the scores to expect online.
 
     Raises
     ------
-    PromotionRefused : it does not load, is not the model of `manifest_digest`, or gives answers that nobody should get.
+    PromotionRefused : it does not load, is not the model of `manifest_digest`, or gives invalid predictions.
     """
     settings = get_settings()
     snapshots = _snapshots(use_case, version, Storage(settings.data_root))
     if not snapshots:
-        raise _refused(use_case, version, "there is neither a features snapshot nor its holdout to ask it about")
+        raise _refused(use_case, version, "there is neither a features snapshot nor its holdout to predict for")
     tags = tracking.version_tags(use_case, version)
     if "model_uri" not in tags:
         raise _refused(use_case, version, "its tag model_uri is missing, so that its export cannot be found")
@@ -73,8 +73,8 @@ def rehearse(
             raise _refused(use_case, version, f"it gave no answer within {seconds:g} s") from error
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
-        told = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise _refused(use_case, version, f"the process that loaded it died ({done.returncode}): {told[0][:300]}")
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise _refused(use_case, version, f"the process that loaded it died ({done.returncode}): {last[0][:300]}")
     answer = json.loads(lines[-1])
     if answer["fault"]:
         raise _refused(use_case, version, answer["fault"])
@@ -82,16 +82,16 @@ def rehearse(
 
 
 def _snapshots(use_case: str, version: int, storage: Storage) -> list[DatasetRef]:
-    """The newest features, which it will answer from; and its holdout, where that was not pruned."""
+    """The newest features, which it will predict from; and its holdout, unless that was pruned."""
     newest = storage.newest(use_case, c.FEATURES)
     found = [] if newest is None else [newest]
     try:
         holdout = read_verdict(use_case, version).evaluations[0].holdout
         storage.folder(holdout)
     except (ModelError, SnapshotError):
-        return found  # a former champion may be older than what is kept of its data
+        return found  # the data of a former champion may be pruned
     return [*found, holdout]
 
 
 def _refused(use_case: str, version: int, fault: str) -> PromotionRefused:
-    return PromotionRefused(f"{use_case}: version {version} is not fit to hold the title, and nothing was moved: {fault}")
+    return PromotionRefused(f"{use_case}: version {version} is not fit to be champion, and nothing was changed: {fault}")

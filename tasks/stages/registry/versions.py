@@ -41,7 +41,7 @@ def version_of(use_case: str, version: int) -> ModelVersion:
 
 @guard(ModelError)
 def read_verdict(use_case: str, version: int) -> Verdict:
-    """What the gates said of a version, proved by the digest that the version carries.
+    """The verdict on a version, proved by the digest that the version carries.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def read_verdict(use_case: str, version: int) -> Verdict:
     known = version_of(use_case, version)
     text = tracking.read_run_text(known.run_id, f"{verdict_folder(known.report_digest)}/verdict.json")
     verdict = Verdict.from_json(json.loads(text))
-    told, held = (verdict.candidate.manifest_digest, verdict.passed), (known.manifest_digest, known.passed)
-    if hashlib.sha256(text.encode()).hexdigest() != known.report_digest or told != held:
+    found, registered = (verdict.candidate.manifest_digest, verdict.passed), (known.manifest_digest, known.passed)
+    if hashlib.sha256(text.encode()).hexdigest() != known.report_digest or found != registered:
         raise ModelError(
             f"{use_case} version {version}: its verdict is not the one that its tags name, so one of them was altered by hand; "
             "train again"
@@ -65,7 +65,7 @@ def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
 
     Raises
     ------
-    ModelError : the version now names another model than the one that the ledger crowned.
+    ModelError : the version now names another model than the one in the ledger.
     """
     head = ledger.head(use_case)
     if head is None:
@@ -73,7 +73,7 @@ def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
     champion = version_of(use_case, head.version)
     if champion.manifest_digest != head.manifest_digest:
         raise ModelError(
-            f"{use_case} version {head.version}: its tag manifest_digest was altered; the ledger crowned "
+            f"{use_case} version {head.version}: its tag manifest_digest was altered; the ledger names "
             f"{head.manifest_digest[:12]}..., the tag says {champion.manifest_digest[:12]}...: set the tag back, or roll back"
         )
     return champion
@@ -90,5 +90,5 @@ def card_page(version: ModelVersion) -> str:
 
 
 def name_version(version: int | None) -> str:
-    """How people call it."""
-    return "nobody" if version is None else f"version {version}"
+    """A version in a sentence."""
+    return "no version" if version is None else f"version {version}"

@@ -90,7 +90,7 @@ def test_a_second_rollback_goes_on_back_and_a_third_finds_nobody(court: Court) -
 
 def test_a_rollback_of_a_version_that_is_no_longer_champion_moves_nothing(court: Court) -> None:
     first, second = court.reign(2)
-    with pytest.raises(PromotionRefused, match=f"version {first} was to lose the title, but version {second} holds it"):
+    with pytest.raises(PromotionRefused, match=f"expected version {first} as the champion, which is version {second}"):
         rollback(SHOP, "policy:bake", "slow", "bake", court.ledger, of_version=first, rehearsal=unrehearsed)
     done = rollback(
         SHOP, "policy:bake", "slow", "bake", court.ledger, trust=Trust.POLICY, of_version=second, rehearsal=unrehearsed
@@ -169,7 +169,7 @@ def test_a_version_that_fails_its_rehearsal_is_refused(court: Court, monkeypatch
     for kind, why in BROKEN.items():
         monkeypatch.setitem(SERVED, kind.kind, kind)
         made = registered(court, kind(synthetic_classification.taste()))
-        with pytest.raises(PromotionRefused, match=f"version {made.version} is not fit .* nothing was moved: .*({why})"):
+        with pytest.raises(PromotionRefused, match=f"version {made.version} is not fit .* nothing was changed: .*({why})"):
             rehearse(SHOP, made.version, made.manifest_digest, seconds=15)
 
 
@@ -247,7 +247,7 @@ def test_an_older_run_never_takes_the_title_from_a_newer_one(court: Court) -> No
     older = late.model_copy(update={"split": late.split.model_copy(update={"as_of": date(2011, 5, 31)})})
     version = court.register(candidate=older, against=champion)
     for extra in ({}, {"is_override": True}):
-        with pytest.raises(PromotionRefused, match="before 2011-05-31, and the champion what happened before 2011-06-01"):
+        with pytest.raises(PromotionRefused, match="before 2011-05-31, and the champion from data before 2011-06-01"):
             promote(court.approval(version, **extra), "run", court.ledger, rehearsal=unrehearsed)
     assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
     same_day = court.register(against=champion)
@@ -261,7 +261,7 @@ def test_a_tag_does_not_make_a_run_newer(court: Court) -> None:
     version = court.register(candidate=older, against=champion)
     tracking.tag_version(SHOP, version, {"as_of": "2030-01-01"})
     tracking.tag_version(SHOP, champion, {"as_of": "2000-01-01"})
-    with pytest.raises(PromotionRefused, match="an older run never takes the title"):
+    with pytest.raises(PromotionRefused, match="an older run never replaces a newer one"):
         court.promote(version)
 
 
@@ -284,7 +284,7 @@ def test_an_altered_ledger_takes_no_promotion_and_spreads_to_no_alias(court: Cou
         database.execute("UPDATE ledger SET manifest_digest = ? WHERE sequence = 1", ("f" * 64,))
     with pytest.raises(PromotionRefused, match=r"chain of digests is broken at entries \[1\]"):
         court.promote(third)
-    with pytest.raises(PromotionRefused, match="entry 1, which crowned version 1, was altered"):
+    with pytest.raises(PromotionRefused, match="entry 1, which promoted version 1, was altered"):
         court.rollback()
     tracking.set_alias(SHOP, "champion", first)
     assert reconcile_aliases(SHOP, court.ledger, True, NOW), "the head is as it was: what it says can be spread"
@@ -317,6 +317,6 @@ def test_by_policy_a_moved_alias_is_only_told(court: Court) -> None:
     first, _ = court.reign(2)
     tracking.set_alias(SHOP, "champion", None)
     (line,) = reconcile_aliases(SHOP, court.ledger, False, NOW)
-    assert line.endswith("named nobody, the ledger says version 2: left, because the use case says restore_aliases: false")
+    assert line.endswith("named no version, the ledger says version 2: left, because the use case says restore_aliases: false")
     assert tracking.aliases(SHOP) == {"previous_champion": first}
     assert reconcile_aliases("never_trained", court.ledger, True, NOW) == []
