@@ -12,7 +12,7 @@ from tasks.contracts.promotion import Decision
 from tasks.errors import ConfigurationError, PromotionRefused
 from tasks.io import tracking
 from tasks.stages.registry import read_verdict, version_of
-from tasks.stages.review import WORD
+from tasks.stages.review import REVIEW
 from tasks.stages.review.signatures import Code, make_key, public_line, sign
 from tasks.use_case import load_use_case
 
@@ -120,5 +120,5 @@ def make_code(
 
 def submit(use_case: str, version: int, code: str) -> str:
     """Set the code as a tag of the version, where an open review reads it, and return the address of the version."""
-    tracking.tag_version(use_case, version, {WORD: code})
+    tracking.tag_version(use_case, version, {REVIEW: code})
     return tracking.version_page(use_case, version)

@@ -62,7 +62,7 @@ def begin(
         return record(run, decision, ReviewChannel.FORM, now)
     if run.use_case.review.by == "auto":
         return approve_by_policy(version)
-    recorded = review_stage.review_of_run(version, run.run_id, open_for, run.ledger)
+    recorded = review_stage.recorded_decision(version, run.run_id, open_for, run.ledger)
     if recorded is not None:
         return record(run, *recorded, now)
     review = review_stage.opened_before(version, run.run_id, open_for, run.ledger)
@@ -115,7 +115,7 @@ def decide_by_form(
         decision = review_stage.judge_code(version, form["code"].strip(), review.reviewers, now)
         if isinstance(decision, review_stage.Refused):
             tags = {
-                review_stage.WORD: form["code"],
+                review_stage.REVIEW: form["code"],
                 review_stage.REVIEWER: form["reviewer"] or "",
                 review_stage.REASON: form["reason"],
             }
@@ -221,14 +221,14 @@ def poll(review: OpenReview, now: datetime) -> dict[str, Any] | None:
         return {"closed": f"no answer until the deadline counts as a rejection; the last poll failed: {error}"}
     if found is None:
         return None
-    if isinstance(found, review_stage.Over):
+    if isinstance(found, review_stage.Closed):
         return {"closed": found.why}
     return {"approval" if isinstance(found, Approval) else "rejection": found.to_json()}
 
 
-def _poll_once(run: Run, review: OpenReview, now: datetime) -> Approval | Rejection | review_stage.Over | None:
+def _poll_once(run: Run, review: OpenReview, now: datetime) -> Approval | Rejection | review_stage.Closed | None:
     is_private = review_stage.is_loopback(run.settings.mlflow_tracking_uri)
-    return review_stage.look(review, run.use_case.review.reviewers, is_private, run.ledger, now)
+    return review_stage.poll(review, run.use_case.review.reviewers, is_private, run.ledger, now)
 
 
 def complete(run: Run, event: Mapping[str, Any], review: OpenReview, *, now: datetime) -> Approval | Rejection:
@@ -243,7 +243,7 @@ def complete(run: Run, event: Mapping[str, Any], review: OpenReview, *, now: dat
     NothingToDo : the review was closed without a decision.
     """
     if "closed" in event:
-        review_stage.close(review, review_stage.Over(why=event["closed"]))
+        review_stage.close_review(review, review_stage.Closed(why=event["closed"]))
         raise NothingToDo(event["closed"])
     if "approval" in event:
         return record(run, Approval.from_json(event["approval"]), ReviewChannel.MLFLOW, now)

@@ -1,8 +1,8 @@
-"""A person's word on a challenger: what counts as one, and what is answered to what does not.
+"""A person's decision on a challenger: which decisions count, and what the others lack.
 
 A review is of one version, as one report shows it, from its opening until it expires, while the champion that the challenger
-was judged against holds the title. Whatever else stands in the tags of the version ends nothing: it is answered there, with
-what is wrong and what to do, and the waiting goes on. Silence is a no.
+was judged against is in service. Other values in the tags of the version end nothing: a tag explains what is wrong and what
+to do, and the review stays open. No answer counts as a rejection.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.stages.review.signatures import Code, ForgedCode, MalformedCode, is_code, read_code
 
-WORD, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_answer"
+REVIEW, REVIEWER, REASON, ANSWER = "review", "reviewer", "review_reason", "review_answer"
 OPENED = "opened"
-CLOCKS_DIFFER = timedelta(minutes=1)  # so far may the clock of a reviewer's machine be ahead
+CLOCKS_DIFFER = timedelta(minutes=1)  # how far the clock of a reviewer's machine may be ahead
 _PLAIN = re.compile(r"(approved|rejected)(?::([0-9a-f]{12,64}))?")
 
 
 class Fault(StrEnum):
-    """Why a word does not count."""
+    """Why a decision does not count."""
 
     FORGED = "forged"
     MALFORMED = "malformed"
-    MISMATCHED = "mismatched"  # a word on another use case, version or model
+    MISMATCHED = "mismatched"  # on another use case, version or model
     STALE = "stale"  # expired, or on another report of this version's model
-    EARLY = "early"  # said before there was a report that passed
+    EARLY = "early"  # made before there was a report that passed
     UNSIGNED = "unsigned"  # anybody could have written it
     NAMELESS = "nameless"
 
 
 class Refused(Contract):
-    """A word that does not count, why, and what to do."""
+    """A decision that does not count, why, and what to do."""
 
     fault: Fault
     why: str
@@ -59,42 +59,42 @@ class Refused(Contract):
         return f"{self.fault}, so it does not count: {self.why}. {self.remedy}"
 
 
-class Over(Contract):
-    """The review ended without a word."""
+class Closed(Contract):
+    """The review ended without a decision."""
 
     why: str
 
 
-Word = Approval | Rejection
+ReviewDecision = Approval | Rejection
 
 
-def read_word(
+def read_decision(
     review: OpenReview, tags: Mapping[str, str], reviewers: Mapping[str, str], is_private: bool, now: datetime
-) -> Word | Refused | None:
-    """What the tags of the version say; None where they say nothing.
+) -> ReviewDecision | Refused | None:
+    """The decision in the tags of the version; None where there is none.
 
     Parameters
     ----------
     tags : all tags of the version, as they are now.
     reviewers : name -> public key, of the use case.
-    is_private : whether only this machine reaches MLflow; else plain tags count for nothing.
+    is_private : whether only this machine reaches MLflow; otherwise plain tags do not count.
     """
-    word = tags.get(WORD, "").strip()
-    if not word:
+    decision = tags.get(REVIEW, "").strip()
+    if not decision:
         return None
-    if is_code(word):
-        return judge_code(review.version, word, reviewers, now, review.expires_at)
-    return _judge_plain(review, word, tags, is_private)
+    if is_code(decision):
+        return judge_code(review.version, decision, reviewers, now, review.expires_at)
+    return _judge_tag(review, decision, tags, is_private)
 
 
 def judge_code(
     version: ModelVersion, text: str, reviewers: Mapping[str, str], now: datetime, open_until: datetime | None = None
-) -> Word | Refused:
-    """A signed code as a word on one version, or why it is none."""
+) -> ReviewDecision | Refused:
+    """The decision of a signed code on one version, or why it does not count."""
     try:
         code = read_code(text, reviewers)
     except ForgedCode as error:
-        return _refused(Fault.FORGED, f"{error}", "Sign with the key whose public line stands in the use case's YAML")
+        return _refused(Fault.FORGED, f"{error}", "Sign with the key whose public half is in the use case's YAML")
     except MalformedCode as error:
         return _refused(Fault.MALFORMED, f"{error}", "Paste the whole line that titleholder approve printed")
     again = f"Sign again: titleholder approve {version.use_case} {version.version}"
@@ -119,28 +119,33 @@ def judge_code(
         (
             code.issued_at > now + CLOCKS_DIFFER,
             Fault.EARLY,
-            f"the code was signed at {_written(code.issued_at)}, which has not come",
+            f"the code was signed at {_written(code.issued_at)}, which is in the future",
             f"Set the clock of the machine that signs. {again}",
         ),
-        (unpassed, Fault.EARLY, "no gate let this version pass", f"{again} --override, with the reason"),
-    ) or _as_word(code, min(code.expires_at, open_until or code.expires_at))
+        (unpassed, Fault.EARLY, "the version did not pass the gates", f"{again} --override, with the reason"),
+    ) or _as_decision(code, min(code.expires_at, open_until or code.expires_at))
 
 
-def _judge_plain(review: OpenReview, word: str, tags: Mapping[str, str], is_private: bool) -> Word | Refused:
-    version, short = review.version, word[:40]
+def _judge_tag(review: OpenReview, decision: str, tags: Mapping[str, str], is_private: bool) -> ReviewDecision | Refused:
+    version, short = review.version, decision[:40]
     signed = f"Paste the code that titleholder approve {version.use_case} {version.version} prints, or answer in Airflow"
-    found = _PLAIN.fullmatch(word.lower())
+    found = _PLAIN.fullmatch(decision.lower())
     said, named = (found[1], found[2] or "") if found else ("", "")
-    exactly = f"Look at the report, then set {WORD} to {said}:{review.mark}"
+    exactly = f"Look at the report, then set {REVIEW} to {said}:{review.mark}"
     actor, reason = tags.get(REVIEWER, "").strip()[:200], tags.get(REASON, "").strip()[:1000]
     refused = _first_fault(
         (
             not is_private,
             Fault.UNSIGNED,
-            f"{short!r} is not signed, and whoever reaches this MLflow could have written it",
+            f"{short!r} is not signed, and everybody who reaches this MLflow could have written it",
             signed,
         ),
-        (found is None, Fault.MALFORMED, f"{short!r} is no word", f"Set {WORD} to approved or rejected. {signed}"),
+        (
+            found is None,
+            Fault.MALFORMED,
+            f"expected approved or rejected, got {short!r}",
+            f"Set {REVIEW} to one of them. {signed}",
+        ),
         (
             not version.report_digest.startswith(named),
             Fault.STALE,
@@ -148,13 +153,13 @@ def _judge_plain(review: OpenReview, word: str, tags: Mapping[str, str], is_priv
             exactly,
         ),
         (
-            not named and word == review.early,
+            not named and decision == review.early,
             Fault.EARLY,
-            f"{short!r} stood there before the review of this report was opened",
+            f"{short!r} was set before the review of this report was opened",
             exactly,
         ),
-        (said == Decision.APPROVED and not version.passed, Fault.EARLY, "no gate let this version pass", signed),
-        (not actor, Fault.NAMELESS, "nobody stands behind it", f"Set the tag {REVIEWER} to your name"),
+        (said == Decision.APPROVED and not version.passed, Fault.EARLY, "the version did not pass the gates", signed),
+        (not actor, Fault.NAMELESS, f"the tag {REVIEWER} is empty", "Set it to your name"),
     )
     if refused is not None:
         return refused
@@ -168,24 +173,24 @@ def _judge_plain(review: OpenReview, word: str, tags: Mapping[str, str], is_priv
 def invite(review: OpenReview) -> str:
     """What the version's page says while the review has no decision."""
     return (
-        f"open until {_written(review.expires_at)}: set the tag {WORD} to approved or rejected and {REVIEWER} to your name "
-        f"({REASON}: why), or {WORD} to a code of titleholder approve; or answer in Airflow under Required Actions. "
+        f"open until {_written(review.expires_at)}: set the tag {REVIEW} to approved or rejected and {REVIEWER} to your name "
+        f"({REASON}: why), or {REVIEW} to a code of titleholder approve; or answer in Airflow under Required Actions. "
         "No answer counts as a rejection."
     )
 
 
 def closed_reason(review: OpenReview, challenger: int | None, champion: int | None, now: datetime) -> str:
-    """Why nobody need wait any longer; empty while the review is open. `challenger` is whom that alias names."""
+    """Why a review is closed; empty while it is open. `challenger` is the version that the alias names."""
     name, version = review.version.use_case, review.version.version
     if champion == version:
-        return f"version {version} holds the title already"
+        return f"version {version} is the champion already"
     if champion != review.champion_version:
         return f"superseded: the champion is version {champion} now; train {name} again to judge against that one"
     if challenger != version:
         rival = "is gone" if challenger is None else f"names version {challenger}"
         return f"superseded: the alias {Role.CHALLENGER} of {name} {rival}"
     if now >= review.expires_at:
-        return f"silence is a no: nobody said a word that counts until {_written(review.expires_at)}"
+        return f"expired: there was no decision that counts until {_written(review.expires_at)}"
     return ""
 
 
@@ -204,7 +209,7 @@ def is_loopback(address: str) -> bool:
 
 
 def prepare_review(version: ModelVersion, ledger: Ledger, dag_run: str, open_for: timedelta, now: datetime) -> OpenReview:
-    """What is to be waited for, as things are now. Nothing is written yet."""
+    """The review of a version against the present champion. Nothing is written yet."""
     head = ledger.head(version.use_case)
     tags = tracking.version_tags(version.use_case, version.version)
     return OpenReview(
@@ -213,12 +218,12 @@ def prepare_review(version: ModelVersion, ledger: Ledger, dag_run: str, open_for
         dag_run=dag_run,
         opened_at=now,
         expires_at=now + open_for,
-        early=tags.get(WORD, "").strip(),
+        early=tags.get(REVIEW, "").strip(),
     )
 
 
 def open_review(review: OpenReview, ledger: Ledger) -> None:
-    """Begin to wait: keep since when, and invite on the version's page."""
+    """Record the opening, and show on the version's page how to answer."""
     version = review.version
     opening = ReviewRecord(
         use_case=version.use_case,
@@ -231,14 +236,14 @@ def open_review(review: OpenReview, ledger: Ledger) -> None:
         channel=ReviewChannel.PAGE,
         dag_run=review.dag_run,
         at=review.opened_at,
-        why_not=f"nobody's word: open until {_written(review.expires_at)}",
+        why_not=f"no decision yet: open until {_written(review.expires_at)}",
     )
     ledger.record_review(opening)
     tracking.tag_version(version.use_case, version.version, {ANSWER: invite(review)})
 
 
 def opened_before(version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger) -> OpenReview | None:
-    """The review that an earlier try of this run opened: what was said since then counts, and its time goes on."""
+    """The review that an earlier try of this run opened: decisions since then count, and the deadline stays."""
     head = ledger.head(version.use_case)
     for record in ledger.reviews(version.use_case):
         names = (record.dag_run, record.version, record.report_digest)
@@ -254,22 +259,22 @@ def opened_before(version: ModelVersion, dag_run: str, open_for: timedelta, ledg
     return None
 
 
-def look(
+def poll(
     review: OpenReview, reviewers: Mapping[str, str], is_private: bool, ledger: Ledger, now: datetime
-) -> Word | Over | None:
-    """Look once: a word that counts, the end of the waiting, or None. What does not count is answered on the version."""
+) -> ReviewDecision | Closed | None:
+    """Poll once: a decision that counts, the end of the review, or None. The version shows why a decision does not count."""
     use_case, version = review.version.use_case, review.version.version
     head = ledger.head(use_case)
-    over = closed_reason(review, tracking.aliases(use_case).get(Role.CHALLENGER), head.version if head else None, now)
-    if over:
-        return Over(why=over)
+    reason = closed_reason(review, tracking.aliases(use_case).get(Role.CHALLENGER), head.version if head else None, now)
+    if reason:
+        return Closed(why=reason)
     tags = tracking.version_tags(use_case, version)
-    word = read_word(review, tags, reviewers, is_private, now)
-    if isinstance(word, Approval | Rejection):
-        return word
-    answer = invite(review) if word is None else str(word)
+    decision = read_decision(review, tags, reviewers, is_private, now)
+    if isinstance(decision, Approval | Rejection):
+        return decision
+    answer = invite(review) if decision is None else str(decision)
     if tags.get(ANSWER) != answer:
-        if word is not None:
+        if decision is not None:
             record_refusal(review.version, tags, answer, review.dag_run, ledger, now)
         tracking.tag_version(use_case, version, {ANSWER: answer})
     return None
@@ -285,8 +290,8 @@ def record_refusal(
     *,
     channel: ReviewChannel = ReviewChannel.MLFLOW,
 ) -> None:
-    """Keep a word that did not count."""
-    said = tags.get(WORD, "")
+    """Record a decision that did not count."""
+    said = tags.get(REVIEW, "")
     record = ReviewRecord(
         use_case=version.use_case,
         version=version.version,
@@ -303,47 +308,49 @@ def record_refusal(
     ledger.record_review(record)
 
 
-def record_review(word: Word, channel: ReviewChannel, dag_run: str, ledger: Ledger, now: datetime) -> None:
-    """Keep a word that counts, then show it on the version; a rejection takes the alias challenger away. Again is harmless."""
-    is_yes = isinstance(word, Approval)
+def record_review(decision: ReviewDecision, channel: ReviewChannel, dag_run: str, ledger: Ledger, now: datetime) -> None:
+    """Record a decision and show it on the version. A rejection removes the alias challenger. Again changes nothing."""
+    is_yes = isinstance(decision, Approval)
     said = Decision.APPROVED if is_yes else Decision.REJECTED
     record = ReviewRecord(
-        use_case=word.use_case,
-        version=word.version,
-        report_digest=word.report_digest,
+        use_case=decision.use_case,
+        version=decision.version,
+        report_digest=decision.report_digest,
         said=said.value,
-        actor=word.actor,
-        trust=word.trust,
-        reason=word.reason,
+        actor=decision.actor,
+        trust=decision.trust,
+        reason=decision.reason,
         channel=channel,
         dag_run=dag_run,
         at=now,
     )
     ledger.record_review(record)
-    if not is_yes and tracking.aliases(word.use_case).get(Role.CHALLENGER) == word.version:
-        tracking.set_alias(word.use_case, Role.CHALLENGER, None)
-    how = word.trust.value.replace("_", " ")
-    tracking.tag_version(word.use_case, word.version, {ANSWER: f"{said} by {word.actor} ({how}): {word.reason}"})
+    if not is_yes and tracking.aliases(decision.use_case).get(Role.CHALLENGER) == decision.version:
+        tracking.set_alias(decision.use_case, Role.CHALLENGER, None)
+    how = decision.trust.value.replace("_", " ")
+    tracking.tag_version(
+        decision.use_case, decision.version, {ANSWER: f"{said} by {decision.actor} ({how}): {decision.reason}"}
+    )
 
 
-def close(review: OpenReview, over: Over) -> None:
-    """Show on the version that the waiting ended without a word."""
-    tracking.tag_version(review.version.use_case, review.version.version, {ANSWER: f"closed: {over.why}"})
+def close_review(review: OpenReview, closed: Closed) -> None:
+    """Show on the version that the review ended without a decision."""
+    tracking.tag_version(review.version.use_case, review.version.version, {ANSWER: f"closed: {closed.why}"})
 
 
-def review_of_run(
+def recorded_decision(
     version: ModelVersion, dag_run: str, open_for: timedelta, ledger: Ledger
-) -> tuple[Word, ReviewChannel] | None:
-    """What this run heard before it was tried or cleared again: a person need not say it twice."""
-    heard = [
+) -> tuple[ReviewDecision, ReviewChannel] | None:
+    """The decision that an earlier try of this run recorded, so that a person need not answer twice."""
+    recorded = [
         record
         for record in ledger.reviews(version.use_case)
         if (record.dag_run, record.version, record.report_digest) == (dag_run, version.version, version.report_digest)
         and record.counted
     ]
-    if not heard:
+    if not recorded:
         return None
-    last = heard[-1]
+    last = recorded[-1]
     fields = {"use_case": last.use_case, "version": last.version, "report_digest": last.report_digest}
     fields |= {"actor": last.actor, "reason": last.reason, "trust": last.trust}
     if last.said == Decision.REJECTED:
@@ -351,7 +358,7 @@ def review_of_run(
     return Approval.model_validate({**fields, "expires_at": last.at + open_for}), last.channel
 
 
-def _as_word(code: Code, expires_at: datetime) -> Word:
+def _as_decision(code: Code, expires_at: datetime) -> ReviewDecision:
     said = {"use_case": code.use_case, "version": code.version, "report_digest": code.report_digest}
     said |= {"actor": code.reviewer, "reason": code.reason, "trust": Trust.SIGNED}
     if code.decision is Decision.REJECTED:

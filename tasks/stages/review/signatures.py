@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ALGORITHM = "EdDSA"
-AUDIENCE = "titleholder.review"  # a token that the same key signed for another purpose is no code
+AUDIENCE = "titleholder.review"  # a token that the same key signed for another purpose is not a code
 
 
 class Code(Contract):
@@ -41,7 +41,7 @@ class Code(Contract):
 
 
 class ForgedCode(TitleholderError):
-    """Not signed by the reviewer whom it names."""
+    """Not signed by the reviewer that it names."""
 
 
 class MalformedCode(TitleholderError):
@@ -57,7 +57,7 @@ def make_key() -> bytes:
 
 
 def public_line(private_key: bytes) -> str:
-    """The public half of a private key (PEM), as it stands in `review.reviewers`: 32 bytes in base64."""
+    """The public half of a private key (PEM), as in `review.reviewers`: 32 bytes in base64."""
     return base64.b64encode(_private(private_key).public_key().public_bytes_raw()).decode()
 
 
@@ -72,18 +72,18 @@ def sign(code: Code, private_key: bytes) -> str:
 
 
 def is_code(text: str) -> bool:
-    """Whether a tag's value wants to be a code, be it cut off: every JWT begins so."""
+    """Whether a tag's value looks like a code, also a truncated one: every JWT begins so."""
     return text.startswith("eyJ")
 
 
 @guard(MalformedCode, ForgedCode)
 def read_code(text: str, reviewers: Mapping[str, str]) -> Code:
-    """A code, proved by the public keys of a use case. Whether it fits the version and the time is judged elsewhere.
+    """A code, proved by the public keys of a use case. `judge_code` compares it with the version and the time.
 
     Raises
     ------
     MalformedCode : not a code, or one of another kind.
-    ForgedCode : signed by somebody else, by another way of signing, or in the name of nobody who may review.
+    ForgedCode : signed by another key or algorithm, or in the name of a person who may not review.
     """
     import jwt
 
@@ -96,22 +96,22 @@ def read_code(text: str, reviewers: Mapping[str, str]) -> Code:
         raise ForgedCode(f"it is signed by the algorithm {algorithm!r}; only {ALGORITHM} proves a reviewer")
     reviewer = str(claims.get("sub"))
     if reviewer not in reviewers:
-        known = ", ".join(sorted(reviewers)) or "nobody"
-        raise ForgedCode(f"it speaks for {reviewer!r}, but review.reviewers of the use case names {known}")
+        known = ", ".join(sorted(reviewers)) or "no one"
+        raise ForgedCode(f"it names the reviewer {reviewer!r}, but review.reviewers of the use case names {known}")
     try:
-        # The clock is an argument of the judge, so times are not compared here.
+        # `judge_code` compares the times: its clock is an argument.
         options: Any = {"require": ["sub", "aud", "iat", "exp"], "verify_exp": False, "verify_iat": False}
         said = jwt.decode(text, _public(reviewers[reviewer]), [ALGORITHM], options, audience=AUDIENCE)
     except jwt.InvalidSignatureError as error:
         raise ForgedCode(f"{reviewer}'s key did not sign it") from error
     except jwt.PyJWTError as error:
-        raise MalformedCode(f"{reviewer} signed it, but not as a word on a version ({error})") from error
+        raise MalformedCode(f"{reviewer} signed it, but not as a decision on a version ({error})") from error
     try:
         issued, expires = (datetime.fromtimestamp(said.pop(name), UTC) for name in ("iat", "exp"))
         said = {key: value for key, value in said.items() if key not in ("sub", "aud")}
         return Code.model_validate({**said, "reviewer": reviewer, "issued_at": issued, "expires_at": expires})
     except (ValidationError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise MalformedCode(f"{reviewer} signed it, but not as a word on a version") from error
+        raise MalformedCode(f"{reviewer} signed it, but not as a decision on a version") from error
 
 
 def _private(pem: bytes) -> Ed25519PrivateKey:
@@ -122,7 +122,7 @@ def _private(pem: bytes) -> Ed25519PrivateKey:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"the file is no private key without a password: make one with titleholder reviewer-key ({error})"
+            f"expected a private key without a password: make one with titleholder reviewer-key ({error})"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError("the key is not an Ed25519 key: make one with titleholder reviewer-key")

@@ -170,7 +170,7 @@ def test_a_closed_review_is_nothing_to_do(
     run: Run, waiting: OpenReview, recorded: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(review_stage, "close", lambda waiting, over: shown.append(over.why))
+    monkeypatch.setattr(review_stage, "close_review", lambda waiting, closed: shown.append(closed.why))
     with pytest.raises(NothingToDo, match="superseded"):
         review.complete(run, {"closed": "superseded"}, waiting, now=NOW)
     assert (shown, recorded) == (["superseded"], [])

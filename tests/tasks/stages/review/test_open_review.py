@@ -26,15 +26,15 @@ from tasks.stages.registry import version_of
 from tasks.stages.review import (
     ANSWER,
     OPENED,
-    Over,
-    close,
+    Closed,
+    close_review,
     invite,
-    look,
     open_review,
     opened_before,
+    poll,
     prepare_review,
     record_review,
-    review_of_run,
+    recorded_decision,
 )
 from tasks.stages.review.signatures import Code, make_key, public_line, sign
 
@@ -88,31 +88,31 @@ def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Pa
     version = challenger(store)
     review = begin(version, ledger)
     assert "set the tag review to approved or rejected" in answer(version)
-    assert look(review, KEYS, True, ledger, NOW) is None
+    assert poll(review, KEYS, True, ledger, NOW) is None
     said = {"use_case": SHOP, "version": 9, "manifest_digest": "f" * 64, "report_digest": version.report_digest}
     said |= {"decision": Decision.APPROVED, "reason": "x", "reviewer": "anna", "issued_at": NOW, "expires_at": NOW + WEEK}
     tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(said), ANNA)})
     for minute in range(3):
-        assert look(review, KEYS, True, ledger, NOW + timedelta(minutes=minute)) is None
+        assert poll(review, KEYS, True, ledger, NOW + timedelta(minutes=minute)) is None
     assert answer(version).startswith("mismatched, so it does not count: the code is of shop version 9, this is shop version 1")
     (refused,) = words(ledger)
     assert (refused.said, refused.counted, refused.trust, refused.channel) == ("a code", False, None, ReviewChannel.MLFLOW)
     assert refused.why_not == answer(version)
 
     tracking.get_client().delete_model_version_tag(SHOP, "1", "review")
-    assert look(review, KEYS, True, ledger, NOW) is None
+    assert poll(review, KEYS, True, ledger, NOW) is None
     assert answer(version) == invite(review), "a word that was taken back needs no answer"
 
     tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(said | {"version": 1}), ANNA)})
-    word = look(review, KEYS, True, ledger, NOW)
+    word = poll(review, KEYS, True, ledger, NOW)
     assert isinstance(word, Approval)
     record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW)
     record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW + timedelta(minutes=1))
     assert [one.counted for one in words(ledger)] == [False, True], "a task that is tried again says nothing twice"
     assert answer(version) == "approved by anna (signed): x"
     assert tracking.aliases(SHOP) == {"challenger": 1}, "only promotion takes the alias of an approved version"
-    assert review_of_run(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
-    assert review_of_run(version, "another run", WEEK, ledger) is None
+    assert recorded_decision(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
+    assert recorded_decision(version, "another run", WEEK, ledger) is None
 
 
 def test_a_review_goes_on_in_a_second_try_as_it_was_opened(store: Path, ledger: Ledger) -> None:
@@ -129,12 +129,12 @@ def test_a_rejection_takes_the_challenger_out_of_the_running(store: Path, ledger
     version = challenger(store)
     review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "rejected", "reviewer": "ada", "review_reason": "unfair to new users"})
-    word = look(review, {}, True, ledger, NOW)
+    word = poll(review, {}, True, ledger, NOW)
     assert isinstance(word, Rejection)
     record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW)
     assert tracking.aliases(SHOP) == {}
     assert answer(version) == "rejected by ada (on trust): unfair to new users"
-    assert review_of_run(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
+    assert recorded_decision(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
     (kept,) = words(ledger)
     assert (kept.said, kept.actor, kept.trust, kept.reason) == ("rejected", "ada", Trust.ON_TRUST, "unfair to new users")
 
@@ -150,26 +150,26 @@ def test_a_rejection_of_an_older_challenger_leaves_the_newer_one_alone(store: Pa
 def test_a_tag_from_before_the_review_is_early(store: Path, ledger: Ledger) -> None:
     version = challenger(store, review="approved", reviewer="ada")
     review = begin(version, ledger)
-    assert look(review, {}, True, ledger, NOW) is None
+    assert poll(review, {}, True, ledger, NOW) is None
     assert answer(version).startswith("early")
     remedy = f"approved:{version.report_digest[:12]}"
     assert remedy in answer(version)
     tracking.tag_version(SHOP, 1, {"review": remedy})
-    assert isinstance(look(review, {}, True, ledger, NOW), Approval)
+    assert isinstance(poll(review, {}, True, ledger, NOW), Approval)
 
 
 def test_a_newer_challenger_a_new_champion_and_time_end_a_review(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
     review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "approved", "reviewer": "ada"})
-    late = look(review, {}, True, ledger, NOW + WEEK)
-    assert isinstance(late, Over), "an approval that nobody saw in time does not count"
-    assert "silence is a no" in late.why
+    late = poll(review, {}, True, ledger, NOW + WEEK)
+    assert isinstance(late, Closed), "an approval that nobody saw in time does not count"
+    assert "expired" in late.why
     challenger(store)
-    newer = look(review, {}, True, ledger, NOW)
-    assert isinstance(newer, Over)
+    newer = poll(review, {}, True, ledger, NOW)
+    assert isinstance(newer, Closed)
     assert "names version 2" in newer.why
-    close(review, newer)
+    close_review(review, newer)
     assert answer(version) == f"closed: {newer.why}"
     ledger.append(
         use_case=SHOP,
@@ -185,6 +185,6 @@ def test_a_newer_challenger_a_new_champion_and_time_end_a_review(store: Path, le
         reason="better",
         dag_run="run",
     )
-    changed = look(review, {}, True, ledger, NOW)
-    assert isinstance(changed, Over)
+    changed = poll(review, {}, True, ledger, NOW)
+    assert isinstance(changed, Closed)
     assert "the champion is version 5 now" in changed.why

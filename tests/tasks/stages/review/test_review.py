@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tasks.contracts.promotion import Approval, Decision, ModelVersion, OpenReview, Rejection, Trust
-from tasks.stages.review import Refused, closed_reason, is_loopback, judge_code, read_word
+from tasks.stages.review import Refused, closed_reason, is_loopback, judge_code, read_decision
 from tasks.stages.review.signatures import Code, make_key, public_line, sign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -60,15 +60,15 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def read(word: str, review: OpenReview = OPEN, *, private: bool = True, now: datetime = NOW, **tags: str) -> Any:
-    return read_word(review, {"review": word, **tags}, KEYS, private, now)
+    return read_decision(review, {"review": word, **tags}, KEYS, private, now)
 
 
 # words that count
 
 
 def test_no_tag_is_no_word() -> None:
-    assert read_word(OPEN, {"reviewer": "ada"}, KEYS, True, NOW) is None
-    assert read_word(OPEN, {"review": "  "}, KEYS, True, NOW) is None
+    assert read_decision(OPEN, {"reviewer": "ada"}, KEYS, True, NOW) is None
+    assert read_decision(OPEN, {"review": "  "}, KEYS, True, NOW) is None
 
 
 @pytest.mark.parametrize("private", [True, False], ids=["loopback", "reachable"])
@@ -173,8 +173,8 @@ WRONG = [
     Wrong("the public key as a secret", with_public_key_as_secret, "forged", "algorithm 'HS256'; only EdDSA"),
     Wrong("a changed body", tampered, "forged", "anna's key did not sign it"),
     Wrong("half a code", lambda: code()[:60], "malformed", "not a code of `titleholder approve`"),
-    Wrong("a token for something else", of_another_purpose, "malformed", "not as a word on a version"),
-    Wrong("a token with more in it", with_more_than_a_code_has, "malformed", "not as a word on a version"),
+    Wrong("a token for something else", of_another_purpose, "malformed", "not as a decision on a version"),
+    Wrong("a token with more in it", with_more_than_a_code_has, "malformed", "not as a decision on a version"),
     Wrong("a code without an end", without_end, "malformed", 'missing the "exp" claim'),
     Wrong("another version", lambda: code(version=4), "mismatched", "the code is of shop version 4, this is shop version 3"),
     Wrong("another use case", lambda: code(use_case="films"), "mismatched", "the code is of films version 3"),
@@ -182,21 +182,21 @@ WRONG = [
     Wrong("an older report", lambda: code(report_digest="b" * 64), "stale", "the code is of report bbbbbbbbbbbb, this"),
     Wrong("expired", code, "stale", "the code expired at 2026-03-03 12:00 UTC", now=NOW + timedelta(days=1)),
     Wrong("from tomorrow", lambda: code(issued_at=NOW + timedelta(hours=1)), "early", "signed at 2026-03-02 13:00 UTC"),
-    Wrong("before the gates", code, "early", "no gate let this version pass", review=UNPASSED),
-    Wrong("plain before the gates", lambda: "approved", "early", "no gate let this version pass", review=UNPASSED),
-    Wrong("there before", lambda: "approved", "early", "'approved' stood there before", review=BEFORE),
+    Wrong("before the gates", code, "early", "the version did not pass the gates", review=UNPASSED),
+    Wrong("plain before the gates", lambda: "approved", "early", "the version did not pass the gates", review=UNPASSED),
+    Wrong("there before", lambda: "approved", "early", "'approved' was set before", review=BEFORE),
     Wrong("plain, of an older report", lambda: "approved:bbbbbbbbbbbb", "stale", "it names report bbbbbbbbbbbb"),
-    Wrong("too short a report", lambda: "approved:a1b2", "malformed", "'approved:a1b2' is no word"),
-    Wrong("no word", lambda: "lgtm", "malformed", "'lgtm' is no word. Set review to approved or rejected"),
-    Wrong("nobody", lambda: "approved", "nameless", "nobody stands behind it. Set the tag reviewer", tags={"reviewer": " "}),
-    Wrong("unsigned", lambda: "approved", "unsigned", "whoever reaches this MLflow could have written it", private=False),
-    Wrong("an unsigned no", lambda: "rejected", "unsigned", "whoever reaches this MLflow", private=False),
+    Wrong("too short a report", lambda: "approved:a1b2", "malformed", "expected approved or rejected, got 'approved:a1b2'"),
+    Wrong("no word", lambda: "lgtm", "malformed", "got 'lgtm'. Set review to one of them"),
+    Wrong("nobody", lambda: "approved", "nameless", "the tag reviewer is empty. Set it to your name", tags={"reviewer": " "}),
+    Wrong("unsigned", lambda: "approved", "unsigned", "everybody who reaches this MLflow could have written it", private=False),
+    Wrong("an unsigned no", lambda: "rejected", "unsigned", "everybody who reaches this MLflow", private=False),
 ]
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
 def test_what_does_not_count_is_told_why(wrong: Wrong) -> None:
-    word = read_word(wrong.review, {"review": wrong.word(), **wrong.tags}, KEYS, wrong.private, wrong.now)
+    word = read_decision(wrong.review, {"review": wrong.word(), **wrong.tags}, KEYS, wrong.private, wrong.now)
     assert isinstance(word, Refused), word
     assert word.fault == wrong.fault
     assert wrong.told in str(word)
@@ -222,12 +222,12 @@ def test_a_leading_clock_of_seconds_is_forgiven() -> None:
     [
         (3, 2, timedelta(), ""),
         (3, 2, WEEK - timedelta(seconds=1), ""),
-        (3, 2, WEEK, "silence is a no"),
+        (3, 2, WEEK, "expired"),
         (4, 2, timedelta(), "names version 4"),
         (None, 2, timedelta(), "is gone"),
         (3, 5, timedelta(), "the champion is version 5 now; train shop again"),
         (3, None, timedelta(), "superseded"),
-        (None, 3, timedelta(), "version 3 holds the title already"),
+        (None, 3, timedelta(), "version 3 is the champion already"),
     ],
 )
 def test_a_review_ends_without_a_word(challenger: int | None, champion: int | None, after: timedelta, told: str) -> None:
