@@ -57,6 +57,12 @@ def list_params(use_case: UseCase) -> dict[str, Param]:
     }
 
 
+@task
+def list_candidates(**context: Any) -> list[str]:
+    """The candidates of the form, or of the use case."""
+    return list(context["params"]["candidates"])
+
+
 def build(use_case: UseCase) -> object:
     name, request, product = use_case.name, assets.retrain_request(use_case.name), assets.challenger(use_case.name)
     described = describe(use_case, "training", TEXT)
@@ -77,11 +83,6 @@ def build(use_case: UseCase) -> object:
             """A page about the known rows: statistics, gaps, outliers, correlations, balance, seasons."""
             with open_run(name) as run:
                 show_page(jobs.profile(run, Split.from_json(split)))
-
-        @task
-        def list_candidates(**context: Any) -> list[str]:
-            """The candidates of the form, or of the use case."""
-            return list(context["params"]["candidates"])
 
         @task(map_index_template="{{ candidate }}")
         def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def choose_windows(run: Run, *, stated: Window | None, published: Sequence[str],
     stated : from the form.
     published : labels of the windows of the events that started this run.
     day : the day of the run; no later window is read.
-    is_requested : whether somebody requests a retraining.
+    is_requested : whether the form requests a retraining.
     """
     if stated is not None:
         return [stated]
@@ -135,7 +135,7 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
     champion = registry.champion_of(run.name, run.ledger)
     decisions = []
     for seen in observations:
-        asked = request if seen is observations[-1] else None
+        own_request = request if seen is observations[-1] else None
         decision = monitoring_stage.decide_retrain(
             run.name,
             run.use_case.drift.retrain_when,
@@ -147,7 +147,7 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
                 champion.as_of if champion else None,
                 run.decision_log.requests(run.name),
             ),
-            ask=asked,
+            ask=own_request,
             accepted_by=accepted_by,
         )
         record_decision(run, decision)

@@ -117,7 +117,7 @@ def train(run: Run, candidate: str, split: Split) -> Candidate:
 def champion_for(run: Run, candidate: str) -> ModelVersion | None:
     """The champion that a candidate's tuning or warm start begins from; None for a candidate that has neither.
 
-    MLflow is asked only for candidates that use the answer, so the others train while a champion's tags are broken.
+    Only these candidates need MLflow's tags, so that the others train while a champion's tags are broken.
     """
     uses_champion = (*run.use_case.tuning.candidates, *run.use_case.incremental.candidates)
     return registry.champion_of(run.name, run.ledger) if candidate in uses_champion else None

@@ -167,6 +167,16 @@ def test_only_what_can_pass_by_itself_is_tried_again() -> None:
         raise ServiceUnavailable("MLflow is down")
 
 
+def test_a_job_without_work_skips_its_task() -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from dags.defaults import as_task_outcome
+    from tasks.errors import NothingToDo
+
+    with pytest.raises(AirflowSkipException, match="no raw file"), as_task_outcome():
+        raise NothingToDo("no raw file")
+
+
 def test_a_scheduled_run_carries_the_day_before_it(tmp_path: Path) -> None:
     """What Airflow itself gives a run of `@daily`: without an interval the window would have to come from the clock."""
     import os
