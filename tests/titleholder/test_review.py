@@ -95,7 +95,7 @@ def test_a_key_that_proves_nothing_is_told(key: Path, tmp_path: Path) -> None:
         make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "no.pem")
     (tmp_path / "not-a-key.pem").write_text("hello")
     (tmp_path / "not-a-key.pem").chmod(0o600)
-    with pytest.raises(ConfigurationError, match="no private key"):
+    with pytest.raises(ConfigurationError, match="expected a private key"):
         make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "not-a-key.pem")
 
 

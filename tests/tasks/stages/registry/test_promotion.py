@@ -152,7 +152,7 @@ class Dies(synthetic_classification.Skilled):
 
 BROKEN: dict[type[synthetic_classification.Skilled], str] = {
     Constant: r"expected different predictions, got 0\.25 for all \d+",
-    NotFinite: "gets 0 items",
+    NotFinite: "got 0 items",
     NoStrangers: "ValueError: invalid literal",
     Slow: "no answer within 15 s",
     Huge: "MemoryError|Unable to allocate",
