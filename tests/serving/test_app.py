@@ -232,7 +232,7 @@ def test_model_route_reports_the_promotion(shop: TestClient, installation: Insta
     page = shop.get("/").text
     assert "shop" in page
     assert "tiny_ranker" in page
-    assert "http" not in page  # nothing is loaded from elsewhere
+    assert "://" not in page and "src=" not in page and "<script" not in page, "nothing is loaded from elsewhere"
 
 
 def test_readiness_before_and_after_the_first_champion(installation: Installation, serve: Serve) -> None:

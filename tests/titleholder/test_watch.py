@@ -231,11 +231,11 @@ def test_figures_are_told_while_airflow_is_down(settings: Settings) -> None:
 
 
 def test_the_page_shows_the_same_without_grafana(settings: Settings, client: TestClient) -> None:
-    assert "Nothing was decided yet" in client.get("/").text
+    assert "No retraining decision yet" in client.get("/").text
     remember(settings)
     page = client.get("/").text
     assert "&lt;b&gt;pence&lt;/b&gt;" in page and "<b>pence" not in page
-    assert f'<img src="/history/{CASE}.svg"' in page and "no champion yet" in page
+    assert f'<img src="/history/{CASE}.svg"' in page and "Champion: none yet." in page
     picture = client.get(f"/history/{CASE}.svg")
     assert picture.headers["content-type"] == "image/svg+xml" and b"<svg" in picture.content
     assert client.get("/history/nobody.svg").status_code == 404
