@@ -184,7 +184,7 @@ def register_verdict(verdict: Verdict, storage: Storage) -> ModelVersion:
         return registry.VerdictReport(
             markdown=markdown.write_report(verdict),
             card=reporting.write_card(verdict, reporting.read_training(verdict), folder, storage),
-            comparisons=markdown.draw_comparisons(verdict) if verdict.comparisons else None,
+            comparisons=reporting.draw_comparisons(verdict),
         )
 
     return registry.register(verdict, storage, write_report)

@@ -6,16 +6,53 @@ A page is one file. It runs no script of ours, fetches nothing from elsewhere, a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-__all__ = ["clean_text", "render_page", "shorten"]
+__all__ = ["Cell", "Table", "clean_text", "render_page", "shorten"]
 
 MAX_LENGTH = 1000
 # Characters that a reader cannot see as what they are: controls, zero widths, and marks that change the direction of text.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table that is more than plain text.
+
+    Parameters
+    ----------
+    tone : good, bad, warn or open; colours the text.
+    note : follows the text in a muted colour, on a line of its own where `has_break`.
+    title : the full value behind a shortened one.
+    href : the address that the text links to; only http and https become links.
+    """
+
+    text: str
+    tone: str = ""
+    note: str = ""
+    has_break: bool = False
+    is_code: bool = False
+    title: str = ""
+    href: str = ""
+
+    @property
+    def is_link(self) -> bool:
+        """Whether the address is one of the web."""
+        return self.href.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first `text_columns` columns are text and whose others are figures. A row of one cell is a heading."""
+
+    head: Sequence[str | Cell]
+    rows: Sequence[Sequence[str | Cell | None]]
+    text_columns: int = 1
 
 
 def render_page(template: str, **values: object) -> str:

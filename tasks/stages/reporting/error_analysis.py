@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WORST = 10
 SHOWN = 5  # items of one user in each column
-AGAIN, DISCOVERY, NEW_ITEM = "the same user had it before", "known, new to the user", "new to everybody"
+AGAIN, DISCOVERY, NEW_ITEM = "known to the user", "new to the user", "new to the model"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def mistakes_of_values(sides: Sequence[Side], task: TaskKind) -> list[Mistakes]:
                 values[side.subject] = float(((predicted >= 0.5) == (one > 0.5)).mean())
             else:
                 values[side.subject] = float(np.sqrt(np.mean((predicted - one) ** 2)))
-        kind = f"class {one:g}" if task is TaskKind.CLASSIFICATION else f"given {one:g}"
+        kind = f"class {one:g}" if task is TaskKind.CLASSIFICATION else f"rating {one:g}"
         finite = {subject: value for subject, value in values.items() if np.isfinite(value)}
         told.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), finite))
     return told

@@ -1,8 +1,4 @@
-"""The model card: one HTML page that tells a reviewer at a glance what was judged, on what, how well, and where it fails.
-
-It is made from the verdict, from the snapshots that the verdict names, and from what the run recorded: the same verdict
-gives the same bytes. What is not there (an evaluation without tables, a run without parameters) is said to be missing.
-"""
+"""What the model card shows: measured again from the evaluations' tables and the snapshots that the verdict names."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import Role, Verdict
 from tasks.contracts.training import LearningCurve
 from tasks.errors import SnapshotError
-from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
 from tasks.stages.reporting import curves, error_analysis
@@ -27,12 +22,12 @@ from tasks.stages.reporting.sides import Side, unit_metric
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_SNAPSHOTS = 60  # so many of the newest are asked what items are called
+TEXT_SNAPSHOTS = 60  # at most so many of the newest snapshots are read for names of items
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the split: its reference, and what its manifest says."""
+    """One part of the split: its reference, and the content of its manifest."""
 
     name: str
     ref: DatasetRef
@@ -54,7 +49,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured again for the card; empty where the snapshots tell nothing."""
+    """What is measured for the card. A field is empty where the snapshots do not hold it."""
 
     task: TaskKind | None = None
     metric: Metric | None = None
@@ -66,50 +61,15 @@ class Evidence:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_training(verdict: Verdict) -> Training:
-    """What MLflow holds of the challenger's training.
-
-    Raises
-    ------
-    ServiceUnavailable : MLflow does not answer.
-    """
-    candidate = verdict.candidate
-    params, seconds = tracking.run_record(candidate.run_id)
-    page = tracking.run_page(candidate.run_id, verdict.use_case)
-    learning = None
-    if tracking.has_artifact(candidate.run_id, tracking.LEARNING_CURVE):
-        learning = LearningCurve.from_json(tracking.read_run_dict(candidate.run_id, tracking.LEARNING_CURVE))
-    return Training(params, seconds, tracking.native_bytes(candidate.model_uri), page, learning)
-
-
-def write_card(verdict: Verdict, training: Training, folder: str, storage: Storage) -> str:
-    """The card of a verdict as one page of HTML.
-
-    Parameters
-    ----------
-    folder : where verdict and report of this judging lie in the challenger's run.
-
-    Raises
-    ------
-    SnapshotError : a snapshot that the verdict names is gone.
-    """
-    from tasks.stages.reporting.sections import lay_out
-
-    split = verdict.candidate.split
-    named = {"train": split.train, "validation": split.validation, "holdout": split.holdout}
-    parts = tuple(read_part(name, ref, storage) for name, ref in named.items())
-    return lay_out(verdict, parts, training, gather(verdict, parts[-1], storage), folder)
-
-
 def read_part(name: str, ref: DatasetRef, storage: Storage) -> Part:
-    """What a snapshot's manifest says of it."""
+    """A snapshot with the content of its manifest."""
     manifest = storage.manifest(ref)
     inputs = tuple(DatasetRef.from_json(one) for one in manifest["inputs"])
     return Part(name, ref, manifest["facts"], manifest["schema"], inputs)
 
 
-def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
-    """Measure again, from the evaluations' tables and the holdout, what the verdict sums up."""
+def gather_evidence(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
+    """The evidence behind a verdict. It is empty where the evaluations have no tables."""
     sides = tuple(
         _read_side(one.subject, one.name, one.units, storage)
         for one in verdict.evaluations
@@ -131,7 +91,7 @@ def gather(verdict: Verdict, holdout: Part, storage: Storage) -> Evidence:
 
 
 def task_of(facts: Mapping[str, Any], predictions: pd.DataFrame) -> TaskKind:
-    """The task that the holdout was made for; where its manifest does not say, by the form of the predictions."""
+    """The task of the holdout by its manifest or, for older manifests, by the columns of the predictions."""
     if facts.get("task"):
         return TaskKind(facts["task"])
     if c.ROW_ID in predictions:
@@ -143,7 +103,7 @@ def task_of(facts: Mapping[str, Any], predictions: pd.DataFrame) -> TaskKind:
 
 
 def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compared: Sequence[str], task: TaskKind) -> Evidence:
-    """The evidence about users, from what each was sent and what they then did."""
+    """Evidence about users, from the predictions for each and what each then did."""
     import numpy as np
 
     users, items, pairs, labels = (tables[name] for name in (c.USERS, c.ITEMS, c.PAIRS, c.LABELS))
@@ -188,7 +148,7 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
 
 
 def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str]) -> Evidence:
-    """The evidence about rows, from what was predicted of each and its class."""
+    """Evidence about rows, from the prediction and the class of each."""
     import pandas as pd
 
     task, challenger = TaskKind.CLASSIFICATION, sides[0]
@@ -213,7 +173,7 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
 
 
 def read_texts(items: set[str], inputs: Sequence[DatasetRef], storage: Storage) -> dict[str, str]:
-    """What items are called in the rows that the holdout was made from: the newest snapshot's most frequent text."""
+    """Item -> its most frequent text in the newest snapshot that has it, among those that the holdout was made from."""
     texts: dict[str, str] = {}
     for ref in list(reversed(inputs))[:TEXT_SNAPSHOTS]:
         missing = items - set(texts)
@@ -221,7 +181,7 @@ def read_texts(items: set[str], inputs: Sequence[DatasetRef], storage: Storage) 
             break
         try:
             rows = storage.read(ref, c.ROWS, [c.ITEM_ID, c.ITEM_TEXT])
-        except SnapshotError:  # pruned: the id has to do
+        except SnapshotError:  # pruned: the card shows the id
             break
         told = rows[rows[c.ITEM_ID].isin(missing)].dropna().value_counts().reset_index(name="count")
         ordered = told.sort_values(["count", c.ITEM_TEXT], ascending=[False, True]).drop_duplicates(c.ITEM_ID)
@@ -237,7 +197,7 @@ def _read_side(subject: str, name: str, ref: DatasetRef, storage: Storage) -> Si
 
 
 def _with_brier(side: Side) -> Side:
-    """Rows whose reported metrics are all of the whole (ROC-AUC) still have a loss each."""
+    """The side with a Brier score for each row, where no reported metric is one of single rows (as with ROC-AUC alone)."""
     if any(str(name).endswith(WEIGHT) for name in side.units.columns):
         return side
     metric = get_metric("brier", TaskKind.CLASSIFICATION)

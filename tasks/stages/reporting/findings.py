@@ -1,108 +1,146 @@
-"""How a challenger's strengths and weaknesses read: slices, curves and mistakes -> sections of the card."""
+"""Strengths and weaknesses of a challenger: evidence -> the card's sections on slices, curves and errors."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role, Slice
-from tasks.stages.reporting import charts
-from tasks.stages.reporting.charts import Interval
+from tasks.pages import Cell, Table, clean_text
+from tasks.pages.charts import Interval, chart_intervals
+from tasks.stages.reporting.charts import chart_calibration, chart_gain
 from tasks.stages.reporting.curves import Curve
-from tasks.stages.reporting.error_analysis import Entry
-from tasks.stages.reporting.html import Html, section, show, table, tag, together
+from tasks.stages.reporting.error_analysis import Case, Entry
+from tasks.stages.reporting.evidence import Evidence
+from tasks.stages.reporting.formatting import format_number, tone_of_interval
 
-if TYPE_CHECKING:
-    from tasks.stages.reporting.evidence import Evidence
+NO_UNITS = "No results of single users or rows are stored for this evaluation."
+UNIT_LENGTH, TEXT_LENGTH, ITEM_LENGTH = 60, 48, 40
 
 
-def show_slices(slices: Sequence[Slice]) -> Html:
+@dataclass(frozen=True)
+class SliceSection:
+    """The metric of each slice, with a chart of the differences to the champion."""
+
+    lead: str
+    table: Table | None = None
+    chart: Markup | None = None
+
+
+@dataclass(frozen=True)
+class CurveSection:
+    """Calibration and gain."""
+
+    charts: tuple[Markup, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntryLine:
+    """One line in a cell of the worst cases: a text, an item's id, and a note."""
+
+    text: str
+    item: str = ""
+    note: str = ""
+    is_hit: bool = False
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """The worst users or rows. Cells are lines, or plain text; the last `figures` columns are figures."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str | tuple[EntryLine, ...] | None, ...], ...]
+    figures: int
+
+
+@dataclass(frozen=True)
+class ErrorSection:
+    """Kinds of mistakes, weak segments and worst cases."""
+
+    lead: str
+    tables: tuple[tuple[str, Table], ...] = ()
+    cases: CaseTable | None = None
+
+
+def describe_slices(slices: Sequence[Slice]) -> SliceSection:
     """The slices of the verdict, under a heading for each metric."""
     if not slices:
-        return section("slices", "Slices", lead="Nothing to show: the verdict has no slices.")
-    content = [_slice_table(slices)]
-    drawn = [
-        Interval(f"{one.name}, {one.metric}" if _metrics(slices)[1:] else one.name, found.low, found.difference, found.high)
+        return SliceSection("No slices: the verdict has none.")
+    has_metrics = len(_list_metrics(slices)) > 1
+    intervals = [
+        Interval(f"{one.name}, {one.metric}" if has_metrics else one.name, found.low, found.difference, found.high)
         for one in slices
         if (found := one.comparison) is not None
     ]
-    if drawn:
-        content.append(charts.draw_intervals(drawn, "Difference to the champion", "positive is better"))
-    by_gate = any(one.is_judged for one in slices)
+    chart = None
+    if intervals:
+        chart = chart_intervals(intervals, title="Difference to the champion", x_label="positive is better").to_svg()
     lead = (
         "These are the comparisons that the gate judged, each with the gate's own interval."
-        if by_gate
+        if any(one.is_judged for one in slices)
         else "No gate judged these slices. The comparisons are for information and corrected for their number."
     )
     lead += f" Slices of fewer than {max(one.min_units for one in slices)} units are not compared."
-    return section("slices", "Slices", tag("div", *content, class_="columns"), lead=lead)
+    return SliceSection(lead, _make_slice_table(slices), chart)
 
 
-def _metrics(slices: Sequence[Slice]) -> list[str]:
+def _list_metrics(slices: Sequence[Slice]) -> list[str]:
     return list(dict.fromkeys(one.metric for one in slices))
 
 
-def _slice_table(slices: Sequence[Slice]) -> Html:
-    """One line for each slice, under the name of the metric."""
+def _make_slice_table(slices: Sequence[Slice]) -> Table:
+    """One row for each slice, under the name of the metric."""
     is_compared = any(one.comparison is not None for one in slices)
     roles = [role for role in Role if any(role in one.values for one in slices)]
-    rows: list[list[object]] = []
-    for metric in _metrics(slices):
+    rows: list[list[str | Cell | None]] = []
+    for metric in _list_metrics(slices):
         rows.append([metric])
         for one in slices:
             if one.metric == metric:
-                difference = [_difference(one)] if is_compared else []
-                rows.append([one.name, f"{one.units:,}", *(as_number(one.values.get(role)) for role in roles), *difference])
-    return table(["", "units", *roles, *(["difference"] if is_compared else [])], rows)
+                values = [format_number(one.values.get(role)) for role in roles]
+                difference = [_show_difference(one)] if is_compared else []
+                rows.append([one.name, f"{one.units:,}", *values, *difference])
+    return Table(["", "units", *roles, *(["difference"] if is_compared else [])], rows)
 
 
-def _difference(one: Slice) -> Html | None:
+def _show_difference(one: Slice) -> Cell | None:
     found = one.comparison
     if found is None:
         return None
-    tone = "good" if found.low > 0 else "bad" if found.high < 0 else "open"
-    return tag("span", f"{found.difference:+.4f}", class_=tone)
+    return Cell(f"{found.difference:+.4f}", tone_of_interval(found.low, found.high))
 
 
-def show_curves(evidence: Evidence) -> Html:
-    figures: list[Html] = []
+def describe_curves(evidence: Evidence) -> CurveSection:
+    charts: list[Markup] = []
     notes = []
     is_rating, is_rows = evidence.task is TaskKind.RATING, evidence.task is TaskKind.CLASSIFICATION
     if evidence.calibration:
-        x = "predicted rating, mean of a tenth" if is_rating else "predicted probability, mean of a tenth"
-        y = "rating given, mean" if is_rating else "share that came true"
-        figures.append(charts.draw_calibration(evidence.calibration, "Calibration: does it come true?", x, y))
+        x = "predicted rating, mean of each tenth" if is_rating else "predicted probability, mean of each tenth"
+        y = "given rating, mean" if is_rating else "observed share"
+        charts.append(chart_calibration(evidence.calibration, x_label=x, y_label=y).to_svg())
         notes.append(
-            "On the dotted line a prediction comes true as often as it says. Bars: 95 %, each line as a draw of its own."
+            "Calibration: on the dotted line the predicted and the observed mean are equal. Bars are 95 % intervals that treat "
+            "each prediction as independent."
         )
     elif evidence.task is TaskKind.RECOMMENDATION:
-        notes.append("There is no calibration curve: scores of a recommendation rank items, and promise no probability.")
-    if evidence.gain:
-        if is_rows or is_rating:
-            y = "found, of class 1" if is_rows else "found, of the ratings from 4 on"
-            figures.append(
-                charts.draw_gain(
-                    _with_chance(evidence.gain),
-                    "Gain: how early is it found?",
-                    "rows taken, highest prediction first",
-                    y,
-                    False,
-                )
-            )
-        else:
-            y = "of all that was bought, in the lists"
-            figures.append(charts.draw_gain(evidence.gain, "Gain: how much do the lists hold?", "items in the list", y, True))
-            notes.append("Best possible: lists without a mistake, which can hold no more items than they are long.")
-    if not figures:
-        notes.append("Nothing to show: no prediction was kept, or nothing of what was looked for happened.")
-    return section(
-        "curves",
-        "Calibration and gain",
-        tag("div", *figures, class_="columns"),
-        *(tag("p", one, class_="note") for one in notes),
-    )
+        notes.append("There is no calibration curve: the scores of a recommendation rank items and are not probabilities.")
+    if evidence.gain and (is_rows or is_rating):
+        x, y = "rows taken, highest prediction first", "share of class 1 found" if is_rows else "share of ratings ≥ 4 found"
+        gain = _with_chance(evidence.gain)
+        charts.append(chart_gain(gain, title="Cumulative gain", x_label=x, y_label=y, is_ranked=False).to_svg())
+    elif evidence.gain:
+        x, y = "items in the list", "share of all purchases"
+        title = "Share of purchases in the lists"
+        charts.append(chart_gain(evidence.gain, title=title, x_label=x, y_label=y, is_ranked=True).to_svg())
+        notes.append("Best possible: lists without mistakes. A list cannot contain more purchases than its length.")
+    if not charts:
+        notes.append("No curves: no predictions are stored, or the holdout has no positive label.")
+    return CurveSection(tuple(charts), tuple(notes))
 
 
 def _with_chance(gain: Mapping[str, Curve]) -> dict[str, Curve]:
@@ -111,78 +149,78 @@ def _with_chance(gain: Mapping[str, Curve]) -> dict[str, Curve]:
     return {**gain, "by chance": (np.array([0.0, 1.0]), np.array([0.0, 1.0]))}
 
 
-def show_errors(evidence: Evidence, segments: Sequence[Slice]) -> Html:
-    content: list[Html] = []
-    left: list[Html] = []
+def describe_errors(evidence: Evidence, segments: Sequence[Slice]) -> ErrorSection:
+    tables: list[tuple[str, Table]] = []
     if evidence.mistakes:
-        what = {
-            TaskKind.CLASSIFICATION: "Share called right, from 0.5 on as class 1",
-            TaskKind.RATING: "Root mean squared error, by the rating given",
-        }.get(evidence.task or TaskKind.RECOMMENDATION, "What was bought, and the share of it that stood in the lists")
+        title = {
+            TaskKind.CLASSIFICATION: "Accuracy by class, at a threshold of 0.5",
+            TaskKind.RATING: "Root mean squared error by given rating",
+        }.get(evidence.task or TaskKind.RECOMMENDATION, "Share of purchases in the lists, by kind of purchase")
         subjects = list(dict.fromkeys(subject for one in evidence.mistakes for subject in one.values))
         rows = [
-            (one.kind, f"{one.count:,}", f"{one.share:.1%}", *(_value(one.values.get(s), evidence.task) for s in subjects))
+            (
+                one.kind,
+                f"{one.count:,}",
+                f"{one.share:.1%}",
+                *(_format_share(one.values.get(s), evidence.task) for s in subjects),
+            )
             for one in evidence.mistakes
         ]
-        left.append(tag("div", tag("h3", what), table(("", "count", "share", *subjects), rows)))
+        tables.append((title, Table(("", "count", "share", *subjects), rows)))
     if segments:
-        left.append(tag("div", tag("h3", "Weakest segments"), _slice_table(segments)))
-    if left:
-        content.append(tag("div", *left, class_="columns"))
-    if evidence.cases and evidence.metric:
-        content.append(_cases(evidence, evidence.metric.name))
-    if not content:
-        return section("errors", "Errors", lead="Nothing to show: no prediction of single users or rows was kept.")
-    lead = (
-        f"Segments have at least {segments[0].min_units} units. A segment that shares most of its units with a weaker "
-        "one is left out."
-        if segments
-        else ""
-    )
-    return section("errors", "Errors", *content, lead=lead)
+        tables.append(("Weakest segments", _make_slice_table(segments)))
+    cases = _describe_cases(evidence, evidence.metric.name) if evidence.cases and evidence.metric else None
+    if not tables and cases is None:
+        return ErrorSection(f"No errors to show. {NO_UNITS}")
+    lead = ""
+    if segments:
+        lead = (
+            f"Segments have at least {segments[0].min_units} units. A segment that shares most of its units with a weaker one "
+            "is left out."
+        )
+    return ErrorSection(lead, tuple(tables), cases)
 
 
-def _cases(evidence: Evidence, metric: str) -> Html:
-    is_rows, is_rating = evidence.task is TaskKind.CLASSIFICATION, evidence.task is TaskKind.RATING
+def _describe_cases(evidence: Evidence, metric: str) -> CaseTable:
     has_champion = any(case.champion is not None for case in evidence.cases)
-    head = ["row" if is_rows else "user", metric, *(["champion"] if has_champion else [])]
-    if is_rows:
-        head[1:1] = ["predicted", "what happened", "most unusual features"]
-        title = "The ten worst rows"
+    head: tuple[str, ...]
+    if evidence.task is TaskKind.CLASSIFICATION:
+        title, head = "The ten worst rows", ("row", "prediction", "label", "most unusual features")
+    elif evidence.task is TaskKind.RATING:
+        title, head = "The ten users that cost the metric most", ("user", "largest rating errors")
     else:
-        head[1:1] = ["ratings that were missed most"] if is_rating else ["in the list", "bought"]
-        title = "The ten users that cost the metric most"
+        title, head = "The ten users that cost the metric most", ("user", "list", "purchases")
     rows = []
-    columns: list[Html]
     for case in evidence.cases:
-        if is_rows:
-            said, was = case.predicted
-            columns = [show(said.note), show(was.note), together(_entry(one, {}) for one in case.happened)]
-        else:
-            both = zip((case.predicted, case.happened), case.more, strict=True)
-            columns = [_entries(entries, more, evidence.texts) for entries, more in both][: 1 if is_rating else 2]
-        own = [as_number(case.value), *([as_number(case.champion)] if has_champion else [])]
-        rows.append([show(case.unit, 60), *columns, *own])
-    return Html(tag("h3", title) + table(head, rows, left=len(head) - 1 - has_champion, class_="cases"))
+        values = [format_number(case.value), *([format_number(case.champion)] if has_champion else [])]
+        rows.append((clean_text(case.unit, UNIT_LENGTH), *_describe_case(case, evidence), *values))
+    figures = (metric, "champion") if has_champion else (metric,)
+    return CaseTable(title, (*head, *figures), tuple(rows), len(figures))
 
 
-def _entries(entries: Sequence[Entry], more: int, texts: Mapping[str, str]) -> Html:
-    shown = [_entry(one, texts) for one in entries]
+def _describe_case(case: Case, evidence: Evidence) -> tuple[str | tuple[EntryLine, ...], ...]:
+    if evidence.task is TaskKind.CLASSIFICATION:
+        prediction, label = case.predicted
+        return prediction.note, label.note, tuple(_describe_entry(one, {}) for one in case.happened)
+    predicted = _describe_entries(case.predicted, case.more[0], evidence.texts)
+    if evidence.task is TaskKind.RATING:
+        return (predicted,)
+    return predicted, _describe_entries(case.happened, case.more[1], evidence.texts)
+
+
+def _describe_entries(entries: Sequence[Entry], more: int, texts: Mapping[str, str]) -> tuple[EntryLine, ...]:
+    lines = [_describe_entry(one, texts) for one in entries]
     if more:
-        shown.append(tag("span", tag("i", f"and {more} more"), class_="entry"))
-    return together(shown) if shown else tag("i", "nothing", class_="open")
+        lines.append(EntryLine("", f"and {more} more"))
+    return tuple(lines) or (EntryLine("", "none"),)
 
 
-def _entry(entry: Entry, texts: Mapping[str, str]) -> Html:
+def _describe_entry(entry: Entry, texts: Mapping[str, str]) -> EntryLine:
     text = texts.get(entry.item)
-    name = show(entry.item, 40) if text is None else Html(show(text, 48) + tag("i", " ", show(entry.item, 40)))
-    note = tag("i", f" · {entry.note}") if entry.note else None
-    return tag("span", "✓ " if entry.is_hit else None, name, note, class_="entry hit" if entry.is_hit else "entry")
+    if text is None:
+        return EntryLine(clean_text(entry.item, ITEM_LENGTH), "", entry.note, entry.is_hit)
+    return EntryLine(clean_text(text, TEXT_LENGTH), clean_text(entry.item, ITEM_LENGTH), entry.note, entry.is_hit)
 
 
-def as_number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}" if math.isfinite(value) else "no number"
-
-
-def _value(value: float | None, task: TaskKind | None) -> str | None:
-    return as_number(value) if value is None or task is TaskKind.RATING else f"{value:.1%}"
+def _format_share(value: float | None, task: TaskKind | None) -> str | None:
+    return format_number(value) if value is None or task is TaskKind.RATING else f"{value:.1%}"

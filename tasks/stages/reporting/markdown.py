@@ -1,22 +1,16 @@
-"""A verdict for people: a page of Markdown and a picture of the intervals."""
+"""The verdict as a Markdown report."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tasks.contracts.judging import Comparison, GateMode, Outcome, Verdict
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_COLOURS = {Outcome.BETTER: "#1b7837", Outcome.NOT_WORSE: "#5aae61", Outcome.WORSE: "#b2182b", Outcome.INCONCLUSIVE: "#878787"}
+from tasks.contracts.judging import Verdict
+from tasks.stages.reporting.formatting import describe_gate, describe_outcome
 
 
 def write_report(verdict: Verdict) -> str:
-    """The verdict as Markdown: what was decided and why, every gate, every metric of everybody who was scored."""
+    """The verdict with its reasons, every gate, and every metric of every model that was scored."""
     candidate = verdict.candidate
     against = (
-        f"version {verdict.champion_version}" if verdict.champion_version is not None else "nobody: there is no champion yet"
+        f"version {verdict.champion_version}" if verdict.champion_version is not None else "no model: there is no champion yet"
     )
     lines = [
         f"# {verdict.use_case}: {candidate.name} {'passed' if verdict.passed else 'was refused'}",
@@ -27,11 +21,11 @@ def write_report(verdict: Verdict) -> str:
         "",
         "## Gates",
         "",
-        "| gate | mode | says | because |",
+        "| gate | mode | result | reason |",
         "|---|---|---|---|",
-        *[f"| {one.gate} | {one.mode} | {_says(one.passed, one.mode)} | {one.reason} |" for one in verdict.gates],
+        *[f"| {one.gate} | {one.mode} | {_emphasize(describe_gate(one))} | {one.reason} |" for one in verdict.gates],
         "",
-        "## On the holdout",
+        "## Metrics on the holdout",
         "",
         "| metric | " + " | ".join(f"{one.subject} ({one.name})" for one in verdict.evaluations) + " |",
         "|---|" + "---|" * len(verdict.evaluations),
@@ -42,15 +36,15 @@ def write_report(verdict: Verdict) -> str:
     if verdict.comparisons:
         lines += [
             "",
-            "## Against the champion",
+            "## Difference to the champion",
             "",
             "Positive is better.",
             "",
-            "| metric | difference | interval | |",
+            "| metric | difference | interval | outcome |",
             "|---|---|---|---|",
         ]
         lines += [
-            f"| {one.metric} | {one.difference:+.4f} | {one.low:+.4f} to {one.high:+.4f} | {_said(one.outcome)} |"
+            f"| {one.metric} | {one.difference:+.4f} | {one.low:+.4f} to {one.high:+.4f} | {describe_outcome(one.outcome)} |"
             for one in verdict.comparisons
         ]
         resampled = verdict.comparisons[0]
@@ -61,33 +55,5 @@ def write_report(verdict: Verdict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_comparisons(verdict: Verdict) -> Figure:
-    """The intervals of all comparisons with the champion, each in percent of the champion's value."""
-    from matplotlib.figure import Figure
-
-    shown = [one for one in verdict.comparisons if one.champion != 0]
-    figure = Figure(figsize=(8, 1.4 + 0.45 * len(shown)), layout="constrained")
-    axes = figure.add_subplot()
-    for place, one in enumerate(reversed(shown)):
-        low, middle, high = (_percent(one, value) for value in (one.low, one.difference, one.high))
-        axes.plot([low, high], [place, place], color=_COLOURS[one.outcome], linewidth=3, solid_capstyle="butt")
-        axes.plot([middle], [place], "o", color=_COLOURS[one.outcome])
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [f"{one.metric}: {_said(one.outcome)}" for one in reversed(shown)])
-    axes.set_xlabel("better than the champion by, % of the champion's value")
-    axes.set_title(f"{verdict.use_case}: {verdict.candidate.name} against version {verdict.champion_version}")
-    return figure
-
-
-def _percent(comparison: Comparison, difference: float) -> float:
-    return 100.0 * difference / abs(comparison.champion)
-
-
-def _says(passed: bool, mode: GateMode) -> str:
-    if mode is GateMode.DISABLED:
-        return "not asked"
-    return "pass" if passed else "**refuse**" if mode is GateMode.ENABLED else "would refuse"
-
-
-def _said(outcome: Outcome) -> str:
-    return outcome.value.replace("_", " ")
+def _emphasize(result: str) -> str:
+    return f"**{result}**" if result == "refuse" else result

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,9 @@ from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.models.base import Examples, ModelSpec, read_examples
+from tasks.pages.charts import chart_learning
 from tasks.problems import problem_of
 from tasks.stages.training.spec import with_settings
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHARES = (0.1, 0.25, 0.5)
 LEAST_BUDGET_SECONDS = 60.0
@@ -47,7 +45,8 @@ def draw_learning_curve(
     budget_seconds = max(LEAST_BUDGET_SECONDS, 2 * candidate.fit_seconds)
     curve = measure(spec, train, validation, terms, seed=seed, budget_seconds=budget_seconds)
     with tracking.reopen_run(candidate.run_id) as run:
-        run.log_figure(picture(curve, f"{candidate.use_case}: {candidate.name}"), "plots/learning_curve.png")
+        chart = chart_learning(curve, f"{candidate.use_case}: {candidate.name}, learning curve")
+        run.log_figure(chart.to_figure(), "plots/learning_curve.png")
         run.log_dict(curve.to_json(), tracking.LEARNING_CURVE)  # last: its presence means that the rest is there
     return curve
 
@@ -125,22 +124,3 @@ def take_share(examples: Examples, share: float) -> Examples:
 def _drawn(ids: Any, share: float) -> NDArray[np.bool_]:
     buckets = np.fromiter((zlib.crc32(str(one).encode()) % BUCKETS for one in ids), dtype=np.int64, count=len(ids))
     return buckets < share * BUCKETS
-
-
-def picture(curve: LearningCurve, title: str) -> Figure:
-    """Validation against the data that was learned from, and beside it how well that was fitted."""
-    from matplotlib.figure import Figure  # without pyplot there is no backend and no global state
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    units = [point.units for point in curve.points]
-    axes.plot(units, [point.validation for point in curve.points], color="#4c72b0", marker="o", label="validation")
-    fitted = [(point.units, point.fitted) for point in curve.points if point.fitted is not None]
-    if fitted:
-        axes.plot(*zip(*fitted, strict=True), color="#c44e52", marker="s", linestyle="--", label="what it learned from")
-    axes.set_title(f"{title}, learning curve")
-    axes.set_xlabel(f"{curve.unit} learned from")
-    axes.set_ylabel(f"{curve.metric} ({'higher' if curve.greater_is_better else 'lower'} is better)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    return figure

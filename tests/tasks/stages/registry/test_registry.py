@@ -80,9 +80,10 @@ def test_a_verdict_on_altered_evaluations_is_not_registered(court: Court) -> Non
     assert tracking.versions(SHOP) == []
 
 
-def test_the_pictures_and_the_table_of_a_real_comparison(court: Court) -> None:
+def test_report_and_chart_of_a_comparison(court: Court) -> None:
     from tasks.contracts.judging import Comparison
-    from tasks.stages.reporting.markdown import draw_comparisons, write_report
+    from tasks.stages.reporting.markdown import write_report
+    from tasks.stages.reporting.sections import draw_comparisons
 
     comparison = Comparison(
         metric="ndcg_at_3",
@@ -99,7 +100,9 @@ def test_the_pictures_and_the_table_of_a_real_comparison(court: Court) -> None:
     (champion,) = court.reign(1)
     verdict = court.verdict(against=champion).model_copy(update={"comparisons": (comparison,)})
     assert "| ndcg_at_3 | +0.1000 | +0.0500 to +0.1500 | better |" in write_report(verdict)
-    labels = [label.get_text() for label in draw_comparisons(verdict).axes[0].get_yticklabels()]
+    figure = draw_comparisons(verdict)
+    assert figure is not None
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["ndcg_at_3: better"]
     made = register_verdict(verdict, court.storage)
     folder = f"verdict-{made.report_digest[:12]}"

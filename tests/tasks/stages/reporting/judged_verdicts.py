@@ -22,7 +22,8 @@ from tasks.models.base import ServedModel, read_examples
 from tasks.problems import score_model
 from tasks.stages.evaluation import judge
 from tasks.stages.evaluation.gates import GATES
-from tasks.stages.reporting.evidence import Training, write_card
+from tasks.stages.reporting.evidence import Training
+from tasks.stages.reporting.model_card import write_card
 from tests.tasks import synthetic_classification
 
 SHOP = "shop"

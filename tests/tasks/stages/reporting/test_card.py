@@ -17,8 +17,8 @@ from tasks.contracts.training import LearningCurve, LearningPoint
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.jobs.training import register_verdict
-from tasks.stages.reporting.evidence import write_card
-from tasks.stages.reporting.sections import say_learning
+from tasks.stages.reporting.model_card import write_card
+from tasks.stages.reporting.sections import interpret_learning
 from tests.tasks import synthetic_classification
 from tests.tasks.stages.reporting import judged_verdicts
 from tests.tasks.stages.reporting.judged_verdicts import Read, card, decide
@@ -95,31 +95,31 @@ def test_what_is_said_of_data_features_and_training(storage: Storage) -> None:
     assert "Split as of 2011-06-01." in page.texts["data"] and "lookback_days [7]" in page.texts["data"]
     assert "users (1) segment" in page.texts["data"] and "items (1) item_age_days" in page.texts["data"]
     assert page.line("training", "model.factors") == ["model.factors", "64"]
-    assert page.line("training", "time to fit")[1] == "3.2 s"
-    assert page.line("training", "time of the whole run")[1] == "12.5 s"
+    assert page.line("training", "fitting time")[1] == "3.2 s"
+    assert page.line("training", "duration of the run")[1] == "12.5 s"
     assert page.line("training", "size of the exported model")[1] == "20.5 kB"
     assert page.line("training", "code version")[1] == "c0ffee"
     assert not [line for line in page.lines["training"] if line[0] == "rows.train"]
-    assert page.line("further", "the holdout")[1] == holdout.key
-    assert "titleholder history shop" in page.texts["further"]
+    assert page.line("artifacts", "holdout")[1] == holdout.key
+    assert "titleholder history shop" in page.texts["artifacts"]
 
 
 def test_the_learning_curve_and_what_it_means(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     page = Read(card(verdict, storage))
     assert page.line("training", "30") == ["30", "50%", "0.4500"]
-    assert "changed by +0.0500 (+10.0%, positive is better): more data is likely to help" in page.texts["training"]
+    assert "the metric changed by +0.0500 (+10.0%, positive is better): more data is likely to help" in page.texts["training"]
     assert "Left out: 10% of the data: wants 20 users." in page.texts["training"]
 
     def say(fitted: float, half: float, whole: float) -> str:
         both = [(0.5, half), (1.0, whole)]
         points = [LearningPoint(share=share, units=9, fitted=fitted, validation=value) for share, value in both]
-        return say_learning(LearningCurve(metric="log_loss", unit="rows", greater_is_better=False, points=tuple(points)))
+        return interpret_learning(LearningCurve(metric="log_loss", unit="rows", greater_is_better=False, points=tuple(points)))
 
-    assert say(0.01, 0.70, 0.69).endswith("it learns by heart.") and "likely to help" in say(0.01, 0.70, 0.69)
-    assert "is unlikely to help much" in say(0.68, 0.69, 0.69) and "by heart" not in say(0.68, 0.69, 0.69)
+    assert say(0.01, 0.70, 0.69).endswith("the model overfits.") and "likely to help" in say(0.01, 0.70, 0.69)
+    assert "is unlikely to help much" in say(0.68, 0.69, 0.69) and "overfits" not in say(0.68, 0.69, 0.69)
     without = write_card(verdict, replace(judged_verdicts.TRAINING, learning=None), "verdict-x", storage)
-    assert "No learning curve was drawn." in Read(without).texts["training"]
+    assert "The run recorded no learning curve." in Read(without).texts["training"]
 
 
 def test_slices_errors_and_limits_of_users(storage: Storage) -> None:
@@ -131,14 +131,17 @@ def test_slices_errors_and_limits_of_users(storage: Storage) -> None:
     assert page.line("slices", "segment=Norway")[1] == "28" and page.line("slices", "segment=Peru")[1] == "28"
     labels = storage.read(verdict.candidate.split.holdout, c.LABELS)
     unknowable = int((labels[c.ITEM_ID] == "i011").sum())
-    assert page.line("errors", "new to everybody")[1:] == [str(unknowable), f"{unknowable / 180:.1%}", "0.0%", "0.0%", "0.0%"]
+    assert page.line("errors", "new to the model")[1:] == [str(unknowable), f"{unknowable / 180:.1%}", "0.0%", "0.0%", "0.0%"]
     limits = page.texts["limits"]
     assert "All 3 gates were enabled" in limits
     assert "covers 60 users with 180 purchases in the 14 days from 2011-05-18" in limits
     assert "4 of these users (6.7%) had no history" in limits
-    assert f"{unknowable} of the purchases ({unknowable / 180:.1%}) are of items that no model could know" in limits
+    assert (
+        f"{unknowable} of the purchases ({unknowable / 180:.1%}) are of items without features, which no model can know"
+        in limits
+    )
     first = verdict.comparisons[0]
-    assert f"below about {(first.high - first.low) / 2:.4f} from chance" in limits
+    assert f"below about {(first.high - first.low) / 2:.4f} (half of the interval) cannot be distinguished" in limits
 
 
 @pytest.mark.parametrize("task", KINDS)
@@ -200,7 +203,7 @@ def test_the_worst_ratings(storage: Storage) -> None:
     found = storage.read(verdict.evaluations[0].units, c.PREDICTIONS)
     given = found[found[c.LABEL] == 5]
     rmse = float(np.sqrt(((given[c.PREDICTION] - 5) ** 2).mean()))
-    assert page.line("errors", "given 5")[1:4] == [str(len(given)), f"{len(given) / len(found):.1%}", f"{rmse:.4f}"]
+    assert page.line("errors", "rating 5")[1:4] == [str(len(given)), f"{len(given) / len(found):.1%}", f"{rmse:.4f}"]
     assert "predicted" in page.texts["errors"] and ", given 1" in page.texts["errors"]
 
 
@@ -237,7 +240,7 @@ def test_a_refused_one_says_why(storage: Storage) -> None:
 def test_without_a_champion_it_is_beside_the_baseline(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.RATING, champion=None)
     page = Read(card(verdict, storage))
-    assert "clever against no champion" in page.texts["top"] and "There is no champion yet" in page.texts["top"]
+    assert "clever against no champion" in page.texts["top"] and "There is no champion to compare with yet" in page.texts["top"]
     figures = verdict.gates[1].figures
     assert f"over the baseline{figures['difference']:+.4f}" in page.texts["top"]
     assert page.lines["metrics"][0] == ["metric", "validation", "challengerchallenger", "baselinepopularity"]
@@ -246,12 +249,12 @@ def test_without_a_champion_it_is_beside_the_baseline(storage: Storage) -> None:
     assert "There was no champion" in page.texts["limits"]
 
 
-@pytest.mark.parametrize(("mode", "said"), [(GateMode.DISABLED, "not asked"), (GateMode.DRY_RUN, "would refuse")])
+@pytest.mark.parametrize(("mode", "said"), [(GateMode.DISABLED, "not evaluated"), (GateMode.DRY_RUN, "would refuse")])
 def test_a_pass_without_an_enabled_gate_is_not_green(storage: Storage, mode: GateMode, said: str) -> None:
     verdict = decide(storage, TaskKind.RECOMMENDATION, challenger=0.2, champion=0.9, mode=mode)
     page = Read(card(verdict, storage))
     assert verdict.passed and ("div", {"class": "verdict warn"}) in page.elements
-    assert "No gate was enabled" in page.texts["top"]
+    assert "No gate was enabled, so the verdict proves nothing." in page.texts["top"]
     assert page.line("gates", "beats_champion")[2] == said
     assert f"Gates that could not refuse: prediction_sanity ({mode.value})" in page.texts["limits"]
 
@@ -295,9 +298,9 @@ def test_evaluations_without_tables_and_runs_without_settings_are_told(storage: 
     older = verdict.model_copy(update={"evaluations": bare, "slices": (), "weak_segments": ()})
     training = replace(judged_verdicts.TRAINING, params={}, seconds=None, model_bytes=0)
     page = Read(card(older, storage, training))
-    assert all("Nothing to show" in page.texts[section] for section in ("slices", "curves", "errors"))
+    assert all(f"No {section}" in page.texts[section] for section in ("slices", "curves", "errors"))
     assert "The run recorded no settings." in page.texts["training"]
-    assert page.line("training", "time of the whole run")[1] == "unknown"
+    assert page.line("training", "duration of the run")[1] == "unknown"
     assert page.line("metrics", "ndcg_at_3 ↑")[5].startswith("+"), "what the verdict itself says is there"
 
 
