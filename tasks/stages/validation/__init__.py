@@ -61,11 +61,13 @@ def validate(
     from tasks.io.spark import get_spark
     from tasks.stages.validation.checks import check_rules, split_rows
     from tasks.stages.validation.computed import add_rule_columns
+    from tasks.stages.validation.parameters import compute_parameters
 
     spark = get_spark()
     rows = spark.read.parquet(str(storage.table(raw)))
     frame = add_rule_columns(rows, past.window, past, declared.columns)
-    with check_rules(frame, declared, raw.rows[c.ROWS], past.parameters(declared.parameter_names, spark)) as found:
+    parameters = compute_parameters(declared.parameter_names, past, spark)
+    with check_rules(frame, declared, raw.rows[c.ROWS], parameters) as found:
         report = _report(raw, suite, tolerance, found.results, found.quarantined)
         good, bad = split_rows(rows, found)
         quarantine = storage.publish(

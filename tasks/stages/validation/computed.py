@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.stages.validation.past import Past
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-
-    from tasks.stages.validation.past import Past
 
 DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of a file
 SIGN_AGREES = "sign_agrees"  # boolean or null: more than 0 pieces in a purchase, fewer in a return
