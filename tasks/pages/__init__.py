@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-__all__ = ["Cell", "Table", "clean_text", "render_page", "shorten"]
+__all__ = ["Cell", "Table", "clean_text", "frame_page", "render_page", "shorten"]
 
 MAX_LENGTH = 1000
 # Characters that a reader cannot see as what they are: controls, zero widths, and marks that change the direction of text.
@@ -66,6 +67,11 @@ def render_page(template: str, **values: object) -> str:
     jinja2.UndefinedError : the template names a value that is not given.
     """
     return _environment().get_template(template).render(values)
+
+
+def frame_page(html: str) -> Markup:
+    """A page of another tool as the value of an iframe's `srcdoc`: escaped, and otherwise unchanged."""
+    return escape(html)
 
 
 def clean_text(value: object, max_length: int = MAX_LENGTH) -> str:

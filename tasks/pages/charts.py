@@ -55,38 +55,19 @@ class Chart:
 
     def to_svg(self) -> Markup:
         """The chart as an inline SVG whose colours are those of the page."""
-        import matplotlib
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-        stream = BytesIO()
-        with matplotlib.rc_context():
-            figure = self._make_figure(_THEME, background="none")
-            metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)
-        svg = stream.getvalue().decode()
-        svg = svg[svg.index("<svg") :]
-        svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-        svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids that several charts of one page would share
-        for name, colour in asdict(_THEME).items():
-            svg = svg.replace(colour, f"var(--{name})")
-        svg = re.sub(r"\s*\n\s*", "\n", svg)
-        label = Markup('<svg role="img" aria-label="{}" ').format(clean_text(self.title))
-        return Markup(svg.replace("<svg ", label, 1))  # noqa: S704  matplotlib escapes the texts that it draws
+        return render_svg(self._make_figure, self.title)
 
     def to_figure(self) -> Figure:
         """The chart as a matplotlib figure in the light colours."""
         import matplotlib
 
         with matplotlib.rc_context():
-            return self._make_figure(LIGHT, background=LIGHT.card)
+            _set_style(LIGHT, background=LIGHT.card)
+            return self._make_figure(LIGHT)
 
-    def _make_figure(self, palette: Palette, background: str) -> Figure:
-        """Runs inside `rc_context`, because it sets matplotlib's parameters."""
-        import matplotlib
+    def _make_figure(self, palette: Palette) -> Figure:
         from matplotlib.figure import Figure  # without pyplot there is no backend and no global state
 
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_style(palette), "figure.facecolor": background, "svg.hashsalt": self.title})
         figure = Figure(figsize=(5.6, self.height), layout="constrained")
         axes = figure.subplots()
         axes.set_title(self.title)
@@ -153,8 +134,41 @@ def chart_learning(curve: LearningCurve, title: str) -> Chart:
     return Chart(title, f"{curve.unit} in the training data", f"{curve.metric}, {better} is better", draw, height=2.8)
 
 
-def _style(palette: Palette) -> dict[str, Any]:
-    return {
+def render_svg(make_figure: Callable[[Palette], Figure], title: str) -> Markup:
+    """A figure as an inline SVG whose colours are those of the page. The same figure gives the same bytes.
+
+    Parameters
+    ----------
+    make_figure : makes the figure in the colours that it is given.
+    title : the label for screen readers.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = BytesIO()
+    with matplotlib.rc_context():
+        _set_style(_THEME, background="none")
+        matplotlib.rcParams["svg.hashsalt"] = title
+        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        FigureCanvasSVG(make_figure(_THEME)).print_svg(stream, metadata=metadata)
+    svg = stream.getvalue().decode()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # ids that several charts of one page would share
+    for name, colour in asdict(_THEME).items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
+    label = Markup('<svg role="img" aria-label="{}" ').format(clean_text(title))
+    return Markup(svg.replace("<svg ", label, 1))  # noqa: S704  matplotlib escapes the texts that it draws
+
+
+def _set_style(palette: Palette, background: str) -> None:
+    """Set matplotlib's parameters, inside `rc_context`, to the same values on every machine."""
+    import matplotlib
+
+    matplotlib.rcdefaults()
+    style: dict[str, Any] = {
+        "figure.facecolor": background,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9,
@@ -181,3 +195,4 @@ def _style(palette: Palette) -> dict[str, Any]:
         "legend.frameon": False,
         "svg.fonttype": "none",
     }
+    matplotlib.rcParams.update(style)

@@ -1,6 +1,6 @@
 """Compare a window with its reference, record the results as one MLflow run, and return the report.
 
-A run holds drift.html (Evidently's report below a summary), drift.png, history.png and drift.json, and is found again by its
+A run holds drift.html (a summary and Evidently's report), drift.png, history.png and drift.json, and is found again by its
 key: the same checks on the same data are made once.
 """
 
@@ -94,7 +94,8 @@ def monitor(
     """
     from tasks.stages.monitoring.evidence import ComparedRows, engine_of, gather
     from tasks.stages.monitoring.judging import judge, render_evidently
-    from tasks.stages.monitoring.plots import add_summary, plot_drift, plot_history
+    from tasks.stages.monitoring.plots import plot_drift, plot_history
+    from tasks.stages.monitoring.report_page import write_page
 
     key = _make_key(use_case, checks, pair, cohort, seed)
     finished = tracking.find_finished_run(use_case, key)
@@ -139,7 +140,7 @@ def monitor(
         run.log_params({**params, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
         run.log_metrics({**_name_metrics(measured), **figures, "violations": sum(result.violated for result in measured)})
         if html:
-            run.log_text(add_summary(html, report), "drift.html")
+            run.log_text(write_page(report, html), "drift.html")
         if measured:
             run.log_figure(plot_drift(report), "drift.png")
             run.log_figure(plot_history([*history, report]), "history.png")

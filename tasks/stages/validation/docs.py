@@ -1,41 +1,66 @@
-"""Great Expectations' own page (Data Docs) of one judgement: a file for this machine, and an artifact in MLflow."""
+"""The page of one validation, with Great Expectations' details: a file on this machine, and an artifact in MLflow."""
 
 from __future__ import annotations
 
 import re
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.data import DatasetRef, ValidationReport
+from markupsafe import Markup
+
+from tasks.contracts.data import DatasetRef, RuleResult, Severity, ValidationReport
 from tasks.io.storage import write_atomically
+from tasks.pages import Cell, Table, render_page
 from tasks.stages.validation.suite import load_great_expectations
 
 if TYPE_CHECKING:
     from tasks.io.tracking import TrackedRun
 
 PAGE = "validation.html"
-# Great Expectations marks its parts with the classes of Bootstrap and Font Awesome
-_STYLE = (
-    "<style>body{font-family:sans-serif;max-width:1180px;margin:24px auto;padding:0 24px;font-size:14px}h1{font-size:20px}"
-    ".alert{margin:20px 0 4px}.alert h5{font-size:15px;margin:0}table{border-collapse:collapse;width:100%}"
-    "th,td{text-align:left;vertical-align:top;padding:5px 10px;border-bottom:1px solid #8884}"
-    ".fa-check-circle::before{content:'\\2713';color:#1b7837}.fa-times::before{content:'\\2717';color:#c0392b}"
-    ".fa-exclamation-triangle::before{content:'!';color:#b8860b}i{font-style:normal;font-weight:bold}"
-    "td:first-child{width:3em}.badge{background:#8882;border-radius:4px;padding:1px 5px}</style>"
-)
 
 
 def docs_page(folder: Path, quarantine: DatasetRef) -> Path:
-    """Where the page of a judgement is: it is named by the quarantine that came of it."""
+    """The path of the page of a judgement. The quarantine that the judgement produced names it."""
     return folder / quarantine.use_case / quarantine.partition / f"{quarantine.version}.html"
 
 
 def write_docs(document: Any, report: ValidationReport, page: Path) -> None:
-    """Render what Great Expectations found, each rule by its name and reason, as one file that asks no server for anything.
+    """Write the result of every rule, and Great Expectations' details of it, as one HTML file.
 
-    Its whole page would load styles and scripts from five hosts, and a picture that counts readers; its sections need none.
+    Great Expectations' own page loads styles, scripts and a picture that counts readers from five hosts. Its sections need
+    none of them.
     """
+    text = render_page(
+        "data_docs.html.j2",
+        dataset=report.dataset.key,
+        suite=report.suite,
+        passed=report.passed,
+        rows_in=f"{report.rows_in:,}",
+        rows_validated=f"{report.rows_validated:,}",
+        rows_quarantined=f"{report.rows_quarantined:,}",
+        tolerance=f"{report.tolerance:.2%}",
+        rules=Table(
+            ("rule", "severity", "result", "observed", "reason", "broken rows"),
+            [
+                (one.rule, one.severity.value, _show_result(one), one.observed, one.reason, f"{one.broken_rows:,}")
+                for one in report.rules
+            ],
+            text_columns=5,
+        ),
+        details=Markup(_render_sections(document)),  # noqa: S704  Great Expectations escapes its values
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(page, text)
+
+
+def _show_result(result: RuleResult) -> Cell:
+    if result.passed:
+        return Cell("holds", "good")
+    return Cell("broken", "warn" if result.severity is Severity.WARN else "bad")
+
+
+def _render_sections(document: Any) -> str:
+    """The sections of Great Expectations' page, without scripts."""
     load_great_expectations()
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaSectionView
@@ -47,18 +72,11 @@ def write_docs(document: Any, report: ValidationReport, page: Path) -> None:
     view = DefaultJinjaSectionView()
     _, *found = ValidationResultsPageRenderer().render(document).to_json_dict()["sections"]
     sections = "".join(view.render({"section": section, "section_loop": {"index": n}}) for n, section in enumerate(found, 2))
-    sections = re.sub(r"<script.*?</script>", "", sections, flags=re.S)
-    counts = f"{report.rows_in:,} rows in, {report.rows_validated:,} validated, {report.rows_quarantined:,} to quarantine"
-    title = f"{escape(report.dataset.key)}: {'passed' if report.passed else 'refused'}"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    head = f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{title}</title>{_STYLE}</head>"
-    write_atomically(
-        page, f"{head}<body><h1>{title}</h1><p>{counts}; suite {escape(report.suite)}.</p>{sections}</body></html>"
-    )
+    return re.sub(r"<script.*?</script>", "", sections, flags=re.S)
 
 
 def publish_docs(quarantine: DatasetRef, report: ValidationReport, page: Path, tags: dict[str, str]) -> str:
-    """Log the page and the counts to MLflow; the page's address there comes back. Doing it again changes nothing.
+    """Log the page and the counts to MLflow, and return the page's address there. A second call changes nothing.
 
     Raises
     ------

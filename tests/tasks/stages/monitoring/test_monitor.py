@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import date
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,13 @@ def call(storage: Storage, current: pd.DataFrame, reference: list[pd.DataFrame],
 
 
 def fetched_by(page: str) -> list[str]:
-    """What a browser would have to fetch to show a page."""
+    """What a browser would have to fetch to show a page and the pages in its frames."""
     found: list[str] = []
 
     class Reader(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             found.extend(value for name, value in attrs if name in {"src", "href"} and tag != "a" and value)
+            found.extend(address for name, value in attrs if name == "srcdoc" and value for address in fetched_by(value))
 
     Reader().feed(page)
     return [address for address in found if not address.startswith("data:")]
@@ -115,8 +117,10 @@ def test_a_report_is_one_run_with_page_plot_and_figures(storage: Storage, mlflow
 def test_the_page_needs_no_other_server(storage: Storage, mlflow_store: None, tmp_path: Path) -> None:
     report = call(storage, make_rows(300, 2), [make_rows(300, 1)])
     page = Path(tracking.get_client().download_artifacts(report.run_id, "drift.html", str(tmp_path))).read_text()
-    assert "<div id='summary'><h2>shop, 2011-03-01..2011-03-08: drift</h2>" in page
+    assert "<h1>shop, 2011-03-01..2011-03-08: drift</h1>" in page and "<iframe" in page
     assert fetched_by(page) == []
+    framed = f'<iframe srcdoc="{escape("<script src=https://cdn.example/c.js></script>")}"></iframe>'
+    assert fetched_by(framed) == ["https://cdn.example/c.js"]
     broken = "<script src='https://cdn.example/a.js'></script><link href='b.css'><img src='data:image/png;base64,'>"
     assert fetched_by(broken) == ["https://cdn.example/a.js", "b.css"]
 

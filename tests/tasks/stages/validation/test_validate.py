@@ -215,7 +215,10 @@ def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storag
 
     assert outcome.quarantine is not None
     html = docs_page(page, outcome.quarantine).read_text()
-    assert f"{raw.key}: passed</h1><p>20 rows in, 18 validated, 2 to quarantine; suite invoice_lines." in html
+    assert f"<h1>{raw.key}: passed</h1>" in html and "Validation by suite invoice_lines" in html
+    tiles = re.findall(r"<span>([a-z ]+)</span><strong>([\d,]+)</strong>", html)
+    assert tiles == [("rows in", "20"), ("validated", "18"), ("quarantined", "2")]
+    assert '<td class="text">quantity_not_zero</td>\n<td class="text">row</td>' in html
     assert "quantity_not_zero (row, growth): Nothing was sold and nothing came back." in html
     assert "<script" not in html and not re.search(r"(src|href)=['\"]?https?:", html), "the page asks another server"
 
