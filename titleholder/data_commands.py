@@ -58,7 +58,7 @@ def list_snapshots(
     show_table(f"Snapshots of {use_case}", rows, as_json)
     if not as_json:
         for refused in find_refused(use_case, storage):
-            console.print(f"[yellow]behind[/] {refused.told}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]behind[/] {refused.summary}", highlight=False, soft_wrap=True)
 
 
 @data.command()
@@ -220,7 +220,7 @@ def show(
     show_table(f"Quarantine of {use_case}, by rule", [{"rule": k, "rows": n} for k, n in counts.most_common()])
     show_table(f"{min(limit, len(rows))} of {len(rows)} rows", [{str(k): v for k, v in row.items()} for row in shown])
     for one in refused:
-        console.print(f"[yellow]behind[/] {one.told}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]behind[/] {one.summary}", highlight=False, soft_wrap=True)
 
 
 @quarantine.command()

@@ -97,7 +97,7 @@ def build_features(run: Run, validated: DatasetRef) -> PublishedFeatures:
         if Window.from_label(refused.raw.partition).end <= window.end
     ]
     for refused in behind:
-        _log.warning("%s", refused.told)
+        _log.warning("%s", refused.summary)
     return PublishedFeatures(
         window=window.label,
         as_of=window.end,

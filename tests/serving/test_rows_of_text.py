@@ -150,9 +150,9 @@ def test_unknown_columns_in_settings_are_named(storage: Storage, spark: SparkSes
         ),
         ({"leave_out": ["nothing"]}, "leave_out: no column nothing in cells"),
         ({"columns": {"item_id": "job", "event_at": "age"}}, "for rows with a target"),
-        ({"cells": {**CELLS, "called": "timestamp"}}, "called: a time is no feature"),
+        ({"cells": {**CELLS, "called": "timestamp"}}, "called: a time cannot be a feature"),
         ({"cells": {**CELLS, "label": "string"}}, "label cannot be features"),
-        ({"leave_out": ["age", "job", "education", "notes", "seconds"]}, "no column is left to be a feature"),
+        ({"leave_out": ["age", "job", "education", "notes", "seconds"]}, "no column remains as a feature"),
     ],
 )
 def test_invalid_source_settings_are_refused(changes: dict[str, object], message: str) -> None:

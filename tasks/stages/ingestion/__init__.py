@@ -1,4 +1,4 @@
-"""KindRegistry: raw files -> an immutable raw snapshot with canonical columns."""
+"""The stage of ingestion: raw files -> an immutable raw snapshot with canonical columns."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["ingest"]
 
 @guard(SourceError)
 def ingest(use_case: str, source: Source, folder: Path | None, window: Window, storage: Storage) -> DatasetRef | None:
-    """Publish the rows of the window as the layer `raw`; None where no file lies in it, as on a day without trading.
+    """Publish the rows of the window as the layer `raw`. None where the window has no file, as on a day without trading.
 
-    The same files give the same snapshot, and are not read again.
+    The same files give the same snapshot and are not read again.
 
     Raises
     ------
-    SourceError : a file is missing or of another form; nothing was published.
+    SourceError : a file is missing or has another form. Nothing is published.
     """
     files = source.files(folder, window)
     if not files:
@@ -48,7 +48,7 @@ def ingest(use_case: str, source: Source, folder: Path | None, window: Window, s
 
 
 def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
-    """A writer that refuses to lose or double a row: the door and Spark read with two parsers, and both must agree."""
+    """A writer that refuses to lose or double a row. The check before and Spark read with two parsers, which must agree."""
     expected = sum(file.rows for file in files)
 
     def write(folder: Path) -> None:
@@ -60,17 +60,17 @@ def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
             frame.write.parquet(str(folder))
         except (PySparkException, Py4JError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
-            told = next((line for line in lines if "No space left" in line), lines[0] if lines else "no reason told")
+            reason = next((line for line in lines if "No space left" in line), lines[0] if lines else "no reason given")
             raise SourceError(
-                f"{', '.join(file.name for file in files[:5])}: Spark could not read or keep them: {told[:300]}; "
-                "is there room on the disk, and are the types those of the source's schema? Nothing was published"
+                f"{', '.join(file.name for file in files[:5])}: Spark could not read or write them: {reason[:300]}. "
+                "Nothing was published. Check the free space on the disk and the types in the source's schema"
             ) from error
         found = ds.dataset(folder, format="parquet").count_rows()
         if found != expected:
             names = ", ".join(file.name for file in files[:5])
             raise SourceError(
-                f"{names}{', ...' if len(files) > 5 else ''}: {expected} rows were counted at the door and {found} were read: "
-                "a file changed meanwhile, or its quoting is ambiguous; nothing was published"
+                f"{names}{', ...' if len(files) > 5 else ''}: expected {expected} rows as counted before, Spark read {found}. "
+                "A file changed meanwhile, or its quoting is ambiguous. Nothing was published"
             )
 
     return write

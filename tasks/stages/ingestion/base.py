@@ -1,4 +1,4 @@
-"""The contract of all sources, and the refusals at the door that they share."""
+"""The contract of all sources, and the checks of files that they share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One raw file that passed the door.
+    """One raw file that passed its check.
 
-    name : relative to the source's folder. day : the day that it reports on. rows : its data rows within the window, as
-    counted at the door; what Spark reads must add up to them. supersedes : name -> sha256 of older deliveries of the day.
+    Parameters
+    ----------
+    name : relative to the source's folder.
+    day : the day that it reports on.
+    rows : its data rows within the window. The rows that Spark reads must sum to this number.
+    supersedes : name -> sha256 of older deliveries of the day.
     """
 
     name: str
@@ -39,9 +43,9 @@ class SourceFile:
 class Source(Spec):
     """Where raw rows come from.
 
-    To add one: `files` says which files belong to a window and refuses broken ones, `read` gives their rows with the
-    canonical columns of `tasks.columns`, null where a cell does not parse. `reader_version` goes up with every change of
-    `read` that changes rows, so that a snapshot of the old reading is not taken for the new one.
+    To add a source, implement `files`, which lists the files of a window and refuses broken ones, and `read`, which returns
+    their rows with the canonical columns of `tasks.columns` (null where a cell does not parse). Increase `reader_version`
+    with every change of `read` that changes rows, so that snapshots of the old reading are not reused.
     """
 
     reader_version: ClassVar[int] = 1
@@ -51,11 +55,11 @@ class Source(Spec):
 
     @abstractmethod
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
-        """The files of the window, oldest first, each checked; empty where there is none.
+        """The files of the window, oldest first, each checked. Empty where there is none.
 
         Raises
         ------
-        SourceError : a missing folder, or a file that is unreadable, empty, cut off or of another format.
+        SourceError : a missing folder, or a file that is unreadable, empty, truncated or of another format.
         """
 
     @abstractmethod
@@ -68,7 +72,7 @@ class Source(Spec):
 
     @property
     def identity(self) -> dict[str, object]:
-        """What, besides the files, decides which rows come out; part of the raw snapshot's version."""
+        """What determines the rows besides the files. It is part of the raw snapshot's version."""
         return {**self.model_dump(mode="json", exclude={"path"}), "reader_version": self.reader_version}
 
 
@@ -76,20 +80,20 @@ def check_folder(folder: Path | None, kind: str) -> Path:
     """The folder of raw files, refusing one that is not set, not there or not a folder."""
     remedy = "set source.path in the use case's YAML, or TITLEHOLDER_SOURCE_PATHS"
     if folder is None:
-        raise SourceError(f"source {kind}: no folder of raw files is named; {remedy}")
+        raise SourceError(f"source {kind}: no folder of raw files is configured; {remedy}")
     if not folder.exists():
-        raise SourceError(f"source {kind}: no folder {folder}; make it, or {remedy}")
+        raise SourceError(f"source {kind}: folder {folder} does not exist; create it, or {remedy}")
     if not folder.is_dir():
-        raise SourceError(f"source {kind}: a folder of raw files is wanted; {folder} is a file; {remedy}")
+        raise SourceError(f"source {kind}: expected a folder of raw files, {folder} is a file; {remedy}")
     return folder
 
 
 def read_bytes(path: Path) -> tuple[bytes, str]:
-    """The content of a file and its sha256, refusing one that cannot be read or holds nothing."""
+    """The content of a file and its sha256. Refuses a file that is unreadable or empty."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}; give this user the right to read it") from error
+        raise SourceError(f"{path}: cannot be read: {error.strerror}; grant this user permission to read it") from error
     if not content:
         raise SourceError(f"{path}: the file is empty (0 bytes); deliver it again")
     return content, hashlib.sha256(content).hexdigest()
@@ -101,21 +105,21 @@ def decode(content: bytes, path: Path, encoding: str = "utf-8") -> str:
         return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        came = content[error.start : error.start + 1].hex()
+        byte = content[error.start : error.start + 1].hex()
         name = encoding.upper()
-        raise SourceError(f"{path}: line {line}: {name} is allowed; got byte 0x{came}; save the file as {name}") from error
+        raise SourceError(f"{path}: line {line}: expected {name}, got byte 0x{byte}; save the file as {name}") from error
 
 
 def plain_paths(files: list[SourceFile]) -> list[str]:
-    """Paths for Spark, which would take brackets, braces and stars in them for patterns."""
+    """Paths for Spark, with brackets, braces and stars escaped, which Spark interprets as patterns."""
     return [re.sub(r"([\[\]{}*?\\])", r"\\\1", str(file.path.resolve())) for file in files]
 
 
 def number_rows(frame: DataFrame) -> DataFrame:
-    """Add `source_file` and `row_id` to a frame as it came from a reader of files.
+    """Add `source_file` and `row_id` to a frame that Spark read from files.
 
-    A row's place in its file is its rank by the block that it was read from and by its place in the block's task, however
-    many files Spark packs into one task, and into however many tasks it splits one.
+    The number of a row in its file is its rank by block and by position in the block's task. It does not depend on how many
+    files Spark packs into one task, or into how many tasks it splits a file.
     """
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
@@ -132,7 +136,7 @@ def number_rows(frame: DataFrame) -> DataFrame:
 
 
 def as_json(names: list[str]) -> Column:
-    """The original cells as one JSON object; an empty cell is an empty string."""
+    """The original cells as one JSON object. An empty cell is an empty string."""
     from pyspark.sql import functions as F
 
     cells = [F.coalesce(F.col(f"`{name}`").cast("string"), F.lit("")).alias(name) for name in names]
@@ -140,14 +144,14 @@ def as_json(names: list[str]) -> Column:
 
 
 def text(name: str) -> Column:
-    """A cell without blanks around it; null where nothing is left."""
+    """A cell without surrounding blanks, null where it is empty."""
     from pyspark.sql import functions as F
 
     return F.nullif(F.btrim(F.col(f"`{name}`").cast("string"), F.lit(" \t\r\n")), F.lit(""))
 
 
 def number(name: str) -> Column:
-    """A cell as a finite double; null where it is none. (Java would also take 6d, NaN and Infinity for numbers.)"""
+    """A cell as a finite double, null where it is none. (Java also parses 6d, NaN and Infinity as numbers.)"""
     from pyspark.sql import functions as F
 
     cell = text(name)

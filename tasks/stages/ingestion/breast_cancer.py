@@ -19,7 +19,7 @@ NAME = "breast_cancer"
 
 
 class BreastCancer(Source):
-    """569 tumours, 30 measurements each, with the data set's own names. `target` 1 is malignant."""
+    """569 tumours with 30 measurements each, named as in the data set. `target` 1 is malignant."""
 
     kind: Literal["breast_cancer"] = "breast_cancer"
 

@@ -1,4 +1,4 @@
-"""The types that a source may state for its cells, as Spark and as Arrow call them; times in UTC."""
+"""The types that a source can declare for its cells, in Spark and in Arrow. Times are in UTC."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CellType = Literal["string", "int", "long", "float", "double", "timestamp", "date"]
-ROWS_OF_A_GROUP = 65_536  # written, or read, at once
+ROWS_OF_A_GROUP = 65_536  # written or read at once
 
 
 def spark_schema(cells: Mapping[str, CellType]) -> str:
-    """For a reader, which then guesses nothing."""
+    """The schema for Spark's readers, so that no type is inferred."""
     return ", ".join(f"`{name}` {'bigint' if kind == 'long' else kind}" for name, kind in cells.items())
 
 
 def arrow_schema(cells: Mapping[str, CellType]) -> pa.Schema:
-    """For a writer."""
+    """The schema for Arrow's writers."""
     import pyarrow as pa
 
     kinds = {

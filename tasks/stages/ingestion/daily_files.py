@@ -1,7 +1,7 @@
-"""Files by day, in any of the usual formats, with a stated schema: `YYYY-MM-DD.csv`, `.jsonl.gz`, `.parquet` and so on.
+"""Files by day in the usual formats, with a declared schema: `YYYY-MM-DD.csv`, `.jsonl.gz`, `.parquet` and so on.
 
-A delivery can be corrected in two ways: by a file of the same name, or by a revision beside it (`2011-01-04.r2.csv`), of
-which the highest counts. The raw snapshot names the digests of the file that counts and of those that it supersedes.
+A delivery is corrected by a file of the same name, or by a revision beside it (`2011-01-04.r2.csv`), of which the highest is
+used. The raw snapshot names the digests of the file in use and of the files that it supersedes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:\.r(?P<revision>\d{1,4}))?\.(?P
 
 
 class DailyFiles(Mapped):
-    """One delivery a day. A file is known from midnight after its day, unless a column says when each row was."""
+    """One delivery a day. A file is known from midnight after its day, unless a column holds the time of each row."""
 
     refuses_files: ClassVar[bool] = True
     kind: Literal["daily_files"] = "daily_files"
@@ -38,7 +38,7 @@ class DailyFiles(Mapped):
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
         if self.encoding != "utf-8" and self.format != "csv":
-            raise ValueError(f"encoding is for csv; {self.format} files are UTF-8 or carry their own")
+            raise ValueError(f"encoding applies to csv only; {self.format} files are UTF-8 or declare their own encoding")
         return self
 
     @property
@@ -51,19 +51,19 @@ class DailyFiles(Mapped):
         for entry in sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "_"))):
             day, revision = self._place(entry)
             if revision in by_day.setdefault(day, {}):
-                raise SourceError(f"{entry}: {by_day[day][revision].name} is of the same day and revision; take one away")
+                raise SourceError(f"{entry}: {by_day[day][revision].name} is of the same day and revision; remove one of them")
             by_day[day][revision] = entry
         return [self._check(day, by_day[day]) for day in sorted(by_day) if window.start <= day < window.end]
 
     def _place(self, entry: Path) -> tuple[date, int]:
         found = NAME.fullmatch(entry.name)
-        allowed = f"YYYY-MM-DD.{self.format}, or YYYY-MM-DD.r2.{self.format} for a correction"
+        expected = f"YYYY-MM-DD.{self.format}, or YYYY-MM-DD.r2.{self.format} for a correction"
         try:
             if found and found["format"] == self.format and (not found["packed"] or self.format in {"csv", "jsonl"}):
                 return date.fromisoformat(found["day"]), int(found["revision"] or 1)
         except ValueError:
             pass
-        raise SourceError(f"{entry}: a daily file is named {allowed}; rename it or take it away")
+        raise SourceError(f"{entry}: expected the name {expected}; rename or remove the file")
 
     def _check(self, day: date, revisions: dict[int, Path]) -> SourceFile:
         path = revisions[max(revisions)]
@@ -107,7 +107,7 @@ class DailyFiles(Mapped):
         else:
             frame = number_rows(spark.read.format(self.format).schema(self.schema_of_cells).load(paths))
         day = F.to_date(F.substring(c.SOURCE_FILE, 1, 10))
-        # Revisions and packed files of a day are one delivery: what a later window reads again must replace it.
+        # Revisions and compressed files of a day are one delivery, whose rows a later window that reads it again replaces.
         whole = F.concat(F.substring(c.SOURCE_FILE, 1, 10), F.lit(f".{self.format}"))
         named = frame.withColumn(c.ROW_ID, F.concat_ws(":", whole, F.substring_index(c.ROW_ID, ":", -1)))
         return self.to_canonical(named.withColumn(c.SOURCE_FILE, whole), F.date_add(day, 1).cast("timestamp"), as_it_came)

@@ -1,4 +1,4 @@
-"""What the endpoint was told, and what it answered, as sources: its event store and its prediction log."""
+"""The endpoint's event store and its prediction log as sources."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _CELLS: dict[str, CellType] = {
 
 
 class EndpointLog(Extracted):
-    """Rows of one of this installation's own logs, known since it took them.
+    """Rows of one of this installation's own logs. A row is known from the time at which the endpoint stored it.
 
     Attributes
     ----------
-    of : the use case that the endpoint was asked, or told, about; its own name, as a rule.
+    of : the use case of the log, usually the name of this use case.
     """
 
     of: Name
@@ -60,11 +60,11 @@ class EndpointLog(Extracted):
 
     @abstractmethod
     def rows(self, window: Window) -> Iterator[dict[str, Any]]:
-        """The rows that were kept in the window, in an order that the log does not change, by canonical names."""
+        """The rows stored in the window by canonical names, in an order that is always the same."""
 
 
 class EventLog(EndpointLog):
-    """What users did, as `POST /v1/<use case>/events` was told. `value` is the money paid, or the rating."""
+    """Events of users, as received by `POST /v1/<use case>/events`. `value` is the amount paid, or the rating."""
 
     kind: Literal["event_log"] = "event_log"
 
@@ -77,20 +77,22 @@ class EventLog(EndpointLog):
         url = get_settings().events_url
         try:
             for event in EventStore(url).events_between(self.of, since, until):
-                told = event._asdict()
-                del told["sequence"], told["use_case"]  # the place in this store, and a name: no part of what was told
+                cells = event._asdict()
+                del cells["sequence"], cells["use_case"]  # set by the store, no part of the event
                 is_sale = event.event_type == c.PURCHASE and event.value is not None and event.quantity > 0
-                yield told | {
-                    c.AS_IT_CAME: json.dumps(told, default=str, ensure_ascii=False),
+                yield cells | {
+                    c.AS_IT_CAME: json.dumps(cells, default=str, ensure_ascii=False),
                     c.UNIT_PRICE: (event.value or 0.0) / event.quantity if is_sale else None,
                 }
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", error)).splitlines()[0][:200]
-            raise SourceError(f"source {self.kind}: the event store cannot be read: {reason}; is the database up?") from error
+            raise SourceError(
+                f"source {self.kind}: the event store cannot be read: {reason}; check that the database is up"
+            ) from error
 
 
 class AnswerLog(EndpointLog):
-    """What was shown to whom: a row for each item of each answer; `value` is its score, `segment` the way that made it."""
+    """Predictions served to users, one row for each item. `value` is the score, `segment` the answer path."""
 
     kind: Literal["answer_log"] = "answer_log"
 
@@ -100,7 +102,7 @@ class AnswerLog(EndpointLog):
         for answer in sorted(shown, key=lambda one: (one.made_at, one.prediction_id)):
             for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), start=1):
                 cells = {"prediction_id": answer.prediction_id, "rank": rank, "item_id": item, "score": score}
-                told = {"made_at": answer.made_at, "subject": answer.subject, "model_version": answer.model_version}
+                context = {"made_at": answer.made_at, "subject": answer.subject, "model_version": answer.model_version}
                 yield {
                     c.EVENT_AT: answer.made_at,
                     c.INGESTED_AT: answer.made_at,
@@ -110,5 +112,5 @@ class AnswerLog(EndpointLog):
                     c.ITEM_ID: item,
                     c.VALUE: score,
                     c.SEGMENT: answer.path,
-                    c.AS_IT_CAME: json.dumps(cells | told, default=str, ensure_ascii=False),
+                    c.AS_IT_CAME: json.dumps(cells | context, default=str, ensure_ascii=False),
                 }

@@ -1,4 +1,4 @@
-"""Sources that are asked rather than delivered: each window is extracted once into a file, which is then the delivery."""
+"""Sources behind a query: each window is extracted once into a file, which is then the delivery."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ if TYPE_CHECKING:
 class Extracted(Source):
     """A source behind a query.
 
-    An extract is a Parquet file in the source's folder, named by window and content: rows that were corrected, erased or
-    added since give a second file beside the first, and a new raw snapshot that names both. To add one: `extract` writes
-    the same file for the same rows, and `read` turns it into canonical columns.
+    An extract is a Parquet file in the source's folder, named by window and content. Rows that were corrected, erased or
+    added since then give a second file beside the first, and a new raw snapshot that names both. To add a source, implement
+    `extract`, which writes the same file for the same rows, and `read`, which returns canonical columns.
     """
 
     @abstractmethod
     def extract(self, window: Window, path: Path) -> int:
-        """Write the rows of the window as one Parquet file; how many there are. No file is wanted where there are none.
+        """Write the rows of the window as one Parquet file and return their number. Without rows no file is needed.
 
         Raises
         ------
-        SourceError : who is asked does not answer as stated.
+        SourceError : the query fails, or returns other columns than declared.
         """
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         if folder is None:
-            raise SourceError(f"source {self.kind}: extracts need a folder; set source.path in the use case's YAML")
+            raise SourceError(
+                f"source {self.kind}: no folder for extracts is configured; set source.path in the use case's YAML"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SourceError(f"source {self.kind}: no folder can be made at {folder}: {error.strerror}") from error
+            raise SourceError(f"source {self.kind}: folder {folder} cannot be created: {error.strerror}") from error
         staged = folder / f".{window.label}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
             rows = self.extract(window, staged)
@@ -55,7 +57,7 @@ class Extracted(Source):
         return [SourceFile(path.name, path, sha256, window.start, rows, older)]
 
     def open(self, spark: SparkSession, files: list[SourceFile], schema: str) -> DataFrame:
-        """The extracts' rows, each with its `row_id`."""
+        """The rows of the extracts, each with its `row_id`."""
         return number_rows(spark.read.schema(schema).parquet(*plain_paths(files)))
 
 

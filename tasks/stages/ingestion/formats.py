@@ -1,6 +1,6 @@
-"""What is looked at before a file is read: is it whole, has it the stated columns, how many rows has it?
+"""Checks of a file before Spark reads it: is it complete, has it the declared columns, how many rows has it?
 
-Each check reads the file with a parser that is not Spark's, so that a file on which two parsers disagree is refused.
+Each check uses another parser than Spark, so that a file on which the two disagree is refused.
 """
 
 from __future__ import annotations
@@ -26,16 +26,14 @@ COMPRESSIONS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
 
 
 def decompress(content: bytes, path: Path) -> bytes:
-    """The content of a file whose name ends in .gz or .bz2; others as they are."""
+    """The content of a file, decompressed where its name ends in .gz or .bz2."""
     unpack = COMPRESSIONS.get(path.suffix)
     if unpack is None:
         return content
     try:
         return unpack(content)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise SourceError(
-            f"{path}: not a whole {path.suffix} file: {error}; it is cut off or damaged; deliver it again"
-        ) from error
+        raise SourceError(f"{path}: not a complete {path.suffix} file: {error}; deliver it again") from error
 
 
 def count_csv(content: bytes, path: Path, names: Sequence[str], encoding: str, delimiter: str) -> int:
@@ -46,46 +44,46 @@ def count_csv(content: bytes, path: Path, names: Sequence[str], encoding: str, d
         check_names(next(lines, []), names, path, delimiter)
         for fields in lines:
             if fields and len(fields) != len(names):
-                cut = "; the file is cut off at its end" if lines.line_num > places else ""
+                cut = "; the file is truncated" if lines.line_num > places else ""
                 raise SourceError(
-                    f"{path}: line {lines.line_num}: {len(names)} fields are allowed; got {len(fields)}: "
+                    f"{path}: line {lines.line_num}: expected {len(names)} fields, got {len(fields)}: "
                     f"{delimiter.join(fields)[:120]!r}{cut}; deliver it again"
                 )
             rows += bool(fields)
     except csv.Error as error:
         raise SourceError(
-            f"{path}: line {lines.line_num}: not CSV: {error}; the file is cut off, or a quote is open"
+            f"{path}: line {lines.line_num}: not CSV: {error}; the file is truncated, or a quote is not closed"
         ) from error
     return rows
 
 
-def check_names(came: Sequence[str], names: Sequence[str], path: Path, delimiter: str | None = None) -> None:
-    """Refuse a header that is not the stated one. Files whose columns have names need not keep their order."""
-    if list(came) == list(names) or (delimiter is None and sorted(came) == sorted(names)):
+def check_names(found: Sequence[str], names: Sequence[str], path: Path, delimiter: str | None = None) -> None:
+    """Refuse a header that is not the declared one. Formats with named columns may order them differently."""
+    if list(found) == list(names) or (delimiter is None and sorted(found) == sorted(names)):
         return
-    allowed = f"the header is {','.join(names)}"
+    expected = f"expected the header {','.join(names)}"
     if delimiter is not None:
-        others = [other for other in (",", ";", "\t", "|", ":") if other != delimiter and other in "".join(came)]
-        if len(came) <= 1 and others:
-            raise SourceError(f"{path}: line 1: fields are split by {delimiter!r}; got {others[0]!r}; {allowed}")
+        others = [other for other in (",", ";", "\t", "|", ":") if other != delimiter and other in "".join(found)]
+        if len(found) <= 1 and others:
+            raise SourceError(f"{path}: line 1: expected the delimiter {delimiter!r}, got {others[0]!r}; {expected}")
     faults = []
-    if missing := [name for name in names if name not in came]:
+    if missing := [name for name in names if name not in found]:
         faults.append(f"missing: {', '.join(missing)}")
-    if extra := [name for name in came if name not in names]:
-        faults.append(f"not known: {', '.join(map(repr, extra[:5]))}{f' and {len(extra) - 5} more' if len(extra) > 5 else ''}")
-    if repeated := sorted({name for name in came if list(came).count(name) > 1} if len(came) < 200 else ()):
-        faults.append(f"twice: {', '.join(repeated)}")
+    if extra := [name for name in found if name not in names]:
+        faults.append(f"unknown: {', '.join(map(repr, extra[:5]))}{f' and {len(extra) - 5} more' if len(extra) > 5 else ''}")
+    if repeated := sorted({name for name in found if list(found).count(name) > 1} if len(found) < 200 else ()):
+        faults.append(f"repeated: {', '.join(repeated)}")
     raise SourceError(
-        f"{path}: line 1: {'; '.join(faults) or 'the columns stand in another order'}; {allowed}; got {','.join(came)[:500]}"
+        f"{path}: line 1: {'; '.join(faults) or 'the columns are in another order'}; {expected}, got {','.join(found)[:500]}"
     )
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it stands, with keys that stand twice."""
+    """A JSON object as pairs, which keeps repeated keys."""
 
 
 def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
-    """Lines of a JSON lines file, each an object with known keys; a key that is not there is an empty cell."""
+    """Lines of a JSON lines file, each an object with known keys. A missing key is an empty cell."""
     rows, allowed = 0, set(names)
     for place, line in enumerate(decode(content, path).split("\n"), start=1):
         if not line.strip():
@@ -94,30 +92,30 @@ def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
             pairs = json.loads(line, object_pairs_hook=_Pairs)
         except ValueError as error:
             raise SourceError(
-                f"{path}: line {place}: not JSON: {error}; the file is cut off or damaged: {line[:120]!r}"
+                f"{path}: line {place}: not JSON: {error}; the file is truncated or damaged: {line[:120]!r}"
             ) from error
         if not isinstance(pairs, _Pairs) or any(isinstance(value, list) for _, value in pairs):
-            raise SourceError(f"{path}: line {place}: a flat JSON object is wanted; got {line[:120]!r}")
+            raise SourceError(f"{path}: line {place}: expected a flat JSON object, got {line[:120]!r}")
         keys = [key for key, _ in pairs]
         if unknown := [key for key in keys if key not in allowed]:
             raise SourceError(
-                f"{path}: line {place}: not known: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(names)}"
+                f"{path}: line {place}: unknown: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(names)}"
             )
         if len(set(keys)) < len(keys):
-            raise SourceError(f"{path}: line {place}: a key stands twice: {line[:120]!r}")
+            raise SourceError(f"{path}: line {place}: a key is repeated: {line[:120]!r}")
         rows += 1
     return rows
 
 
 def count_parquet(path: Path, names: Sequence[str]) -> int:
-    """Rows by the footer, after every page was read once: a footer can stand over damaged pages."""
+    """Rows of a Parquet file. Every page is read once, because a valid footer does not prove valid pages."""
     import pyarrow.parquet as pq
 
     return _count_arrow(path, names, lambda: pq.ParquetFile(path), lambda file: file.iter_batches())
 
 
 def count_orc(path: Path, names: Sequence[str]) -> int:
-    """Rows of an ORC file, read once."""
+    """Rows of an ORC file. Every stripe is read once."""
     from pyarrow import orc
 
     return _count_arrow(
@@ -134,11 +132,13 @@ def _count_arrow(path: Path, names: Sequence[str], open_file: Any, batches: Any)
         check_names(schema.names, names, path)
         return sum(batch.num_rows for batch in batches(file))
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: cannot be read: {str(error)[:200]}; it is cut off or damaged; deliver it again") from error
+        raise SourceError(
+            f"{path}: cannot be read: {str(error)[:200]}; it is truncated or damaged; deliver it again"
+        ) from error
 
 
 def count_avro(path: Path, names: Sequence[str]) -> int:
-    """Records of an Avro container, block by block, each up to its sync marker."""
+    """Records of an Avro container. Every block is read up to its sync marker."""
     import fastavro
 
     try:
@@ -150,16 +150,14 @@ def count_avro(path: Path, names: Sequence[str]) -> int:
             return sum(block.num_records for block in blocks)
     except SourceError:
         raise
-    except Exception as error:  # fastavro raises what its decoder met: EOFError, ValueError, IndexError, struct.error
-        raise SourceError(
-            f"{path}: not a whole Avro file: {str(error)[:200]}; it is cut off or damaged; deliver it again"
-        ) from error
+    except Exception as error:  # fastavro raises the errors of its decoder: EOFError, ValueError, IndexError, struct.error
+        raise SourceError(f"{path}: not a complete Avro file: {str(error)[:200]}; deliver it again") from error
 
 
 def read_avro(spark: SparkSession, paths: Sequence[Path], cells: Mapping[str, CellType]) -> DataFrame:
-    """The cells of Avro files with `source_file` and `row_id`, a task for each file.
+    """The cells of Avro files with `source_file` and `row_id`, one task for each file.
 
-    Spark's own reader of Avro is no part of pyspark: it is a jar of its own that would have to be fetched from Maven.
+    pyspark does not contain Spark's Avro reader. It is a separate jar on Maven.
     """
     from tasks import columns as c
 
@@ -174,7 +172,7 @@ def read_avro(spark: SparkSession, paths: Sequence[Path], cells: Mapping[str, Ce
 
         whole = pa.schema([*((key, pa.string()) for key in keys), *types])
         for path in itertools.chain.from_iterable(batch.column(0).to_pylist() for batch in batches):
-            name = os.path.basename(path)  # noqa: PTH119  a worker has nothing of this module
+            name = os.path.basename(path)  # noqa: PTH119  a worker cannot import this module
             with open(path, "rb") as stream:  # noqa: PTH123
                 numbered = enumerate(fastavro.reader(stream), start=1)
                 while some := list(itertools.islice(numbered, at_once)):

@@ -1,8 +1,8 @@
-"""A seeded generator of daily invoice files whose truth is known: who would buy what, with which probability.
+"""A seeded generator of daily invoice files with known purchase probabilities.
 
-Customers and items have latent vectors. What a customer buys is drawn from a mixture: half taste (softmax of taste . item
-+ popularity, which is Zipf's and moves with the season), half habit (a few staples of each customer). Everything is a
-function of the seed and the day, never of days before: any range of days gives the same files, however it is cut.
+Customers and items have latent vectors. Purchases are drawn from a mixture: half taste (softmax of taste . item + popularity,
+which follows Zipf's law and the season), half habit (a few staples of each customer). Everything is a function of the seed and
+the day alone, so any range of days gives the same files, however it is divided.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TASTE_STRENGTH = 1.1
 ZIPF = 0.8
 HABIT_SHARE = 0.5
 STAPLES = 10
-CUSTOMER_DAYS, ITEM_DAYS = 600, 1000  # how long a customer buys here, and an item is on sale
+CUSTOMER_DAYS, ITEM_DAYS = 600, 1000  # lifetimes of a customer and of an item
 SATURDAY = 5
 WEEKDAY_VOLUME = (1.0, 1.05, 1.05, 1.15, 0.95, 0.0, 0.7)
 COUNTRIES = ("United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland")
@@ -56,33 +56,33 @@ THINGS = (
     "LUNCH BOX",
     "TRINKET BOX",
 )
-# Streams of random numbers: one for each question, so that a knob changes what it is for and nothing else.
+# One stream of random numbers for each purpose, so that a setting changes only its own purpose.
 CUSTOMER, ITEM, DAY, DIRT, ROTATION = range(5)
 
 
 class Knobs(BaseModel):
-    """What can be turned. Defaults give about 480 lines a day."""
+    """Settings of the generator. The defaults give about 480 lines a day."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    customers: int = Field(600, ge=1, le=30_000, description="customers at any one time; they come and go")
-    items: int = Field(300, ge=2, le=20_000, description="items on sale at any one time; they come and go")
+    customers: int = Field(600, ge=1, le=30_000, description="customers at any one time; they change over time")
+    items: int = Field(300, ge=2, le=20_000, description="items on sale at any one time; they change over time")
     invoices_per_day: int = Field(60, ge=1, le=5_000, description="on an average weekday")
     drift_from: date | None = Field(
-        None, description="a new season: most items are replaced, tastes turn, habits fade, prices rise"
+        None, description="first day of a new season: items are replaced, tastes rotate, habits weaken, prices rise"
     )
     drift_item_share: float = Field(0.6, ge=0, le=1, description="share of the items that the new season replaces")
     drift_price_factor: float = Field(1.6, gt=0)
-    drift_habit_share: float = Field(0.05, ge=0, le=1, description="share of the purchases that stay habit in the new season")
+    drift_habit_share: float = Field(0.05, ge=0, le=1, description="share of purchases by habit in the new season")
     dirt: float = Field(0.0, ge=0, le=1, description="share of the rows that are made bad")
-    dirty_day: date | None = Field(None, description="the only day with dirt; none: every day has it")
+    dirty_day: date | None = Field(None, description="the only day with bad rows; None: every day has them")
 
 
 @dataclass(frozen=True)
 class _Customer:
     number: int
     taste: Floats
-    whims: Floats  # what makes staples of some items, one number an item slot
+    whims: Floats  # preference for staples, (item slots,)
     activity: float
     country: int
 
@@ -99,25 +99,25 @@ class _Item:
 
 @dataclass(frozen=True)
 class _Scene:
-    """One day: who can buy, what is on sale, and each customer's probabilities."""
+    """One day: its customers, its items, and each customer's probabilities."""
 
     customers: list[_Customer]
     items: list[_Item]
-    probabilities: Floats  # customers x items; rows add up to 1
-    attendance: Floats  # share of the invoices of each customer
+    probabilities: Floats  # (customers, items), rows sum to 1
+    attendance: Floats  # (customers,), share of the invoices
     prices: Floats
 
 
 @dataclass(frozen=True)
 class GeneratedTruth:
-    """What the generator knows and a model has to find out. Any day may be asked, generated or not."""
+    """The true purchase probabilities, which a model estimates. They are defined for any day, generated or not."""
 
     seed: int
     knobs: Knobs
     days: tuple[date, ...] = field(default=(), repr=False)
 
     def customers(self, day: date) -> list[str]:
-        """Ids, as the pipeline reads them, of all who can buy on a day."""
+        """Ids, as the pipeline reads them, of all customers of a day."""
         return [str(customer.number) for customer in self._scene(day).customers]
 
     def items(self, day: date) -> list[str]:
@@ -125,13 +125,13 @@ class GeneratedTruth:
         return [item.code for item in self._scene(day).items]
 
     def probabilities(self, customer: str, day: date) -> dict[str, float]:
-        """Item -> the probability that one line of this customer's invoice of the day is for it; they add up to 1."""
+        """Item -> the probability that one line of this customer's invoice of the day is for it. They sum to 1."""
         scene = self._scene(day)
         row = scene.probabilities[self.customers(day).index(customer)]
         return {item.code: float(share) for item, share in zip(scene.items, row, strict=True)}
 
     def best_items(self, customer: str, day: date, k: int) -> list[str]:
-        """The `k` items that the customer is most likely to buy on a day, best first: no ranking can do better."""
+        """The `k` items that the customer is most likely to buy on a day, best first. No ranking is better."""
         shares = self.probabilities(customer, day)
         return sorted(shares, key=lambda item: (-shares[item], item))[:k]
 
@@ -144,9 +144,9 @@ class GeneratedTruth:
 
 
 def generate_invoices(folder: Path, start: date, end: date, seed: int = 7, knobs: Knobs = Knobs()) -> GeneratedTruth:  # noqa: B008
-    """Write one CSV for each trading day from `start` to before `end`; no file on Saturdays, as in the real set.
+    """Write one CSV for each trading day from `start` to before `end`. Saturdays have no file, as in the real data.
 
-    A file is written as a whole or not at all. The same seed, day and knobs give the same bytes.
+    A file is written completely or not at all. The same seed, day and knobs give the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     truth = GeneratedTruth(seed, knobs, tuple(_trading_days(start, end)))
@@ -171,7 +171,7 @@ def _as_csv(rows: list[list[str]]) -> str:
 
 
 class _World:
-    """Customers and items live in slots: after some time each is followed by a new one, evenly over the year."""
+    """Customers and items in slots. After its lifetime each is replaced by a new one, evenly over the year."""
 
     def __init__(self, seed: int, knobs: Knobs) -> None:
         self.seed, self.knobs = seed, knobs
@@ -276,7 +276,7 @@ class _World:
             pieces = random.choice(PIECES, size=len(basket), p=PIECE_SHARES)
             sold = [self._line(scene, item, int(n), random) for item, n in zip(basket, pieces, strict=True)]
             rows += _invoice(str(next(numbers)), datetime.combine(day, time()), int(minutes[place]), sold, who)
-            if random.random() < 0.1:  # some of it comes back on the same day
+            if random.random() < 0.1:  # a return on the same day
                 back = [[code, text, f"-{n}", price] for code, text, n, price in sold[: int(random.integers(1, 3))]]
                 later = int(min(minutes[place] + random.integers(5, 120), 19 * 60))
                 rows += _invoice(f"C{next(numbers)}", datetime.combine(day, time()), later, back, who)
@@ -289,7 +289,7 @@ class _World:
         return [scene.items[item].code, text, str(pieces), repr(float(scene.prices[item]))]
 
     def _soil(self, rows: list[list[str]], day: date) -> list[list[str]]:
-        """Make a share of the rows bad, each in one of the ways that validation knows."""
+        """Make a share of the rows bad, each in a way that validation detects."""
         if not self.knobs.dirt or self.knobs.dirty_day not in (None, day):
             return rows
         random = self._stream(DIRT, day.toordinal())

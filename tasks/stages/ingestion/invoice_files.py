@@ -1,4 +1,4 @@
-"""Daily invoice files, in the format of the UCI Online Retail data set: one CSV a trading day, `YYYY-MM-DD.csv`."""
+"""Daily invoice files, in the format of the UCI Online Retail data set: one `YYYY-MM-DD.csv` for each trading day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATE_FORMAT = "yyyy-MM-dd HH:mm:ss"
 
 
 class InvoiceFiles(Source):
-    """Invoice lines, one file a day. A file is known from midnight after its day; an InvoiceNo with C is a return."""
+    """Invoice lines, one file a day. A file is known from midnight after its day. An InvoiceNo with C is a return."""
 
     refuses_files: ClassVar[bool] = True
     kind: Literal["invoice_files"] = "invoice_files"
@@ -42,8 +42,8 @@ class InvoiceFiles(Source):
         days = {_day_of(entry): entry for entry in entries if entry.suffix == ".csv"}
         if entries and not days:
             raise SourceError(
-                f"{folder}: files named YYYY-MM-DD.csv are wanted; got {', '.join(entry.name for entry in entries[:5])}"
-                f"{', ...' if len(entries) > 5 else ''}; is it the right folder?"
+                f"{folder}: expected files named YYYY-MM-DD.csv, got {', '.join(entry.name for entry in entries[:5])}"
+                f"{', ...' if len(entries) > 5 else ''}; check source.path"
             )
         return [_check(path, day) for day, path in sorted(days.items()) if window.start <= day < window.end]
 
@@ -87,10 +87,10 @@ def _day_of(path: Path) -> date:
             return date.fromisoformat(path.stem)
     except ValueError:
         pass
-    raise SourceError(f"{path}: a daily file is named YYYY-MM-DD.csv with a day that exists; rename it or take it away")
+    raise SourceError(f"{path}: expected the name YYYY-MM-DD.csv with a valid day; rename or remove the file")
 
 
 def _check(path: Path, day: date) -> SourceFile:
-    """Refuse a file whose form is broken, before anything is written; what single cells hold is for validation."""
+    """Refuse a file of another form before anything is written. Validation judges the single cells."""
     content, sha256 = read_bytes(path)
     return SourceFile(path.name, path, sha256, day, count_csv(content, path, HEADER, "utf-8", ","))

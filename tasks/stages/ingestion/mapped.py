@@ -1,4 +1,4 @@
-"""Sources whose columns are named in the YAML: how cells of any format become the canonical columns, or rows with a target."""
+"""Sources whose YAML maps their columns: cells of any format -> canonical columns, or rows with a target."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ OF_INTERACTIONS = (
 
 
 class Mapped(Source):
-    """Interactions, or rows with a target, whose schema is stated, never guessed.
+    """Interactions, or rows with a target, with a declared schema. Types are never inferred.
 
     Attributes
     ----------
-    cells : every column of the source, in order, with its type. A column that is lost or new is refused at the door; a cell
-        that is not of its type becomes null, which the suite judges.
+    cells : every column of the source, in order, with its type. A missing or additional column is refused. A cell of another
+        type becomes null, which the suite judges.
     columns : canonical column -> column of the source, where the names differ.
-    time_format : of times that are text, in Spark's letters; whole numbers are seconds since 1970, UTC.
-    positive : rows with a target: the cell that means class 1; another one means class 0. None: the cells are 0 and 1.
-    leave_out : rows with a target: columns that are no features, such as what is known only afterwards.
+    time_format : pattern of times in text columns, in Spark's syntax. Whole numbers are seconds since 1970, UTC.
+    positive : rows with a target: the cell that means class 1. Any other cell means class 0. None: the cells are 0 and 1.
+    leave_out : rows with a target: columns that are not features, such as those known only afterwards.
 
-    Rows are tabular where a column is the `target`: what is neither named in `columns` nor left out is a feature.
+    Rows are tabular where a column is the `target`. Every column that is neither named in `columns` nor left out is a feature.
 
-    What is not there is null, but: `event_type` is `return` for negative pieces and else `purchase`, `value` is pieces
-    times price, `ingested_at` is midnight after the day of the delivery, and `event_at` of tabular rows is the delivery's day.
+    Columns that the source lacks are null, with these defaults: `event_type` is `return` for negative quantities and otherwise
+    `purchase`, `value` is quantity times price, `ingested_at` is midnight after the day of the delivery, and `event_at` of
+    tabular rows is the delivery's day.
     """
 
     cells: dict[Annotated[str, Field(pattern=r"^[^`]+$")], CellType] = Field(min_length=2)
@@ -61,56 +62,58 @@ class Mapped(Source):
             if canonical not in allowed:
                 raise ValueError(f"columns: no canonical column {canonical!r}; allowed: {', '.join(allowed)}")
             if column not in self.cells:
-                raise ValueError(f"columns.{canonical}: no column {column!r} in cells; there are: {', '.join(self.cells)}")
+                raise ValueError(f"columns.{canonical}: no column {column!r} in cells; allowed: {', '.join(self.cells)}")
         if unknown := [name for name in self.leave_out if name not in self.cells]:
-            raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; there are: {', '.join(self.cells)}")
+            raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; allowed: {', '.join(self.cells)}")
         if not self.maps_rows:
             if self.positive is not None or self.leave_out:
-                raise ValueError("positive and leave_out are for rows with a target: which column is columns.target?")
+                raise ValueError("positive and leave_out need rows with a target; set columns.target")
             if missing := [name for name in (c.EVENT_AT, c.ITEM_ID) if self.cell_of(name) is None]:
-                raise ValueError(f"columns: which column is {', '.join(missing)}? There are: {', '.join(self.cells)}")
+                raise ValueError(f"columns: set {', '.join(missing)}; allowed: {', '.join(self.cells)}")
         elif not self.features:
-            raise ValueError("columns: no column is left to be a feature")
+            raise ValueError("columns: no column remains as a feature")
         elif taken := [name for name in self.features if name in (*c.TABULAR_COLUMNS, c.LABEL)]:
-            raise ValueError(f"cells: {', '.join(taken)} cannot be features: the pipeline has columns of these names")
+            raise ValueError(f"cells: {', '.join(taken)} cannot be features, because the pipeline uses these names")
         elif times := [name for name in self.features if self.cells[name] in {"timestamp", "date"}]:
-            raise ValueError(f"cells: {', '.join(times)}: a time is no feature; name it in columns, or leave it out")
+            raise ValueError(
+                f"cells: {', '.join(times)}: a time cannot be a feature; map it in columns, or add it to leave_out"
+            )
         return self
 
     @property
     def maps_rows(self) -> bool:
-        """Whether the rows have a target, and are no interactions."""
+        """Whether the rows have a target. Otherwise they are interactions."""
         return self.cell_of(c.TARGET) is not None
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Of tabular rows: the columns to learn from."""
-        told = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.TARGET))}
-        return tuple(name for name in self.cells if name not in told)
+        """The feature columns of tabular rows."""
+        excluded = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.TARGET))}
+        return tuple(name for name in self.cells if name not in excluded)
 
     def cell_of(self, canonical: str) -> str | None:
-        """The source's column of a canonical one; None where it has none."""
+        """The source's column for a canonical one. None where it has none."""
         return self.columns.get(canonical, canonical if canonical in self.cells else None)
 
     @property
     def is_text(self) -> bool:
-        """Whether the format knows text only, so that types are what the text must parse as."""
+        """Whether the format holds text only, which is parsed into the declared types."""
         return False
 
     @property
     def schema_of_cells(self) -> str:
-        """For Spark, whose reader then guesses nothing."""
+        """The schema for Spark's readers."""
         return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.cells)
 
     def to_canonical(self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None) -> DataFrame:
-        """Cells with `row_id` and `source_file` -> the canonical columns; null where a cell does not parse."""
+        """Cells with `row_id` and `source_file` -> the canonical columns, null where a cell does not parse."""
         from pyspark.sql import functions as F
 
         if self.maps_rows:
             return self._to_rows(frame, known_at, as_it_came)
         amount = self._number(c.QUANTITY) * self._number(c.UNIT_PRICE)
         kind = F.when(self._number(c.QUANTITY) < 0, c.RETURN).otherwise(c.PURCHASE)
-        told = F.lower(self._text(c.EVENT_TYPE))
+        named = F.lower(self._text(c.EVENT_TYPE))
         return frame.select(
             c.ROW_ID,
             c.SOURCE_FILE,
@@ -118,7 +121,7 @@ class Mapped(Source):
             F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
             (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
             self._text(c.EVENT_ID).alias(c.EVENT_ID),
-            (F.when(told.isin(*c.EVENT_TYPES), told) if self.cell_of(c.EVENT_TYPE) else kind).alias(c.EVENT_TYPE),
+            (F.when(named.isin(*c.EVENT_TYPES), named) if self.cell_of(c.EVENT_TYPE) else kind).alias(c.EVENT_TYPE),
             self._text(c.USER_ID).alias(c.USER_ID),
             self._text(c.ITEM_ID).alias(c.ITEM_ID),
             self._text(c.ITEM_TEXT).alias(c.ITEM_TEXT),
@@ -131,12 +134,12 @@ class Mapped(Source):
         )
 
     def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None) -> DataFrame:
-        """Cells -> the columns of tabular rows, then the features: text, or doubles."""
+        """Cells -> the columns of tabular rows, then the features as text or doubles."""
         from pyspark.sql import functions as F
 
-        told = self._text(c.TARGET)
+        label = self._text(c.TARGET)
         value = self._number(c.TARGET)
-        target = F.when(value.isin(0, 1), value) if self.positive is None else F.when(told.isNotNull(), told == self.positive)
+        target = F.when(value.isin(0, 1), value) if self.positive is None else F.when(label.isNotNull(), label == self.positive)
         day = F.date_sub(F.to_date(known_at), 1).cast("timestamp")
         texts = {name for name, kind in self.cells.items() if kind == "string"}
         return frame.select(

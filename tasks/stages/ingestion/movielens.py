@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """How one generation of MovieLens writes its files."""
+    """Names and formats of the files of one generation of MovieLens."""
 
     ratings: str
     cells: tuple[str, str, str, str]
@@ -82,11 +82,11 @@ LARGEST_DOWNLOAD = 64 * 2**20
 
 
 class MovieLens(Source):
-    """Ratings; the rows of a window are those that were given in it. A rating is known from midnight after its day.
+    """Ratings. The rows of a window are the ratings given in it. A rating is known from midnight after its day.
 
-    `variant` says which files to look for: ml-100k (u.data), ml-1m (ratings.dat; ml-10m writes the same), ml-latest
-    (ratings.csv; ml-20m, ml-25m and ml-32m write the same). Titles and attributes of films (u.item, movies.dat, movies.csv) and
-    of who rated them (u.user, users.dat) are read where their files are there.
+    `variant` selects the files: ml-100k (u.data), ml-1m (ratings.dat, also of ml-10m), ml-latest (ratings.csv, also of ml-20m,
+    ml-25m and ml-32m). Titles and attributes of films (u.item, movies.dat, movies.csv) and of users (u.user, users.dat) are
+    read where those files exist.
     """
 
     reader_version = 2
@@ -98,7 +98,7 @@ class MovieLens(Source):
     @model_validator(mode="after")
     def _can_be_downloaded(self) -> MovieLens:
         if self.download and self.variant != "ml-100k":
-            raise ValueError(f"download is for ml-100k, whose digest is known; the variant is {self.variant}")
+            raise ValueError(f"download is available for ml-100k only, whose digest is known; got {self.variant}")
         return self
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
@@ -107,18 +107,16 @@ class MovieLens(Source):
         folder, layout = check_folder(folder, self.kind), LAYOUTS[self.variant]
         path = folder / layout.ratings
         if not path.is_file():
-            came = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+            found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
             allowed = ", ".join(f"{name}: {known.ratings}" for name, known in LAYOUTS.items())
-            raise SourceError(
-                f"{folder}: no {layout.ratings}, which source.variant {self.variant} means ({allowed}); got {came}"
-            )
+            raise SourceError(f"{folder}: expected {layout.ratings} for source.variant {self.variant} ({allowed}), got {found}")
         content, sha256 = read_bytes(path)
         rows = _count_rows(decode(content, path), layout, path, window)
         if not rows:
             return []
-        told = [folder / name for name in (layout.films, layout.people) if name and (folder / name).is_file()]
-        about = [SourceFile(one.name, one, read_bytes(one)[1], window.start, 0) for one in told]
-        _read_about(about, layout)  # refuses at the door
+        paths = [folder / name for name in (layout.films, layout.people) if name and (folder / name).is_file()]
+        about = [SourceFile(one.name, one, read_bytes(one)[1], window.start, 0) for one in paths]
+        _read_about(about, layout)  # refuses files of another form
         return [SourceFile(path.name, path, sha256, window.start, rows), *about]
 
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
@@ -143,7 +141,7 @@ class MovieLens(Source):
             .where((rated >= start) & (rated < end))
             .select(
                 c.ROW_ID,
-                # One file holds all days: a day of it is what a later window may read again, as a file is elsewhere.
+                # One file holds all days. Naming each day lets a later window read it again, as daily files allow.
                 F.concat_ws("@", c.SOURCE_FILE, F.to_date(event_at).cast("string")).alias(c.SOURCE_FILE),
                 event_at.alias(c.EVENT_AT),
                 F.date_add(F.to_date(event_at), 1).cast("timestamp").alias(c.INGESTED_AT),
@@ -160,15 +158,15 @@ class MovieLens(Source):
         )
         films, people = _read_about(files, layout)
         texts = f"{c.ITEM_ID} string, {c.ITEM_TEXT} string, {c.ITEM_ATTRIBUTES} string"
-        of_films = spark.createDataFrame([(film, *told) for film, told in films.items()], texts)
+        of_films = spark.createDataFrame([(film, *about) for film, about in films.items()], texts)
         of_people = spark.createDataFrame(list(people.items()), f"{c.USER_ID} string, {c.USER_ATTRIBUTES} string")
         return rows.join(of_films, c.ITEM_ID, "left").join(of_people, c.USER_ID, "left").select(*c.INTERACTION_COLUMNS)
 
 
 def _read_about(files: list[SourceFile], layout: Layout) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """Titles and attributes of films, attributes of people; empty where the set came without them."""
-    came = {file.name: file.path for file in files}
-    films, people = came.get(layout.films), came.get(layout.people)
+    """Titles and attributes of films, and attributes of users. Empty where the files are missing."""
+    paths = {file.name: file.path for file in files}
+    films, people = paths.get(layout.films), paths.get(layout.people)
     return (
         read_films(films, layout.films_delimiter, layout.films_encoding, layout.has_header) if films else {},
         read_people(people, layout.films_delimiter, layout.person) if people else {},
@@ -185,55 +183,53 @@ def _bounds(window: Window) -> tuple[int, int]:
 
 
 def _count_rows(content: str, layout: Layout, path: Path, window: Window) -> int:
-    """Rows of the window; refuses a line of another form, and one whose time cannot be told: no window would take it."""
+    """Rows of the window. Refuses a line of another form, and one without a valid time, which belongs to no window."""
     start, end = _bounds(window)
     lines = io.StringIO(content, newline="\n")
     places = enumerate(lines, start=1)
     expected = layout.delimiter.join(layout.cells)
     if layout.has_header and (header := next(places)[1].rstrip("\r\n")) != expected:
-        raise SourceError(f"{path}: line 1: the header is {expected}; got {header[:120]!r}")
+        raise SourceError(f"{path}: line 1: expected the header {expected}, got {header[:120]!r}")
     count = 0
     for place, line in places:
         fields = line.rstrip("\r\n").split(layout.delimiter)
         if fields == [""]:
             continue
         if len(fields) != len(layout.cells):
-            cut = "" if line.endswith("\n") else "; the file is cut off at its end"
+            cut = "" if line.endswith("\n") else "; the file is truncated"
             raise SourceError(
-                f"{path}: line {place}: {len(layout.cells)} fields ({', '.join(layout.cells)}) split by "
-                f"{layout.delimiter!r} are allowed; got {len(fields)}: {line[:120]!r}{cut}; deliver it again"
+                f"{path}: line {place}: expected {len(layout.cells)} fields ({', '.join(layout.cells)}) split by "
+                f"{layout.delimiter!r}, got {len(fields)}: {line[:120]!r}{cut}; deliver it again"
             )
         seconds = fields[3].strip()
         if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 11):
-            raise SourceError(
-                f"{path}: line {place}: {layout.cells[3]}: whole seconds since 1970 are allowed; got {fields[3]!r}"
-            )
+            raise SourceError(f"{path}: line {place}: {layout.cells[3]}: expected whole seconds since 1970, got {fields[3]!r}")
         count += start <= int(seconds) < end
     return count
 
 
 def download(folder: Path, url: str = PUBLISHER) -> None:
-    """Fetch ml-100k into a folder that is not there yet: the whole set, or nothing.
+    """Download ml-100k into a new folder, completely or not at all.
 
     Raises
     ------
-    SourceError : the publisher does not answer, or what came is not the set that the digest names.
+    SourceError : the publisher does not answer, or the digest of the download is another one.
     """
-    remedy = f"fetch {PUBLISHER} by hand and unpack it into {folder}"
+    remedy = f"download {PUBLISHER} manually and unpack it into {folder}"
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the address is the publisher's
             content = answer.read(LARGEST_DOWNLOAD)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            wanted = {name: archive.read(f"ml-100k/{name}") for name in ("u.data", "u.item", "u.user", "README")}
+            contents = {name: archive.read(f"ml-100k/{name}") for name in ("u.data", "u.item", "u.user", "README")}
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(f"source movielens: {url} gave no ml-100k: {error}; {remedy}") from error
-    came = hashlib.sha256(wanted["u.data"]).hexdigest()
-    if came != DIGEST:
-        raise SourceError(f"source movielens: u.data of {url} has sha256 {came}; allowed: {DIGEST}; nothing was kept; {remedy}")
+        raise SourceError(f"source movielens: {url} did not return ml-100k: {error}; {remedy}") from error
+    digest = hashlib.sha256(contents["u.data"]).hexdigest()
+    if digest != DIGEST:
+        raise SourceError(f"source movielens: expected sha256 {DIGEST} of u.data from {url}, got {digest}; {remedy}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, data in wanted.items():
+        for name, data in contents.items():
             (staging / name).write_bytes(data)
         staging.chmod(0o755)
         staging.rename(folder)

@@ -25,15 +25,15 @@ NAME_OF_TABLE = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"
 
 
 class Table(Mapped, Extracted):
-    """Rows whose time of arrival (`ingested_at`, else `event_at`) lies in the window.
+    """Rows whose time of arrival (`ingested_at`, otherwise `event_at`) lies in the window.
 
-    The password is never in the YAML: libpq takes it from PGPASSWORD, PGPASSFILE or a service.
+    The password is never in the YAML. libpq reads it from PGPASSWORD, PGPASSFILE or a service.
 
     Attributes
     ----------
     url : postgresql://user@host:port/database
-    table : with its schema, where it is not the first of the search path.
-    order_by : columns that tell rows apart, by which an extract is ordered, so that the same rows give the same file.
+    table : the table, with its schema where that is not the first of the search path.
+    order_by : columns that identify a row. They order an extract, so that the same rows give the same file.
     """
 
     kind: Literal["table"] = "table"
@@ -45,14 +45,14 @@ class Table(Mapped, Extracted):
     def _can_be_asked(self) -> Self:
         parts = urlsplit(self.url)
         if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
-            raise ValueError(f"url: postgresql://user@host:port/database is wanted; the scheme is {parts.scheme or 'missing'}")
+            raise ValueError(f"url: expected postgresql://user@host:port/database, got the scheme '{parts.scheme}'")
         if parts.password or "password" in parts.query:
-            raise ValueError("url: without the password, which libpq takes from PGPASSWORD or PGPASSFILE")
+            raise ValueError("url: must not contain the password; set PGPASSWORD or PGPASSFILE")
         if missing := [name for name in self.order_by if name not in self.cells]:
-            raise ValueError(f"order_by: no column {', '.join(missing)} in cells; there are: {', '.join(self.cells)}")
+            raise ValueError(f"order_by: no column {', '.join(missing)} in cells; allowed: {', '.join(self.cells)}")
         if self.cells.get(self._arrival) not in {"timestamp", "date"}:
-            told = f"{self._arrival or 'ingested_at, or event_at,'} decides which window a row is of"
-            raise ValueError(f"cells: {told}, and must be a timestamp")
+            column = self._arrival or "ingested_at or event_at"
+            raise ValueError(f"cells: {column} assigns rows to windows; its type must be timestamp or date")
         return self
 
     @property
@@ -64,7 +64,7 @@ class Table(Mapped, Extracted):
 
         frame = self.open(spark, files, self.schema_of_cells)
         arrived = F.to_date(F.col(f"`{self._arrival}`"))
-        # A day of the table is what a longer window reads again, as a file is elsewhere.
+        # Naming each day lets a longer window read it again, as daily files allow.
         day = F.concat(F.lit(f"{self.table}@"), arrived.cast("string"))
         return self.to_canonical(frame.withColumn(c.SOURCE_FILE, day), F.date_add(arrived, 1).cast("timestamp"))
 
@@ -72,7 +72,7 @@ class Table(Mapped, Extracted):
         names = ", ".join(f'"{name}"' for name in self.cells)
         order = ", ".join(f'"{name}"' for name in self.order_by)
         table = ".".join(f'"{part}"' for part in self.table.split("."))
-        # Names are those of the YAML, checked or quoted; the days are parameters.
+        # The names come from the YAML and are checked or quoted. The days are parameters.
         return f'SELECT {names} FROM {table} WHERE "{self._arrival}" >= $1 AND "{self._arrival}" < $2 ORDER BY {order}'  # noqa: S608
 
     def extract(self, window: Window, path: Path) -> int:
@@ -94,13 +94,13 @@ class Table(Mapped, Extracted):
                 return rows
         except Error as error:
             raise SourceError(
-                f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; is the server up, is the "
-                "password in PGPASSWORD or PGPASSFILE, and has the table the columns of source.cells?"
+                f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; check that the server "
+                "is up, that PGPASSWORD or PGPASSFILE has the password, and that the table has the columns of source.cells"
             ) from error
 
 
 def _regroup(reader: Any) -> Iterator[Any]:
-    """The same rows in tables of one size, so that the file does not depend on how the server cut its answer."""
+    """The same rows in tables of equal size, so that the file does not depend on the batches of the server."""
     import pyarrow as pa
 
     kept: list[Any] = []

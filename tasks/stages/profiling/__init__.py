@@ -1,4 +1,4 @@
-"""KindRegistry: validated snapshots -> one page of what a person looks at before modelling."""
+"""The stage of profiling: validated snapshots -> one page of statistics and charts."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tasks.io.storage import Storage
 __all__ = ["PAGE", "draw_profile", "profile"]
 
 PAGE = "profile.html"
-SAMPLE_ROWS = 20_000  # about so many are in the library's charts; every figure above them is of all rows
+SAMPLE_ROWS = 20_000  # about so many rows are in Evidently's charts; all other figures are of all rows
 
 
 @guard(NotEnoughData)
 def profile(
     use_case: str, label: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int, run_tags: dict[str, str]
 ) -> str:
-    """Log the page of some snapshots to MLflow as `profile.html`, with its figures; its address there comes back.
+    """Log the page of snapshots to MLflow as `profile.html`, with its figures, and return its address there.
 
     The same snapshots and seed give the same page, which is made once.
 
     Parameters
     ----------
-    label : how the rows are called on the page, such as `known before 2011-03-01`.
-    snapshots : raw or validated rows; of windows that overlap each source file counts once.
+    label : the name of the rows on the page, such as `known before 2011-03-01`.
+    snapshots : raw or validated rows. Where windows overlap, each source file counts once.
     seed : picks the sample, by a hash of the row id.
 
     Raises
@@ -54,7 +54,7 @@ def profile(
 
 
 def draw_profile(title: str, snapshots: Sequence[DatasetRef], storage: Storage, seed: int) -> tuple[str, dict[str, Any]]:
-    """The page as HTML, and the figures that it shows."""
+    """The page as HTML, and its figures."""
     from tasks.io.history import read_history
     from tasks.io.spark import get_spark
     from tasks.stages.profiling.measuring import measure, take_sample

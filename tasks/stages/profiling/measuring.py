@@ -1,4 +1,4 @@
-"""The core: a frame of canonical rows -> exact figures of all of them, by Spark; nothing but counts is collected."""
+"""The core: a frame of canonical rows -> exact figures of all rows, by Spark. Only aggregates are collected."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 QUARTILES = (0.25, 0.5, 0.75)
-FENCE = 1.5  # Tukey: an outlier is so many interquartile ranges beyond a quartile
-MOST_VALUES = 8  # of a text column that are named
-MOST_CORRELATED = 40  # numeric columns that are compared with each other
-MARKS = (c.ROW_ID, c.SOURCE_FILE, c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES)  # tell rows apart, or are told elsewhere
+FENCE = 1.5  # Tukey: an outlier is more than so many interquartile ranges beyond a quartile
+MOST_VALUES = 8  # named values of a text column
+MOST_CORRELATED = 40  # numeric columns in the correlation matrix
+MARKS = (c.ROW_ID, c.SOURCE_FILE, c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES)  # identify rows, or are profiled elsewhere
 
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric column; `outliers` are the values beyond Tukey's fences."""
+    """A numeric column. `outliers` counts the values beyond Tukey's fences."""
 
     missing: int
     least: float | None
@@ -38,7 +38,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """A column of names; `distinct` is an estimate within 2 %, `values` the most frequent ones with their rows."""
+    """A text column. `distinct` is an estimate within 2 %, `values` are the most frequent ones with their rows."""
 
     missing: int
     distinct: int
@@ -47,10 +47,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of all rows.
+    """The figures of all rows.
 
-    balance : rows of each class, or of each type of event. days : rows of each day that has any. weekdays : from Monday.
-    correlations : Pearson's, name by name; nan where a column does not vary.
+    Parameters
+    ----------
+    balance : rows of each class, or of each type of event.
+    days : rows of each day that has any.
+    weekdays : rows of each weekday, from Monday.
+    hours : rows of each hour of the day, UTC.
+    correlated : the columns of `correlations`.
+    correlations : Pearson's, (correlated, correlated); nan where a column is constant.
     """
 
     rows: int
@@ -68,7 +74,7 @@ class Figures:
 
 
 def measure(rows: DataFrame) -> Figures:
-    """The figures of a frame, cached by the caller: it is read a handful of times, however many columns it has."""
+    """The figures of a frame. It is read several times, so the caller caches it."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import NumericType, StringType
 
@@ -81,7 +87,7 @@ def measure(rows: DataFrame) -> Figures:
         *(one for place, name in enumerate(texts) for one in _of_text(f"t{place}", name)),
     ).collect()[0]
     if not first["rows"]:
-        raise NotEnoughData("the snapshots have no row to look at; choose another window")
+        raise NotEnoughData("the snapshots have no rows; choose another window")
     target = c.TARGET if c.TARGET in kinds else c.EVENT_TYPE
     balance = {str(row[0]): row[1] for row in rows.groupBy(target).count().orderBy(target).collect()}
     compared = numeric[:MOST_CORRELATED]
@@ -97,7 +103,7 @@ def measure(rows: DataFrame) -> Figures:
 
 
 def take_sample(rows: DataFrame, count: int, most: int, seed: int) -> pd.DataFrame:
-    """At most about so many rows, the same for the same rows and seed: by a hash of the row id."""
+    """A sample of about `most` rows by a hash of the row id. The same rows and seed give the same sample."""
     from pyspark.sql import functions as F
 
     kept = rows if count <= most else rows.where(F.pmod(F.xxhash64(F.lit(seed), c.ROW_ID), F.lit(count)) < most)
@@ -174,12 +180,12 @@ def _correlate(rows: DataFrame, names: Sequence[str]) -> tuple[tuple[float, ...]
     from pyspark.sql import functions as F
 
     pairs = [(one, other) for one in range(len(names)) for other in range(one)]
-    asked = [F.corr(_finite(names[one]), _finite(names[other])).alias(f"c{one}_{other}") for one, other in pairs]
-    told = rows.agg(F.lit(0), *asked).collect()[0].asDict()
+    columns = [F.corr(_finite(names[one]), _finite(names[other])).alias(f"c{one}_{other}") for one, other in pairs]
+    values = rows.agg(F.lit(0), *columns).collect()[0].asDict()
     nothing = float("nan")
 
     def between(one: int, other: int) -> float:
-        found = 1.0 if one == other else told[f"c{max(one, other)}_{min(one, other)}"]
+        found = 1.0 if one == other else values[f"c{max(one, other)}_{min(one, other)}"]
         return nothing if found is None else float(found)
 
     return tuple(tuple(between(one, other) for other in range(len(names))) for one in range(len(names)))

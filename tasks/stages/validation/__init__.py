@@ -1,4 +1,4 @@
-"""KindRegistry: a raw snapshot -> validated rows, quarantined rows, and a report."""
+"""The stage of validation: a raw snapshot -> validated rows, quarantined rows, and a report."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ __all__ = ["Refused", "docs_page", "find_refused", "publish_docs", "validate"]
 def validate(
     raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path, docs: Path | None = None
 ) -> Validated:
-    """Judge every row of a raw snapshot; publish the good ones as `validated` and the others as `quarantine`.
+    """Judge every row of a raw snapshot. Publish the good rows as `validated` and the others as `quarantine`.
 
-    The quarantine has one row for each that broke a row rule: its id, its file, the row as it came and the names of all
-    rules that it broke; the manifest has the report and the run. It is published also when the run stops, and when it is
-    empty. The same rows, suite, tolerance and past give the same snapshots, and are not judged again.
+    The quarantine has each row that broke a row rule: its id, its file, its original cells and the names of all rules that it
+    broke. The manifest has the report and the run. The quarantine is also published when the run stops, and when it is empty.
+    The same rows, suite, tolerance and past give the same snapshots and are not judged again.
 
-    Where the run stops, rows of this window that were validated before stay current: the last good delivery is better than
-    none. The error says so, and `find_refused` until a delivery passes.
+    When the run stops, rows of this window that were validated before stay current, because the last valid delivery is better
+    than none. The error reports it, and so does `find_refused` until a delivery passes.
 
     Parameters
     ----------
     suite : name of a file in the folder `suites`, without `.yaml`.
     tolerance : share of rows, 0 to 1, that may go to quarantine.
-    docs : folder for Great Expectations' page of each judgement (`docs_page` names it); none is made without it.
+    docs : folder for the page of each validation (see `docs_page`). None: no page is written.
 
     Raises
     ------
-    ValidationFailed : a batch rule is broken, or more rows than the tolerance are; nothing was published as validated.
+    ValidationFailed : a batch rule is broken, or more rows than the tolerance are. Nothing is published as validated.
     ConfigurationError : the suite is missing, wrong, or does not fit the data.
     """
     declared = load_suite(suite, suites)
@@ -93,7 +93,7 @@ def validate(
 
 
 def _find(raw: DatasetRef, layer: str, terms: dict[str, Any], storage: Storage) -> DatasetRef | None:
-    """The partition's snapshot of a layer, if it was made from this raw snapshot on these terms."""
+    """The partition's snapshot of a layer, if it was made from this raw snapshot with these terms."""
     current = storage.current(raw.use_case, layer, raw.partition)
     if current is None:
         return None
@@ -125,19 +125,19 @@ def _stop_if_broken(report: ValidationReport, quarantine: DatasetRef, storage: S
     share = report.rows_quarantined / max(report.rows_in, 1)
     kept = storage.current(report.dataset.use_case, c.VALIDATED, report.dataset.partition)
     stopping = [result for result in report.broken if result.severity is not Severity.WARN]
-    told = [
+    broken = [
         f"  {result.rule} ({result.severity}): "
         + (f"{result.broken_rows} rows, " if result.severity is Severity.ROW else "")
-        + f"seen: {result.observed or 'broken'}; {result.reason}"
+        + f"observed {result.observed or 'a broken rule'}. {result.reason}"
         for result in stopping
     ]
     raise ValidationFailed(
         f"{report.dataset.key}: {report.rows_quarantined} of {report.rows_in} rows ({share:.2%}) broke row rules of suite "
-        f"'{report.suite}', and {report.tolerance:.2%} are allowed (validation.tolerance). Broken:\n"
-        + "\n".join(told)
-        + f"\nThe rows as they came, with the rules that each broke: {storage.table(quarantine)}. "
-        "Correct the files and run again, or the rule and `titleholder quarantine replay`. Nothing was published as validated"
-        + (f": features are still made from {kept.key}, which was validated before." if kept else ".")
+        f"'{report.suite}'; {report.tolerance:.2%} are allowed (validation.tolerance). Broken rules:\n"
+        + "\n".join(broken)
+        + f"\nThe original rows, with the rules that each broke: {storage.table(quarantine)}. Correct the files and run again, "
+        "or correct the rule and run `titleholder quarantine replay`. Nothing was published as validated."
+        + (f" Features still use {kept.key}, which was validated before." if kept else "")
     )
 
 
@@ -151,7 +151,7 @@ def _write_exactly(frame: DataFrame, expected: int) -> Writer:
         found = ds.dataset(folder, format="parquet").count_rows()
         if found != expected:
             raise SnapshotError(
-                f"{folder}: {expected} rows were to be written, {found} were; is {c.ROW_ID} unique in the raw data?"
+                f"{folder}: expected {expected} rows, wrote {found}; check that {c.ROW_ID} is unique in the raw data"
             )
 
     return write

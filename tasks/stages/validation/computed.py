@@ -1,4 +1,4 @@
-"""Columns that rules may name besides the canonical ones, each made only where a rule of the suite names it."""
+"""Columns that rules may name besides the canonical ones. Each is computed only where a rule of the suite names it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of a file
-SIGN_AGREES = "sign_agrees"  # boolean or null: more than 0 pieces in a purchase, fewer in a return
-MISSING_FEATURES = "missing_features"  # long, how many features of a tabular row are null or not finite
+SIGN_AGREES = "sign_agrees"  # boolean or null, whether a purchase has a positive and a return a negative quantity
+MISSING_FEATURES = "missing_features"  # long, number of features of a tabular row that are null or not finite
 LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
 DAYS_BEFORE_END = "days_before_end"  # long, whole days from the event's day to the window's end: 1 on its last day
 PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
-DELIVERED_BEFORE = "delivered_before"  # boolean: the very same row stands in a file of the past
-RETURNED_ITEM_WAS_SOLD = "returned_item_was_sold"  # boolean, null unless a return: was the item sold here or in the past?
+DELIVERED_BEFORE = "delivered_before"  # boolean, whether an identical row is in a file of the past
+RETURNED_ITEM_WAS_SOLD = (
+    "returned_item_was_sold"  # boolean, null unless a return: whether the item was sold here or in the past
+)
 
 
-def add_rule_columns(frame: DataFrame, window: Window, past: Past, wanted: Collection[str]) -> DataFrame:
-    """The frame with those computed columns that are wanted."""
+def add_rule_columns(frame: DataFrame, window: Window, past: Past, names: Collection[str]) -> DataFrame:
+    """The frame with the named computed columns. Other names are ignored."""
     for name, make in _SIMPLE.items():
-        if name in wanted:
+        if name in names:
             frame = frame.withColumn(name, make(frame, window))
-    if DELIVERED_BEFORE in wanted:
+    if DELIVERED_BEFORE in names:
         frame = _add_delivered(frame, past)
-    return _add_sold(frame, past) if RETURNED_ITEM_WAS_SOLD in wanted else frame
+    return _add_sold(frame, past) if RETURNED_ITEM_WAS_SOLD in names else frame
 
 
 def _duplicate_number(_frame: DataFrame, _window: Window) -> Column:
@@ -37,7 +39,7 @@ def _duplicate_number(_frame: DataFrame, _window: Window) -> Column:
     from pyspark.sql import functions as F
 
     place = F.substring_index(c.ROW_ID, ":", -1).cast("long")
-    # Equal rows are found by a hash of what came: sorting the texts themselves costs three times as much.
+    # Equal rows are found by a hash of their original cells: sorting the texts themselves costs three times as much.
     same = Over.partitionBy(c.SOURCE_FILE, F.xxhash64(c.AS_IT_CAME), F.hash(c.AS_IT_CAME)).orderBy(place)
     return F.row_number().over(same).cast("long")
 

@@ -1,4 +1,4 @@
-"""What is in quarantine, and which windows stand on an older delivery than the one that came last."""
+"""Rows in quarantine, and windows whose newest delivery is not in use."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class Refused(Contract):
-    """A window whose newest delivery was refused, or has not been judged."""
+    """A window whose newest delivery was refused or has not been judged."""
 
     raw: DatasetRef
     validated: DatasetRef | None
     reasons: tuple[str, ...]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """One line for people."""
-        uses = f"features still use what was validated before ({self.validated.key})" if self.validated else "nothing is used"
+        uses = f"features still use {self.validated.key}, which was validated before" if self.validated else "no rows are used"
         return f"{self.raw.partition}: the newest delivery ({self.raw.key}) is not in use: {'; '.join(self.reasons)}; {uses}"
 
 
 def find_refused(use_case: str, storage: Storage) -> list[Refused]:
-    """Windows whose newest raw snapshot is not what features are made from, oldest first."""
+    """Windows whose features do not come from the newest raw snapshot, oldest first."""
     found = []
     for partition in storage.partitions(use_case, c.RAW):
         raw, validated = (storage.current(use_case, layer, partition) for layer in (c.RAW, c.VALIDATED))
@@ -65,8 +65,8 @@ def read_quarantine(use_case: str, storage: Storage, partition: str | None = Non
     for name in [partition] if partition else storage.partitions(use_case, c.QUARANTINE):
         ref = storage.current(use_case, c.QUARANTINE, name)
         if ref is None:
-            there = ", ".join(storage.partitions(use_case, c.QUARANTINE)[-5:]) or "none"
-            raise SnapshotError(f"{use_case}: no quarantine of window {name!r}; the newest are: {there}")
+            newest = ", ".join(storage.partitions(use_case, c.QUARANTINE)[-5:]) or "none"
+            raise SnapshotError(f"{use_case}: no quarantine of window {name!r}; the newest are: {newest}")
         if ref.rows[c.ROWS]:
             run = storage.manifest(ref).get("made", {}).get("run", "")
             frames.append(storage.read(ref).assign(window=name, run=run))
@@ -80,7 +80,7 @@ def read_quarantine(use_case: str, storage: Storage, partition: str | None = Non
 
 
 def explain_row(use_case: str, row_id: str, storage: Storage) -> tuple[dict[str, Any], list[RuleResult], dict[str, str]]:
-    """One row in quarantine: where it is from, the rules that it broke, and its cells as they came.
+    """One row in quarantine: its origin, the rules that it broke, and its original cells.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def explain_row(use_case: str, row_id: str, storage: Storage) -> tuple[dict[str,
     mine = rows[rows[c.ROW_ID] == row_id]
     if mine.empty:
         raise SnapshotError(
-            f"{use_case}: no row {row_id!r} in quarantine; `titleholder quarantine show {use_case}` lists what is there"
+            f"{use_case}: no row {row_id!r} in quarantine; `titleholder quarantine show {use_case}` lists the rows"
         )
     row = {str(name): value for name, value in mine.iloc[-1].items()}
     report = read_report(use_case, str(row["window"]), storage)

@@ -1,4 +1,4 @@
-"""Expectation suites: declarations in YAML, parsed strictly."""
+"""Expectation suites: YAML declarations, parsed strictly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Declaration(BaseModel):
 
 
 class Rule(_Declaration):
-    """One expectation, why it is held, and what happens where it is broken."""
+    """One expectation, its reason, and the consequence of breaking it."""
 
     rule: Name
     expect: str = Field(description="a Great Expectations type, such as expect_column_values_to_not_be_null")
@@ -37,22 +37,24 @@ class Rule(_Declaration):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the rule looks at."""
+        """The columns that the rule names."""
         named = [self.parameters[key] for key in ("column", "column_A", "column_B") if key in self.parameters]
         return (*named, *self.parameters.get("column_list", ()))
 
     @property
     def parameter_names(self) -> frozenset[str]:
-        """What the rule asks of the past, in arguments such as `{$PARAMETER: past_rows * 0.2}`."""
-        asked = [value["$PARAMETER"] for value in self.parameters.values() if isinstance(value, dict) and "$PARAMETER" in value]
-        return frozenset(name for expression in asked for name in re.findall(r"[A-Za-z_]\w*", str(expression)))
+        """The parameters of the past in arguments such as `{$PARAMETER: past_rows * 0.2}`."""
+        expressions = [
+            value["$PARAMETER"] for value in self.parameters.values() if isinstance(value, dict) and "$PARAMETER" in value
+        ]
+        return frozenset(name for expression in expressions for name in re.findall(r"[A-Za-z_]\w*", str(expression)))
 
 
 _COUNTS_ROWS = "expect_table_row_count"
 
 
 class Suite(_Declaration):
-    """What is true of one data set. `digest` names the text that it was read from."""
+    """The rules of one data set. `digest` is the sha256 of the YAML text."""
 
     dataset: Name
     description: str = Field(min_length=1)
@@ -63,62 +65,71 @@ class Suite(_Declaration):
     def _distinct(self) -> Suite:
         names = [rule.rule for rule in self.rules]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"each rule has a name of its own; twice: {', '.join(twice)}")
+            raise ValueError(f"names of rules must be unique; repeated: {', '.join(twice)}")
         for rule in self.rules:
             if wrong := sorted(name for name in rule.parameter_names if not re.fullmatch(PARAMETER, name)):
-                raise ValueError(f"{rule.rule}: the past gives past_rows and past_shares_of_<column>; got {', '.join(wrong)}")
+                raise ValueError(
+                    f"{rule.rule}: $PARAMETER: expected past_rows or past_shares_of_<column>, got {', '.join(wrong)}"
+                )
             if rule.parameter_names and rule.severity is Severity.ROW:
-                raise ValueError(f"{rule.rule}: the past judges windows, not rows; severity batch or warn is allowed; got row")
+                raise ValueError(
+                    f"{rule.rule}: severity: parameters of the past judge windows, not rows; expected batch or warn, got row"
+                )
         return self
 
     @property
     def columns(self) -> frozenset[str]:
-        """All columns that rules look at."""
+        """All columns that rules name."""
         return frozenset(column for rule in self.rules for column in rule.columns)
 
-    def columns_read(self, there: Sequence[str]) -> list[str]:
-        """Of a frame's columns those that judging it reads: all, where a rule is about the frame itself."""
+    def columns_read(self, columns: Sequence[str]) -> list[str]:
+        """Those of a frame's columns that the rules read. All of them, where a rule is about the frame itself."""
         of_the_frame = [rule for rule in self.rules if not rule.columns and not rule.expect.startswith(_COUNTS_ROWS)]
         conditions = " ".join(str(rule.parameters.get("row_condition", "")) for rule in self.rules)
-        return [name for name in there if of_the_frame or name in self.columns or name in conditions]
+        return [name for name in columns if of_the_frame or name in self.columns or name in conditions]
 
     @property
     def parameter_names(self) -> frozenset[str]:
-        """All that rules ask of the past."""
+        """All parameters of the past that rules name."""
         return frozenset(name for rule in self.rules for name in rule.parameter_names)
 
 
 def load_suite(name: str, folder: Path) -> Suite:
-    """The suite of a name, each rule known to Great Expectations.
+    """The suite of a name. Every rule is one that Great Expectations can evaluate.
 
     Raises
     ------
-    ConfigurationError : no such file, not YAML, a wrong key, or an expectation that does not exist or is called wrongly.
+    ConfigurationError : no such file, not YAML, a wrong key, or an expectation that does not exist or has wrong parameters.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        there = ", ".join(sorted(other.stem for other in folder.glob("*.yaml"))) or "none"
-        raise ConfigurationError(f"validation.suite: no suite {name!r} ({path}); there are: {there}")
+        allowed = ", ".join(sorted(other.stem for other in folder.glob("*.yaml"))) or "none"
+        raise ConfigurationError(f"validation.suite: no suite {name!r} ({path}); allowed: {allowed}")
     text = path.read_text()
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path.name}: not YAML: {error}") from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path.name}: a suite is a mapping of keys; got {type(document).__name__}")
+        raise ConfigurationError(f"{path.name}: expected a mapping, got {type(document).__name__}")
     try:
         suite = Suite.model_validate({**document, "digest": hashlib.sha256(text.encode()).hexdigest()})
     except ValidationError as error:
         raise ConfigurationError(explain(error, Suite, path.name)) from error
     if suite.dataset != name:
-        raise ConfigurationError(f"{path.name}: dataset: must be the file's own name {name!r}; got {suite.dataset!r}")
+        raise ConfigurationError(f"{path.name}: dataset: expected the name of the file, {name!r}, got {suite.dataset!r}")
     for rule in suite.rules:
         build_expectation(rule, path.name)
     return suite
 
 
 def build_expectation(rule: Rule, where: str) -> Any:
-    """The Great Expectations object of a rule, refusing a type, a parameter or a severity that cannot work."""
+    """The Great Expectations object of a rule.
+
+    Raises
+    ------
+    ConfigurationError : the type is unknown, a parameter is wrong, or the severity does not fit the type.
+    """
     load_great_expectations()
     from great_expectations.expectations import expectation as kinds
     from great_expectations.expectations.registry import get_expectation_impl, list_registered_expectation_implementations
@@ -127,26 +138,30 @@ def build_expectation(rule: Rule, where: str) -> Any:
     known = sorted(list_registered_expectation_implementations())
     if rule.expect not in known:
         close = difflib.get_close_matches(rule.expect, known, n=3, cutoff=0.5) or known
-        raise ConfigurationError(f"{field}: expect: no expectation {rule.expect!r}; close to it: {', '.join(close)}")
+        raise ConfigurationError(f"{field}: expect: no expectation {rule.expect!r}; similar: {', '.join(close)}")
     implementation: Any = get_expectation_impl(rule.expect)
     if rule.severity is Severity.ROW:
         by_row = (kinds.ColumnMapExpectation, kinds.ColumnPairMapExpectation, kinds.MulticolumnMapExpectation)
         if not issubclass(implementation, by_row):
-            raise ConfigurationError(f"{field}: severity: {rule.expect} judges no single rows; allowed: batch, warn; got row")
+            raise ConfigurationError(
+                f"{field}: severity: {rule.expect} does not judge single rows; expected batch or warn, got row"
+            )
         if "mostly" in rule.parameters:
             raise ConfigurationError(
-                f"{field}: with.mostly: not for severity row, where every broken row goes to quarantine; "
-                "how many may is the use case's validation.tolerance"
+                f"{field}: with.mostly: not allowed with severity row, where every broken row goes to quarantine; "
+                "set the use case's validation.tolerance instead"
             )
     try:
-        told = f"{rule.rule} ({rule.severity}, {rule.owner}): {rule.reason}".replace("$", "$$")  # a template for Data Docs
-        return implementation(**rule.parameters, meta={"rule": rule.rule}, description=told)
-    except ValueError as error:  # of pydantic 1, which Great Expectations brings along
+        description = f"{rule.rule} ({rule.severity}, {rule.owner}): {rule.reason}".replace(
+            "$", "$$"
+        )  # a template for Data Docs
+        return implementation(**rule.parameters, meta={"rule": rule.rule}, description=description)
+    except ValueError as error:  # of pydantic 1, which Great Expectations contains
         raise ConfigurationError(f"{field}: with: {rule.expect} does not take {rule.parameters}: {error}") from error
 
 
 def load_great_expectations() -> Any:
-    """The package, kept from sending usage statistics: it reads that switch once, when it is imported."""
+    """The package, without usage statistics. It reads that setting once, on import."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 

@@ -133,44 +133,42 @@ def line(**cells: str) -> str:
 LATIN = csv_of(*GOOD[:3]).replace(b"WHITE HEART", "CAFÉ".encode("latin-1"))
 BAD_INPUTS: dict[str, Bad] = {
     "no bytes": Bad(REFUSED, "the file is empty", put(b"")),
-    "gzip cut off": Bad(REFUSED, "not a whole .gz file", put(gzip.compress(csv_of(*GOOD))[:-20], f"{DAY}.csv.gz"), "csv"),
+    "gzip cut off": Bad(REFUSED, "not a complete .gz file", put(gzip.compress(csv_of(*GOOD))[:-20], f"{DAY}.csv.gz"), "csv"),
     "gzip damaged": Bad(
-        REFUSED, "not a whole .gz file", put(gzip.compress(csv_of(*GOOD))[:-8] + b"\0" * 8, f"{DAY}.csv.gz"), "csv"
+        REFUSED, "not a complete .gz file", put(gzip.compress(csv_of(*GOOD))[:-8] + b"\0" * 8, f"{DAY}.csv.gz"), "csv"
     ),
     "semicolons": Bad(REFUSED, "got ';'", put(csv_of(*GOOD).replace(b",", b";"))),
-    "tabs": Bad(REFUSED, "split by ','", put(csv_of(*GOOD).replace(b",", b"\t"))),
-    "latin-1": Bad(REFUSED, "UTF-8 is allowed; got byte 0xc9", put(LATIN)),
-    "utf-16": Bad(REFUSED, "UTF-8 is allowed", put(csv_of(*GOOD).decode().encode("utf-16"))),
-    "binary": Bad(REFUSED, "UTF-8 is allowed", put(bytes(range(256)) * 40)),
+    "tabs": Bad(REFUSED, "expected the delimiter ','", put(csv_of(*GOOD).replace(b",", b"\t"))),
+    "latin-1": Bad(REFUSED, "expected UTF-8, got byte 0xc9", put(LATIN)),
+    "utf-16": Bad(REFUSED, "expected UTF-8", put(csv_of(*GOOD).decode().encode("utf-16"))),
+    "binary": Bad(REFUSED, "expected UTF-8", put(bytes(range(256)) * 40)),
     "no header": Bad(REFUSED, "missing: InvoiceNo", put("\n".join(GOOD).encode())),
     "a column lost": Bad(REFUSED, "missing: Country", put(csv_of(header=HEADER.removesuffix(",Country")))),
-    "a column new": Bad(REFUSED, "not known: 'Colour'", put(csv_of(header=HEADER + ",Colour"))),
-    "a column renamed": Bad(
-        REFUSED, "not known: 'Customer ID'", put(csv_of(header=HEADER.replace("CustomerID", "Customer ID")))
-    ),
-    "a column twice": Bad(REFUSED, "twice: Country", put(csv_of(header=HEADER + ",Country"))),
+    "a column new": Bad(REFUSED, "unknown: 'Colour'", put(csv_of(header=HEADER + ",Colour"))),
+    "a column renamed": Bad(REFUSED, "unknown: 'Customer ID'", put(csv_of(header=HEADER.replace("CustomerID", "Customer ID")))),
+    "a column twice": Bad(REFUSED, "repeated: Country", put(csv_of(header=HEADER + ",Country"))),
     "columns in another order": Bad(REFUSED, "another order", put(csv_of(header=",".join(reversed(HEADER.split(",")))))),
     "10,000 columns": Bad(
         REFUSED, "and 9995 more", put(csv_of(header=HEADER + "," + ",".join(f"c{n}" for n in range(10_000))))
     ),
-    "a line too short": Bad(REFUSED, "8 fields are allowed; got 2", put(csv_of("536365,85123A", *GOOD))),
-    "a line too long": Bad(REFUSED, "8 fields are allowed; got 9", put(csv_of(*GOOD, GOOD[0] + ",more"))),
+    "a line too short": Bad(REFUSED, "expected 8 fields, got 2", put(csv_of("536365,85123A", *GOOD))),
+    "a line too long": Bad(REFUSED, "expected 8 fields, got 9", put(csv_of(*GOOD, GOOD[0] + ",more"))),
     "a newline without quotes": Bad(
-        REFUSED, "8 fields are allowed", put(csv_of(*GOOD).replace(b"WHITE HEART", b"WHITE\nHEART", 1))
+        REFUSED, "expected 8 fields", put(csv_of(*GOOD).replace(b"WHITE HEART", b"WHITE\nHEART", 1))
     ),
-    "cut off in a line": Bad(REFUSED, "cut off at its end", put(csv_of(*GOOD)[:-40])),
-    "cut off in a quote": Bad(REFUSED, "a quote is open", put(csv_of(*GOOD) + b'536365,85123A,"WHITE')),
+    "cut off in a line": Bad(REFUSED, "truncated", put(csv_of(*GOOD)[:-40])),
+    "cut off in a quote": Bad(REFUSED, "a quote is not closed", put(csv_of(*GOOD) + b'536365,85123A,"WHITE')),
     "a folder in place of a file": Bad(REFUSED, "Is a directory", _directory),
     "no right to read": Bad(REFUSED, "Permission denied", _unreadable, as_nobody=True),
     "a link to nowhere": Bad(REFUSED, "No such file", _dangling),
-    "a name that is no day": Bad(REFUSED, "is named YYYY-MM-DD.csv", put(csv_of(*GOOD), "all.csv")),
-    "a day that is none": Bad(REFUSED, "is named YYYY-MM-DD.csv", put(csv_of(*GOOD), "2010-02-30.csv")),
+    "a name that is no day": Bad(REFUSED, "expected the name YYYY-MM-DD.csv", put(csv_of(*GOOD), "all.csv")),
+    "a day that is none": Bad(REFUSED, "expected the name YYYY-MM-DD.csv", put(csv_of(*GOOD), "2010-02-30.csv")),
     "broken JSON": Bad(REFUSED, "line 2: not JSON", put(b'{"StockCode": "1"}\n{"StockCode": \n', f"{DAY}.jsonl"), "jsonl"),
     "nested JSON": Bad(REFUSED, "a flat JSON object", put(b'{"StockCode": {"a": 1}}\n', f"{DAY}.jsonl"), "jsonl"),
-    "Parquet cut off": Bad(REFUSED, "cut off or damaged", _parquet(_typed(), cut=50), "parquet"),
+    "Parquet cut off": Bad(REFUSED, "truncated or damaged", _parquet(_typed(), cut=50), "parquet"),
     "Parquet of other types": Bad(REFUSED, "Spark could not read", _parquet(_typed().assign(Quantity="six")), "parquet"),
-    "ORC damaged": Bad(REFUSED, "cut off or damaged", _orc, "orc"),
-    "Avro cut off": Bad(REFUSED, "not a whole Avro file", _avro, "avro"),
+    "ORC damaged": Bad(REFUSED, "truncated or damaged", _orc, "orc"),
+    "Avro cut off": Bad(REFUSED, "not a complete Avro file", _avro, "avro"),
     "header only": Bad(STOPPED, "some_lines_came", put(csv_of())),
     "every row bad": Bad(STOPPED, "40 of 40 rows", put(csv_of(*GOOD).replace(b",6,", b",0,"))),
     "last month's export again": Bad(STOPPED, "lines_are_fresh", put(csv_of(*GOOD).replace(b"2010-12-01", b"2010-11-01"))),

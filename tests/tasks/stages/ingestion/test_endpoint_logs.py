@@ -153,7 +153,7 @@ def test_a_store_that_cannot_be_read_is_told(tmp_path: Path, own_home: Path) -> 
         EventLog(of="shop").files(tmp_path / "extracts", DAY)
     assert list((tmp_path / "extracts").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match="no folder can be made at"):
+    with pytest.raises(SourceError, match="cannot be created"):
         EventLog(of="shop").files(tmp_path / "file", DAY)
-    with pytest.raises(SourceError, match="extracts need a folder"):
+    with pytest.raises(SourceError, match="no folder for extracts is configured"):
         EventLog(of="shop").files(None, DAY)

@@ -177,10 +177,10 @@ def test_types_of_text_are_what_it_must_parse_as(tmp_path: Path, storage: Storag
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"columns": {"item_id": "nowhere"}}, "no column 'nowhere' in cells; there are: order, at"),
+        ({"columns": {"item_id": "nowhere"}}, "no column 'nowhere' in cells; allowed: order, at"),
         ({"columns": {"colour": "sku"}}, "no canonical column 'colour'; allowed: event_at"),
-        ({"columns": {}}, "which column is event_at, item_id"),
-        ({"format": "parquet", "encoding": "utf-16"}, "encoding is for csv"),
+        ({"columns": {}}, "columns: set event_at, item_id"),
+        ({"format": "parquet", "encoding": "utf-16"}, "encoding applies to csv only"),
         ({"format": "xml"}, "'csv', 'jsonl', 'parquet', 'avro' or 'orc'"),
     ],
 )

@@ -118,20 +118,23 @@ def test_a_corrected_file_gives_a_new_snapshot(tmp_path: Path, storage: Storage,
 
 REFUSED = {
     "empty": (b"", r"2010-12-01\.csv: the file is empty"),
-    "missing column": (HEADER.replace(",Country", "").encode(), r"line 1: missing: Country; the header is InvoiceNo"),
-    "unknown column": (f"{HEADER},Colour\n".encode(), r"not known: 'Colour'"),
-    "renamed column": (HEADER.replace("CustomerID", "Customer ID").encode(), r"missing: CustomerID; not known: 'Customer ID'"),
-    "doubled column": (f"{HEADER},Country".encode(), r"twice: Country"),
+    "missing column": (HEADER.replace(",Country", "").encode(), r"line 1: missing: Country; expected the header InvoiceNo"),
+    "unknown column": (f"{HEADER},Colour\n".encode(), r"unknown: 'Colour'"),
+    "renamed column": (HEADER.replace("CustomerID", "Customer ID").encode(), r"missing: CustomerID; unknown: 'Customer ID'"),
+    "doubled column": (f"{HEADER},Country".encode(), r"repeated: Country"),
     "reordered": (",".join(reversed(HEADER.split(","))).encode(), r"another order.*got Country,CustomerID"),
     "no header": (LINE.encode(), r"missing: InvoiceNo, StockCode"),
-    "semicolons": (f"{HEADER}\n{LINE}\n".replace(",", ";").encode(), r"fields are split by ','; got ';'"),
-    "tabs": (f"{HEADER}\n{LINE}\n".replace(",", "\t").encode(), r"fields are split by ','; got '\\t'"),
-    "cut off": (f"{HEADER}\n{LINE}\n{LINE[:40]}".encode(), r"line 3: 8 fields are allowed; got 5.*cut off at its end"),
-    "cut off in a quote": (f'{HEADER}\n{LINE}\n536365,85123A,"WHITE'.encode(), r"line 3: not CSV.*cut off, or a quote is open"),
-    "short line": (f"{HEADER}\n536365,85123A\n{LINE}\n".encode(), r"line 2: 8 fields are allowed; got 2: '536365,85123A';"),
-    "long line": (f"{HEADER}\n{LINE},more\n".encode(), r"line 2: 8 fields are allowed; got 9"),
-    "latin-1": (f"{HEADER}\n{LINE}".replace("HEART", "CAFÉ").encode("latin-1"), r"line 2: UTF-8 is allowed; got byte 0xc9"),
-    "binary": (bytes(range(256)), r"UTF-8 is allowed"),
+    "semicolons": (f"{HEADER}\n{LINE}\n".replace(",", ";").encode(), r"expected the delimiter ',', got ';'"),
+    "tabs": (f"{HEADER}\n{LINE}\n".replace(",", "\t").encode(), r"expected the delimiter ',', got '\\t'"),
+    "cut off": (f"{HEADER}\n{LINE}\n{LINE[:40]}".encode(), r"line 3: expected 8 fields, got 5.*truncated"),
+    "cut off in a quote": (
+        f'{HEADER}\n{LINE}\n536365,85123A,"WHITE'.encode(),
+        r"line 3: not CSV.*truncated, or a quote is not closed",
+    ),
+    "short line": (f"{HEADER}\n536365,85123A\n{LINE}\n".encode(), r"line 2: expected 8 fields, got 2: '536365,85123A';"),
+    "long line": (f"{HEADER}\n{LINE},more\n".encode(), r"line 2: expected 8 fields, got 9"),
+    "latin-1": (f"{HEADER}\n{LINE}".replace("HEART", "CAFÉ").encode("latin-1"), r"line 2: expected UTF-8, got byte 0xc9"),
+    "binary": (bytes(range(256)), r"expected UTF-8"),
 }
 
 
@@ -158,10 +161,10 @@ def test_a_wrong_folder_is_refused(tmp_path: Path) -> None:
     source, a_file = InvoiceFiles(), tmp_path / "file"
     a_file.touch()
     for folder, message in (
-        (None, "no folder of raw files is named"),
-        (tmp_path / "nowhere", "no folder .*nowhere"),
+        (None, "no folder of raw files is configured"),
+        (tmp_path / "nowhere", "folder .*nowhere does not exist"),
         (a_file, "is a file"),
-        (tmp_path, r"files named YYYY-MM-DD\.csv are wanted; got file"),
+        (tmp_path, r"expected files named YYYY-MM-DD\.csv, got file"),
     ):
         with pytest.raises(SourceError, match=message):
             source.files(folder, DAY)
@@ -171,7 +174,7 @@ def test_a_wrong_folder_is_refused(tmp_path: Path) -> None:
 def test_a_file_whose_name_is_no_day_is_refused(name: str, tmp_path: Path) -> None:
     folder, window = invoice_folder(tmp_path / "in")
     (folder / name).touch()
-    with pytest.raises(SourceError, match=f"{name}: a daily file is named YYYY-MM-DD.csv"):
+    with pytest.raises(SourceError, match=f"{name}: expected the name YYYY-MM-DD.csv"):
         InvoiceFiles().files(folder, window)
 
 
@@ -195,7 +198,7 @@ def test_a_file_that_changes_after_the_door_is_refused(
     files = InvoiceFiles().files(tmp_path / "in", DAY)
     monkeypatch.setattr(InvoiceFiles, "files", lambda *_: files)
     path.write_text(f"{HEADER}\n{LINE}\n")
-    with pytest.raises(SourceError, match="2 rows were counted at the door and 1 were read"):
+    with pytest.raises(SourceError, match="expected 2 rows as counted before, Spark read 1"):
         ingest("test", InvoiceFiles(), tmp_path / "in", DAY, storage)
     assert storage.current("test", c.RAW, DAY.label) is None
 

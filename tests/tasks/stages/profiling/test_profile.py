@@ -114,5 +114,5 @@ def test_nothing_to_look_at_is_told(storage: Storage, spark: SparkSession) -> No
     empty = storage.publish(
         use_case="shop", layer=c.VALIDATED, partition="2026-02-01..2026-02-02", tables={c.ROWS: frame_writer(rows().iloc[:0])}
     )
-    with pytest.raises(NotEnoughData, match="no row to look at"):
+    with pytest.raises(NotEnoughData, match="the snapshots have no rows"):
         draw_profile("shop", [empty], storage, 7)

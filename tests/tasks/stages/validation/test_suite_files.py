@@ -27,23 +27,23 @@ TABLE_RULE = RULE.replace(KNOWN, "expect_table_row_count_to_be_between").replace
 # what is replaced in the good suite, by what, and what is said
 WRONG = {
     "not YAML": (SUITE, "rules: [", "lines.yaml: not YAML"),
-    "no mapping": (SUITE, "- a\n- b\n", "a suite is a mapping of keys; got list"),
+    "no mapping": (SUITE, "- a\n- b\n", "expected a mapping, got list"),
     "no rules": (RULE, " []", "lines.yaml.rules: Tuple should have at least 1 item"),
     "unknown key": ("owner: growth", "onwer: growth", r"rules\.0\.onwer: unknown key; allowed here: .*owner"),
     "no reason": ("    reason: A line without its item teaches nothing.\n", "", r"rules\.0\.reason: missing"),
     "unknown severity": ("severity: row", "severity: fatal", r"\.severity: .*'row', 'batch' or 'warn'; got 'fatal'"),
-    "unknown expectation": (KNOWN, "expect_values_not_null", f"'expect_values_not_null'; close to it: .*{KNOWN}"),
+    "unknown expectation": (KNOWN, "expect_values_not_null", f"'expect_values_not_null'; similar: .*{KNOWN}"),
     "unknown parameter": ("{column: item_id}", "{column: item_id, colour: red}", "item_known: with: .*colour"),
     "missing parameter": ("    with: {column: item_id}\n", "", "item_known: with: .*column"),
     "mostly on rows": ("{column: item_id}", "{column: item_id, mostly: 0.9}", r"with\.mostly: .*validation\.tolerance"),
-    "a row rule about a table": (RULE, TABLE_RULE, "judges no single rows; allowed: batch, warn; got row"),
+    "a row rule about a table": (RULE, TABLE_RULE, "does not judge single rows; expected batch or warn, got row"),
     "an unknown past": ("{column: item_id}", "{column: {$PARAMETER: rows}}", "past_rows and past_shares_of_<column>; got rows"),
     "a past for rows": (
         "{column: item_id}",
         "{column: item_id, mostly: {$PARAMETER: past_rows}}",
-        "the past judges windows, not rows",
+        "parameters of the past judge windows, not rows",
     ),
-    "a rule twice": (RULE, RULE + RULE, "twice: item_known"),
+    "a rule twice": (RULE, RULE + RULE, "repeated: item_known"),
     "another name": ("dataset: lines", "dataset: rows", "must be the file's own name 'lines'; got 'rows'"),
 }
 
@@ -60,7 +60,7 @@ def test_a_wrong_suite_is_refused(fault: str, tmp_path: Path) -> None:
 def test_a_missing_suite_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lines.yaml").write_text(SUITE)
     assert [rule.columns for rule in load_suite("lines", tmp_path).rules] == [("item_id",)]
-    with pytest.raises(ConfigurationError, match=r"no suite 'line' .*there are: lines"):
+    with pytest.raises(ConfigurationError, match=r"no suite 'line' .*allowed: lines"):
         load_suite("line", tmp_path)
 
 
@@ -68,7 +68,7 @@ def test_a_rule_on_an_unknown_column_is_refused(tmp_path: Path, spark: SparkSess
     (tmp_path / "lines.yaml").write_text(SUITE)
     frame = spark.createDataFrame([("f:1", "85123A")], "row_id string, item string")
     with (
-        pytest.raises(ConfigurationError, match="rules: item_known: no column 'item_id'; there are: item"),
+        pytest.raises(ConfigurationError, match="rules: item_known: no column 'item_id'; allowed: item"),
         check_rules(frame, load_suite("lines", tmp_path), 1, {}),
     ):
         pytest.fail("it was judged")

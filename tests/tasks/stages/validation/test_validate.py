@@ -91,7 +91,7 @@ def test_above_the_tolerance_nothing_is_validated_and_the_quarantine_can_be_read
             run(raw, storage, suites)
         told = str(failure.value)
         assert "2 of 19 rows (10.53%)" in told and "10.00% are allowed (validation.tolerance)" in told
-        assert "quantity_not_zero (row): 1 rows, seen: 2010-12-01.csv:19" in told
+        assert "quantity_not_zero (row): 1 rows, observed 2010-12-01.csv:19" in told
         assert "customer_known" not in told  # a warning stops nothing
         place = re.search(r"rule.*? each broke: (\S+)\. ", told)
         quarantine = storage.current("test", c.QUARANTINE, raw.partition)
@@ -103,7 +103,7 @@ def test_above_the_tolerance_nothing_is_validated_and_the_quarantine_can_be_read
 
 def test_a_broken_batch_rule_stops_also_with_every_row_tolerated(tmp_path: Path, storage: Storage, suites: Path) -> None:
     raw = raw_of(tmp_path / "in", storage)
-    with pytest.raises(ValidationFailed, match=r"some_lines_came \(batch\): seen: 0"):
+    with pytest.raises(ValidationFailed, match=r"some_lines_came \(batch\): observed 0"):
         run(raw, storage, suites, tolerance=1.0)
     assert storage.current("test", c.VALIDATED, raw.partition) is None
 
@@ -184,12 +184,12 @@ def test_a_refused_correction_leaves_the_old_rows_in_use_and_says_so(tmp_path: P
     corrected = raw_of(tmp_path / "in", storage, *BAD)
     (waiting,) = find_refused("test", storage)
     assert waiting.reasons == ("it has not been judged yet",)
-    with pytest.raises(ValidationFailed, match=f"features are still made from {good.key}, which was validated before"):
+    with pytest.raises(ValidationFailed, match=f"Features still use {good.key}, which was validated before"):
         run(corrected, storage, suites)
     assert storage.current("test", c.VALIDATED, DAY.label) == good
     (refused,) = find_refused("test", storage)
     assert (refused.raw, refused.validated) == (corrected, good)
-    assert "2 of 2 rows broke" in refused.told and good.key in refused.told
+    assert "2 of 2 rows broke" in refused.summary and good.key in refused.summary
     run(raw_of(tmp_path / "in", storage, *GOOD[:-1]), storage, suites)
     assert find_refused("test", storage) == []
 
