@@ -219,7 +219,7 @@ def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storag
     tiles = re.findall(r"<span>([a-z ]+)</span><strong>([\d,]+)</strong>", html)
     assert tiles == [("rows in", "20"), ("validated", "18"), ("quarantined", "2")]
     assert '<td class="text">quantity_not_zero</td>\n<td class="text">row</td>' in html
-    assert "quantity_not_zero (row, growth): Nothing was sold and nothing came back." in html
+    assert "quantity_not_zero (row, growth): A line with quantity zero is neither a sale nor a return." in html
     assert "<script" not in html and not re.search(r"(src|href)=['\"]?https?:", html), "the page asks another server"
 
 
