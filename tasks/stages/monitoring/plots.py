@@ -18,7 +18,7 @@ def plot_drift(report: DriftReport) -> Figure:
 
     results = report.checks[::-1]
     figure = Figure(figsize=(9, 1.6 + 0.45 * len(results)), layout="constrained")
-    FigureCanvasAgg(figure)  # a figure without pyplot: no display is needed, and none is kept
+    FigureCanvasAgg(figure)  # without pyplot there is no display and no global state
     axes = figure.subplots()
     places = range(len(results))
     colours = ["#b9b9b9" if result.note else "#c0392b" if result.violated else "#2c7fb8" for result in results]
@@ -32,15 +32,15 @@ def plot_drift(report: DriftReport) -> Figure:
         )
     axes.set_yticks(list(places), [f"{result.column}\n{result.method}" for result in results])
     axes.set_xlim(0, 1.35 * max([0.1, *(max(result.value, result.threshold) for result in results)]))
-    axes.set_xlabel("distance from the reference; the black line is the threshold")
+    axes.set_xlabel("distance from the reference (black line: threshold)")
     axes.set_title(f"{report.use_case}, {report.window.label}: {'drift' if report.violated else 'no drift'}")
     return figure
 
 
 def plot_history(reports: Sequence[DriftReport], decisions: Sequence[RetrainDecision] = (), most: int = 60) -> Figure:
-    """Every figure of the last windows, each in a panel of its own: line, threshold, and a red dot where it was violated.
+    """Every measurement of the newest windows, one panel each: its line, its threshold, and a red dot at each violation.
 
-    Green lines mark a requested retraining, red ones broken data.
+    Vertical lines mark decisions: green for a requested retraining, red for broken data.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -82,6 +82,6 @@ def plot_history(reports: Sequence[DriftReport], decisions: Sequence[RetrainDeci
     for axes in grid[panels:]:
         axes.set_visible(False)
     if newest:
-        lines = "dashed: the threshold; green: retrain, red: broken data"
-        figure.suptitle(f"{newest[-1].use_case}: every figure of {len(newest)} windows; {lines}", fontsize=11)
+        lines = "dashed: threshold, green: retraining requested, red: broken data"
+        figure.suptitle(f"{newest[-1].use_case}: measurements of {len(newest)} windows ({lines})", fontsize=11)
     return figure

@@ -1,4 +1,4 @@
-"""Where a challenger is wrong: kinds of mistakes, and the users or rows that cost its metric most."""
+"""Errors of a challenger: kinds of mistakes, and the users or rows that cost its metric most."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AGAIN, DISCOVERY, NEW_ITEM = "known to the user", "new to the user", "new to the
 
 @dataclass(frozen=True)
 class Mistakes:
-    """One kind of what happened: how often, and how well each side did there."""
+    """One kind of label: its count and share, and the result of each model on it."""
 
     kind: str
     count: int
@@ -36,7 +36,7 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Entry:
-    """One item of a user, with what is to be said of it."""
+    """One item of a user with a note. `is_hit`: it was predicted and bought."""
 
     item: str
     note: str = ""
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Case:
-    """One user or row: what was predicted, and what happened. `more`: how many entries are left out of each."""
+    """One user or row with its predictions and outcomes. `more`: number of entries left out of each."""
 
     unit: str
     value: float
@@ -56,7 +56,7 @@ class Case:
 
 
 def kinds_of_labels(labels: pd.DataFrame, pairs: pd.DataFrame, items: pd.DataFrame) -> pd.Series[Any]:
-    """Of each label: the user had the item before, did not, or no model could know it (an item without features)."""
+    """The kind of each label: known to the user, new to the user, or new to the model (an item without features)."""
     import pandas as pd
 
     keys = [c.USER_ID, c.ITEM_ID]
@@ -66,21 +66,21 @@ def kinds_of_labels(labels: pd.DataFrame, pairs: pd.DataFrame, items: pd.DataFra
 
 
 def mistakes_of_lists(labels: pd.DataFrame, kinds: pd.Series[Any], sides: Sequence[Side]) -> list[Mistakes]:
-    """By kind, the share of what was bought that stood in the lists."""
+    """The share of the purchases of each kind that is in the lists."""
     found = {side.subject: _is_in(labels[[c.USER_ID, c.ITEM_ID]], side.predictions) for side in sides}
-    told = []
+    mistakes = []
     for kind in (AGAIN, DISCOVERY, NEW_ITEM):
         mine = (kinds == kind).to_numpy(bool)
         if mine.any():
             values = {subject: float(hit[mine].mean()) for subject, hit in found.items()}
-            told.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), values))
-    return told
+            mistakes.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), values))
+    return mistakes
 
 
 def mistakes_of_values(sides: Sequence[Side], task: TaskKind) -> list[Mistakes]:
-    """By class, the share that was called right at 0.5; by rating given, the root of the mean squared error."""
+    """The accuracy of each class at a threshold of 0.5, or the root mean squared error of each given rating."""
     label = sides[0].predictions[c.LABEL].to_numpy(np.float64)
-    told = []
+    mistakes = []
     for one in np.unique(label):
         mine = label == one
         values = {}
@@ -92,19 +92,19 @@ def mistakes_of_values(sides: Sequence[Side], task: TaskKind) -> list[Mistakes]:
                 values[side.subject] = float(np.sqrt(np.mean((predicted - one) ** 2)))
         kind = f"class {one:g}" if task is TaskKind.CLASSIFICATION else f"rating {one:g}"
         finite = {subject: value for subject, value in values.items() if np.isfinite(value)}
-        told.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), finite))
-    return told
+        mistakes.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), finite))
+    return mistakes
 
 
 def worst_cases(
     metric: Metric, sides: Sequence[Side], labels: pd.DataFrame | None, describe: Callable[[str, pd.DataFrame], Case]
 ) -> list[Case]:
-    """The ten units that cost the challenger's metric most, of equal ones those with most labels.
+    """The ten units that cost the challenger's metric most. Ties are ordered by the number of labels.
 
     Parameters
     ----------
-    labels : of users, what they bought; None for rows.
-    describe : a unit and the challenger's predictions for it -> a case, whose values are filled in here.
+    labels : the purchases of users. None for rows.
+    describe : (unit, the challenger's predictions for it) -> a case, whose values are set here.
     """
     import pandas as pd
 
@@ -130,7 +130,7 @@ def worst_cases(
 
 
 def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.Series[Any], kinds: pd.Series[Any], is_share: bool) -> Case:
-    """A user's list beside what they bought: what stood in the list first, what nobody could know last."""
+    """A user's list and purchases. Purchases in the list come first, those of items new to the model last."""
     lines = predicted.sort_values(c.RANK)
     listed = tuple(
         Entry(str(item), f"{score:.0%}" if is_share else "", bool(label > 0))
@@ -139,16 +139,18 @@ def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.Series[Any], ki
     places = {entry.item: place for place, entry in enumerate(listed, start=1) if entry.is_hit}
     order = {AGAIN: 1, DISCOVERY: 2, NEW_ITEM: 3}
     notes = {AGAIN: "had it before", DISCOVERY: "", NEW_ITEM: "new item"}
-    told = sorted((0 if item in places else order[kind], item, notes[kind]) for item, kind in zip(bought, kinds, strict=True))
+    purchases = sorted(
+        (0 if item in places else order[kind], item, notes[kind]) for item, kind in zip(bought, kinds, strict=True)
+    )
     happened = tuple(
         Entry(str(item), ", ".join(filter(None, (f"place {places[item]}" if item in places else "", note))), item in places)
-        for _, item, note in told
+        for _, item, note in purchases
     )
     return Case(unit, 0.0, None, listed[:SHOWN], happened[:SHOWN], (len(listed[SHOWN:]), len(happened[SHOWN:])))
 
 
 def describe_ratings(unit: str, predicted: pd.DataFrame) -> Case:
-    """A user's ratings that were missed most."""
+    """A user's ratings with the largest errors."""
     missed = (predicted[c.PREDICTION] - predicted[c.LABEL]).abs().fillna(np.inf)
     lines = predicted.assign(_missed=missed).sort_values(["_missed", c.ITEM_ID], ascending=[False, True])
     missed_most = tuple(
@@ -159,7 +161,7 @@ def describe_ratings(unit: str, predicted: pd.DataFrame) -> Case:
 
 
 def describe_row(unit: str, predicted: pd.DataFrame, row: pd.Series[Any], typical: pd.DataFrame) -> Case:
-    """A row's probability and class, and its most unusual features. `typical`: mean and deviation of each feature."""
+    """A row's probability and class, and its most unusual features. `typical`: mean and standard deviation of each."""
     away = ((row - typical["mean"]) / typical["std"]).dropna()
     far = away.abs().sort_values(ascending=False, kind="stable").index[:3]
     unusual = tuple(Entry(str(name), f"{row[name]:.4g}, {away[name]:+.1f} sd") for name in far if abs(away[name]) >= 1.5)

@@ -86,8 +86,8 @@ def gather_evidence(verdict: Verdict, holdout: Part, storage: Storage) -> Eviden
     keys = {c.USERS: [c.USER_ID], c.ITEMS: [c.ITEM_ID], c.PAIRS: both, c.LABELS: both}
     tables = {name: storage.read(holdout.ref, name).sort_values(by, ignore_index=True) for name, by in keys.items()}
     found = judge_users(sides, tables, compared, task)
-    wanted = {entry.item for case in found.cases for entry in (*case.predicted, *case.happened)}
-    return replace(found, texts=read_texts(wanted, holdout.inputs, storage))
+    shown = {entry.item for case in found.cases for entry in (*case.predicted, *case.happened)}
+    return replace(found, texts=read_texts(shown, holdout.inputs, storage))
 
 
 def task_of(facts: Mapping[str, Any], predictions: pd.DataFrame) -> TaskKind:
@@ -183,8 +183,8 @@ def read_texts(items: set[str], inputs: Sequence[DatasetRef], storage: Storage) 
             rows = storage.read(ref, c.ROWS, [c.ITEM_ID, c.ITEM_TEXT])
         except SnapshotError:  # pruned: the card shows the id
             break
-        told = rows[rows[c.ITEM_ID].isin(missing)].dropna().value_counts().reset_index(name="count")
-        ordered = told.sort_values(["count", c.ITEM_TEXT], ascending=[False, True]).drop_duplicates(c.ITEM_ID)
+        counted = rows[rows[c.ITEM_ID].isin(missing)].dropna().value_counts().reset_index(name="count")
+        ordered = counted.sort_values(["count", c.ITEM_TEXT], ascending=[False, True]).drop_duplicates(c.ITEM_ID)
         texts |= dict(zip(ordered[c.ITEM_ID], ordered[c.ITEM_TEXT], strict=True))
     return texts
 
