@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,9 +94,10 @@ def _seconds(text: str) -> float:
 
 
 def render_history(log: DecisionLog, use_case: str) -> bytes:
-    """Every figure of every window as one SVG image."""
+    """The measurements of all windows, as one SVG file."""
+    from tasks.pages.charts import render_svg
     from tasks.stages.monitoring.plots import plot_history
 
-    stream = io.BytesIO()
-    plot_history(log.reports(use_case), log.decisions(use_case)).savefig(stream, format="svg")
-    return stream.getvalue()
+    reports, decisions = log.reports(use_case), log.decisions(use_case)
+    title = f"measurements of {use_case}"
+    return render_svg(lambda palette: plot_history(reports, decisions, palette=palette), title, is_file=True).encode()

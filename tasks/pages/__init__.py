@@ -14,9 +14,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-__all__ = ["Cell", "Table", "clean_text", "frame_page", "render_page", "shorten"]
+__all__ = ["Cell", "Table", "clean_text", "frame_page", "read_colours", "render_page", "shorten"]
 
 MAX_LENGTH = 1000
+_TEMPLATES = Path(__file__).with_name("templates")
 # Characters that a reader cannot see as what they are: controls, zero widths, and marks that change the direction of text.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -69,6 +70,11 @@ def render_page(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
 
+def read_colours() -> str:
+    """The part of the stylesheet that defines the colours of the light and the dark scheme."""
+    return (_TEMPLATES / "style.css").read_text().partition("/* text */")[0].strip()
+
+
 def frame_page(html: str) -> Markup:
     """A page of another tool as the value of an iframe's `srcdoc`: escaped, and otherwise unchanged."""
     return escape(html)
@@ -93,7 +99,7 @@ def _finalize(value: object) -> object:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,

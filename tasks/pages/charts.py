@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from tasks.pages import clean_text
+from tasks.pages import clean_text, read_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,13 +134,14 @@ def chart_learning(curve: LearningCurve, title: str) -> Chart:
     return Chart(title, f"{curve.unit} in the training data", f"{curve.metric}, {better} is better", draw, height=2.8)
 
 
-def render_svg(make_figure: Callable[[Palette], Figure], title: str) -> Markup:
-    """A figure as an inline SVG whose colours are those of the page. The same figure gives the same bytes.
+def render_svg(make_figure: Callable[[Palette], Figure], title: str, *, is_file: bool = False) -> Markup:
+    """A figure as an SVG whose colours are those of the page. The same figure gives the same bytes.
 
     Parameters
     ----------
     make_figure : makes the figure in the colours that it is given.
     title : the label for screen readers.
+    is_file : the SVG is a file of its own and not inline in a page, so that it needs the colours in itself.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -159,7 +160,10 @@ def render_svg(make_figure: Callable[[Palette], Figure], title: str) -> Markup:
         svg = svg.replace(colour, f"var(--{name})")
     svg = re.sub(r"\s*\n\s*", "\n", svg)
     label = Markup('<svg role="img" aria-label="{}" ').format(clean_text(title))
-    return Markup(svg.replace("<svg ", label, 1))  # noqa: S704  matplotlib escapes the texts that it draws
+    svg = svg.replace("<svg ", label, 1)
+    if is_file:
+        svg = svg.replace(">", f">\n<style>{read_colours()}</style>", 1)
+    return Markup(svg)  # noqa: S704  matplotlib escapes the texts that it draws
 
 
 def _set_style(palette: Palette, background: str) -> None:
