@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from tasks import pages
@@ -34,7 +35,7 @@ def test_a_figure_uses_the_light_palette() -> None:
     figure = chart_learning(CURVE, "Learning curve").to_figure()
     (axes,) = figure.axes
     assert axes.get_lines()[0].get_color() == LIGHT.challenger
-    assert [float(value) for value in axes.get_lines()[0].get_xdata()] == [15, 30, 60]
+    assert np.asarray(axes.get_lines()[0].get_xdata()).tolist() == [15, 30, 60]
 
 
 def test_the_same_chart_gives_the_same_bytes() -> None:

@@ -68,7 +68,7 @@ def tell(event_id: str, taken: datetime, use_case: str = "shop", **changes: obje
     EventStore(get_settings().events_url).add_events(use_case, [event | {"value": 5.0, "quantity": 2.0} | changes], taken)
 
 
-def test_what_users_did_is_a_source(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_the_event_log_is_a_source(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     tell("late", NOON, event_at=NOON - timedelta(days=9), event_type="rating", value=4.0, quantity=1.0)
     tell("bought", MIDNIGHT - timedelta(microseconds=1))
     tell("looked", NOON, event_type="view", value=None, quantity=1.0)
@@ -99,7 +99,7 @@ def test_what_users_did_is_a_source(tmp_path: Path, storage: Storage, spark: Spa
     assert facts["superseded"] == storage.manifest(ref)["facts"]["files"]
 
 
-def test_what_was_shown_is_a_source_whether_it_was_sealed_or_not(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_the_answer_log_is_a_source_sealed_or_not(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     log = PredictionLog(get_settings().predictions_root)
 
     def answers(name: str, at: datetime, channel: str = "online") -> list[Prediction]:
@@ -140,13 +140,13 @@ def test_what_was_shown_is_a_source_whether_it_was_sealed_or_not(tmp_path: Path,
 
 
 @pytest.mark.parametrize("source", [EventLog(of="shop"), AnswerLog(of="shop")], ids=lambda source: source.kind)
-def test_a_log_without_rows_of_the_window_gives_nothing(source: EventLog | AnswerLog, tmp_path: Path, own_home: Path) -> None:
+def test_a_log_without_rows_in_the_window_has_no_file(source: EventLog | AnswerLog, tmp_path: Path, own_home: Path) -> None:
     own_home.mkdir()
     assert source.files(tmp_path, DAY) == []
     assert list(tmp_path.iterdir()) == [own_home], "no debris"
 
 
-def test_a_store_that_cannot_be_read_is_told(tmp_path: Path, own_home: Path) -> None:
+def test_a_store_that_cannot_be_read_is_an_error(tmp_path: Path, own_home: Path) -> None:
     own_home.mkdir()
     (own_home / "events.db").write_text("this is no database" * 100)
     with pytest.raises(SourceError, match=r"source event_log: the event store cannot be read: .*is not a database"):

@@ -133,7 +133,7 @@ def test_every_format_gives_the_same_rows(name: str, tmp_path: Path, storage: St
     assert all(json.loads(came) for came in frame[c.AS_IT_CAME])
 
 
-def test_a_revision_supersedes_and_both_are_traceable(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_a_revision_supersedes_and_keeps_both_digests(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "2026-01-05.csv").write_bytes(as_csv())
@@ -152,7 +152,7 @@ def test_a_revision_supersedes_and_both_are_traceable(tmp_path: Path, storage: S
         source().files(folder, DAY)
 
 
-def test_what_arrived_when_can_be_stated(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_a_column_can_hold_the_time_of_arrival(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     (tmp_path / "2026-01-05.csv").write_text("t,sku,loaded\n2026-01-04 10:00:00,mug,2026-01-05 03:00:00\n")
     stated = source(
         cells=dict.fromkeys(["t", "sku", "loaded"], "string"),
@@ -163,7 +163,7 @@ def test_what_arrived_when_can_be_stated(tmp_path: Path, storage: Storage, spark
     assert storage.read(ref)[c.INGESTED_AT].tolist() == [pd.Timestamp("2026-01-05 03:00:00")]
 
 
-def test_types_of_text_are_what_it_must_parse_as(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_text_is_parsed_into_the_declared_types(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "2026-01-05.csv").write_bytes(as_csv().replace(b"4.25", b"four"))
@@ -184,6 +184,6 @@ def test_types_of_text_are_what_it_must_parse_as(tmp_path: Path, storage: Storag
         ({"format": "xml"}, "'csv', 'jsonl', 'parquet', 'avro' or 'orc'"),
     ],
 )
-def test_wrong_settings_are_answered(settings: dict[str, Any], told: str) -> None:
+def test_wrong_settings_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         source(**settings)

@@ -33,7 +33,7 @@ def generate(folder: Path, days: int, seed: int = 7, knobs: Knobs = SMALL, start
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_the_same_files_at_once_or_in_parts(tmp_path: Path) -> None:
+def test_a_range_in_parts_gives_the_same_files(tmp_path: Path) -> None:
     whole = generate(tmp_path / "whole", 30)
     generate(tmp_path / "parts", 13)
     assert generate(tmp_path / "parts", 17, start=START + timedelta(days=13)) == whole
@@ -41,14 +41,14 @@ def test_the_same_files_at_once_or_in_parts(tmp_path: Path) -> None:
     assert generate(tmp_path / "seed", 30, seed=8) != whole
 
 
-def test_the_shop_is_closed_on_saturdays_and_the_door_takes_every_file(tmp_path: Path) -> None:
+def test_saturdays_have_no_file_and_every_file_is_accepted(tmp_path: Path) -> None:
     generate(tmp_path, 14)
     files = InvoiceFiles().files(tmp_path, Window(start=START, end=START + timedelta(days=14)))
     assert [file.day.weekday() for file in files] == [0, 1, 2, 3, 4, 6] * 2
     assert sum(file.rows for file in files) == sum(map(len, read(tmp_path).values()))
 
 
-def test_the_default_volume_and_dirt_are_those_of_a_shop(tmp_path: Path) -> None:
+def test_the_default_volume_and_dirt_are_realistic(tmp_path: Path) -> None:
     generate(tmp_path, 56, knobs=Knobs())
     days = read(tmp_path)
     rows = [row for day in days.values() for row in day]
@@ -68,7 +68,7 @@ def test_the_default_volume_and_dirt_are_those_of_a_shop(tmp_path: Path) -> None
     assert all(invoices[row["InvoiceNo"]] == day for day, lines_ in days.items() for row in lines_), "invoice numbers repeat"
 
 
-def test_customers_and_items_come_and_go(tmp_path: Path) -> None:
+def test_customers_and_items_change_over_time(tmp_path: Path) -> None:
     truth = generate_invoices(tmp_path, START, START + timedelta(days=1), knobs=SMALL)
     later = START + timedelta(days=120)
     for before, after in ((truth.customers(START), truth.customers(later)), (truth.items(START), truth.items(later))):
@@ -77,7 +77,7 @@ def test_customers_and_items_come_and_go(tmp_path: Path) -> None:
         assert 0.05 < len(new) / len(before) < 0.35
 
 
-def test_probabilities_add_up_and_order_the_best_items(tmp_path: Path) -> None:
+def test_probabilities_sum_to_one_and_rank_the_best_items(tmp_path: Path) -> None:
     truth = generate_invoices(tmp_path, START, START + timedelta(days=1), knobs=SMALL)
     customer = truth.customers(START)[3]
     shares = truth.probabilities(customer, START)
@@ -113,7 +113,7 @@ def test_no_ranking_from_counts_beats_the_truth(tmp_path: Path) -> None:
     assert truth_hits > own_hits * 1.05 and own_hits > popular_hits * 1.2
 
 
-def test_drawn_lines_follow_the_stated_probabilities(tmp_path: Path) -> None:
+def test_drawn_lines_follow_the_probabilities(tmp_path: Path) -> None:
     knobs = Knobs(customers=1, items=8, invoices_per_day=2000)
     truth = generate_invoices(tmp_path, START, START + timedelta(days=1), knobs=knobs)
     rows = next(iter(read(tmp_path).values()))
@@ -124,7 +124,7 @@ def test_drawn_lines_follow_the_stated_probabilities(tmp_path: Path) -> None:
         assert counts[item] / len(first) == pytest.approx(share, abs=4.5 * deviation)
 
 
-def test_a_new_season_changes_what_it_says_and_nothing_before(tmp_path: Path) -> None:
+def test_a_new_season_changes_no_day_before_it(tmp_path: Path) -> None:
     turn = START + timedelta(days=14)
     knobs = SMALL.model_copy(update={"drift_from": turn})
     calm, turned = generate(tmp_path / "calm", 28), generate(tmp_path / "turned", 28, knobs=knobs)
@@ -145,7 +145,7 @@ def test_a_new_season_changes_what_it_says_and_nothing_before(tmp_path: Path) ->
     assert np.median(factors) == pytest.approx(1.6, abs=0.02)
 
 
-def test_dirt_soils_its_share_of_its_day_only(tmp_path: Path) -> None:
+def test_dirt_changes_its_share_of_its_day_only(tmp_path: Path) -> None:
     day = START + timedelta(days=2)
     clean = generate(tmp_path / "clean", 5)
     dirty = generate(tmp_path / "dirty", 5, knobs=SMALL.model_copy(update={"dirt": 0.3, "dirty_day": day}))
@@ -156,7 +156,7 @@ def test_dirt_soils_its_share_of_its_day_only(tmp_path: Path) -> None:
     assert sum(changed) == round(0.3 * len(before))
 
 
-def test_knobs_are_strict() -> None:
+def test_unknown_settings_are_refused() -> None:
     for wrong in ({"customer": 5}, {"dirt": 1.5}, {"items": 0}):
         with pytest.raises(ValidationError):
             Knobs.model_validate(wrong)

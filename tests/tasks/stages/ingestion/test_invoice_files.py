@@ -62,7 +62,7 @@ def test_cells_become_canonical_columns(tmp_path: Path, storage: Storage, spark:
     assert back[c.ITEM_TEXT] == 'A "BIG" TIN,\nblue'
 
 
-def test_the_row_as_it_came_is_kept_with_the_sources_names(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_the_original_row_is_kept_with_the_sources_names(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     write_day(tmp_path / "in", "2010-12-01", LINE, ' 1,,"x\\""",a dozen,yesterday,"1,5",, ')
     frame = read(tmp_path / "in", storage)
     for row, cells in (
@@ -73,18 +73,18 @@ def test_the_row_as_it_came_is_kept_with_the_sources_names(tmp_path: Path, stora
 
 
 @pytest.mark.parametrize("cell", ["a dozen", "", "NaN", "Infinity", "6d", "0x10", "1e999", "1,5"])
-def test_a_cell_that_is_no_number_is_null(cell: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_a_cell_that_is_not_a_number_is_null(cell: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     write_day(tmp_path / "in", "2010-12-01", f'1,2,x,"{cell}",2010-12-01 08:00:00,1.0,3,EIRE')
     assert read(tmp_path / "in", storage)[c.QUANTITY].isna().all()
 
 
 @pytest.mark.parametrize("cell", ["", "01/12/2010 08:26", "2010-13-01 08:00:00", "2010-02-30 08:00:00", "2010-12-01", "soon"])
-def test_a_cell_that_is_no_time_is_null(cell: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_a_cell_that_is_not_a_time_is_null(cell: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     write_day(tmp_path / "in", "2010-12-01", f"1,2,x,1,{cell},1.0,3,EIRE")
     assert read(tmp_path / "in", storage)[c.EVENT_AT].isna().all()
 
 
-def test_rows_are_numbered_as_they_stand_in_many_files(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_rows_of_many_files_are_numbered_in_order(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     for day in range(1, 29):
         lines = [f"{day},{row},x,1,2011-02-{day:02} 08:00:00,1.0,3,EIRE" for row in range(1, 1 + (day * 37) % 60)]
         write_day(tmp_path / "in", f"2011-02-{day:02}", *lines)
@@ -101,7 +101,7 @@ def test_a_day_without_trading_is_normal(tmp_path: Path, storage: Storage) -> No
     assert not storage.root.exists()
 
 
-def test_only_files_of_the_window_are_read_and_its_end_is_excluded(tmp_path: Path) -> None:
+def test_only_files_of_the_window_are_read_without_its_end(tmp_path: Path) -> None:
     folder, _ = invoice_folder(tmp_path / "in")
     assert [file.name for file in InvoiceFiles().files(folder, DAY)] == ["2010-12-01.csv"]
 
@@ -171,7 +171,7 @@ def test_a_wrong_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["2010-12-1.csv", "2011-02-30.csv", "all.csv"])
-def test_a_file_whose_name_is_no_day_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_a_day_is_refused(name: str, tmp_path: Path) -> None:
     folder, window = invoice_folder(tmp_path / "in")
     (folder / name).touch()
     with pytest.raises(SourceError, match=f"{name}: expected the name YYYY-MM-DD.csv"):
@@ -184,14 +184,14 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
         InvoiceFiles().files(tmp_path, DAY)
 
 
-def test_a_header_without_rows_and_a_byte_order_mark_are_allowed(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+def test_an_empty_table_and_a_byte_order_mark_are_allowed(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
     write_day(tmp_path / "in", "2010-12-01")
     assert read(tmp_path / "in", storage).empty
     write_day(tmp_path / "marked", "2010-12-01").write_text(f"\ufeff{HEADER}\r\n{LINE}")
     assert read(tmp_path / "marked", storage)[c.EVENT_ID].tolist() == ["536365"]
 
 
-def test_a_file_that_changes_after_the_door_is_refused(
+def test_a_file_that_changes_after_its_check_is_refused(
     tmp_path: Path, storage: Storage, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_day(tmp_path / "in", "2010-12-01", LINE, LINE)

@@ -91,7 +91,7 @@ def test_newer_layouts(
     assert frame[c.USER_ID].tolist() == ["1", "1"] and frame[c.VALUE].iloc[0] == 5.0
 
 
-def test_what_is_told_of_films_and_people(tmp_path: Path) -> None:
+def test_attributes_of_films_and_users(tmp_path: Path) -> None:
     cells = ["7", "Twelve Monkeys (1995)", "01-Jan-1995", "", "", *("1" if place in (8, 15) else "0" for place in range(19))]
     (tmp_path / "u.item").write_text("|".join(cells) + "\n8|Untitled|||\n", encoding="latin-1")
     films = read_films(tmp_path / "u.item", "|", "ISO-8859-1", has_header=False)
@@ -112,7 +112,7 @@ def test_what_is_told_of_films_and_people(tmp_path: Path) -> None:
         ("u.user", "1|young|M|technician|85711\n", r"u\.user: line 1: .* the age a whole number; got '1\|young"),
     ],
 )
-def test_what_is_told_in_another_form_is_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
+def test_attributes_in_another_form_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
     folder, window = movielens_folder(tmp_path / "in")
     (folder / name).write_text(content)
     with pytest.raises(SourceError, match=message):
@@ -158,7 +158,7 @@ def _archive(path: Path, ratings: bytes) -> str:
     return path.as_uri()
 
 
-def test_a_download_is_kept_only_if_its_digest_is_the_publishers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url, folder = _archive(tmp_path / "ml-100k.zip", RATINGS), tmp_path / "home" / "ml"
     with pytest.raises(SourceError, match=r"expected sha256 06416e59\w{56} .*got \w{64};"):
         movielens.download(folder, url)
@@ -168,7 +168,7 @@ def test_a_download_is_kept_only_if_its_digest_is_the_publishers(tmp_path: Path,
     assert sorted(path.name for path in folder.iterdir()) == ["README", "u.data", "u.item", "u.user"]
 
 
-def test_a_download_that_gives_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_download_without_an_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>moved</html>")
     for url in ((tmp_path / "page.html").as_uri(), (tmp_path / "nowhere.zip").as_uri()):
         with pytest.raises(SourceError, match=r"did not return ml-100k.*download https://files\.grouplens\.org"):
@@ -176,7 +176,7 @@ def test_a_download_that_gives_no_archive_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ml").exists()
 
 
-def test_the_real_set_downloads_whole(ml_100k: Path, tmp_path: Path) -> None:
+def test_the_real_set_downloads_completely(ml_100k: Path, tmp_path: Path) -> None:
     url = _archive(tmp_path / "ml-100k.zip", (ml_100k / "u.data").read_bytes())
     movielens.download(tmp_path / "home" / "ml", url)
     window = Window(start=date(1997, 9, 20), end=date(1998, 4, 23))

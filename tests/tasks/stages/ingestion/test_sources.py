@@ -42,7 +42,7 @@ def test_every_source_keeps_the_contract(kind: str, tmp_path: Path, storage: Sto
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_files_give_the_same_snapshot_also_in_another_installation(
+def test_the_same_files_give_the_same_snapshot_anywhere(
     kind: str, tmp_path: Path, storage: Storage, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = find_source_examples()

@@ -147,7 +147,7 @@ def test_rows_that_arrived_in_the_window_are_read(lines: str, tmp_path: Path, st
     assert ingest("test", source(lines), tmp_path, empty, storage) is None
 
 
-def test_a_table_that_cannot_be_read_is_told(lines: str, tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_read_is_an_error(lines: str, tmp_path: Path) -> None:
     execute(lines, "ALTER TABLE lines DROP COLUMN sku")
     with pytest.raises(SourceError, match=r'public.lines of postgresql://.* cannot be read: .*"sku" does not exist'):
         source(lines).files(tmp_path, DAY)
@@ -166,6 +166,6 @@ def test_a_table_that_cannot_be_read_is_told(lines: str, tmp_path: Path) -> None
         ({"cells": {**CELLS, "loaded": "string"}}, "type must be timestamp"),
     ],
 )
-def test_wrong_settings_are_answered(changes: dict[str, Any], told: str) -> None:
+def test_wrong_settings_are_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         source(**{"url": "postgresql://shop@localhost/shop", **changes})

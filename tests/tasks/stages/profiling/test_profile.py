@@ -58,7 +58,7 @@ def found(storage: Storage, snapshot: DatasetRef, spark: SparkSession) -> Figure
     return measure(spark.read.parquet(str(storage.table(snapshot))))
 
 
-def test_every_figure_has_its_known_answer(found: Figures) -> None:
+def test_the_figures_have_their_known_values(found: Figures) -> None:
     assert found.rows == ROWS and found.balance == {c.PURCHASE: 39, c.RETURN: 1}
     assert asdict(found.numbers[c.UNIT_PRICE]) == {
         "missing": 0,
@@ -82,7 +82,7 @@ def test_every_figure_has_its_known_answer(found: Figures) -> None:
     assert math.isnan(between[c.VALUE][found.correlated.index(c.QUANTITY)]), "what does not vary correlates with nothing"
 
 
-def test_a_sample_is_bounded_and_the_same_again(storage: Storage, snapshot: DatasetRef, spark: SparkSession) -> None:
+def test_a_sample_is_bounded_and_deterministic(storage: Storage, snapshot: DatasetRef, spark: SparkSession) -> None:
     frame = spark.read.parquet(str(storage.table(snapshot)))
     some = take_sample(frame, ROWS, 10, seed=7)
     assert 2 <= len(some) <= 20 and some.equals(take_sample(frame.repartition(3), ROWS, 10, seed=7))
@@ -90,7 +90,7 @@ def test_a_sample_is_bounded_and_the_same_again(storage: Storage, snapshot: Data
     assert len(take_sample(frame, ROWS, ROWS, seed=7)) == ROWS
 
 
-def test_one_page_holds_all_and_is_logged_once(
+def test_the_profile_is_one_page_and_logged_once(
     storage: Storage, snapshot: DatasetRef, store: Path, monkeypatch: pytest.MonkeyPatch, spark: SparkSession
 ) -> None:
     page = profile("shop", "known before 2026-01-20", [snapshot], storage, 7, {"dag_id": "shop.training"})
@@ -108,7 +108,7 @@ def test_one_page_holds_all_and_is_logged_once(
     assert profile("shop", "known before 2026-01-20", [snapshot], storage, 7, {}) == page
 
 
-def test_nothing_to_look_at_is_told(storage: Storage, spark: SparkSession) -> None:
+def test_no_snapshot_and_no_rows_are_refused(storage: Storage, spark: SparkSession) -> None:
     with pytest.raises(NotEnoughData, match="no validated snapshot"):
         draw_profile("shop", [], storage, 7)
     empty = storage.publish(

@@ -28,7 +28,7 @@ EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_the_figures_are_those_of_the_verdict(storage: Storage, task: TaskKind) -> None:
+def test_the_card_shows_the_figures_of_the_verdict(storage: Storage, task: TaskKind) -> None:
     verdict = decide(storage, task)
     page = Read(card(verdict, storage))
     assert verdict.passed and "Passed" in page.texts["top"]
@@ -53,7 +53,7 @@ def test_the_figures_are_those_of_the_verdict(storage: Storage, task: TaskKind) 
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_it_is_one_page_that_asks_for_nothing(storage: Storage, task: TaskKind) -> None:
+def test_the_card_is_one_page_that_loads_nothing(storage: Storage, task: TaskKind) -> None:
     text = card(decide(storage, task), storage)
     page = Read(text)
     assert len(text.encode()) < 300_000
@@ -84,7 +84,7 @@ def test_the_same_verdict_gives_the_same_bytes(storage: Storage, task: TaskKind)
     assert again == first
 
 
-def test_what_is_said_of_data_features_and_training(storage: Storage) -> None:
+def test_the_sections_on_data_features_and_training(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     holdout = verdict.candidate.split.holdout
     page = Read(card(verdict, storage))
@@ -104,7 +104,7 @@ def test_what_is_said_of_data_features_and_training(storage: Storage) -> None:
     assert "titleholder history shop" in page.texts["artifacts"]
 
 
-def test_the_learning_curve_and_what_it_means(storage: Storage) -> None:
+def test_the_learning_curve_is_shown_and_interpreted(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     page = Read(card(verdict, storage))
     assert page.line("training", "30") == ["30", "50%", "0.4500"]
@@ -162,7 +162,7 @@ def test_the_card_shows_the_slices_that_the_gate_judged(storage: Storage, task: 
     assert [line[:2] for line in page.lines["errors"] if line[:2] in weakest] == weakest
 
 
-def test_the_worst_users_with_what_they_were_told_and_what_they_did(storage: Storage) -> None:
+def test_the_worst_users_with_their_lists_and_purchases(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     page = Read(card(verdict, storage))
     units = storage.read(verdict.evaluations[0].units, "units").sort_values(["ndcg_at_3", "unit"])
@@ -226,7 +226,7 @@ def test_hostile_names_texts_and_reasons_stay_text(storage: Storage) -> None:
     assert sections == [attributes["id"] for tag, attributes in plain.elements if tag == "section"]
 
 
-def test_a_refused_one_says_why(storage: Storage) -> None:
+def test_a_refused_challenger_has_its_reasons(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.RECOMMENDATION, challenger=0.2, champion=0.9)
     page = Read(card(verdict, storage))
     assert verdict.outcome is Outcome.WORSE
@@ -237,7 +237,7 @@ def test_a_refused_one_says_why(storage: Storage) -> None:
     assert "There is no calibration curve" in page.texts["curves"]
 
 
-def test_without_a_champion_it_is_beside_the_baseline(storage: Storage) -> None:
+def test_without_a_champion_the_card_shows_the_baseline(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.RATING, champion=None)
     page = Read(card(verdict, storage))
     assert "clever against no champion" in page.texts["top"] and "There is no champion to compare with yet" in page.texts["top"]
@@ -250,7 +250,7 @@ def test_without_a_champion_it_is_beside_the_baseline(storage: Storage) -> None:
 
 
 @pytest.mark.parametrize(("mode", "said"), [(GateMode.DISABLED, "not evaluated"), (GateMode.DRY_RUN, "would refuse")])
-def test_a_pass_without_an_enabled_gate_is_not_green(storage: Storage, mode: GateMode, said: str) -> None:
+def test_a_pass_without_an_enabled_gate_is_a_warning(storage: Storage, mode: GateMode, said: str) -> None:
     verdict = decide(storage, TaskKind.RECOMMENDATION, challenger=0.2, champion=0.9, mode=mode)
     page = Read(card(verdict, storage))
     assert verdict.passed and ("div", {"class": "verdict warn"}) in page.elements
@@ -259,7 +259,7 @@ def test_a_pass_without_an_enabled_gate_is_not_green(storage: Storage, mode: Gat
     assert f"Gates that could not refuse: prediction_sanity ({mode.value})" in page.texts["limits"]
 
 
-def test_a_dry_run_gate_that_would_have_refused_is_told(storage: Storage) -> None:
+def test_a_refusal_in_dry_run_is_shown(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.RECOMMENDATION)
     gate = GateResult(gate="calibration", mode=GateMode.DRY_RUN, passed=False, reason="off by much")
     page = Read(card(verdict.model_copy(update={"gates": (*verdict.gates, gate)}), storage))
@@ -267,7 +267,7 @@ def test_a_dry_run_gate_that_would_have_refused_is_told(storage: Storage) -> Non
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_a_broken_model_has_a_card_too(storage: Storage, task: TaskKind) -> None:
+def test_a_broken_model_has_a_card(storage: Storage, task: TaskKind) -> None:
     """NaN everywhere: no list, no rating, no probability."""
     verdict = decide(
         storage,
@@ -282,7 +282,7 @@ def test_a_broken_model_has_a_card_too(storage: Storage, task: TaskKind) -> None
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_a_constant_model_has_a_card_too(storage: Storage, task: TaskKind) -> None:
+def test_a_constant_model_has_a_card(storage: Storage, task: TaskKind) -> None:
     verdict = decide(
         storage,
         task,
@@ -292,7 +292,7 @@ def test_a_constant_model_has_a_card_too(storage: Storage, task: TaskKind) -> No
     assert "Refused" in Read(card(verdict, storage)).texts["top"]
 
 
-def test_evaluations_without_tables_and_runs_without_settings_are_told(storage: Storage) -> None:
+def test_missing_tables_and_settings_are_reported(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     bare = tuple(one.model_copy(update={"units": one.holdout}) for one in verdict.evaluations)
     older = verdict.model_copy(update={"evaluations": bare, "slices": (), "weak_segments": ()})
@@ -323,7 +323,7 @@ def test_five_hundred_users_take_seconds(storage: Storage) -> None:
     assert len(text.encode()) < 300_000
 
 
-def test_a_registered_version_links_to_its_card_and_proves_it(storage: Storage, store: Path) -> None:
+def test_a_registered_version_links_to_its_card_with_digest(storage: Storage, store: Path) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY, champion=None)
     logged = synthetic_classification.log_candidate(
         judged_verdicts.SHOP, "clever", synthetic_classification.skilled(0.9), verdict.candidate.split.holdout, store

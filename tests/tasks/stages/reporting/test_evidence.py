@@ -32,7 +32,7 @@ def predicted(said: Any, happened: Any, **columns: Any) -> pd.DataFrame:
 # curves
 
 
-def test_calibration_bins_hold_a_tenth_each_with_wilsons_interval() -> None:
+def test_calibration_bins_are_tenths_with_wilson_intervals() -> None:
     said = np.repeat(np.arange(10) / 10 + 0.05, 10)
     happened = np.concatenate([np.arange(10) < tenth for tenth in range(10)])
     bins = curves.calibration_bins(predicted(said, happened))
@@ -43,13 +43,13 @@ def test_calibration_bins_hold_a_tenth_each_with_wilsons_interval() -> None:
     assert bins[0].low == 0.0 and bins[0].high == pytest.approx(0.2775, abs=1e-4)
 
 
-def test_equal_predictions_share_a_bin_and_broken_ones_have_none() -> None:
+def test_equal_predictions_share_a_bin_and_nan_has_none() -> None:
     (only,) = curves.calibration_bins(predicted([0.3] * 40 + [np.nan], [1.0] * 12 + [0.0] * 28 + [1.0]))
     assert [only.count, only.predicted, only.happened] == [40, pytest.approx(0.3), pytest.approx(0.3)]
     assert curves.calibration_bins(predicted([np.nan], [1.0])) == []
 
 
-def test_gain_by_rank_counts_what_nobody_was_offered() -> None:
+def test_gain_by_rank_counts_purchases_outside_the_lists() -> None:
     lists = predicted([0.5] * 4, [1, 0, 0, 1], **{c.RANK: [1, 2, 1, 2]})
     ranks, found = curves.gain_by_rank(lists, np.array([1.0, 3.0]), 3)
     assert list(ranks) == [1, 2, 3] and list(found) == [0.25, 0.5, 0.5]
@@ -89,7 +89,7 @@ def test_mistakes_of_lists(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
     assert (discovery.count, discovery.values) == (2, {"challenger": 0.0}) and new.count == 1
 
 
-def test_a_users_list_beside_what_they_bought(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
+def test_describe_list_marks_hits_and_new_items(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
     mine = labels[c.USER_ID] == "u0"
     lines = predicted([0.4, 0.2], [0, 1], **{c.ITEM_ID: ["x", "b"], c.RANK: [1, 2]})
     case = error_analysis.describe_list("u0", lines, labels[c.ITEM_ID][mine], kinds[mine], True)
@@ -101,7 +101,7 @@ def test_a_users_list_beside_what_they_bought(labels: pd.DataFrame, kinds: pd.Se
     ]
 
 
-def test_the_worst_cases_cost_most_and_what_has_no_weight_is_none() -> None:
+def test_worst_cases_cost_most_and_have_weight() -> None:
     sides = (side("challenger", [0.0, 0.9, 0.0, 0.5], [1.0, 1.0, 0.0, 1.0]), side("champion", [0.25] * 4))
     bought = pd.DataFrame({c.USER_ID: ["u000", "u003", "u003"], c.ITEM_ID: ["a", "a", "b"]})
     empty = pd.DataFrame({c.USER_ID: ["u000"]})
@@ -110,7 +110,7 @@ def test_the_worst_cases_cost_most_and_what_has_no_weight_is_none() -> None:
     assert [(case.unit, case.value, case.champion) for case in cases] == [("u000", 0.0, 0.25)], "the others are above the mean"
 
 
-def test_of_ratings_the_greatest_sum_of_errors_costs_most() -> None:
+def test_worst_cases_of_ratings_have_the_largest_error_sums() -> None:
     """One rating that is far off costs less than many that are quite off."""
     units = side("challenger", [9.0, 40.0, 1.0, 1.0], [1.0, 10.0, 10.0, 10.0], "rmse").units
     sides = (Side("challenger", "x", units, pd.DataFrame({c.USER_ID: ["u000"]})),)
@@ -120,7 +120,7 @@ def test_of_ratings_the_greatest_sum_of_errors_costs_most() -> None:
     assert [(case.unit, case.value) for case in cases] == [("u001", 2.0), ("u000", 3.0)]
 
 
-def test_classes_and_ratings() -> None:
+def test_mistakes_of_values() -> None:
     rows = predicted([0.9, 0.4, 0.2, 0.5], [1, 1, 0, 0])
     zero, one = error_analysis.mistakes_of_values([side("challenger", [1.0], predictions=rows)], TaskKind.CLASSIFICATION)
     assert (zero.kind, zero.count, zero.values["challenger"]) == ("class 0", 2, 0.5)

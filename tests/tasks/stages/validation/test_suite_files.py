@@ -74,7 +74,7 @@ def test_a_rule_on_an_unknown_column_is_refused(tmp_path: Path, spark: SparkSess
         pytest.fail("it was judged")
 
 
-def test_an_expectation_that_cannot_be_computed_is_no_answer(tmp_path: Path, spark: SparkSession) -> None:
+def test_an_expectation_that_cannot_be_computed_is_an_error(tmp_path: Path, spark: SparkSession) -> None:
     (tmp_path / "lines.yaml").write_text(
         SUITE.replace("_to_not_be_null", "_to_match_regex").replace("item_id}", 'item_id, regex: "("}')
     )

@@ -20,6 +20,6 @@ def test_good_rows_break_nothing(name: str, spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_twin_without_its_rule(name: str) -> None:
+def test_every_twin_has_a_rule(name: str) -> None:
     rules = {rule.rule for rule in load(name).rules}
     assert set(BROKEN_ROWS[name]) | set(BROKEN_BATCHES[name]) == rules

@@ -49,9 +49,7 @@ def run(raw: DatasetRef, storage: Storage, suites: Path, tolerance: float = 0.1)
     return validate(raw, "invoice_lines", tolerance, storage, suites)
 
 
-def test_good_rows_are_validated_and_bad_ones_quarantined_with_all_their_rules(
-    tmp_path: Path, storage: Storage, suites: Path
-) -> None:
+def test_bad_rows_are_quarantined_with_all_their_rules(tmp_path: Path, storage: Storage, suites: Path) -> None:
     raw = raw_of(tmp_path / "in", storage, *GOOD, *BAD)
     outcome = run(raw, storage, suites)  # exactly a tenth is bad: at the tolerance, not above
     assert outcome.quarantine is not None
@@ -74,7 +72,7 @@ def test_good_rows_are_validated_and_bad_ones_quarantined_with_all_their_rules(
     assert storage.manifest(outcome.quarantine)["facts"]["report"] == report.to_json()
 
 
-def test_of_equal_lines_the_first_one_stays(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_the_first_of_equal_lines_is_kept(tmp_path: Path, storage: Storage, suites: Path) -> None:
     outcome = run(raw_of(tmp_path / "in", storage, *GOOD[:12], GOOD[3], GOOD[3]), storage, suites, 0.5)
     assert outcome.quarantine is not None
     bad = storage.read(outcome.quarantine).sort_values(c.ROW_ID)
@@ -82,9 +80,7 @@ def test_of_equal_lines_the_first_one_stays(tmp_path: Path, storage: Storage, su
     assert set(bad[c.BROKEN_RULES]) == {"exact_duplicates"}
 
 
-def test_above_the_tolerance_nothing_is_validated_and_the_quarantine_can_be_read(
-    tmp_path: Path, storage: Storage, suites: Path
-) -> None:
+def test_above_the_tolerance_only_the_quarantine_is_published(tmp_path: Path, storage: Storage, suites: Path) -> None:
     raw = raw_of(tmp_path / "in", storage, *GOOD[:17], *BAD)
     for _ in range(2):  # the second time from what was published
         with pytest.raises(ValidationFailed) as failure:
@@ -101,7 +97,7 @@ def test_above_the_tolerance_nothing_is_validated_and_the_quarantine_can_be_read
         assert storage.current("test", c.VALIDATED, raw.partition) is None
 
 
-def test_a_broken_batch_rule_stops_also_with_every_row_tolerated(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_a_broken_batch_rule_stops_with_full_tolerance(tmp_path: Path, storage: Storage, suites: Path) -> None:
     raw = raw_of(tmp_path / "in", storage)
     with pytest.raises(ValidationFailed, match=r"some_lines_came \(batch\): observed 0"):
         run(raw, storage, suites, tolerance=1.0)
@@ -123,7 +119,7 @@ def test_running_again_changes_nothing_and_judges_nothing(
     assert run(raw, storage, suites) == first
 
 
-def test_another_suite_text_or_tolerance_is_judged_anew(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_another_suite_text_or_tolerance_is_judged_again(tmp_path: Path, storage: Storage, suites: Path) -> None:
     raw = raw_of(tmp_path / "in", storage, *GOOD, *BAD)
     first = run(raw, storage, suites)
     wider = run(raw, storage, suites, tolerance=0.2)
@@ -134,7 +130,7 @@ def test_another_suite_text_or_tolerance_is_judged_anew(tmp_path: Path, storage:
         run(raw, storage, suites)
 
 
-def test_a_corrected_file_heals_the_day(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_a_corrected_file_is_validated(tmp_path: Path, storage: Storage, suites: Path) -> None:
     with pytest.raises(ValidationFailed):
         run(raw_of(tmp_path / "in", storage, *BAD), storage, suites)
     healed = run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites)
@@ -178,7 +174,7 @@ def test_all_real_rows_are_accounted_for(online_retail: Path, storage: Storage, 
     assert broken == {result.rule: result.broken_rows for result in done.report.broken if result.severity is Severity.ROW}
 
 
-def test_a_refused_correction_leaves_the_old_rows_in_use_and_says_so(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_a_refused_correction_keeps_the_old_rows_and_reports(tmp_path: Path, storage: Storage, suites: Path) -> None:
     good = run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites).validated
     assert find_refused("test", storage) == []
     corrected = raw_of(tmp_path / "in", storage, *BAD)
@@ -194,7 +190,7 @@ def test_a_refused_correction_leaves_the_old_rows_in_use_and_says_so(tmp_path: P
     assert find_refused("test", storage) == []
 
 
-def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_quarantine_has_file_rules_and_run_of_each_row(tmp_path: Path, storage: Storage, suites: Path) -> None:
     named = Storage(storage.root, run="purchase.features/scheduled")
     page = tmp_path / "docs"
     raw = raw_of(tmp_path / "in", named, *GOOD, *BAD)
@@ -223,7 +219,7 @@ def test_quarantine_is_a_data_set_with_file_rules_and_run(tmp_path: Path, storag
     assert "<script" not in html and not re.search(r"(src|href)=['\"]?https?:", html), "the page asks another server"
 
 
-def test_the_past_judges_volume_distribution_and_references(tmp_path: Path, storage: Storage, suites: Path) -> None:
+def test_rules_compare_with_the_past(tmp_path: Path, storage: Storage, suites: Path) -> None:
     run(raw_of(tmp_path / "in", storage, *GOOD), storage, suites)
     next_day = Window(start=date(2010, 12, 2), end=date(2010, 12, 3))
     dear = LINE.replace("12-01", "12-02").replace("2.55", "255.0")
