@@ -129,7 +129,7 @@ def worst_cases(
     return cases
 
 
-def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.Series[Any], kinds: pd.Series[Any], is_share: bool) -> Case:
+def describe_list(unit: str, predicted: pd.DataFrame, bought: pd.Series[Any], kinds: pd.Series[Any], *, is_share: bool) -> Case:
     """A user's list and purchases. Purchases in the list come first, those of items new to the model last."""
     lines = predicted.sort_values(c.RANK)
     listed = tuple(

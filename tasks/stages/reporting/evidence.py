@@ -132,7 +132,9 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
         if not is_list:
             return error_analysis.describe_ratings(unit, predicted)
         mine = labels[c.USER_ID] == unit
-        return error_analysis.describe_list(unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], task is TaskKind.PROPENSITY)
+        return error_analysis.describe_list(
+            unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], is_share=task is TaskKind.PROPENSITY
+        )
 
     return Evidence(
         task=task,

@@ -92,7 +92,7 @@ def test_mistakes_of_lists(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
 def test_describe_list_marks_hits_and_new_items(labels: pd.DataFrame, kinds: pd.Series[Any]) -> None:
     mine = labels[c.USER_ID] == "u0"
     lines = predicted([0.4, 0.2], [0, 1], **{c.ITEM_ID: ["x", "b"], c.RANK: [1, 2]})
-    case = error_analysis.describe_list("u0", lines, labels[c.ITEM_ID][mine], kinds[mine], True)
+    case = error_analysis.describe_list("u0", lines, labels[c.ITEM_ID][mine], kinds[mine], is_share=True)
     assert [(one.item, one.note, one.is_hit) for one in case.predicted] == [("x", "40%", False), ("b", "20%", True)]
     assert [(one.item, one.note, one.is_hit) for one in case.happened] == [
         ("b", "place 2", True),
