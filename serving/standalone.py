@@ -1,7 +1,7 @@
 """Serves one exported model with the real app, without ledger and registry: the gates use it before a version exists.
 
-`python -m serving.standalone` reads a job as JSON from the first line of its standard input (`tasks.io.endpoint.serve_alone`
-writes it), prints its URL as JSON on standard output, and ends when its standard input is closed.
+`python -m serving.standalone` reads a job as JSON from the first line of its standard input (`tasks.io.endpoint` writes it),
+prints its URL as JSON on standard output, and ends when its standard input is closed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -112,42 +113,48 @@ def await_version(use_case: str, version: int, *, seconds: float = 60.0) -> dict
     )
 
 
+@dataclass(frozen=True)
+class StandaloneExport:
+    """An exported model that an endpoint of its own serves.
+
+    native : folder of the export. kinds : the classes that may be loaded, by kind.
+    features : the snapshot with the users' features, as of the day `as_of`; a tabular model reads none.
+    """
+
+    use_case: str
+    native: Path
+    manifest_digest: str
+    kinds: Mapping[str, type]
+    features: DatasetRef
+    as_of: date
+    data_root: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The job that `serving.standalone` reads."""
+        return {
+            "use_case": self.use_case,
+            "native": str(self.native.resolve()),
+            "manifest_digest": self.manifest_digest,
+            "kinds": {kind: (served.__module__, served.__qualname__) for kind, served in self.kinds.items()},
+            "features": self.features.to_json(),
+            "as_of": self.as_of.isoformat(),
+            "data_root": str(self.data_root.resolve()),
+        }
+
+
 @contextmanager
-def serve_alone(  # noqa: PLR0913  # it is the whole question to another process
-    command: Sequence[str],
-    use_case: str,
-    native: Path,
-    manifest_digest: str,
-    *,
-    kinds: Mapping[str, type],
-    features: DatasetRef,
-    as_of: str,
-    data_root: Path,
-    home: Path,
-    seconds: float = 60.0,
-) -> Iterator[str]:
-    """The address of a real endpoint in a process of its own that serves one export; it ends with the context.
+def serve_standalone(export: StandaloneExport, *, command: Sequence[str], home: Path, seconds: float = 60.0) -> Iterator[str]:
+    """Serve one export with a real endpoint in a process of its own. Yields its address; it ends with the context.
 
     Parameters
     ----------
-    command : starts `serving.standalone`, which adapters do not know.
-    native : the folder of the export. kinds : the classes that may be loaded, by kind.
-    features : the snapshot that users are looked up in, as of the day `as_of`; a tabular model needs none.
-    home : an empty folder, for its prediction log.
+    command : starts `serving.standalone`, which adapters do not import.
+    home : an empty folder for its prediction log.
 
     Raises
     ------
-    ModelError : it could not be loaded, gave no proper first answer, or was not there within `seconds`.
+    ModelError : it could not be loaded, gave an invalid first answer, or did not answer within `seconds`.
     """
-    question = {
-        "use_case": use_case,
-        "native": str(native.resolve()),
-        "manifest_digest": manifest_digest,
-        "kinds": {kind: (served.__module__, served.__qualname__) for kind, served in kinds.items()},
-        "features": features.to_json(),
-        "as_of": as_of,
-        "data_root": str(data_root.resolve()),
-    }
     process = subprocess.Popen(
         list(command),
         env=isolated_process.environment(),
@@ -157,23 +164,23 @@ def serve_alone(  # noqa: PLR0913  # it is the whole question to another process
         stderr=subprocess.PIPE,
         text=True,
     )
-    late = threading.Timer(seconds, process.kill)
-    late.start()
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
     try:
-        if process.stdin is None or process.stdout is None or process.stderr is None:  # they were asked for above
-            raise ModelError(f"{use_case}: the process that should serve it has no pipes")
-        process.stdin.write(json.dumps(question) + "\n")
+        if process.stdin is None or process.stdout is None or process.stderr is None:  # for the type checker: PIPE is set
+            raise ModelError(f"{export.use_case}: the process of the endpoint has no pipes")
+        process.stdin.write(json.dumps(export.to_json()) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
-        late.cancel()
-        said = json.loads(line) if line else {}
-        if "address" not in said:
-            why = said.get("fault") or (process.stderr.read().strip().splitlines() or [f"nothing within {seconds:g} s"])[-1]
-            raise ModelError(f"{use_case}: it cannot be served: {why[:500]}")
-        _await_health(said["address"], seconds)
-        yield said["address"]
+        limit.cancel()
+        reply = json.loads(line) if line else {}
+        if "address" not in reply:
+            why = reply.get("fault") or (process.stderr.read().strip().splitlines() or [f"nothing within {seconds:g} s"])[-1]
+            raise ModelError(f"{export.use_case}: it cannot be served: {why[:500]}")
+        _await_health(reply["address"], seconds)
+        yield reply["address"]
     finally:
-        late.cancel()
+        limit.cancel()
         process.kill()
         process.communicate()
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from serving.app import create_app
 from serving.standalone import SingleDeployment, load_bundle
 from tasks.contracts.base import TaskKind
+from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
+from tasks.io import isolated_process
+from tasks.io.endpoint import StandaloneExport, serve_standalone
 from tasks.models.base import ServedModel, save_model
 from tests.serving.conftest import client_of
 from tests.serving.constant_models import KINDS, NonFiniteRanker, TinyClassifier, TinyRanker
@@ -20,7 +25,7 @@ from tests.serving.test_app import check_problem
 
 
 def make_job(cached: Installation, folder: Path, model: ServedModel, task: TaskKind = TaskKind.PROPENSITY) -> dict[str, Any]:
-    """The job of an export, as `tasks.io.endpoint.serve_alone` writes it."""
+    """The job of an export, as `tasks.io.endpoint.serve_standalone` writes it."""
     columns = ROW_COLUMNS if task.answers_rows else ()
     digest = save_model(model, folder, ScoringTerms(use_case="shop", task=task, k=3, row_columns=columns))
     return {
@@ -31,6 +36,24 @@ def make_job(cached: Installation, folder: Path, model: ServedModel, task: TaskK
         "as_of": "2011-02-03",
         "data_root": str(cached.settings.data_root),
     }
+
+
+def test_adapter_serves_an_export_in_a_process_of_its_own(cached: Installation, tmp_path: Path) -> None:
+    job = make_job(cached, tmp_path / "native", TinyRanker(1.0))
+    export = StandaloneExport(
+        use_case="shop",
+        native=tmp_path / "native",
+        manifest_digest=job["manifest_digest"],
+        kinds=KINDS,
+        features=DatasetRef.from_json(job["features"]),
+        as_of=date(2011, 2, 3),
+        data_root=cached.settings.data_root,
+    )
+    home = tmp_path / "empty"
+    home.mkdir()
+    with serve_standalone(export, command=isolated_process.command("serving.standalone"), home=home) as address:
+        answer = httpx.get(f"{address}/v1/shop/recommendations/u1").json()
+    assert [item["item_id"] for item in answer["items"]] == ["i4", "i3", "i2"]
 
 
 def test_recommender_answers_without_a_promotion(cached: Installation, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData, TitleholderError
 from tasks.guards import guard
 from tasks.io import tracking
-from tasks.io.endpoint import serve_alone
+from tasks.io.endpoint import StandaloneExport, serve_standalone
 from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric
 from tasks.models import SERVED
@@ -168,18 +168,16 @@ def _serve(command: Sequence[str], use_case: str, candidate: Candidate, storage:
         home.mkdir()
         model.mkdir()
         native = tracking.download_native(candidate.model_uri, model)
-        as_of, holdout = candidate.split.as_of.isoformat(), candidate.split.holdout
-        with serve_alone(
-            command,
-            use_case,
-            native,
-            candidate.manifest_digest,
+        export = StandaloneExport(
+            use_case=use_case,
+            native=native,
+            manifest_digest=candidate.manifest_digest,
             kinds=SERVED,
-            features=holdout,
-            as_of=as_of,
+            features=candidate.split.holdout,
+            as_of=candidate.split.as_of,
             data_root=storage.root,
-            home=home,
-        ) as address:
+        )
+        with serve_standalone(export, command=command, home=home) as address:
             yield address
 
 
