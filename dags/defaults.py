@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, NothingToDo, ServiceUnavailable, TitleholderError
-from tasks.io.notifications import Tone, tell
+from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
 from tasks.jobs.windows import choose_window, parse_day
 from tasks.settings import get_settings
@@ -34,11 +34,11 @@ def tell_failure(context: Any) -> None:
         context.get("exception"),
         runbooks,
     )
-    tell(
+    notify(
         f"{task.dag_id}.{task.task_id} failed",
         f"After {task.try_number} tries: {context.get('exception')}. The champion stays as it is. What to do: {runbooks}.\n"
         f"{getattr(task, 'log_url', '')}",
-        Tone.FAILURE,
+        level=Level.FAILURE,
     )
 
 

@@ -26,7 +26,7 @@ from tasks.errors import ServiceUnavailable
 from tasks.io.airflow import AirflowApi
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
-from tasks.io.notifications import Tone, tell
+from tasks.io.notifications import Level, notify
 from tasks.settings import Settings, get_settings
 from tasks.use_case import list_use_cases
 from titleholder.prometheus_metrics import collect, render_history
@@ -143,8 +143,8 @@ def _handle_all(webhook: Webhook, log: DecisionLog, trigger: Trigger) -> dict[st
         if alert.labels.get("action") == "retrain" and name in list_use_cases():
             done["triggered" if _trigger_monitoring(alert, name, trigger) else "known"] += 1
         elif log.take_alert(alert.key):
-            tone = Tone.FAILURE if alert.labels.get("severity") == "page" else Tone.WARNING
-            tell(f"{alert.name} {name}".strip(), alert.text, tone)
+            level = Level.FAILURE if alert.labels.get("severity") == "page" else Level.WARNING
+            notify(f"{alert.name} {name}".strip(), alert.text, level=level)
             done["notified"] += 1
         else:
             done["known"] += 1
@@ -156,5 +156,7 @@ def _trigger_monitoring(alert: Alert, name: str, trigger: Trigger) -> bool:
     conf = {"asked_by": f"alert {alert.name}"[:200], "cause": "alert", "reason": alert.text[:1000], "key": alert.key}
     started = trigger(name, f"alert__{alert.key}", conf)
     if started:
-        tell(f"{alert.name} {name}", f"monitoring was triggered to decide about a retraining: {alert.text}", Tone.WARNING)
+        notify(
+            f"{alert.name} {name}", f"monitoring was triggered to decide about a retraining: {alert.text}", level=Level.WARNING
+        )
     return started

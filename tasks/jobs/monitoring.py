@@ -12,7 +12,7 @@ from tasks.contracts.base import Contract, Window
 from tasks.contracts.monitoring import Ask, Cause, DriftReport, RetrainDecision
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import NothingToDo
-from tasks.io.notifications import Tone, tell
+from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
 from tasks.stages import monitoring as monitoring_stage
 from tasks.stages import registry
@@ -163,7 +163,7 @@ def record_decision(run: Run, decision: RetrainDecision) -> None:
     """Keep a decision, and notify people of one that they must know of, once."""
     is_new = run.decision_log.record_decision(decision)
     if is_new and (decision.alert or decision.cause is Cause.ALERT):
-        tell(f"{run.name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", Tone.WARNING)
+        notify(f"{run.name}: {decision.cause}", f"{decision.window.label}: {decision.reason}", level=Level.WARNING)
     _log.info("%s: %s: %s", decision.window.label, "RETRAIN" if decision.retrain else "no", decision.reason)
 
 

@@ -1,4 +1,4 @@
-"""Telling people: a real receiver hears it, and whatever goes wrong fails nothing and gives no secret away."""
+"""Notifications reach a real receiver. Whatever goes wrong fails nothing and reveals no secret."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tasks.io.notifications import Tone, tell
+from tasks.io.notifications import Level, notify
 from tasks.settings import get_settings
 
 
 @pytest.fixture
-def heard() -> Any:
+def receiver() -> Any:
     messages: list[dict[str, Any]] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -34,34 +34,34 @@ def heard() -> Any:
     server.server_close()
 
 
-def name(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+def set_urls(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
     monkeypatch.setenv("TITLEHOLDER_NOTIFY_URLS", json.dumps(urls))
     get_settings.cache_clear()
 
 
-def test_everybody_who_is_named_is_told(monkeypatch: pytest.MonkeyPatch, heard: Any) -> None:
-    messages, url = heard
-    assert not tell("nobody", "is named")
-    name(monkeypatch, url, url)
-    assert tell("broken", "the data", Tone.FAILURE)
+def test_every_address_receives_a_notification(monkeypatch: pytest.MonkeyPatch, receiver: Any) -> None:
+    messages, url = receiver
+    assert not notify("no", "address")
+    set_urls(monkeypatch, url, url)
+    assert notify("broken", "the data", level=Level.FAILURE)
     assert [(one["title"], one["message"], one["type"]) for one in messages] == [("broken", "the data", "failure")] * 2
 
 
-def test_what_goes_wrong_fails_nothing_and_gives_no_password_away(
-    monkeypatch: pytest.MonkeyPatch, heard: Any, caplog: pytest.LogCaptureFixture
+def test_a_failure_raises_nothing_and_reveals_no_password(
+    monkeypatch: pytest.MonkeyPatch, receiver: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    messages, url = heard
-    name(monkeypatch, url, "nonsense://user:hunter2@host", "json://127.0.0.1:1")
-    assert not tell("broken", "the data")
-    assert len(messages) == 1, "the others are told all the same"
+    messages, url = receiver
+    set_urls(monkeypatch, url, "nonsense://user:hunter2@host", "json://127.0.0.1:1")
+    assert not notify("broken", "the data")
+    assert len(messages) == 1, "the other addresses receive it"
     assert "number 2" in caplog.text and "hunter2" not in caplog.text
 
 
-def test_a_failed_task_tells_people(monkeypatch: pytest.MonkeyPatch, heard: Any) -> None:
+def test_a_failed_task_notifies(monkeypatch: pytest.MonkeyPatch, receiver: Any) -> None:
     from dags.defaults import tell_failure
 
-    messages, url = heard
-    name(monkeypatch, url)
+    messages, url = receiver
+    set_urls(monkeypatch, url)
     task = SimpleNamespace(dag_id="shop.training", task_id="train", try_number=3, log_url="http://airflow/log")
     tell_failure({"task_instance": task, "exception": ValueError("no memory")})
     assert messages[0]["title"] == "shop.training.train failed" and messages[0]["type"] == "failure"

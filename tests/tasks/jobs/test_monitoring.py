@@ -31,10 +31,10 @@ def seen(*days: int) -> list[Observation]:
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What people are notified of. There is no champion."""
-    told: list[str] = []
-    monkeypatch.setattr(monitoring, "tell", lambda title, *_: told.append(title))
+    titles: list[str] = []
+    monkeypatch.setattr(monitoring, "notify", lambda title, *_, **__: titles.append(title))
     monkeypatch.setattr(registry, "champion_of", lambda *_: None)
-    return told
+    return titles
 
 
 @pytest.fixture
