@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
+from tasks.io.logs import quiet_libraries
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
-from tasks.settings import Settings, get_settings
+from tasks.settings import Settings, get_code_version, get_settings
 from tasks.use_case import UseCase, load_use_case
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Run:
 
     @classmethod
     def open(cls, use_case: str, *, run_id: str, dag_id: str = "") -> Run:
-        """Read the use case and the settings.
+        """Read the use case and the settings, and silence the libraries in the log of the task.
 
         Parameters
         ----------
@@ -36,7 +40,9 @@ class Run:
         ------
         ConfigurationError : there is no such use case, or its file or the environment is wrong.
         """
+        quiet_libraries()
         settings = get_settings()
+        _log.info("%s: code %s, data in %s", dag_id or use_case, get_code_version(), settings.data_root / use_case)
         storage = Storage(settings.data_root, run=f"{dag_id}/{run_id}" if dag_id else run_id)
         return cls(load_use_case(use_case), settings, storage, run_id, dag_id)
 
