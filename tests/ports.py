@@ -7,14 +7,14 @@ import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nobody listens on; all are held at once, so that none comes twice."""
+    """Different free ports; all are bound at once, so that none is returned twice."""
     with contextlib.ExitStack() as stack:
-        doors = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for door in doors:
-            door.bind(("127.0.0.1", 0))
-        return [int(door.getsockname()[1]) for door in doors]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     return free_ports(1)[0]

@@ -108,9 +108,7 @@ def lose_quality(log: DecisionLog) -> None:
 
 
 @pytest.mark.parametrize("token", [TOKEN, "another"])
-def test_lost_quality_asks_for_one_retraining_through_prometheus_and_alertmanager(
-    own_home: Path, tmp_path: Path, token: str
-) -> None:
+def test_lost_quality_triggers_one_run_through_alertmanager(own_home: Path, tmp_path: Path, token: str) -> None:
     watch = free_port()
     airflow = Airflow()
     threading.Thread(target=airflow.serve_forever, daemon=True).start()

@@ -60,7 +60,7 @@ def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytes
     return suites, storage
 
 
-def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_made_anew(shop: tuple[Path, Storage]) -> None:
+def test_replay_rebuilds_only_what_depends_on_the_fixed_rows(shop: tuple[Path, Storage]) -> None:
     suites, storage = shop
     second = f"{DAYS[1]}..{DAYS[2]}"
     shown = ask("quarantine", "show", CASE)
@@ -95,7 +95,7 @@ def test_refused_rows_come_back_after_a_fix_and_only_what_depends_on_them_is_mad
     assert told["rows: added"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
 
 
-def test_a_corrected_file_that_is_worse_is_told_everywhere_until_one_passes(shop: tuple[Path, Storage]) -> None:
+def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Storage]) -> None:
     _, storage = shop
     folder = load_use_case(CASE).source_path
     assert folder is not None

@@ -29,7 +29,7 @@ def test_settings_survive_the_way_through_the_environment(own_home: Path, monkey
     assert Settings() == settings
 
 
-def test_on_one_machine_keys_are_off_until_somebody_says_otherwise(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_off_on_one_machine_unless_required(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(home=own_home).endpoint_keys == "required"
     assert services.environment(Settings(home=own_home))["TITLEHOLDER_ENDPOINT_KEYS"] == "off"
     monkeypatch.setenv("TITLEHOLDER_ENDPOINT_KEYS", "required")

@@ -85,7 +85,7 @@ def alert(start: str = "2026-01-01T00:00:00Z", status: str = "firing", **labels:
     }
 
 
-def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: TestClient, airflow: Airflow, told: Any) -> None:
+def test_a_retrain_alert_triggers_monitoring_once(client: TestClient, airflow: Airflow, told: Any) -> None:
     answers = [client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).json() for _ in range(3)]
     assert [one["triggered"] for one in answers] == [1, 0, 0] and [one["known"] for one in answers] == [0, 1, 1]
     ((name, run),) = airflow.runs.items()
@@ -101,7 +101,7 @@ def test_an_alert_that_is_labelled_to_retrain_asks_the_controller_once(client: T
     assert len(told) == 2
 
 
-def test_a_hundred_replayed_repeated_and_forged_webhooks_start_one_retraining(settings: Settings, airflow: Airflow) -> None:
+def test_repeated_and_forged_webhooks_trigger_one_run(settings: Settings, airflow: Airflow) -> None:
     """Also from several receivers at once: Alertmanager runs in pairs."""
     clients = [TestClient(create_app(settings)) for _ in range(4)]
     forged = [{}, {"Authorization": "Bearer "}, {"Authorization": "Bearer a-secreT"}, {"Authorization": TOKEN[:-1]}]

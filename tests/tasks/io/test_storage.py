@@ -120,7 +120,7 @@ def test_a_failing_writer_leaves_the_old_snapshot_and_no_debris(storage: Storage
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
 
 
-def test_a_killed_publisher_leaves_the_old_snapshot_and_the_next_one_sweeps(storage: Storage) -> None:
+def test_a_killed_publisher_leaves_the_old_snapshot(storage: Storage) -> None:
     ref = publish(storage)
     script = f"""
 import os, signal, sys
@@ -205,7 +205,7 @@ STEPS = ("os.fsync", "Path.rename", "Path.replace")
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("time", ["before", "after"])
-def test_killed_at_any_step_the_partition_is_as_before_or_as_after(storage: Storage, step: str, time: str) -> None:
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_snapshot(storage: Storage, step: str, time: str) -> None:
     """kill -9 around each system call that publishing consists of; then an independent look, then the next publisher."""
     ref = publish(storage)
     script = f"""
