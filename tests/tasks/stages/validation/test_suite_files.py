@@ -37,14 +37,18 @@ WRONG = {
     "missing parameter": ("    with: {column: item_id}\n", "", "item_known: with: .*column"),
     "mostly on rows": ("{column: item_id}", "{column: item_id, mostly: 0.9}", r"with\.mostly: .*validation\.tolerance"),
     "a row rule about a table": (RULE, TABLE_RULE, "does not judge single rows; expected batch or warn, got row"),
-    "an unknown past": ("{column: item_id}", "{column: {$PARAMETER: rows}}", "past_rows and past_shares_of_<column>; got rows"),
+    "an unknown past": (
+        "{column: item_id}",
+        "{column: {$PARAMETER: rows}}",
+        "expected past_rows or past_shares_of_<column>, got rows",
+    ),
     "a past for rows": (
         "{column: item_id}",
         "{column: item_id, mostly: {$PARAMETER: past_rows}}",
         "parameters of the past judge windows, not rows",
     ),
     "a rule twice": (RULE, RULE + RULE, "repeated: item_known"),
-    "another name": ("dataset: lines", "dataset: rows", "must be the file's own name 'lines'; got 'rows'"),
+    "another name": ("dataset: lines", "dataset: rows", "expected the name of the file, 'lines', got 'rows'"),
 }
 
 
