@@ -108,8 +108,8 @@ def test_attributes_of_films_and_users(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("u.item", "7;Twelve Monkeys\n", r"u\.item: line 1: expected id, title .* got '7;Twelve"),
-        ("u.user", "1|24|M|technician\n", r"u\.user: line 1: expected id, age, sex, work, zip, .* got '1\|24\|M\|tech"),
-        ("u.user", "1|young|M|technician|85711\n", r"u\.user: line 1: .* the age a whole number; got '1\|young"),
+        ("u.user", "1|24|M|technician\n", r"u\.user: line 1: expected id, age, sex, work, zip .* got '1\|24\|M\|tech"),
+        ("u.user", "1|young|M|technician|85711\n", r"u\.user: line 1: .* with a whole number as age, got '1\|young"),
     ],
 )
 def test_attributes_in_another_form_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
