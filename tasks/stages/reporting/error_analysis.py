@@ -10,10 +10,10 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.metrics.families import FAMILIES
+from tasks.problems import Problem
 from tasks.stages.reporting.sides import Side
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def mistakes_of_lists(labels: pd.DataFrame, kinds: pd.Series[Any], sides: Sequen
     return mistakes
 
 
-def mistakes_of_values(sides: Sequence[Side], task: TaskKind) -> list[Mistakes]:
-    """The accuracy of each class at a threshold of 0.5, or the root mean squared error of each given rating."""
+def mistakes_of_values(sides: Sequence[Side], problem: Problem) -> list[Mistakes]:
+    """How right or wrong each model is about the units of each label, as the problem measures it."""
     label = sides[0].predictions[c.LABEL].to_numpy(np.float64)
     mistakes = []
     for one in np.unique(label):
@@ -86,11 +86,8 @@ def mistakes_of_values(sides: Sequence[Side], task: TaskKind) -> list[Mistakes]:
         values = {}
         for side in sides:
             predicted = side.predictions[c.PREDICTION].to_numpy(np.float64)[mine]
-            if task is TaskKind.CLASSIFICATION:
-                values[side.subject] = float(((predicted >= 0.5) == (one > 0.5)).mean())
-            else:
-                values[side.subject] = float(np.sqrt(np.mean((predicted - one) ** 2)))
-        kind = f"class {one:g}" if task is TaskKind.CLASSIFICATION else f"rating {one:g}"
+            values[side.subject] = problem.measure_label(predicted, float(one))
+        kind = f"{problem.wording.label} {one:g}"
         finite = {subject: value for subject, value in values.items() if np.isfinite(value)}
         mistakes.append(Mistakes(kind, int(mine.sum()), float(mine.mean()), finite))
     return mistakes

@@ -14,6 +14,7 @@ from tasks.contracts.training import LearningCurve
 from tasks.errors import SnapshotError
 from tasks.io.storage import Storage
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
+from tasks.problems import Problem, problem_of
 from tasks.stages.reporting import curves, error_analysis
 from tasks.stages.reporting.curves import Bin, Curve
 from tasks.stages.reporting.error_analysis import Case, Mistakes
@@ -51,7 +52,7 @@ class Training:
 class Evidence:
     """What is measured for the card. A field is empty where the snapshots do not hold it."""
 
-    task: TaskKind | None = None
+    task: TaskKind | None = None  # None where the snapshots hold nothing
     metric: Metric | None = None
     calibration: Mapping[str, Sequence[Bin]] = field(default_factory=dict)
     gain: Mapping[str, Curve] = field(default_factory=dict)
@@ -59,6 +60,16 @@ class Evidence:
     cases: Sequence[Case] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> str:
+        """What the labels are, in the plural."""
+        return self.problem.wording.labels
+
+    @property
+    def problem(self) -> Problem:
+        """What differs by the kind of task; that of recommendation where no task is known."""
+        return problem_of(self.task or TaskKind.RECOMMENDATION)
 
 
 def read_part(name: str, ref: DatasetRef, storage: Storage) -> Part:
@@ -117,7 +128,8 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
         "new_units": int((~challenger.units[UNIT].isin(users[c.USER_ID])).sum()),
         "new_items": int((kinds == error_analysis.NEW_ITEM).sum()),
     }
-    is_list = task is not TaskKind.RATING
+    problem = problem_of(task)
+    is_list = problem.keeps_lists
     k = max((int(side.predictions[c.RANK].max()) for side in sides if is_list and len(side.predictions)), default=0)
     bought = labels[labels[c.LABEL] > 0].groupby(c.USER_ID).size()
     relevant = np.array([float(bought.get(unit, 0)) for unit in units])
@@ -133,18 +145,18 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
             return error_analysis.describe_ratings(unit, predicted)
         mine = labels[c.USER_ID] == unit
         return error_analysis.describe_list(
-            unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], is_share=task is TaskKind.PROPENSITY
+            unit, predicted, labels[c.ITEM_ID][mine], kinds[mine], is_share=task.has_probabilities
         )
 
     return Evidence(
         task=task,
         metric=metric,
         counts=counts,
-        calibration={} if task is TaskKind.RECOMMENDATION else _calibration(sides),
+        calibration=_calibration(sides) if problem.wording.calibration else {},
         gain={subject: curve for subject, curve in gain.items() if len(curve[0])},
         mistakes=error_analysis.mistakes_of_lists(labels, kinds, sides)
         if is_list
-        else error_analysis.mistakes_of_values(sides, task),
+        else error_analysis.mistakes_of_values(sides, problem_of(task)),
         cases=error_analysis.worst_cases(metric, sides, labels, describe) if metric else (),
     )
 
@@ -169,7 +181,7 @@ def judge_rows(sides: Sequence[Side], rows: pd.DataFrame, compared: Sequence[str
         counts={"units": len(rows), "labels": len(rows), "positives": int(rows[c.TARGET].sum())},
         calibration=_calibration(sides),
         gain={side.subject: curve for side in sides if len((curve := curves.gain_by_share(side.predictions))[0])},
-        mistakes=error_analysis.mistakes_of_values(sides, task),
+        mistakes=error_analysis.mistakes_of_values(sides, problem_of(task)),
         cases=error_analysis.worst_cases(metric, sides, None, describe) if metric else (),
     )
 

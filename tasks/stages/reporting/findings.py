@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role, Slice
 from tasks.pages import Cell, Table, clean_text
 from tasks.pages.charts import Interval, chart_intervals
@@ -118,26 +117,24 @@ def _show_difference(one: Slice) -> Cell | None:
 def describe_curves(evidence: Evidence) -> CurveSection:
     charts: list[Markup] = []
     notes = []
-    is_rating, is_rows = evidence.task is TaskKind.RATING, evidence.task is TaskKind.CLASSIFICATION
-    if evidence.calibration:
-        x = "predicted rating, mean of each tenth" if is_rating else "predicted probability, mean of each tenth"
-        y = "given rating, mean" if is_rating else "observed share"
+    wording = evidence.problem.wording
+    if evidence.calibration and wording.calibration:
+        x, y = wording.calibration
         charts.append(chart_calibration(evidence.calibration, x_label=x, y_label=y).to_svg())
         notes.append(
             "Calibration: on the dotted line the predicted and the observed mean are equal. Bars are 95 % intervals that treat "
             "each prediction as independent."
         )
-    elif evidence.task is TaskKind.RECOMMENDATION:
-        notes.append("There is no calibration curve: the scores of a recommendation rank items and are not probabilities.")
-    if evidence.gain and (is_rows or is_rating):
-        x, y = "rows taken, highest prediction first", "share of class 1 found" if is_rows else "share of ratings ≥ 4 found"
-        gain = _with_chance(evidence.gain)
-        charts.append(chart_gain(gain, title="Cumulative gain", x_label=x, y_label=y, is_ranked=False).to_svg())
-    elif evidence.gain:
-        x, y = "items in the list", "share of all purchases"
-        title = "Share of purchases in the lists"
-        charts.append(chart_gain(evidence.gain, title=title, x_label=x, y_label=y, is_ranked=True).to_svg())
-        notes.append("Best possible: lists without mistakes. A list cannot contain more purchases than its length.")
+    elif evidence.task and wording.no_calibration:
+        notes.append(wording.no_calibration)
+    if evidence.gain:
+        axes = wording.gain
+        gain = evidence.gain if axes.is_ranked else _with_chance(evidence.gain)
+        charts.append(
+            chart_gain(gain, title=axes.title, x_label=axes.x_label, y_label=axes.y_label, is_ranked=axes.is_ranked).to_svg()
+        )
+        if axes.note:
+            notes.append(axes.note)
     if not charts:
         notes.append("No curves: no predictions are stored, or the holdout has no positive label.")
     return CurveSection(tuple(charts), tuple(notes))
@@ -152,21 +149,18 @@ def _with_chance(gain: Mapping[str, Curve]) -> dict[str, Curve]:
 def describe_errors(evidence: Evidence, segments: Sequence[Slice]) -> ErrorSection:
     tables: list[tuple[str, Table]] = []
     if evidence.mistakes:
-        title = {
-            TaskKind.CLASSIFICATION: "Accuracy by class, at a threshold of 0.5",
-            TaskKind.RATING: "Root mean squared error by given rating",
-        }.get(evidence.task or TaskKind.RECOMMENDATION, "Share of purchases in the lists, by kind of purchase")
+        wording = evidence.problem.wording
         subjects = list(dict.fromkeys(subject for one in evidence.mistakes for subject in one.values))
         rows = [
             (
                 one.kind,
                 f"{one.count:,}",
                 f"{one.share:.1%}",
-                *(_format_share(one.values.get(s), evidence.task) for s in subjects),
+                *(_format_error(one.values.get(s), is_share=wording.are_shares) for s in subjects),
             )
             for one in evidence.mistakes
         ]
-        tables.append((title, Table(("", "count", "share", *subjects), rows)))
+        tables.append((wording.errors, Table(("", "count", "share", *subjects), rows)))
     if segments:
         tables.append(("Weakest segments", _make_slice_table(segments)))
     cases = _describe_cases(evidence, evidence.metric.name) if evidence.cases and evidence.metric else None
@@ -183,27 +177,21 @@ def describe_errors(evidence: Evidence, segments: Sequence[Slice]) -> ErrorSecti
 
 def _describe_cases(evidence: Evidence, metric: str) -> CaseTable:
     has_champion = any(case.champion is not None for case in evidence.cases)
-    head: tuple[str, ...]
-    if evidence.task is TaskKind.CLASSIFICATION:
-        title, head = "The ten worst rows", ("row", "prediction", "label", "most unusual features")
-    elif evidence.task is TaskKind.RATING:
-        title, head = "The ten users that cost the metric most", ("user", "largest rating errors")
-    else:
-        title, head = "The ten users that cost the metric most", ("user", "list", "purchases")
+    wording = evidence.problem.wording
     rows = []
     for case in evidence.cases:
         values = [format_number(case.value), *([format_number(case.champion)] if has_champion else [])]
         rows.append((clean_text(case.unit, UNIT_LENGTH), *_describe_case(case, evidence), *values))
     figures = (metric, "champion") if has_champion else (metric,)
-    return CaseTable(title, (*head, *figures), tuple(rows), len(figures))
+    return CaseTable(wording.cases, (*wording.case_columns, *figures), tuple(rows), len(figures))
 
 
 def _describe_case(case: Case, evidence: Evidence) -> tuple[str | tuple[EntryLine, ...], ...]:
-    if evidence.task is TaskKind.CLASSIFICATION:
+    if evidence.problem.task.answers_rows:
         prediction, label = case.predicted
         return prediction.note, label.note, tuple(_describe_entry(one, {}) for one in case.happened)
     predicted = _describe_entries(case.predicted, case.more[0], evidence.texts)
-    if evidence.task is TaskKind.RATING:
+    if evidence.problem.task.rates_pairs:
         return (predicted,)
     return predicted, _describe_entries(case.happened, case.more[1], evidence.texts)
 
@@ -222,5 +210,5 @@ def _describe_entry(entry: Entry, texts: Mapping[str, str]) -> EntryLine:
     return EntryLine(clean_text(text, TEXT_LENGTH), clean_text(entry.item, ITEM_LENGTH), entry.note, entry.is_hit)
 
 
-def _format_share(value: float | None, task: TaskKind | None) -> str | None:
-    return format_number(value) if value is None or task is TaskKind.RATING else f"{value:.1%}"
+def _format_error(value: float | None, *, is_share: bool) -> str | None:
+    return f"{value:.1%}" if value is not None and is_share else format_number(value)

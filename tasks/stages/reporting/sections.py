@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.base import Window
 from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import LearningCurve
 from tasks.metrics.families import FAMILIES
@@ -126,8 +126,8 @@ def list_tiles(verdict: Verdict, training: Training, evidence: Evidence) -> Iter
         yield from _list_tiles_without_champion(verdict, evidence)
     counts = evidence.counts
     if counts:
-        unit = "rows" if evidence.task is TaskKind.CLASSIFICATION else "users"
-        labels = f"{counts['positives']:,} of class 1" if "positives" in counts else f"{counts['labels']:,} {_labels(evidence)}"
+        unit = evidence.problem.unit
+        labels = f"{counts['positives']:,} of class 1" if "positives" in counts else f"{counts['labels']:,} {evidence.labels}"
         yield Tile("holdout", f"{counts['units']:,} {unit}", labels)
     if "new_units" in counts:
         yield Tile("new users", f"{counts['new_units'] / counts['units']:.1%}", "without history before the holdout")
@@ -326,15 +326,15 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         yield f"Gates that could not refuse: {', '.join(off)}."
     else:
         yield f"All {len(verdict.gates)} gates were enabled. Properties that no gate measures were not judged."
-    if evidence.task is TaskKind.CLASSIFICATION and evidence.counts:
+    if evidence.problem.task.answers_rows and evidence.counts:
         yield (
             f"The holdout has {evidence.counts['units']:,} rows, {evidence.counts['positives']:,} of class 1. They come from "
             "the same sources as the training data. Data from other sources may differ."
         )
     elif evidence.counts:
         yield from _list_limits_of_users(parts, evidence)
-    if evidence.task is TaskKind.PROPENSITY:
-        yield "Probabilities hold for users who buy something in the window. For all users together they are too high."
+    if evidence.task and evidence.problem.wording.limit:
+        yield evidence.problem.wording.limit
     for first in verdict.comparisons[:1]:
         yield (
             f"Differences in {first.metric} below about {(first.high - first.low) / 2:.4f} (half of the interval) cannot be "
@@ -350,7 +350,7 @@ def _list_limits_of_users(parts: Sequence[Part], evidence: Evidence) -> Iterator
     counts, window = evidence.counts, _window(parts[-1])
     period = f" in the {window.days} days from {window.start}" if window else " in its window"
     yield (
-        f"The holdout covers {counts['units']:,} users with {counts['labels']:,} {_labels(evidence)}{period}. Users without "
+        f"The holdout covers {counts['units']:,} users with {counts['labels']:,} {evidence.labels}{period}. Users without "
         "activity in that period are not counted, and other seasons may differ."
     )
     share = counts["new_units"] / counts["units"]
@@ -361,7 +361,7 @@ def _list_limits_of_users(parts: Sequence[Part], evidence: Evidence) -> Iterator
     if counts["labels"]:
         share = counts["new_items"] / counts["labels"]
         yield (
-            f"{counts['new_items']:,} of the {_labels(evidence)} ({share:.1%}) are of items without features, which no model "
+            f"{counts['new_items']:,} of the {evidence.labels} ({share:.1%}) are of items without features, which no model "
             "can know. They count as misses of every model."
         )
 
@@ -377,7 +377,3 @@ def list_artifacts(verdict: Verdict, parts: Sequence[Part], training: Training, 
         ("holdout", Cell(parts[-1].ref.key, is_code=True)),
     ]
     return Table((), rows, text_columns=2)
-
-
-def _labels(evidence: Evidence) -> str:
-    return "ratings" if evidence.task is TaskKind.RATING else "purchases"

@@ -11,6 +11,7 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.metrics import get_metric
+from tasks.problems import problem_of
 from tasks.stages.reporting import curves, error_analysis
 from tasks.stages.reporting.sides import Side
 
@@ -122,9 +123,13 @@ def test_worst_cases_of_ratings_have_the_largest_error_sums() -> None:
 
 def test_mistakes_of_values() -> None:
     rows = predicted([0.9, 0.4, 0.2, 0.5], [1, 1, 0, 0])
-    zero, one = error_analysis.mistakes_of_values([side("challenger", [1.0], predictions=rows)], TaskKind.CLASSIFICATION)
+    zero, one = error_analysis.mistakes_of_values(
+        [side("challenger", [1.0], predictions=rows)], problem_of(TaskKind.CLASSIFICATION)
+    )
     assert (zero.kind, zero.count, zero.values["challenger"]) == ("class 0", 2, 0.5)
     assert (one.kind, one.values["challenger"]) == ("class 1", 0.5)
     ratings = predicted([4.0, 2.0, np.nan], [5, 5, 1])
-    broken, five = error_analysis.mistakes_of_values([side("challenger", [1.0], predictions=ratings)], TaskKind.RATING)
+    broken, five = error_analysis.mistakes_of_values(
+        [side("challenger", [1.0], predictions=ratings)], problem_of(TaskKind.RATING)
+    )
     assert five.values["challenger"] == pytest.approx(5**0.5) and broken.values == {}
