@@ -55,8 +55,9 @@ def test_the_account_counts_where_users_sign_in(
     rollback.roll_back(
         run, to_version=None, reason="worse", name="ada", user="grace", is_signed_in=is_signed_in, is_promotion=False
     )
-    (given, _), awaited = calls
-    assert given == (CASE, actor, "worse", "run", run.ledger, None, trust)
+    (given, named), awaited = calls
+    assert given == (CASE, actor, "worse", "run", run.ledger)
+    assert named == {"to_version": None, "trust": trust}
     assert awaited == (CASE, 1)
 
 

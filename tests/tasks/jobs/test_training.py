@@ -16,6 +16,7 @@ from tasks.jobs.run import Run
 from tasks.settings import get_settings
 from tasks.stages import features as features_stage
 from tasks.stages import profiling, registry
+from tasks.stages.features import FeatureRequest
 from tasks.stages.training.spec import IncrementalSpec
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 
@@ -44,8 +45,8 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> list[date]:
     """The days that were split as of; nothing is split."""
     days: list[date] = []
 
-    def record(*given: Any, **_: Any) -> str:
-        days.extend(one for one in given if isinstance(one, date))
+    def record(request: FeatureRequest, *_: Any, **__: Any) -> str:
+        days.append(request.as_of)
         return "split"
 
     monkeypatch.setattr(features_stage, "split", record)
