@@ -112,7 +112,7 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
     assert storage.current(CASE, c.VALIDATED, first) == good
     assert [one.raw for one in find_refused(CASE, storage)] == [raw]
     done = CliRunner().invoke(app, ["data", "list", CASE, "--layer", "validated"])
-    assert "behind" in done.output and "features still use what was validated before" in done.output.replace("\n", " ")
+    assert "behind" in done.output and "which was validated before" in done.output.replace("\n", " ")
     both = storage.versions(CASE, c.RAW, first)
     assert len(both) == 2, "the old file and the new one are both traceable"
 
