@@ -101,6 +101,7 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
     assert folder is not None
     first = f"{DAYS[0]}..{DAYS[1]}"
     good = storage.current(CASE, c.VALIDATED, first)
+    assert good is not None
     write_day(folder, DAYS[0], *[ZERO.format(day=DAYS[0]) for _ in range(12)])
     replayed = ask("quarantine", "replay", CASE, code=0)  # nothing knows of the new file yet
     assert first not in [one["window"] for one in replayed["windows"]]
@@ -112,7 +113,7 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
     assert storage.current(CASE, c.VALIDATED, first) == good
     assert [one.raw for one in find_refused(CASE, storage)] == [raw]
     done = CliRunner().invoke(app, ["data", "list", CASE, "--layer", "validated"])
-    assert "behind" in done.output and "which was validated before" in done.output.replace("\n", " ")
+    assert "behind" in done.output and f"features still use {good.key}, which was validated before" in done.output
     both = storage.versions(CASE, c.RAW, first)
     assert len(both) == 2, "the old file and the new one are both traceable"
 
