@@ -225,4 +225,4 @@ def test_tabular_by_roc_auc(storage: Storage, store: Path) -> None:
         champion=None,
         seed=7,
     )
-    assert refused.reasons == ("prediction_sanity: all 200 predictions are the same, 0.5",)
+    assert refused.reasons == ("prediction_sanity: all 200 predictions are equal, 0.5",)
