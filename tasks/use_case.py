@@ -1,4 +1,4 @@
-"""One YAML file, parsed once: the front door. The only module that sees the kinds of every room."""
+"""The YAML file of a use case, parsed and checked. The only module that imports the kinds of every stage."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class _Section(BaseModel):
 
 
 class ValidationSpec(_Section):
-    """Which suite guards the data, and the share of rows that may go to quarantine before the run stops."""
+    """The expectation suite, and the share of rows that may go to quarantine before the run stops."""
 
     suite: Name
     tolerance: float = Field(0.05, ge=0.0, le=1.0)
 
 
 class RecommendSpec(_Section):
-    """How recommendations are made, in evaluation, batch and online alike."""
+    """How recommendations are made. Evaluation, batch and endpoint share these settings."""
 
     k: int = Field(10, ge=1, le=1000)
     exclude_seen: bool = False
@@ -69,25 +69,25 @@ class MetricsSpec(_Section):
 
 
 class GatesSpec(_Section):
-    """The gates that a challenger must pass. Enabled unless somebody writes otherwise, which every report then shows."""
+    """The gates that a challenger must pass. Enabled by default. Every report shows a different mode."""
 
     mode: GateMode = GateMode.ENABLED
     checks: tuple[Gate, ...]
 
 
 class ReviewSpec(_Section):
-    """Who says yes after the gates: the policy (`auto`), or a person, who has so long; silence is a no."""
+    """Who approves after the gates: the policy (`auto`) or a person. A review without an answer is rejected at its end."""
 
     by: Literal["auto", "person"] = "person"
-    expires_after: timedelta = Field(timedelta(days=7), description="as 7d, 12h or 30m: so long a review is open")
-    reviewers: dict[Name, str] = Field({}, description="name -> public key: whose signed codes count")
+    expires_after: timedelta = Field(timedelta(days=7), description="how long a review is open: 7d, 12h or 30m")
+    reviewers: dict[Name, str] = Field({}, description="name -> public key: the reviewers whose signed codes are valid")
 
     @field_validator("expires_after", mode="before")
     @classmethod
     def _reads_as_written(cls, value: object) -> object:
         found = re.fullmatch(r"([1-9]\d{0,4})([dhm])", value) if isinstance(value, str) else None
         if found is None and not isinstance(value, timedelta):
-            raise ValueError("a number with d, h or m, such as 7d")
+            raise ValueError("expected a number with d, h or m, such as 7d")
         return value if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
     @field_validator("reviewers")
@@ -99,14 +99,14 @@ class ReviewSpec(_Section):
             except ValueError:
                 size = 0
             if size != 32:
-                raise ValueError(f"the line that `titleholder reviewer-key {name}` printed, 44 characters of base64")
+                raise ValueError(f"expected the line that `titleholder reviewer-key {name}` prints, 44 characters of base64")
         return reviewers
 
 
 class RegistrySpec(_Section):
-    """What the reconciler may do by itself. It tells what it found in any case."""
+    """What the reconciler may change. It always reports what it found."""
 
-    restore_aliases: bool = Field(True, description="set aliases that somebody moved back to what the ledger says")
+    restore_aliases: bool = Field(True, description="restore moved aliases to what the ledger says")
     close_runs_after_hours: float = Field(
         24.0, gt=3.0, description="an MLflow run that is still RUNNING then was interrupted; a task may take 3 hours"
     )
@@ -115,17 +115,15 @@ class RegistrySpec(_Section):
 class DriftSpec(_Section):
     checks: tuple[DriftCheck, ...] = ()
     reference_days: int = Field(
-        56, ge=1, description="the newest days of the champion's own data that windows are compared with"
+        56, ge=1, description="the reference window: the newest days of the data that the champion learned from"
     )
-    current_days: int | None = Field(
-        None, ge=1, description="days that are compared with them; null: those of the run's window"
-    )
+    current_days: int | None = Field(None, ge=1, description="the days of the current window; null: those of the run's window")
     labels: LabelPolicy = LabelPolicy()
     retrain_when: RetrainPolicy = RetrainPolicy()
 
 
 class UseCase(_Section):
-    """Everything that is decided about one use case."""
+    """All settings of one use case."""
 
     name: Name
     title: str = Field(min_length=1, max_length=120)
@@ -157,7 +155,7 @@ class UseCase(_Section):
         from croniter import croniter
 
         if schedule is not None and not croniter.is_valid(schedule):
-            raise ValueError("a cron expression of five fields, @hourly, @daily, @weekly, @monthly, or null for none")
+            raise ValueError("expected a cron expression of five fields, @hourly, @daily, @weekly, @monthly, or null for none")
         return schedule
 
     @model_validator(mode="after")
@@ -187,8 +185,8 @@ class UseCase(_Section):
             raise ValueError(f"gates: {error}") from error
         if self.gates.mode is GateMode.ENABLED and baseline_of(self.gates.checks) is None:
             raise ValueError(
-                "gates: nothing stands below the first champion: add {kind: minimum_metric, metric: <primary>, over_baseline: "
-                "<the name of a trivial candidate>}, or say mode: disabled, which every report then shows"
+                "gates: no gate judges the first champion. Add {kind: minimum_metric, metric: <primary>, over_baseline: "
+                "<the name of a trivial candidate>}, or set mode: disabled, which every report then shows"
             )
         return self
 
@@ -235,7 +233,7 @@ def parse_use_case(text: str, where: str) -> UseCase:
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: not YAML: {error}") from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{where}: a use case is a mapping of keys; got {type(document).__name__}")
+        raise ConfigurationError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
     try:
         return UseCase.model_validate(_parse_kinds(document, where))
     except ValidationError as error:
@@ -243,7 +241,7 @@ def parse_use_case(text: str, where: str) -> UseCase:
 
 
 def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:
-    """Replace every entry with a `kind` by its spec, so that each room judges its own."""
+    """Replace every entry with a `kind` by its spec, so that each registry of kinds validates its own."""
     parsed = dict(document)
     singles: dict[str, KindRegistry[Any]] = {"source": SOURCES, "split": SPLITS}
     lists: dict[str, KindRegistry[Any]] = {"gates": GATES, "drift": CHECKS}
@@ -259,10 +257,10 @@ def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:
     return parsed
 
 
-def _parse_list(entries: Any, room: KindRegistry[Any], where: str) -> tuple[Any, ...]:
+def _parse_list(entries: Any, registry: KindRegistry[Any], where: str) -> tuple[Any, ...]:
     if not isinstance(entries, list):
-        raise ConfigurationError(f"{where}: a list is wanted; got {entries!r}")
-    return tuple(room.parse(entry, f"{where}[{place}]") for place, entry in enumerate(entries))
+        raise ConfigurationError(f"{where}: expected a list, got {entries!r}")
+    return tuple(registry.parse(entry, f"{where}[{place}]") for place, entry in enumerate(entries))
 
 
 @lru_cache(maxsize=64)

@@ -79,9 +79,18 @@ def test_every_decision_and_runbook_is_complete() -> None:
         assert path.name in index
 
 
-def test_the_picture_is_well_formed() -> None:
+def test_the_walk_names_each_file_once() -> None:
+    _, _, walk = (ROOT / "docs" / "architecture.md").read_text().partition("## Walk")
+    named = re.findall(r"^\d+\. `([^`]+)`", walk, flags=re.M)
+    assert len(named) > 50
+    assert sorted(named) == sorted(set(named))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("picture", ["architecture.svg", "layers.svg"])
+def test_a_picture_is_well_formed(picture: str) -> None:
     import xml.etree.ElementTree as ET
 
-    root = ET.parse(ROOT / "docs" / "images" / "architecture.svg").getroot()  # noqa: S314  our own file
+    root = ET.parse(ROOT / "docs" / "images" / picture).getroot()  # noqa: S314  our own file
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
