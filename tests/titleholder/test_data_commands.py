@@ -120,5 +120,5 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
 
 def test_pruning_shows_first_and_keeps_what_is_needed(shop: tuple[Path, Storage]) -> None:
     assert ask("data", "prune", "--keep-days", "0") == []
-    with pytest.raises(SnapshotError, match="two are compared"):
+    with pytest.raises(SnapshotError, match="expected two versions to compare"):
         ask("data", "diff", CASE, "validated", f"{DAYS[0]}..{DAYS[1]}")
