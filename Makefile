@@ -1,7 +1,7 @@
 # People and CI call these, nothing else. Everything installs itself into .venv on first use.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-fast demo up down bench lock preflight room
+.PHONY: help setup check test test-fast demo up down bench lock preflight disk-space
 
 UV_VERSION := 0.13.8
 # The first interpreter that is there and new enough; if none is, preflight says so.
@@ -22,11 +22,11 @@ preflight:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11, 3.12 or 3.13 is required and no python3 was found. Install it (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	@$(PYTHON) titleholder/preflight.py
 
-room: preflight
+disk-space: preflight
 	@$(PYTHON) titleholder/preflight.py --disk-gb 6
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
-	@$(MAKE) --no-print-directory room
+	@$(MAKE) --no-print-directory disk-space
 	@echo "installing into .venv (once; about 1.7 GB, a minute or two)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv

@@ -1,1 +1,1 @@
-"""What the pipeline does. Rooms with one public verb each; nothing in here imports Airflow."""
+"""The pipeline: jobs, stages, problems, metrics, models and adapters. Nothing in here imports Airflow."""

@@ -21,15 +21,15 @@ QUANTITY = "quantity"  # double, pieces; negative for a return
 UNIT_PRICE = "unit_price"  # double, the source's currency
 VALUE = "value"  # double, amount of money for purchases and returns, the rating for ratings
 SEGMENT = "segment"  # string or null, e.g. the customer's country
-# string or null: what is told of the two besides, a JSON object of numbers, of which one that is not named is 0; as text, for
-# Spark can order texts and no maps, and one column serves sources that tell other things
+# string or null: further attributes of a user or an item, as a JSON object of numbers; an attribute that is missing is 0. Text,
+# because Spark can sort text but not maps, and because sources have different attributes.
 USER_ATTRIBUTES, ITEM_ATTRIBUTES = "user_attributes", "item_attributes"
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"
 VIEW = "view"  # the user looked
 RECOMMENDED = "recommended"  # the endpoint showed it
 EVENT_TYPES = (PURCHASE, RETURN, RATING, VIEW, RECOMMENDED)
-NO_CHOICES = (VIEW, RECOMMENDED)  # kept and validated, and in no feature and no label: nobody chose anything
+NO_CHOICES = (VIEW, RECOMMENDED)  # kept and validated, and in no feature and no label: the user chose nothing
 
 INTERACTION_COLUMNS = (
     ROW_ID,
@@ -57,7 +57,7 @@ TABULAR_COLUMNS = (ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, TARGE
 # quarantine
 BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "
 
-# feature tables: a column for each attribute that was told, by these prefixes; doubles, null for whom nothing was told
+# feature tables: one column per attribute, with these prefixes; double, null where no attribute is known
 USER_ATTRIBUTE, ITEM_ATTRIBUTE = "user_attribute_", "item_attribute_"
 
 # examples and predictions

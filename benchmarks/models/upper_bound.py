@@ -62,8 +62,8 @@ def best_lists(
     half = chains.run(steps * 3 // 8)
     whole = (half + chains.run(steps * 3 // 8)) / 2
     codes = np.array([item.code for item in scenes[-1].items])
-    strangers = Chains(law, Baskets.of(past[:0], ["unknown"] * 2000, first, truth), 2000, np.random.default_rng(seed)).chance()
-    popular = codes[np.lexsort((codes, -strangers))[:k]].tolist()
+    unknown = Chains(law, Baskets.of(past[:0], ["unknown"] * 2000, first, truth), 2000, np.random.default_rng(seed)).chance()
+    popular = codes[np.lexsort((codes, -unknown))[:k]].tolist()
 
     def best(probability: Floats) -> Lists:
         order = np.lexsort((np.broadcast_to(codes, probability.shape), -probability), axis=1)[:, :k]

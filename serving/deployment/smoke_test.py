@@ -14,7 +14,7 @@ from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.models.answers import find_list_fault, find_probability_fault, find_rating_fault
-from tasks.models.smoke_test import STRANGER
+from tasks.models.smoke_test import UNKNOWN_ID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def _test_users(bundle: Bundle) -> None:
     _ = bundle.provenance
     bundle.ranks.warm_up()
     known = tables.users[c.USER_ID].iloc[:: max(1, len(tables.users) // SUBJECTS)].head(SUBJECTS)
-    users = [*known, STRANGER]
+    users = [*known, UNKNOWN_ID]
     by_model = (
         (one.user_id, one.items, one.scores) for one in bundle.model.recommend(users, tables, terms.k, terms.exclude_seen)
     )

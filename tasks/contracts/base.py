@@ -14,7 +14,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class Contract(BaseModel):
-    """Base of all values at the doors."""
+    """Base of all values that stages pass to each other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 

@@ -37,7 +37,7 @@ class CurrentVersion(Contract):
 class Severity(StrEnum):
     ROW = "row"  # the row goes to quarantine
     BATCH = "batch"  # the run stops
-    WARN = "warn"  # told, nothing more
+    WARN = "warn"  # reported only
 
 
 class RuleResult(Contract):
@@ -71,7 +71,7 @@ class ValidationReport(Contract):
 
 
 class Validated(Contract):
-    """The outcome of the validation room."""
+    """The outcome of the validation stage."""
 
     validated: DatasetRef
     quarantine: DatasetRef | None

@@ -29,10 +29,10 @@ class ModelVersion(Contract):
 class Trust(StrEnum):
     """How it is known that a word is its speaker's."""
 
-    POLICY = "policy"  # nobody's word: the use case says review: {by: auto}, or the bake period gave the title back
+    POLICY = "policy"  # no person: the use case says review: {by: auto}, or the bake period rolled back
     AIRFLOW = "airflow"  # signed in to Airflow
     SIGNED = "signed"  # a code that the reviewer's own key signed
-    LOCAL = "local"  # somebody with a shell on this installation
+    LOCAL = "local"  # a user with a shell on this installation
     ON_TRUST = "on_trust"  # a name that anybody could have written; accepted on loopback only
 
 

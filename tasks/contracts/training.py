@@ -113,7 +113,7 @@ class LearningPoint(Contract):
 
 
 class LearningCurve(Contract):
-    """Would more data help, and does it learn by heart? Points by ascending share; the last one is the candidate itself."""
+    """Would more data help, and does the model overfit? Points by ascending share; the last one is the candidate itself."""
 
     metric: str
     unit: str = Field(description="users or rows")

@@ -1,4 +1,4 @@
-"""Logs of a task: the lines of this project, and of libraries only warnings that somebody can act on."""
+"""Logs of a task: the lines of this project, and of libraries only warnings that need an action."""
 
 from __future__ import annotations
 

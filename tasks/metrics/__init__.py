@@ -1,4 +1,4 @@
-"""The shelf of metrics: what a name means, which tasks it fits.
+"""The registry of metrics: what a name means, which tasks it fits.
 
 To add one: one function in `ranking`, `lists`, `rating` or `classification`, and its line in `names.FAMILIES`.
 """

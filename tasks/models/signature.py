@@ -1,4 +1,4 @@
-"""What a served model is asked, and what it answers, as tables: the signature that MLflow shows for it."""
+"""The inputs and outputs of a served model as tables: the signature that MLflow shows for it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUBJECTS = 200
-STRANGER = "nobody has this id \N{SNOWMAN}"
+UNKNOWN_ID = "nobody has this id \N{SNOWMAN}"
 # One set of bins for all scores (probabilities, ratings, raw scores), so that versions are comparable by bin.
 SCORE_EDGES = (
     -10.0,
@@ -74,7 +74,7 @@ def count_scores(scores: Floats) -> NDArray[np.int64]:
 
 
 def try_model(model: ServedModel, terms: ScoringTerms, examples: Examples) -> Floats:
-    """Ask for up to `SUBJECTS` subjects, evenly spread over all, and for a stranger.
+    """Ask for up to `SUBJECTS` subjects, evenly spread over all, and for an unknown user.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def try_model(model: ServedModel, terms: ScoringTerms, examples: Examples) -> Fl
     else:
         if examples.features is None or examples.features.users.empty:
             raise ModelError("there are no users to ask about")
-        users = [*_spread(sorted(examples.features.users[c.USER_ID])), STRANGER]
+        users = [*_spread(sorted(examples.features.users[c.USER_ID])), UNKNOWN_ID]
         scores, best = _try_lists(model, terms, examples.features, users)
         if terms.task.rates_pairs:
             scores = best = _try_ratings(model, examples.features, examples.labels, users)

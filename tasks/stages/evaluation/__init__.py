@@ -1,4 +1,4 @@
-"""The room where candidates are judged: choose one in validation, score it once on the holdout, ask the gates."""
+"""The evaluation stage: choose a candidate on validation, score it once on the holdout, apply the gates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_
 
 @guard(NotEnoughData)
 def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
-    """The best by the primary metric on the validation window; ties go to the first, a NaN to nobody.
+    """The best by the primary metric on the validation window; the first of equals; a candidate whose metric is NaN is skipped.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     seed: int,
     endpoint_command: Sequence[str] = (),
 ) -> Verdict:
-    """Ask every gate. It passes unless an enabled gate refuses; what dry_run gates say is only told.
+    """Apply every gate. The verdict passes unless an enabled gate refuses; dry_run gates only report.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         champion_version=champion.version if champion else None,
         baseline=answers.get(Role.BASELINE),
         seed=seed,
-        reigning=champion,
+        registered_champion=champion,
         lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
@@ -288,11 +288,11 @@ def _questions_of_the_rest(context: Context, compared: Collection[str]) -> list[
 
 def _compare_the_rest(context: Context) -> tuple[Comparison, ...]:
     """What the gates compared with the champion, then every other metric that can be, for the report: many, so corrected."""
-    told: list[Comparison] = []
+    compared: list[Comparison] = []
     for question in _questions_of_the_rest(context, {one.metric for one in context.comparisons}):
         with suppress(NotEnoughData):  # no gate hangs on it
-            told += context.compare([question], confidence=CONFIDENCE, resamples=RESAMPLES)
-    return (*context.comparisons, *correct_both_ways(told, CONFIDENCE))
+            compared += context.compare([question], confidence=CONFIDENCE, resamples=RESAMPLES)
+    return (*context.comparisons, *correct_both_ways(compared, CONFIDENCE))
 
 
 def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:

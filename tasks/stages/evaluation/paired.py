@@ -75,7 +75,7 @@ def compare(  # noqa: PLR0913  # all but the first three are options of the boot
     Parameters
     ----------
     margin : in the metric's own unit; `not_worse` means that the challenger loses less than this for sure.
-    effect : the difference whose power is wanted, in the metric's own unit.
+    effect : the difference for which the power is computed, in the metric's own unit.
     groups : (units,), the group of each unit, 0, 1, ...; where given, groups are drawn instead of units.
 
     Raises

@@ -28,7 +28,7 @@ from tasks.stages.registry.versions import CARD, card_page, champion_of, read_ve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NOBODY = "none"  # the tag judged_against of a version that was judged when there was no champion
+NO_CHAMPION = "none"  # the tag judged_against of a version that was judged when there was no champion
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
         "verdict": verdict.outcome.value if verdict.outcome else "first",
         "reasons": "; ".join(verdict.reasons)[:5000],
         "gates_not_enabled": ", ".join(modes) or "none",
-        "judged_against": str(verdict.champion_version) if verdict.champion_version is not None else NOBODY,
+        "judged_against": str(verdict.champion_version) if verdict.champion_version is not None else NO_CHAMPION,
         "candidate": candidate.name,
         "kind": candidate.kind,
         "run_id": candidate.run_id,

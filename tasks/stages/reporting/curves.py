@@ -38,8 +38,8 @@ def calibration_bins(predictions: pd.DataFrame) -> list[Bin]:
     The interval is Wilson's where what happened is yes or no, else the normal one of a mean; each line counts as one draw.
     """
     predicted, happened = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
-    told = np.isfinite(predicted) & np.isfinite(happened)
-    predicted, happened = predicted[told], happened[told]
+    known = np.isfinite(predicted) & np.isfinite(happened)
+    predicted, happened = predicted[known], happened[known]
     if not len(predicted):
         return []
     is_binary = bool(np.isin(happened, (0.0, 1.0)).all())
@@ -83,11 +83,11 @@ def gain_by_share(predictions: pd.DataFrame) -> Curve:
     Positive is class 1, or a rating of at least 4.
     """
     predicted, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
-    told = np.isfinite(predicted) & np.isfinite(label)
-    positive = is_positive(label[told])
+    known = np.isfinite(predicted) & np.isfinite(label)
+    positive = is_positive(label[known])
     if not positive.any():
         return np.zeros(0), np.zeros(0)
-    scores, place = np.unique(-predicted[told], return_inverse=True)
+    scores, place = np.unique(-predicted[known], return_inverse=True)
     taken = np.cumsum(np.bincount(place, minlength=len(scores))) / len(place)
     found = np.cumsum(np.bincount(place, positive, len(scores))) / positive.sum()
     kept = np.unique(np.linspace(0, len(scores) - 1, POINTS).astype(int))

@@ -14,7 +14,7 @@ from tasks.errors import ModelError
 from tasks.models import SERVED
 from tasks.models.base import AGREEMENT, Examples, FeatureTables, ServedModel, load_model, save_model
 from tasks.models.signature import example_question
-from tasks.models.smoke_test import STRANGER
+from tasks.models.smoke_test import UNKNOWN_ID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +57,17 @@ def _answers(model: ServedModel, terms: ScoringTerms, question: pd.DataFrame, ex
         gaps = {name: pd.Series([None if name in terms.text_columns else np.nan]) for name in question.columns}
         rows = pd.concat([question, pd.DataFrame(gaps).astype(question.dtypes.to_dict())], ignore_index=True)
         return [pd.DataFrame({c.PREDICTION: model.predict_rows(rows)})]
-    users = [*dict.fromkeys(str(user) for user in question[c.USER_ID]), STRANGER]
+    users = [*dict.fromkeys(str(user) for user in question[c.USER_ID]), UNKNOWN_ID]
     lists = _lists(model, terms, users, examples.features)
     if not terms.task.rates_pairs:
         return [lists]
     pairs = question[[c.USER_ID, c.ITEM_ID]]
     first = pairs[:1]
-    strange = [first.assign(user_id=STRANGER), first.assign(item_id=STRANGER), first.assign(user_id=STRANGER, item_id=STRANGER)]
+    strange = [
+        first.assign(user_id=UNKNOWN_ID),
+        first.assign(item_id=UNKNOWN_ID),
+        first.assign(user_id=UNKNOWN_ID, item_id=UNKNOWN_ID),
+    ]
     pairs = pd.concat([pairs, *strange], ignore_index=True)
     return [lists, pairs.assign(**{c.PREDICTION: model.predict_ratings(pairs, examples.features)})]
 

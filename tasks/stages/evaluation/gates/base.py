@@ -59,7 +59,7 @@ class Context:
     Attributes
     ----------
     comparisons : collects what was compared with the champion.
-    reigning : the champion's version; its answers are `champion`.
+    registered_champion : the champion's version; its answers are `champion`.
     read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
         names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
     open_endpoint : serves the challenger's export by the real endpoint, at the address that comes, while the context lasts.
@@ -75,7 +75,7 @@ class Context:
     baseline: Answers | None
     seed: int
     comparisons: list[Comparison] = field(default_factory=list)
-    reigning: ModelVersion | None = None
+    registered_champion: ModelVersion | None = None
     lineage: Lineage = Lineage()
     read_holdout: Callable[[], Examples] | None = None
     read_export: Callable[[], Export] | None = None

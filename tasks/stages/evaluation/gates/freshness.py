@@ -23,18 +23,22 @@ class Freshness(Gate):
     missing_days: int = Field(0, ge=0)
 
     def check(self, context: Context) -> GateResult:
-        split, reigning, faults = context.candidate.split, context.reigning, []
-        if reigning is not None and split.as_of <= reigning.as_of:
-            faults.append(f"the candidate is as of {split.as_of}, not later than the champion ({reigning.as_of})")
-        if reigning is not None and split.digest == reigning.data_digest:
+        split, registered_champion, faults = context.candidate.split, context.registered_champion, []
+        if registered_champion is not None and split.as_of <= registered_champion.as_of:
+            faults.append(f"the candidate is as of {split.as_of}, not later than the champion ({registered_champion.as_of})")
+        if registered_champion is not None and split.digest == registered_champion.data_digest:
             faults.append("it learned from the same rows as the champion")
-        missing = _missing(context.lineage, split.as_of, reigning.as_of if reigning else None)
+        missing = _missing(context.lineage, split.as_of, registered_champion.as_of if registered_champion else None)
         if not context.lineage.windows:
             faults.append("the windows of its data are unknown: the holdout names no validated snapshot")
         elif len(missing) > self.missing_days:
             shown = ", ".join(day.isoformat() for day in missing[-5:])
             faults.append(f"{len(missing)} days before {split.as_of} were never validated, the last: {shown}")
-        later = f"later than the champion's data ({reigning.as_of})" if reigning else "there is no champion yet"
+        later = (
+            f"later than the champion's data ({registered_champion.as_of})"
+            if registered_champion
+            else "there is no champion yet"
+        )
         reason = "; ".join(faults) or f"as of {split.as_of}, {later}, {len(missing)} days missing"
         return self.answer(not faults, reason, missing_days=len(missing))
 

@@ -88,7 +88,7 @@ class NoSliceRegression(ComparingGate):
         return [] if context.champion is None else self._ask(context, context.slices(self.slice_terms))
 
     def required_resamples(self, questions: Sequence[Question]) -> int:
-        """So many that the smallest p-value that there can be passes the correction, with room to spare."""
+        """So many that the smallest p-value that there can be passes the correction, with a margin."""
         return max(self.resamples, math.ceil(2 * len(questions) / (1 - self.confidence)))
 
     @property

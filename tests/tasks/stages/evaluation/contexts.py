@@ -239,9 +239,9 @@ DAYS = tuple(Window(start=day, end=day + timedelta(days=1)) for day in MAY)
 
 
 def dated(champion_as_of: date | None, digest: str = "1" * 64, windows: tuple[Window, ...] = DAYS) -> Context:
-    reigning = None
+    registered_champion = None
     if champion_as_of is not None:
-        reigning = ModelVersion(
+        registered_champion = ModelVersion(
             use_case="shop",
             version=3,
             run_id="r",
@@ -254,7 +254,12 @@ def dated(champion_as_of: date | None, digest: str = "1" * 64, windows: tuple[Wi
             passed=True,
             as_of=champion_as_of,
         )
-    return context(BETTER, CHAMPION if reigning else None, reigning=reigning, lineage=Lineage(windows, date(2011, 5, 10)))
+    return context(
+        BETTER,
+        CHAMPION if registered_champion else None,
+        registered_champion=registered_champion,
+        lineage=Lineage(windows, date(2011, 5, 10)),
+    )
 
 
 CHAMPION = answers("champion", "version_3", 0.40, seed=1)

@@ -246,8 +246,8 @@ class SyntheticShop:
         challenger = self._log(name, scores, split, 0.9, input_column)
         champion = self._log("champion", scores_of(0.4, seed=1), split, 0.5)
         baseline = self._log("guess", scores_of(0.0, seed=2), split, 0.1)
-        reigning = as_champion(champion, digest="5" * 64)
-        return decide(self, "shop", [challenger, baseline], reigning, 3)
+        registered_champion = as_champion(champion, digest="5" * 64)
+        return decide(self, "shop", [challenger, baseline], registered_champion, 3)
 
     def _tables(self) -> Frames:
         """Each user buys the items of the highest probability. The first items are popular, some users and items are new."""
