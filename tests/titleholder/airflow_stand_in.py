@@ -1,4 +1,4 @@
-"""As much of Airflow's REST API as the program that watches speaks to: a name can be had by one run only."""
+"""The part of Airflow's REST API that the watch service calls. A run id can be used once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CASE = "purchase_propensity"
 
 
 class Airflow(ThreadingHTTPServer):
-    """Listens on a free port; `runs` holds what was triggered, by name."""
+    """A server on a free port. `runs` holds the triggered runs by id."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}

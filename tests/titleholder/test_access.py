@@ -30,9 +30,9 @@ def test_a_key_is_shown_once_and_can_be_revoked(own_home: Path) -> None:
     [made] = ApiKeys(get_settings().ledger_url).all()
     assert made.digest == digest_key(key)
     assert made.scopes == {Scope.EVENTS, Scope.PREDICT}
-    told = run("api-key", "list")
-    assert "the shop" in told
-    assert key not in told
+    listed = run("api-key", "list")
+    assert "the shop" in listed
+    assert key not in listed
     run("api-key", "revoke", made.key_id)
     assert "revoked" in run("api-key", "list")
     with pytest.raises(ConfigurationError, match="no active key"):
@@ -57,14 +57,14 @@ def prediction(name: str, subject: str, channel: str = "online") -> Prediction:
     )
 
 
-def test_a_user_is_forgotten_everywhere_and_others_are_not(own_home: Path) -> None:
+def test_forget_user_erases_only_that_user(own_home: Path) -> None:
     settings = get_settings()
     log, events = PredictionLog(settings.predictions_root), EventStore(settings.events_url)
     log.append([prediction("sealed-1", "u1"), prediction("sealed-2", "u2")])
     log.rotate()
     log.seal()
     log.write_batch("shop", "v1.f", [prediction("batch-1", "u1", "batch"), prediction("batch-2", "u2", "batch")])
-    log.append([prediction("open-1", "u1"), prediction("open-2", "u2")])  # a running endpoint holds this journal
+    log.append([prediction("open-1", "u1"), prediction("open-2", "u2")])  # a running endpoint has this journal open
     for user in ("u1", "u2"):
         happened = {
             "event_id": user,
@@ -88,7 +88,7 @@ def test_a_user_is_forgotten_everywhere_and_others_are_not(own_home: Path) -> No
     assert reader.find("shop", "open-1") is None
     assert [event.user_id for event in events.events_after(0)] == ["u2"]
     assert [one["prediction_id"] for one in events.outcomes("shop")] == ["batch-2"]
-    log.rotate()  # the endpoint's journal ends: it is sealed without them, and the request to forget has done its work
+    log.rotate()  # the journal is sealed without the user, and the request to forget is removed
     assert reader.seal() == 1
     assert sorted(one.prediction_id for one in reader.read("shop")) == ["batch-2", "open-2", "sealed-2"]
     kept = b"".join(path.read_bytes() for path in settings.predictions_root.rglob("*") if path.is_file())

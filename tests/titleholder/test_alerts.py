@@ -1,4 +1,4 @@
-"""The shipped rules under promtool, and the way of an alert through the real Prometheus and the real Alertmanager."""
+"""The shipped rules under promtool, and an alert that passes through the real Prometheus and the real Alertmanager."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_shipped_rules_and_settings_are_valid(tmp_path: Path) -> None:
     assert config.returncode == 0, config.stderr
 
 
-def test_each_alert_fires_where_it_must_and_is_quiet_beside_it() -> None:
+def test_each_alert_has_a_firing_and_a_silent_case() -> None:
     done = run("promtool", "test", "rules", "rules_test.yml")
     assert done.returncode == 0, done.stdout + done.stderr
     alerts = {rule["alert"] for group in read("rules.yml")["groups"] for rule in group["rules"]}
@@ -58,8 +58,8 @@ def all_cases() -> list[dict[str, Any]]:
     return [case for test in read("rules_test.yml")["tests"] for case in test["alert_rule_test"]]
 
 
-def test_every_rule_is_seen_to_be_tested(tmp_path: Path) -> None:
-    """The broken twin of each rule: with its comparison turned around, its own cases fail."""
+def test_the_cases_of_every_rule_fail_if_it_is_inverted(tmp_path: Path) -> None:
+    """The broken twin of a rule has the inverted comparison."""
     turns = {"==": "!=", "!=": "==", ">": "<"}
     rules = read("rules.yml")
     for group in rules["groups"]:
@@ -114,11 +114,11 @@ def test_lost_quality_triggers_one_run_through_alertmanager(own_home: Path, tmp_
     threading.Thread(target=airflow.serve_forever, daemon=True).start()
     settings = get_settings().model_copy(update={"airflow_url": airflow.url, "webhook_token": TOKEN})
     lose_quality(DecisionLog(settings.ledger_url))
-    nobody = f"http://127.0.0.1:{free_port()}"  # an endpoint that is down
+    unused = f"http://127.0.0.1:{free_port()}"  # no endpoint listens here
     try:
         with (
             serve(create_app(settings), watch),
-            running(tmp_path, f"http://127.0.0.1:{watch}", nobody, token) as (_, address),
+            running(tmp_path, f"http://127.0.0.1:{watch}", unused, token) as (_, address),
         ):
             if token != TOKEN:
                 names = f"{address}/metrics"
@@ -127,13 +127,13 @@ def test_lost_quality_triggers_one_run_through_alertmanager(own_home: Path, tmp_
                     lambda: any(
                         line.startswith(failed) and not line.endswith(" 0") for line in httpx.get(names).text.splitlines()
                     )
-                ), "Alertmanager was turned away"
+                ), "expected that the watch service refuses Alertmanager's webhook"
                 assert airflow.runs == {}
                 return
             assert wait_for(lambda: bool(airflow.runs)), (tmp_path / "prometheus.log").read_text()[-2000:]
             fired = {one["labels"]["alertname"] for one in httpx.get(f"{address}/api/v2/alerts").json()}
             assert {"QualityLost", "EndpointDown", "DagFailed"} <= fired
-            time.sleep(8)  # Alertmanager says it again and again
+            time.sleep(8)  # Alertmanager repeats the alert
         ((name, started),) = airflow.runs.items()
         assert started["path"] == f"/api/v2/dags/{CASE}.monitoring/dagRuns" and name.startswith("alert__")
         assert started["conf"]["asked_by"] == "alert QualityLost" and started["conf"]["cause"] == "alert"
@@ -143,21 +143,23 @@ def test_lost_quality_triggers_one_run_through_alertmanager(own_home: Path, tmp_
         airflow.server_close()
 
 
-def test_the_dashboard_asks_only_for_what_is_told() -> None:
-    """Every metric in it is exported by the endpoint or by the program that watches."""
+def test_the_dashboard_uses_only_exported_metrics() -> None:
+    """The endpoint or the watch service exports every metric of the dashboard and the rules."""
     dashboard = json.loads((ROOT / "docker" / "grafana" / "dashboard.json").read_text())
-    asked = {
+    used = {
         name
         for panel in dashboard["panels"]
         for t in panel.get("targets", ())
         for name in re.findall(r"titleholder_\w+", t["expr"])
     }
-    asked |= {name for case in all_rules() for name in re.findall(r"titleholder_\w+", case)}
+    used |= {name for case in all_rules() for name in re.findall(r"titleholder_\w+", case)}
     source = "".join(
         (ROOT / place).read_text() for place in ("serving/telemetry/metrics.py", "titleholder/prometheus_metrics.py")
     )
-    told = {f"titleholder_{name.removeprefix('titleholder_')}" for name in re.findall(r'"((?:titleholder_)?[a-z_]+)"', source)}
-    assert {name for name in asked if re.sub(r"_(total|bucket|count|sum)$", "", name) not in told} == set()
+    exported = {
+        f"titleholder_{name.removeprefix('titleholder_')}" for name in re.findall(r'"((?:titleholder_)?[a-z_]+)"', source)
+    }
+    assert {name for name in used if re.sub(r"_(total|bucket|count|sum)$", "", name) not in exported} == set()
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) >= 12
 
 

@@ -1,4 +1,4 @@
-"""The command, as a user types it: answers, and what it says to nonsense."""
+"""The command, as a user types it: answers, and messages for invalid input."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_status_of_a_new_installation(own_home: Path) -> None:
 
 
 def test_history_says_who_was_champion_when(own_home: Path, ledger: Ledger) -> None:
-    told = titleholder(own_home, "history", CASE)
-    assert "the chain of digests is intact" in told.stdout
+    completed = titleholder(own_home, "history", CASE)
+    assert "the chain of digests is intact" in completed.stdout
     (then,) = json.loads(titleholder(own_home, "history", CASE, "--at", "2026-01-01T12:30", "--json").stdout)
     assert (then["version"], then["by"]) == (1, "ada")
     assert json.loads(titleholder(own_home, "history", CASE, "--at", "2025-01-01", "--json").stdout) == []
 
 
-def test_the_moment_that_history_shows_finds_its_own_entry(own_home: Path, ledger: Ledger) -> None:
+def test_history_at_the_shown_time_finds_the_entry(own_home: Path, ledger: Ledger) -> None:
     ledger.append(
         use_case=CASE,
         action=Action.ROLLBACK,
@@ -89,8 +89,8 @@ def test_the_moment_that_history_shows_finds_its_own_entry(own_home: Path, ledge
     with closing(sqlite3.connect(own_home / "titleholder.db")) as database:
         database.execute("UPDATE ledger SET actor = 'eve' WHERE sequence = 2")
         database.commit()
-    told = titleholder(own_home, "history", CASE, "--at", shown["at"])
-    assert "the chain is broken at entries [2]" in told.stderr
+    completed = titleholder(own_home, "history", CASE, "--at", shown["at"])
+    assert "the chain is broken at entries [2]" in completed.stderr
 
 
 def test_a_moved_alias_is_found_and_reconciled(own_home: Path, ledger: Ledger, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_explain_traces_a_prediction_to_its_approver(own_home: Path, ledger: Led
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("history", "../etc"), "small letters"),
         (("history", "shop"), "there are: breast_cancer, movie_rating, purchase_propensity"),
@@ -156,14 +156,14 @@ def test_explain_traces_a_prediction_to_its_approver(own_home: Path, ledger: Led
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
-def test_nonsense_gets_one_message_and_no_traceback(own_home: Path, words: tuple[str, ...], told: str) -> None:
+def test_invalid_input_gets_a_message_and_no_traceback(own_home: Path, words: tuple[str, ...], message: str) -> None:
     done = titleholder(own_home, *words, TITLEHOLDER_MLFLOW_TRACKING_URI="http://127.0.0.1:1")
     assert done.returncode == 1
-    assert told in done.stderr.replace("\n", " ")
+    assert message in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
 
 
-def test_an_occupied_port_is_told_before_anything_starts(own_home: Path) -> None:
+def test_an_occupied_port_is_reported_before_any_start(own_home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -194,5 +194,5 @@ def test_generate_writes_days(own_home: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").glob("*.csv"))) == 6  # no file on Saturday
 
 
-def test_nothing_runs_nothing_to_end(own_home: Path) -> None:
+def test_down_reports_that_nothing_runs(own_home: Path) -> None:
     assert "nothing was running" in titleholder(own_home, "down").stdout

@@ -1,4 +1,4 @@
-"""`titleholder data` and `titleholder quarantine`, as a user types them, on real snapshots."""
+"""`titleholder data` and `titleholder quarantine` on real snapshots, as a user types them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ DAYS = ("2010-12-01", "2010-12-02", "2010-12-03")
 ZERO = "700,85123A,x,0,{day} 08:26:00,2.55,17850.0,EIRE"
 
 
-def ask(*words: str, code: int = 0) -> Any:
-    """The JSON answer of a command."""
+def run_json(*words: str, code: int = 0) -> Any:
+    """Run a command and return its JSON output."""
     done = CliRunner().invoke(app, [*words, "--json"])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -40,7 +40,7 @@ def ask(*words: str, code: int = 0) -> Any:
 
 @pytest.fixture
 def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Storage]:
-    """Three days, each with a bad row on the second; features as of every evening. Files, suites and home of its own."""
+    """Three days, the second with a bad row, and features as of the end of each day. Returns copied suites and the storage."""
     suites = Path(shutil.copytree(ROOT / "expectations", tmp_path / "expectations"))
     monkeypatch.setenv("TITLEHOLDER_EXPECTATIONS", str(suites))
     get_settings.cache_clear()
@@ -63,39 +63,40 @@ def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytes
 def test_replay_rebuilds_only_what_depends_on_the_fixed_rows(shop: tuple[Path, Storage]) -> None:
     suites, storage = shop
     second = f"{DAYS[1]}..{DAYS[2]}"
-    shown = ask("quarantine", "show", CASE)
+    shown = run_json("quarantine", "show", CASE)
     assert shown["by_rule"] == {"quantity_not_zero": 1} and shown["refused"] == []
     (row,) = shown["shown"]
     assert (row["window"], row["source_file"], row["run"]) == (second, f"{DAYS[1]}.csv", "test")
-    explained = ask("quarantine", "explain", CASE, row["row_id"])
+    explained = run_json("quarantine", "explain", CASE, row["row_id"])
     assert explained["cells"]["Quantity"] == "0" and "quantity zero" in explained["rules"][0]["reason"]
 
     validated = {label: storage.current(CASE, c.VALIDATED, label) for label in storage.partitions(CASE, c.VALIDATED)}
     features = {label: storage.current(CASE, c.FEATURES, label) for label in storage.partitions(CASE, c.FEATURES)}
     path = suites / "invoice_lines.yaml"
     path.write_text(path.read_text().replace("value_set: [0.0]", "value_set: [-0.5]"))
-    replayed = ask("quarantine", "replay", CASE)
+    replayed = run_json("quarantine", "replay", CASE)
     (window,) = replayed["windows"]
     assert (window["window"], window["in_quarantine_before"], window["now"], window["changed"]) == (second, 1, 0, "yes")
     rebuilt = [ref["partition"] for ref in replayed["features"]]
-    assert rebuilt == [DAYS[2], "2010-12-04"], "the first day's features know nothing of the second"
+    assert rebuilt == [DAYS[2], "2010-12-04"], "the first day's features do not depend on the second day"
     for label, ref in validated.items():
         assert (storage.current(CASE, c.VALIDATED, label) == ref) is (label != second)
     assert storage.current(CASE, c.FEATURES, DAYS[1]) == features[DAYS[1]]
-    assert ask("quarantine", "show", CASE)["rows"] == 0
+    assert run_json("quarantine", "show", CASE)["rows"] == 0
     with pytest.raises(ConfigurationError, match="no rows in quarantine in"):
-        ask("quarantine", "replay", CASE, "--window", second)
+        run_json("quarantine", "replay", CASE, "--window", second)
 
-    listed = ask("data", "list", CASE, "--layer", "validated", "--all")
+    listed = run_json("data", "list", CASE, "--layer", "validated", "--all")
     assert sorted((one["partition"], one["current"]) for one in listed) == sorted(
         [(f"{DAYS[0]}..{DAYS[1]}", "yes"), (second, "no"), (second, "yes"), (f"{DAYS[2]}..2010-12-04", "yes")]
     )
-    told = {one["what"]: one for one in ask("data", "diff", CASE, "validated", second)}
-    assert (told["rows: rows"]["before"], told["rows: rows"]["after"]) == (12, 13)
-    assert told["rows: added"]["after"] == f"1: {DAYS[1]}.csv:13" and "suite_digest" in told and "rows: changed" not in told
+    differences = {one["what"]: one for one in run_json("data", "diff", CASE, "validated", second)}
+    assert (differences["rows: rows"]["before"], differences["rows: rows"]["after"]) == (12, 13)
+    assert differences["rows: added"]["after"] == f"1: {DAYS[1]}.csv:13"
+    assert "suite_digest" in differences and "rows: changed" not in differences
 
 
-def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Storage]) -> None:
+def test_a_refused_correction_stays_reported(shop: tuple[Path, Storage]) -> None:
     _, storage = shop
     folder = load_use_case(CASE).source_path
     assert folder is not None
@@ -103,12 +104,12 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
     good = storage.current(CASE, c.VALIDATED, first)
     assert good is not None
     write_day(folder, DAYS[0], *[ZERO.format(day=DAYS[0]) for _ in range(12)])
-    replayed = ask("quarantine", "replay", CASE, code=0)  # nothing knows of the new file yet
+    replayed = run_json("quarantine", "replay", CASE, code=0)  # the new file is not ingested yet
     assert first not in [one["window"] for one in replayed["windows"]]
     case = load_use_case(CASE)
     raw = ingest(CASE, case.source, folder, Window.from_label(first), storage)
     assert raw is not None
-    replayed = ask("quarantine", "replay", CASE, "--window", first, code=1)
+    replayed = run_json("quarantine", "replay", CASE, "--window", first, code=1)
     assert replayed["windows"][0]["validated"] == "refused"
     assert storage.current(CASE, c.VALIDATED, first) == good
     assert [one.raw for one in find_refused(CASE, storage)] == [raw]
@@ -119,6 +120,6 @@ def test_a_refused_correction_is_reported_until_one_passes(shop: tuple[Path, Sto
 
 
 def test_pruning_shows_first_and_keeps_what_is_needed(shop: tuple[Path, Storage]) -> None:
-    assert ask("data", "prune", "--keep-days", "0") == []
+    assert run_json("data", "prune", "--keep-days", "0") == []
     with pytest.raises(SnapshotError, match="expected two versions to compare"):
-        ask("data", "diff", CASE, "validated", f"{DAYS[0]}..{DAYS[1]}")
+        run_json("data", "diff", CASE, "validated", f"{DAYS[0]}..{DAYS[1]}")

@@ -1,4 +1,4 @@
-"""Every fault of a machine is told in one message with its remedy, also by an interpreter that is far too old."""
+"""Every fault of a machine gets one message with its remedy, also from an interpreter that is far too old."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(*arguments: str, python: str = sys.executable, **environment: str) -> su
 
 
 def fake_java(folder: Path, says: str, exit_code: int = 0) -> Path:
-    """A `java` that prints what a certain Java prints, on standard error as they do."""
+    """Write a `java` that prints the given text to standard error, as Java does."""
     folder.mkdir(parents=True, exist_ok=True)
     java = folder / "java"
     java.write_text(f"#!/bin/sh\ncat >&2 <<'TEXT'\n{says}\nTEXT\nexit {exit_code}\n")
@@ -43,7 +43,7 @@ def fake_java(folder: Path, says: str, exit_code: int = 0) -> Path:
 
 @pytest.fixture
 def path_without_java(tmp_path: Path) -> str:
-    """A PATH with a shell and `cat`, and nothing else."""
+    """A PATH with only a shell and `cat`."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in ("sh", "cat"):
@@ -59,16 +59,16 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_fit_machine_is_told_nothing(tmp_path: Path, path_without_java: str) -> None:
+def test_a_suitable_machine_gets_no_message(tmp_path: Path, path_without_java: str) -> None:
     java = fake_java(tmp_path / "jdk" / "bin", 'openjdk version "17.0.15" 2025-04-15')
-    told = run("--ports", str(free_port()), "--memory-gb", "0.01", "--disk-gb", "0.01", JAVA_HOME=str(java.parent))
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    completed = run("--ports", str(free_port()), "--memory-gb", "0.01", "--disk-gb", "0.01", JAVA_HOME=str(java.parent))
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
 
 
 def test_no_java(path_without_java: str) -> None:
-    told = run(PATH=path_without_java, JAVA_HOME="")
-    assert told.returncode == 1
-    assert told.stderr == (
+    completed = run(PATH=path_without_java, JAVA_HOME="")
+    assert completed.returncode == 1
+    assert completed.stderr == (
         "Java 17 or newer is required for Spark; found none. "
         "Install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME.\n"
     )
@@ -90,19 +90,19 @@ def test_the_java_on_the_path(tmp_path: Path, path_without_java: str, says: str,
     folder = fake_java(tmp_path / "java", says)
     faults = preflight.check_java({"PATH": f"{folder}:{path_without_java}"})
     assert len(faults) == bool(fault)
-    assert all(fault in told and str(folder) in told and "apt-get install openjdk-17" in told for told in faults)
+    assert all(fault in message and str(folder) in message and "apt-get install openjdk-17" in message for message in faults)
 
 
 def test_java_home_comes_first(tmp_path: Path, path_without_java: str) -> None:
     new = fake_java(tmp_path / "path", 'openjdk version "17.0.15"')
     old = fake_java(tmp_path / "home" / "bin", 'openjdk version "11.0.21"').parent
-    [told] = preflight.check_java({"PATH": f"{new}:{path_without_java}", "JAVA_HOME": str(old)})
-    assert f"JAVA_HOME={old} is Java 11" in told
+    [message] = preflight.check_java({"PATH": f"{new}:{path_without_java}", "JAVA_HOME": str(old)})
+    assert f"JAVA_HOME={old} is Java 11" in message
 
 
 def test_a_java_home_without_java(tmp_path: Path) -> None:
-    [told] = preflight.check_java({"PATH": os.environ["PATH"], "JAVA_HOME": str(tmp_path)})
-    assert f"JAVA_HOME={tmp_path} has no bin/java. Correct JAVA_HOME or unset it." in told
+    [message] = preflight.check_java({"PATH": os.environ["PATH"], "JAVA_HOME": str(tmp_path)})
+    assert f"JAVA_HOME={tmp_path} has no bin/java. Correct JAVA_HOME or unset it." in message
 
 
 def test_the_real_java() -> None:
@@ -112,11 +112,11 @@ def test_the_real_java() -> None:
 
 
 def test_a_taken_port(taken_port: int) -> None:
-    told = run("--ports", f"{free_port()},{taken_port}")
-    assert told.returncode == 1
-    assert f"Port {taken_port} on 127.0.0.1 is in use." in told.stderr
-    assert "make down" in told.stderr
-    assert len(told.stderr.splitlines()) == 1
+    completed = run("--ports", f"{free_port()},{taken_port}")
+    assert completed.returncode == 1
+    assert f"Port {taken_port} on 127.0.0.1 is in use." in completed.stderr
+    assert "make down" in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
 
 
 def test_a_port_taken_on_all_addresses() -> None:
@@ -129,26 +129,26 @@ def test_a_port_taken_on_all_addresses() -> None:
 def test_a_port_that_is_bound_and_does_not_listen() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        [told] = preflight.check_port(server.getsockname()[1])
-        assert "cannot be used (Address already in use)" in told
+        [message] = preflight.check_port(server.getsockname()[1])
+        assert "cannot be used (Address already in use)" in message
 
 
 @pytest.mark.parametrize("text", ["eighty", "0", "70000", "8080;5000"])
-def test_ports_that_are_none(text: str) -> None:
-    told = run("--ports", text)
-    assert told.returncode == 2
-    assert f"expected ports from 1 to 65535, joined by commas, got '{text}'" in told.stderr
+def test_invalid_ports_are_refused(text: str) -> None:
+    completed = run("--ports", text)
+    assert completed.returncode == 2
+    assert f"expected ports from 1 to 65535, joined by commas, got '{text}'" in completed.stderr
 
 
 def test_too_little_memory_and_disk() -> None:
-    told = run("--memory-gb", "1e6", "--disk-gb", "1e9")
-    assert told.returncode == 1
-    memory, disk = told.stderr.splitlines()
+    completed = run("--memory-gb", "1e6", "--disk-gb", "1e9")
+    assert completed.returncode == 1
+    memory, disk = completed.stderr.splitlines()
     assert re.fullmatch(r"1e\+06 GiB of free memory are required; [\d.]+ GiB are available\. End other .*", memory)
     assert re.fullmatch(r"1e\+09 GiB of free disk are required at /\S*; [\d.]+ GiB are free\. Free some space there\.", disk)
 
 
-def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_the_disk_of_a_missing_folder(tmp_path: Path) -> None:
     assert preflight.check_disk(0.001, tmp_path / "not" / "yet") == []
     assert f"at {tmp_path};" in preflight.check_disk(1e9, tmp_path / "not" / "yet")[0]
 
@@ -164,11 +164,11 @@ def test_all_faults_at_once(path_without_java: str, taken_port: int) -> None:
 def test_python_versions(version: tuple[int, ...], fits: bool) -> None:
     faults = preflight.check_python(version)
     assert (faults == []) is fits
-    assert all("Python 3.11 to 3.13 is required; this is " + ".".join(map(str, version)) in told for told in faults)
+    assert all("Python 3.11 to 3.13 is required; this is " + ".".join(map(str, version)) in message for message in faults)
 
 
 def test_a_python_without_venv(tmp_path: Path) -> None:
-    """Debian's python3 without python3-venv: the module `ensurepip` is not there."""
+    """Debian's python3 without python3-venv has no module `ensurepip`."""
     block = tmp_path / "sitecustomize.py"
     block.write_text("import sys\nsys.modules['ensurepip'] = None\n")
     find = tmp_path / "find.py"
@@ -178,12 +178,12 @@ def test_a_python_without_venv(tmp_path: Path) -> None:
         "u.find_spec = lambda name: None if name == 'ensurepip' else found(name)\n"
         "from titleholder import preflight; print(preflight.check_python()[0])\n"
     )
-    told = subprocess.run([sys.executable, str(find)], capture_output=True, text=True, check=True)
-    assert "has no ensurepip. Install it (Debian: apt-get install python3." in told.stdout
+    completed = subprocess.run([sys.executable, str(find)], capture_output=True, text=True, check=True)
+    assert "has no ensurepip. Install it (Debian: apt-get install python3." in completed.stdout
 
 
 def old_interpreters() -> list[str]:
-    """Interpreters older than needed that this machine happens to have."""
+    """The interpreters of this machine that are too old."""
     found = [path for minor in range(6, 11) if (path := shutil.which(f"python3.{minor}"))]
     found += [str(path) for path in Path.home().glob(".pyenv/versions/3.[6-9]*/bin/python")]
     found += [str(path) for path in Path.home().glob(".pyenv/versions/3.10*/bin/python")]
@@ -197,12 +197,12 @@ def old_interpreters() -> list[str]:
 @pytest.mark.parametrize(
     "python", old_interpreters() or [pytest.param("", marks=pytest.mark.skip("no Python before 3.11 here"))]
 )
-def test_an_old_python_says_so_itself(python: str) -> None:
-    told = run(python=python)
-    assert told.returncode == 1
-    assert told.stderr.startswith("Python 3.11 to 3.13 is required; this is 3.")
-    assert "make setup PYTHON=python3.11" in told.stderr
-    assert "Traceback" not in told.stderr
+def test_an_old_python_prints_its_own_message(python: str) -> None:
+    completed = run(python=python)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("Python 3.11 to 3.13 is required; this is 3.")
+    assert "make setup PYTHON=python3.11" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
 def test_the_syntax_is_that_of_python_3_6() -> None:

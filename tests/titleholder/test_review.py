@@ -1,4 +1,4 @@
-"""A reviewer's key and the codes that it signs, from the command to the word that a review reads."""
+"""A reviewer's key and the codes that it signs, from the command to the decision that a review reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASE, NOW = "breast_cancer", datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 @pytest.fixture
 def key(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Anna's private key; her public line stands in the use case."""
+    """Anna's private key, whose public line is in the use case."""
     path, line = write_key("anna", tmp_path / "keys" / "anna.pem")
     document = yaml.safe_load((ROOT / "conf" / "use_cases" / f"{CASE}.yaml").read_text())
     document["review"] = {"by": "person", "expires_after": "2d", "reviewers": {"anna": line}}
@@ -53,9 +53,9 @@ def judge(version: int, code: str, after: timedelta = timedelta()) -> object:
 def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path) -> None:
     code = make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="better", path=key, now=NOW)
     assert submit(CASE, 1, code).endswith(f"/#/models/{CASE}/versions/1")
-    word = judge(1, tracking.version_tags(CASE, 1)["review"])
-    assert isinstance(word, Approval)
-    entry = promote(word, "run", Ledger(get_settings().ledger_url), NOW)
+    approval = judge(1, tracking.version_tags(CASE, 1)["review"])
+    assert isinstance(approval, Approval)
+    entry = promote(approval, "run", Ledger(get_settings().ledger_url), NOW)
     assert (entry.actor, entry.trust, entry.reason) == ("anna", Trust.SIGNED, "better")
     expired = judge(1, code, timedelta(days=2))
     assert isinstance(expired, Refused)
@@ -65,26 +65,26 @@ def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path)
     assert other.fault == "mismatched"
 
 
-def test_a_no_and_an_override_are_signed_as_what_they_are(two: None, key: Path) -> None:
+def test_rejections_and_overrides_can_be_signed(two: None, key: Path) -> None:
     assert isinstance(
         judge(1, make_code(CASE, 1, Decision.REJECTED, is_override=False, reason="unfair", path=key, now=NOW)), Rejection
     )
     with pytest.raises(PromotionRefused, match="failed a gate; to approve it all the same, add --override"):
         make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="needed", path=key, now=NOW)
-    word = judge(2, make_code(CASE, 2, Decision.APPROVED, is_override=True, reason="needed", path=key, now=NOW))
-    assert isinstance(word, Approval)
-    assert promote(word, "run", Ledger(get_settings().ledger_url), NOW).is_override
+    approval = judge(2, make_code(CASE, 2, Decision.APPROVED, is_override=True, reason="needed", path=key, now=NOW))
+    assert isinstance(approval, Approval)
+    assert promote(approval, "run", Ledger(get_settings().ledger_url), NOW).is_override
     with pytest.raises(PromotionRefused, match="needs a reason"):
         make_code(CASE, 2, Decision.APPROVED, is_override=True, reason=" ", path=key, now=NOW)
 
 
-def test_nothing_is_signed_that_is_not_what_its_digests_say(two: None, key: Path) -> None:
+def test_a_version_with_altered_tags_cannot_be_signed(two: None, key: Path) -> None:
     tracking.tag_version(CASE, 2, {"passed": "true"})
     with pytest.raises(ModelError, match="altered by hand"):
         make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="it says that it passed", path=key, now=NOW)
 
 
-def test_a_key_that_proves_nothing_is_told(key: Path, tmp_path: Path) -> None:
+def test_an_unusable_key_is_refused(key: Path, tmp_path: Path) -> None:
     other, _ = write_key("mallory", tmp_path / "keys" / "mallory.pem")
     with pytest.raises(ConfigurationError, match=r"does not name this key.*it names: anna. Add there: mallory"):
         make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=other)
@@ -99,7 +99,7 @@ def test_a_key_that_proves_nothing_is_told(key: Path, tmp_path: Path) -> None:
         make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "not-a-key.pem")
 
 
-def test_the_command_makes_a_key_once(own_home: Path, tmp_path: Path) -> None:
+def test_the_command_never_overwrites_a_key(own_home: Path, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     done = titleholder(own_home, "reviewer-key", "anna", **home)
     path = tmp_path / ".config" / "titleholder" / "anna.pem"
@@ -116,7 +116,7 @@ def test_the_command_makes_a_key_once(own_home: Path, tmp_path: Path) -> None:
     assert "lower-case letters" in titleholder(own_home, "reviewer-key", "../anna", **home).stderr
 
 
-def test_the_command_prints_a_code_and_nothing_else(two: None, key: Path, own_home: Path) -> None:
+def test_the_command_prints_only_the_code(two: None, key: Path, own_home: Path) -> None:
     words = ("approve", CASE, "1", "--reason", "better", "--key", str(key), "--submit")
     done = titleholder(own_home, *words)
     assert done.returncode == 0, done.stderr

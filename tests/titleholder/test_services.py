@@ -1,4 +1,4 @@
-"""What the processes of an installation see, and that only one starts at a time."""
+"""The environment of the processes of an installation, and the lock that lets only one start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.settings import ROOT, Settings
 from titleholder import services
 
 
-def test_settings_survive_the_way_through_the_environment(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_passed_through_the_environment(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(
         home=own_home.resolve(),
         source_paths={"shop": Path("/data/shop")},
@@ -55,7 +55,7 @@ def test_secrets_are_private_and_stay(own_home: Path) -> None:
         assert secret.stat().st_mode & 0o077 == 0
 
 
-def test_who_comes_second_is_told(tmp_path: Path) -> None:
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with (
         services.only_one(tmp_path / "lock", "another process runs"),
         pytest.raises(ConfigurationError, match="another process runs"),

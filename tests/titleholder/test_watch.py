@@ -1,4 +1,4 @@
-"""The program beside the pipeline: who is heard, what an alert starts, and what Prometheus and people are shown."""
+"""The watch service: authentication, the runs that alerts trigger, metrics, notifications and the page."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def airflow() -> Iterator[Airflow]:
 
 
 @pytest.fixture
-def told() -> Iterator[list[dict[str, Any]]]:
-    """What a real receiver of apprise's JSON messages was sent."""
-    messages: list[dict[str, Any]] = []
+def messages() -> Iterator[list[dict[str, Any]]]:
+    """The messages that a real receiver of apprise's JSON notifications got."""
+    received: list[dict[str, Any]] = []
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(200)
             self.end_headers()
 
@@ -53,13 +53,13 @@ def told() -> Iterator[list[dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TITLEHOLDER_NOTIFY_URLS", json.dumps([f"json://127.0.0.1:{server.server_address[1]}"]))
         get_settings.cache_clear()
-        yield messages
+        yield received
     server.shutdown()
     server.server_close()
 
 
 @pytest.fixture
-def settings(own_home: Any, airflow: Airflow, told: list[dict[str, Any]]) -> Settings:
+def settings(own_home: Any, airflow: Airflow, messages: list[dict[str, Any]]) -> Settings:
     return get_settings().model_copy(update={"airflow_url": airflow.url, "webhook_token": TOKEN})
 
 
@@ -73,10 +73,10 @@ def webhook(*alerts: dict[str, Any]) -> dict[str, Any]:
 
 
 def alert(start: str = "2026-01-01T00:00:00Z", status: str = "firing", **labels: str) -> dict[str, Any]:
-    said = {"alertname": "QualityLost", "use_case": CASE, "action": "retrain", **labels}
+    merged = {"alertname": "QualityLost", "use_case": CASE, "action": "retrain", **labels}
     return {
         "status": status,
-        "labels": said,
+        "labels": merged,
         "annotations": {"summary": "hit rate fell"},
         "startsAt": start,
         "endsAt": "0001-01-01T00:00:00Z",
@@ -85,7 +85,7 @@ def alert(start: str = "2026-01-01T00:00:00Z", status: str = "firing", **labels:
     }
 
 
-def test_a_retrain_alert_triggers_monitoring_once(client: TestClient, airflow: Airflow, told: Any) -> None:
+def test_a_retrain_alert_triggers_monitoring_once(client: TestClient, airflow: Airflow, messages: Any) -> None:
     answers = [client.post("/alerts", json=webhook(alert()), headers=SIGNED_IN).json() for _ in range(3)]
     assert [one["triggered"] for one in answers] == [1, 0, 0] and [one["known"] for one in answers] == [0, 1, 1]
     ((name, run),) = airflow.runs.items()
@@ -98,11 +98,11 @@ def test_a_retrain_alert_triggers_monitoring_once(client: TestClient, airflow: A
     }
     assert client.post("/alerts", json=webhook(alert("2026-01-05T00:00:00Z")), headers=SIGNED_IN).json()["triggered"] == 1
     assert len(airflow.runs) == 2, "it fired again, days later"
-    assert len(told) == 2
+    assert len(messages) == 2
 
 
 def test_repeated_and_forged_webhooks_trigger_one_run(settings: Settings, airflow: Airflow) -> None:
-    """Also from several receivers at once: Alertmanager runs in pairs."""
+    """Also with several receivers at once, because Alertmanager may run as a pair."""
     clients = [TestClient(create_app(settings)) for _ in range(4)]
     forged = [{}, {"Authorization": "Bearer "}, {"Authorization": "Bearer a-secreT"}, {"Authorization": TOKEN[:-1]}]
 
@@ -119,17 +119,17 @@ def test_repeated_and_forged_webhooks_trigger_one_run(settings: Settings, airflo
     assert len(airflow.runs) == 1
 
 
-def test_other_alerts_are_told_to_people_once(client: TestClient, airflow: Airflow, told: list[dict[str, Any]]) -> None:
+def test_other_alerts_notify_people_once(client: TestClient, airflow: Airflow, messages: list[dict[str, Any]]) -> None:
     page = alert(action="", severity="page")
-    unknown = alert(use_case="nobody_knows")
+    unknown = alert(use_case="unknown_case")
     for _ in range(2):
         assert (
             client.post("/alerts", json=webhook(page, unknown, alert(status="resolved")), headers=SIGNED_IN).status_code == 200
         )
     assert airflow.runs == {}
-    assert [(one["title"], one["message"], one["type"]) for one in told] == [
+    assert [(one["title"], one["message"], one["type"]) for one in messages] == [
         (f"QualityLost {CASE}", "hit rate fell", "failure"),
-        ("QualityLost nobody_knows", "hit rate fell", "warning"),
+        ("QualityLost unknown_case", "hit rate fell", "warning"),
     ]
 
 
@@ -156,14 +156,14 @@ def test_odd_webhooks_are_refused(client: TestClient, body: bytes, status: int) 
     assert client.post("/alerts", content=body, headers=SIGNED_IN).status_code == status
 
 
-def test_without_a_token_nobody_is_heard(settings: Settings) -> None:
-    deaf = TestClient(create_app(settings.model_copy(update={"webhook_token": ""})))
+def test_without_a_token_every_webhook_is_refused(settings: Settings) -> None:
+    closed = TestClient(create_app(settings.model_copy(update={"webhook_token": ""})))
     for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": ""}):
-        assert deaf.post("/alerts", json=webhook(alert()), headers=headers).status_code == 401
+        assert closed.post("/alerts", json=webhook(alert()), headers=headers).status_code == 401
 
 
-def remember(settings: Settings) -> None:
-    """One calm week and one with broken data."""
+def record_two_weeks(settings: Settings) -> None:
+    """Record one week without violations and one with broken data."""
     log = DecisionLog(settings.ledger_url)
     for week, cause in ((1, Cause.NONE), (8, Cause.FAULT)):
         window = Window(start=date(2026, 1, week), end=date(2026, 1, week + 7))
@@ -206,8 +206,8 @@ def remember(settings: Settings) -> None:
         )
 
 
-def test_prometheus_is_told_all_figures(settings: Settings, client: TestClient) -> None:
-    remember(settings)
+def test_prometheus_gets_all_figures(settings: Settings, client: TestClient) -> None:
+    record_two_weeks(settings)
     text = client.get("/metrics").text
     found = {
         (sample.name, *sorted(sample.labels.items())): sample.value
@@ -225,17 +225,17 @@ def test_prometheus_is_told_all_figures(settings: Settings, client: TestClient) 
     assert found["titleholder_dag_success_timestamp_seconds", dag] == datetime(2025, 12, 31, tzinfo=UTC).timestamp()
 
 
-def test_figures_are_told_while_airflow_is_down(settings: Settings) -> None:
+def test_figures_are_exported_while_airflow_is_down(settings: Settings) -> None:
     alone = TestClient(create_app(settings.model_copy(update={"airflow_url": "http://127.0.0.1:1"})))
     assert "titleholder_airflow_up 0.0" in alone.get("/metrics").text
 
 
 def test_the_page_shows_the_same_without_grafana(settings: Settings, client: TestClient) -> None:
     assert "No retraining decision yet" in client.get("/").text
-    remember(settings)
+    record_two_weeks(settings)
     page = client.get("/").text
     assert "&lt;b&gt;pence&lt;/b&gt;" in page and "<b>pence" not in page
     assert f'<img src="/history/{CASE}.svg"' in page and "Champion: none yet." in page
     picture = client.get(f"/history/{CASE}.svg")
     assert picture.headers["content-type"] == "image/svg+xml" and b"<svg" in picture.content
-    assert client.get("/history/nobody.svg").status_code == 404
+    assert client.get("/history/unknown_case.svg").status_code == 404
