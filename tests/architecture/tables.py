@@ -56,7 +56,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {"models": models, "metrics": metri
 
 
 def written(text: str) -> str:
-    """A document with its tables as the code has them."""
+    """A document whose tables match the code."""
     return MARKED.sub(lambda found: found[1] + "\n".join(TABLES[found[2]]()) + "\n" + found[3], text)
 
 

@@ -1,7 +1,7 @@
-"""A new kind takes one file, one line and one test file: everything else finds it.
+"""A new kind takes one file, one line of registration and one test file.
 
-Each test writes these into a package of its own, as if they belonged to the project, and asks the contract tests, the proofs
-and the tables for the new kind.
+Each test writes these into a temporary package, and checks that the contract tests, the proofs and the tables include the
+new kind.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def caution(prediction, label):
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes the file of a kind and its test file; all of it is forgotten after the test."""
+    """Writes the file of a kind and its test file. Both are removed from the registries after the test."""
     for folder in (tmp_path / PACKAGE, tmp_path / "tests" / PACKAGE):
         folder.mkdir(parents=True)
         (folder / "__init__.py").touch()
@@ -185,7 +185,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def registry_of(what: str, base: type[Any], module: str) -> KindRegistry[Any]:
-    """The one line."""
+    """The registry with the new kind: the one line of registration."""
     return KindRegistry.of_modules(what, base, PACKAGE, (module,))
 
 
@@ -205,10 +205,10 @@ def test_a_gate_is_found(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_drift_check_is_found(write: Write) -> None:
     write("silence", CHECK, CHECK_TEST)
     checks = registry_of("drift check", DriftCheck, "silence")
-    twin, calm = find_check_examples(EXAMPLES)["silence"], make_windows(400)
-    made = [checks.parse({"kind": "silence", **twin.config}, "drift")]
+    example, calm = find_check_examples(EXAMPLES)["silence"], make_windows(400)
+    made = [checks.parse({"kind": "silence", **example.config}, "drift")]
     assert [one.violated for one in judge(made, calm.gather(made))] == [False]
-    assert [one.violated for one in judge(made, twin.broken(calm).gather(made))] == [True]
+    assert [one.violated for one in judge(made, example.broken(calm).gather(made))] == [True]
     assert "| `silence` | A window without any figure |  |" in make_table(checks, "what it checks", {"kind"})
 
 

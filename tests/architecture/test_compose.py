@@ -1,4 +1,4 @@
-"""docker-compose.yml is what the Compose specification allows, names only what exists, and sets only what the code reads."""
+"""docker-compose.yml is valid, names only files and services that exist, and sets only variables that programs read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = re.compile(r"PASSWORD|SECRET|_KEY$|TOKEN|SQL_ALCHEMY_CONN|DATABASE_URL|
 
 
 def load(text: str | None = None) -> Document:
-    """The file as Compose would see it: every variable given, defaults filled in, merges made."""
+    """The file as Compose parses it, with all variables, defaults and merges resolved."""
 
     def fill(match: re.Match[str]) -> str:
         name, kind, rest = match.groups()
@@ -36,7 +36,7 @@ def load(text: str | None = None) -> Document:
     return document
 
 
-# the checks: each gives faults as messages, empty where there are none
+# the checks: each returns its faults as messages
 
 
 def schema_faults(document: Document) -> list[str]:
@@ -67,7 +67,7 @@ def reference_faults(document: Document) -> list[str]:
                 faults.append(f"{name}: depends on {other}, which is no service")
             elif terms["condition"] == "service_healthy" and "healthcheck" not in services[other]:
                 faults.append(f"{name}: waits for {other} to be healthy, which has no healthcheck")
-    return faults + [f"volume {volume} is used by nobody" for volume in sorted(set(document["volumes"]) - used)]
+    return faults + [f"volume {volume} is used by no service" for volume in sorted(set(document["volumes"]) - used)]
 
 
 def operation_faults(document: Document) -> list[str]:
@@ -99,12 +99,12 @@ def setting_faults(document: Document) -> list[str]:
             else:
                 continue
             if not known:
-                faults.append(f"{name}: nobody reads {variable}")
+                faults.append(f"{name}: no program reads {variable}")
     return faults
 
 
 def secret_faults(text: str) -> list[str]:
-    """Every secret comes from the environment, without a default. On the text, before variables are filled in."""
+    """Secrets that do not come from the environment, or have a default. Reads the text before variables are resolved."""
     faults = []
     for name, service in yaml.safe_load(text)["services"].items():
         for variable, value in service.get("environment", {}).items():
@@ -126,7 +126,7 @@ def airflow_options() -> dict[str, Any]:
 
 @cache
 def mlflow_variables() -> set[str]:
-    """What MLflow reads from the environment: its declared variables, and those of the server's options."""
+    """The variables that MLflow reads: those that it declares, and those of the server's options."""
     import mlflow.environment_variables as declared
     from mlflow.cli import server
 
@@ -138,7 +138,7 @@ def all_faults(document: Document) -> list[str]:
     return [f for check in (schema_faults, reference_faults, operation_faults, setting_faults) for f in check(document)]
 
 
-# the file is right, and each check is seen to refuse a wrong one
+# the file is valid, and each check refuses an invalid one
 
 
 def test_the_file_has_no_fault() -> None:
@@ -171,25 +171,25 @@ BROKEN: dict[str, tuple[Callable[[Document], object], str]] = {
     "no restart policy": (lambda d: d["services"]["spark"].pop("restart"), "restart policy"),
     "a setting that Titleholder does not read": (
         lambda d: d["services"]["serving"]["environment"].update(TITLEHOLDER_ENDPOINT_POLL="1"),
-        "nobody reads TITLEHOLDER_ENDPOINT_POLL",
+        "no program reads TITLEHOLDER_ENDPOINT_POLL",
     ),
     "a setting that Airflow does not read": (
         lambda d: d["services"]["airflow-scheduler"]["environment"].update(AIRFLOW__CORE__SQL_ALCHEMY_CONN="x"),
-        "nobody reads AIRFLOW__CORE__SQL_ALCHEMY_CONN",
+        "no program reads AIRFLOW__CORE__SQL_ALCHEMY_CONN",
     ),
     "a setting that MLflow does not read": (
         lambda d: d["services"]["mlflow"]["environment"].update(MLFLOW_SERVER_ALLOWED_HOST="x"),
-        "nobody reads MLFLOW_SERVER_ALLOWED_HOST",
+        "no program reads MLFLOW_SERVER_ALLOWED_HOST",
     ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_twin_is_refused(name: str) -> None:
-    spoil, told = BROKEN[name]
+    spoil, expected = BROKEN[name]
     document = copy.deepcopy(load())
     spoil(document)
-    assert any(told in fault for fault in all_faults(document)), all_faults(document)
+    assert any(expected in fault for fault in all_faults(document)), all_faults(document)
 
 
 @pytest.mark.parametrize("value", ["hunter2", "${MLFLOW_PASSWORD:-hunter2}", "${MLFLOW_PASSWORD}"])
@@ -198,7 +198,7 @@ def test_a_secret_in_the_file_is_refused(value: str) -> None:
     assert any("MLFLOW_AUTH_ADMIN_PASSWORD" in fault for fault in secret_faults(text))
 
 
-# what stands around the file
+# files that belong to docker-compose.yml
 
 
 def test_the_example_names_every_variable_that_is_needed() -> None:
@@ -208,7 +208,7 @@ def test_the_example_names_every_variable_that_is_needed() -> None:
     assert not [line for line in lines if re.match(r"\w+=.", line)], "an example holds no values"
 
 
-def test_the_servers_bind_where_their_neighbours_look() -> None:
+def test_servers_listen_at_the_addresses_of_their_clients() -> None:
     services = load()["services"]
     urls = services["airflow-scheduler"]["environment"]
     for variable, service in {
@@ -221,20 +221,20 @@ def test_the_servers_bind_where_their_neighbours_look() -> None:
         assert host == service
         assert port in " ".join(services[service]["healthcheck"]["test"])
     hosts = next(part for part in services["mlflow"]["command"] if part.startswith("--allowed-hosts"))
-    assert "mlflow:5000" in hosts, "without it the server refuses its own neighbours"
+    assert "mlflow:5000" in hosts, "without it the server refuses the other services"
 
 
-def test_the_endpoint_answers_where_it_is_asked() -> None:
+def test_the_endpoint_has_the_routes_of_its_healthcheck() -> None:
     from serving.app import create_app
 
     routes = set(create_app().openapi()["paths"])
-    [asked] = re.findall(r"127\.0\.0\.1:8000(/[^']*)'", " ".join(load()["services"]["serving"]["healthcheck"]["test"]))
+    [probed] = re.findall(r"127\.0\.0\.1:8000(/[^']*)'", " ".join(load()["services"]["serving"]["healthcheck"]["test"]))
     jobs = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     scraped = {job["metrics_path"] for job in jobs if job["job_name"] == "endpoint"}
-    assert {asked, *scraped} <= routes
+    assert {probed, *scraped} <= routes
 
 
-def test_prometheus_asks_services_that_exist() -> None:
+def test_prometheus_scrapes_services_that_exist() -> None:
     config = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yml").read_text())
     targets = [t for job in config["scrape_configs"] for block in job["static_configs"] for t in block["targets"]]
     services = {"localhost", *load()["services"]}
@@ -248,7 +248,7 @@ def test_the_spark_server_has_the_sessions_settings() -> None:
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "docker").glob("*.sh")))
-def test_scripts_parse_and_may_run(script: str) -> None:
+def test_scripts_are_valid_and_executable(script: str) -> None:
     path = ROOT / "docker" / script
     assert path.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(path)], check=True)

@@ -1,4 +1,4 @@
-"""The documents name only files, commands and settings that exist, and nothing of the machine that they were written on."""
+"""The documents name only files, commands and settings that exist, and no path of the author's machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tasks.settings import ROOT, Settings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "mlflow" / "README.md"])
 FILE = re.compile(r"`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+|[A-Za-z0-9_-]+\.(?:md|yaml|yml|toml|in|txt|conf))`")
-NOT_IN_THE_REPOSITORY = ("var/", "native/", "build/")  # where an installation, an exported model and a benchmark keep things
+NOT_IN_THE_REPOSITORY = ("var/", "native/", "build/")  # folders of an installation, an exported model and a benchmark
 
 
 def faults(text: str, folder: Path) -> list[str]:
-    """What a document names and what is not there."""
+    """The names in a document that do not exist."""
     links = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     found = [f"links to {target}" for target in links if not (folder / target).exists()]
     for name in FILE.findall(text):
@@ -35,8 +35,8 @@ def faults(text: str, folder: Path) -> list[str]:
     found += [f"no command titleholder {name}" for name in re.findall(r"`titleholder ([\w-]+)", text) if name not in commands]
     for name in re.findall(r"\bTITLEHOLDER_([A-Z_]+)\b", text):
         if name.lower() not in Settings.model_fields and name != "DATA":
-            found.append(f"nobody reads TITLEHOLDER_{name}")
-    found += [f"speaks of {place}" for place in re.findall(r"(?<![\w.])/(?:work|tmp|root|home)/\S*", text)]
+            found.append(f"no setting TITLEHOLDER_{name}")
+    found += [f"names a path of a machine: {place}" for place in re.findall(r"(?<![\w.])/(?:work|tmp|root|home)/\S*", text)]
     return found
 
 
@@ -61,9 +61,9 @@ def test_a_document_names_only_what_exists(document: Path) -> None:
         "run `make nothing`",
         "run `make bench-nothing`",
         "```\nmake nothing\n```",
-        "run `titleholder crown purchase_propensity`",
-        "set TITLEHOLDER_THRONE",
-        "as in /home/somebody",
+        "run `titleholder nothing purchase_propensity`",
+        "set TITLEHOLDER_NOTHING",
+        "as in /home/user",
     ],
 )
 def test_a_broken_document_is_refused(text: str) -> None:

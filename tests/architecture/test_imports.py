@@ -1,4 +1,4 @@
-"""The environment is the locked one, our folders shadow no package, and the layers hold."""
+"""The environment matches the locks, no folder shadows a package, and imports respect the layers."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ LOCKS = [
 
 
 def requirements() -> dict[str, str]:
-    """Name -> what requirements.in asks of its version ('' where it leaves it to the lock)."""
-    wanted = {}
+    """Name -> the version constraint in requirements.in ('' if the lock decides)."""
+    required = {}
     for line in (ROOT / "requirements.in").read_text().splitlines():
         found = re.match(r"([A-Za-z0-9_-]+)(?:\[\w+\])?([^#\s]*)", line)
         if found and not line.startswith("#"):
-            wanted[found.group(1)] = found.group(2)
-    return wanted
+            required[found.group(1)] = found.group(2)
+    return required
 
 
 def pins(lock: Path) -> dict[str, set[str]]:
-    """Name -> its versions in a lock (several where they differ by interpreter)."""
+    """Name -> its versions in a lock (several if they differ by interpreter)."""
     found: dict[str, set[str]] = {}
     for name, number in re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", lock.read_text(), flags=re.M):
         found.setdefault(name, set()).add(number)
@@ -53,19 +53,19 @@ def pins(lock: Path) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", requirements())
-def test_what_is_required_imports_at_its_version(name: str) -> None:
+def test_each_requirement_imports_at_its_version(name: str) -> None:
     assert version(name) in pins(ROOT / "requirements.txt")[name]
-    wanted = requirements()[name]
-    if wanted.startswith("=="):
-        assert version(name) == wanted.removeprefix("==")
+    required = requirements()[name]
+    if required.startswith("=="):
+        assert version(name) == required.removeprefix("==")
     importlib.import_module(IMPORT_NAMES.get(name, name.replace("-", "_")))
 
 
-def test_mlflow_is_the_installed_one_when_run_from_the_root() -> None:
-    told = subprocess.run(
+def test_mlflow_imports_from_site_packages_in_the_root() -> None:
+    completed = subprocess.run(
         [sys.executable, "-c", "import mlflow; print(mlflow.__file__)"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "site-packages" in told.stdout
+    assert "site-packages" in completed.stdout
 
 
 def test_the_servers_folder_holds_no_python() -> None:
@@ -73,7 +73,7 @@ def test_the_servers_folder_holds_no_python() -> None:
 
 
 def test_pyspark_owns_its_files() -> None:
-    """`pyspark-client` owns the same files as `pyspark`: whichever comes last wins silently."""
+    """`pyspark-client` owns the same files as `pyspark`, and the last installation overwrites them silently."""
     assert packages_distributions()["pyspark"] == ["pyspark"]
 
 
@@ -101,10 +101,10 @@ def test_the_mlflow_server_has_the_clients_version() -> None:
 
 
 def test_the_layers_hold() -> None:
-    told = subprocess.run(
+    completed = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told.stdout[-3000:]
+    assert completed.returncode == 0, completed.stdout[-3000:]
 
 
 def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
@@ -116,24 +116,24 @@ def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
         "[importlinter]\nroot_package = tasks\n[importlinter:contract:1]\nname = layers\ntype = layers\n"
         "layers =\n    tasks.spark\n    tasks.contracts\n"
     )
-    told = subprocess.run(
+    completed = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports")), "--config", "importlinter.ini"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 1, told.stdout
-    assert "tasks.contracts -> tasks.spark" in told.stdout
+    assert completed.returncode == 1, completed.stdout
+    assert "tasks.contracts -> tasks.spark" in completed.stdout
 
 
-# what is started or loaded by name
+# modules that are started or loaded by name
 
 
 def find_named_imports(root: Path, packages: tuple[str, ...]) -> dict[tuple[str, str], int]:
-    """(importer, imported) -> line, for modules that the source names in a text instead of importing them.
+    """(importer, imported) -> line, for modules that the source names in a string instead of importing them.
 
-    Found are `command("module")`, "-m" followed by "module", "-m module" in a text, and "module:attribute" for a server.
+    It finds `command("module")`, "-m" followed by "module", "-m module" in a string, and "module:attribute" for a server.
     """
     found = {}
     for path in sorted(path for package in packages for path in (root / package).rglob("*.py")):
@@ -147,11 +147,11 @@ def find_named_imports(root: Path, packages: tuple[str, ...]) -> dict[tuple[str,
 
 
 def _started_texts(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Texts of a module, but its docstrings, that name what a process starts; with their lines."""
+    """The strings of a module, without docstrings, that name what a process starts, with their lines."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        words = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.List | ast.Tuple) else []
-        texts = [(str(word.value), word.lineno) if isinstance(word, ast.Constant) else ("", 0) for word in words]
+        arguments = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.List | ast.Tuple) else []
+        texts = [(str(one.value), one.lineno) if isinstance(one, ast.Constant) else ("", 0) for one in arguments]
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "command":
             yield from texts[:1]
         yield from (text for (flag, _), text in pairwise(texts) if flag == "-m")
@@ -165,15 +165,15 @@ def layers() -> list[list[str]]:
     return [entry.split(" | ") for entry in contracts[0]["layers"]]
 
 
-def climbs(importer: str, imported: str) -> bool:
-    """Whether an import leads to a higher layer, or to another module of the same one."""
-    places = {module: place for place, modules in enumerate(layers()) for module in modules}
+def breaks_layers(importer: str, imported: str) -> bool:
+    """Whether an import breaks the layers: it leads to a higher layer, or to another module of the same layer."""
+    depths = {module: depth for depth, modules in enumerate(layers()) for module in modules}
 
     def find(name: str) -> str:
-        return next(module for module in places if name == module or name.startswith(f"{module}."))
+        return next(module for module in depths if name == module or name.startswith(f"{module}."))
 
     ours, theirs = find(importer), find(imported)
-    return ours != theirs and places[theirs] <= places[ours]
+    return ours != theirs and depths[theirs] <= depths[ours]
 
 
 PACKAGES = ("dags", "tasks", "serving", "titleholder")
@@ -182,7 +182,7 @@ PACKAGES = ("dags", "tasks", "serving", "titleholder")
 def test_the_layers_hold_for_modules_by_name() -> None:
     named = find_named_imports(ROOT, PACKAGES)
     assert ("serving.telemetry.prediction_writer", "tasks.io.prediction_log") in named
-    assert [edge for edge in named if climbs(*edge)] == []
+    assert [edge for edge in named if breaks_layers(*edge)] == []
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_the_layers_hold_for_modules_by_name() -> None:
     ],
 )
 def test_an_import_by_name_is_found(tmp_path: Path, line: str) -> None:
-    """The broken twin: an adapter that starts the endpoint. A docstring that names the module starts nothing."""
+    """The broken twin is an adapter that starts the endpoint. A docstring that names the module does not count."""
     for path, text in {
         "tasks/io/endpoint.py": line,
         "tasks/io/other.py": '"""`python -m serving.app` is documented here."""',
@@ -205,7 +205,7 @@ def test_an_import_by_name_is_found(tmp_path: Path, line: str) -> None:
         (tmp_path / path).write_text(text)
     (edge,) = find_named_imports(tmp_path, ("tasks", "serving"))
     assert edge == ("tasks.io.endpoint", "serving.app")
-    assert climbs(*edge)
+    assert breaks_layers(*edge)
 
 
 BLOCKED_IMPORT = """
@@ -234,17 +234,17 @@ def import_with(allowed: set[str], statement: str) -> subprocess.CompletedProces
 
 
 def test_the_endpoint_starts_with_what_its_image_has(tmp_path: Path) -> None:
-    """It imports, it reaches MLflow's client, and it migrates a database that is older than itself."""
+    """With the packages of the image, the app and MLflow's client import, and the ledger migrates a new database."""
     allowed = {"titleholder", *pins(ROOT / "serving" / "requirements.txt")}  # our own packages are copied
     code = (
         "import serving.app\nserving.app.create_app\nimport tasks.io.tracking, mlflow\n"
         f"from tasks.io.ledger import Ledger\nLedger('sqlite:///{tmp_path}/new.db')"
     )
-    told = import_with(allowed, code)
-    assert told.returncode == 0, told.stderr[-2000:]
+    completed = import_with(allowed, code)
+    assert completed.returncode == 0, completed.stderr[-2000:]
 
 
-def test_an_endpoint_that_wants_more_is_refused() -> None:
-    told = import_with(set(pins(ROOT / "serving" / "requirements.txt")), "import pyspark")
-    assert told.returncode == 1
-    assert "pyspark is not in the image" in told.stderr
+def test_a_package_outside_the_image_is_refused() -> None:
+    completed = import_with(set(pins(ROOT / "serving" / "requirements.txt")), "import pyspark")
+    assert completed.returncode == 1
+    assert "pyspark is not in the image" in completed.stderr

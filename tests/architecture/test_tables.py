@@ -1,4 +1,4 @@
-"""Tables in documents say what the code says."""
+"""Tables in documents match the code."""
 
 from __future__ import annotations
 
