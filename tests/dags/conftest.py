@@ -1,4 +1,4 @@
-"""Parses dags/ as Airflow does, in a process of its own: Airflow reads its settings once, at import."""
+"""Parses dags/ as Airflow does, in a separate process, because Airflow reads its settings once, at import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The DAGs as Airflow sees them."""
+"""The DAGs as Airflow parses them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def test_every_use_case_has_its_six_dags(parsed: dict[str, Any]) -> None:
     assert set(parsed["dags"]) == {f"{name}.{step}" for name in list_use_cases(FOLDER) for step in STEPS}
 
 
-def test_parsing_pulls_in_nothing_heavy(parsed: dict[str, Any]) -> None:
+def test_parsing_imports_no_heavy_package(parsed: dict[str, Any]) -> None:
     assert parsed["heavy"] == []
 
 
-def test_heavy_imports_would_be_noticed(tmp_path: Path) -> None:
-    """The broken twin: a DAG file that imports pandas at its top is seen."""
+def test_a_heavy_import_is_detected(tmp_path: Path) -> None:
+    """The broken twin is a DAG file that imports pandas at module level."""
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "heavy.py").write_text("import pandas\nfrom airflow.sdk import DAG\nwith DAG('heavy'):\n    pass\n")
     probe = parse_dags(tmp_path, AIRFLOW__CORE__DAGS_FOLDER=str(dags), PYTHONPATH=str(ROOT))
-    assert probe["heavy"] == [], "the probe parses the project's folder, whatever the setting says"
+    assert probe["heavy"] == [], "the probe parses the project's folder and ignores the setting"
     import subprocess
     import sys
 
@@ -43,17 +43,17 @@ def test_heavy_imports_would_be_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_every_dag_is_documented_tagged_and_tried_again(parsed: dict[str, Any], step: str) -> None:
+def test_every_dag_is_documented_tagged_and_retried(parsed: dict[str, Any], step: str) -> None:
     for name in list_use_cases(FOLDER):
         dag = parsed["dags"][f"{name}.{step}"]
         assert {"titleholder", name, step} <= set(dag["tags"])
         assert len(dag["doc"]) > 200
-        # a rollback by hand does not wait for a bake period, nor a promotion by hand for somebody else's review
+        # a manual rollback does not wait for a bake period, and a manual promotion does not wait for another review
         assert dag["max_active_runs"] == {"rollback": 8, "promotion": 16}.get(step, 1)
         assert all(retries >= 2 for retries, _ in dag["tasks"].values())
 
 
-def test_assets_tie_the_dags_into_a_loop(parsed: dict[str, Any]) -> None:
+def test_assets_connect_the_dags(parsed: dict[str, Any]) -> None:
     for name in list_use_cases(FOLDER):
         dags = {step: parsed["dags"][f"{name}.{step}"] for step in STEPS}
         assert dags["features"]["outlets"] == [f"{name}.features"]
@@ -67,7 +67,7 @@ def test_assets_tie_the_dags_into_a_loop(parsed: dict[str, Any]) -> None:
         assert dags["rollback"]["assets"] == [f"{name}.champion"]
 
 
-def test_a_rollback_by_hand_waits_for_no_bake_and_monitoring_for_no_reconciler(parsed: dict[str, Any]) -> None:
+def test_manual_rollback_and_monitoring_wait_for_no_other_task(parsed: dict[str, Any]) -> None:
     rollback = {task: after for task, (_, after) in parsed["dags"]["purchase_propensity.rollback"]["tasks"].items()}
     assert rollback == {"roll_back": [], "expect": ["watch"], "watch": ["withdraw"], "withdraw": []}
     monitoring = {task: after for task, (_, after) in parsed["dags"]["purchase_propensity.monitoring"]["tasks"].items()}
@@ -85,7 +85,7 @@ def test_tasks_that_make_a_page_link_to_it(parsed: dict[str, Any]) -> None:
     assert {task: names for task, names in links["training"].items() if names} == {"profile": ["Profile"]}
 
 
-def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
+def test_forms_state_the_allowed_values(parsed: dict[str, Any]) -> None:
     form = parsed["dags"]["purchase_propensity.training"]["params"]
     assert form["candidates"]["items"]["enum"] == ["popularity", "ials", "propensity_regression"]
     assert form["as_of"]["format"] == "date"
@@ -97,7 +97,7 @@ def test_forms_say_what_is_allowed(parsed: dict[str, Any]) -> None:
     assert required == {"reason", "override"}, "Airflow's form demands a value for every field that may not be null"
 
 
-def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:
+def test_an_invalid_use_case_removes_only_its_own_dags(tmp_path: Path) -> None:
     cases = tmp_path / "use_cases"
     shutil.copytree(FOLDER, cases)
     text = (cases / "breast_cancer.yaml").read_text()
@@ -111,7 +111,7 @@ def test_a_broken_use_case_stops_only_itself(tmp_path: Path) -> None:
     assert "candidates" in message
 
 
-def test_no_schedule_where_the_machine_runs_nothing_by_the_clock(parsed: dict[str, Any], tmp_path: Path) -> None:
+def test_dags_have_no_schedule_when_schedules_are_off(parsed: dict[str, Any], tmp_path: Path) -> None:
     assert parsed["dags"]["purchase_propensity.features"]["timetable"] == "CronDataIntervalTimetable"
     silent = parse_dags(tmp_path, TITLEHOLDER_SCHEDULES="off")
     assert silent["dags"]["purchase_propensity.features"]["timetable"] == "NullTimetable"
@@ -137,7 +137,7 @@ class _Stop(Exception):
         ({}, None, "state window_start and window_end"),
     ],
 )
-def test_the_window_comes_from_the_form_then_from_the_run(
+def test_the_form_overrides_the_window_of_the_run(
     params: dict[str, str], interval: tuple[datetime, datetime] | None, expected: str
 ) -> None:
     from airflow.sdk.exceptions import AirflowFailException
@@ -155,7 +155,7 @@ def test_the_window_comes_from_the_form_then_from_the_run(
             window_of_run(context)
 
 
-def test_only_what_can_pass_by_itself_is_tried_again() -> None:
+def test_only_transient_errors_are_retried() -> None:
     from airflow.sdk.exceptions import AirflowFailException
 
     from dags.defaults import as_task_outcome
@@ -177,8 +177,8 @@ def test_a_job_without_work_skips_its_task() -> None:
         raise NothingToDo("no raw file")
 
 
-def test_a_scheduled_run_carries_the_day_before_it(tmp_path: Path) -> None:
-    """What Airflow itself gives a run of `@daily`: without an interval the window would have to come from the clock."""
+def test_a_scheduled_run_covers_the_day_before_it(tmp_path: Path) -> None:
+    """Airflow gives a run of `@daily` an interval. Without it the window would depend on the clock."""
     import os
     import subprocess
     import sys

@@ -1,4 +1,4 @@
-"""The review task as a worker runs it: what it opens, and whose word it hands on, at a real MLflow store and ledger."""
+"""The review task as a worker runs it, with a real MLflow store and ledger: the request it opens, the decision it returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLANK = {"version": None, "reason": "", "override": False, "reviewer": None, "co
 
 
 class Airflow:
-    """What a worker has of Airflow: the context of its task, and a line to the server that keeps the request."""
+    """A fake of what Airflow gives a worker: the context of its task, and a channel to the API server."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -47,7 +47,7 @@ class Airflow:
         }
 
     def review(self, case: str = CASE) -> Any:
-        """The operator, as the promotion DAG makes it."""
+        """The operator, as the promotion DAG creates it."""
         from dags.review import FORM, ReviewOperator
 
         made = ReviewOperator(task_id="review", use_case=case, params=FORM)
@@ -66,7 +66,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 
 @pytest.fixture
 def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Airflow with users, reached by a name, as docker-compose.yml has it."""
+    """An Airflow with user accounts and a host name, as docker-compose.yml configures it."""
     monkeypatch.setenv("TITLEHOLDER_AIRFLOW_USER", "admin")
     monkeypatch.setenv("TITLEHOLDER_AIRFLOW_URL", "http://airflow-api-server:8080")
     monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS", "false")
@@ -79,7 +79,7 @@ def one(storage: Storage, store: Path) -> None:
 
 
 def pressed(option: str, **filled: str) -> dict[str, Any]:
-    """What Airflow resumes the task with after somebody pressed a button."""
+    """The event with which Airflow resumes the task after a user pressed a button."""
     user = {"id": "7", "name": "grace"}
     return {
         "chosen_options": [option],
@@ -89,7 +89,7 @@ def pressed(option: str, **filled: str) -> dict[str, Any]:
     }
 
 
-def word_said(option: str) -> str:
+def said_of(option: str) -> str:
     return {"Approve": "approved", "Reject": "rejected"}[option]
 
 
@@ -99,7 +99,7 @@ def open_review(airflow: Airflow) -> TaskDeferred:
     return deferred.value
 
 
-def test_a_person_is_shown_the_verdict_and_waited_for(airflow: Airflow, one: None) -> None:
+def test_the_request_shows_the_verdict_and_defers_the_task(airflow: Airflow, one: None) -> None:
     deferred = open_review(airflow)
     (request,) = airflow.requests
     assert request.subject == "Is this tumour malignant: promote version 1?"
@@ -113,7 +113,7 @@ def test_a_person_is_shown_the_verdict_and_waited_for(airflow: Airflow, one: Non
     assert "open until" in tracking.version_tags(CASE, 1)["review_answer"]
 
 
-def test_a_second_try_asks_nobody_again_and_hears_what_was_said_meanwhile(airflow: Airflow, one: None) -> None:
+def test_a_retry_keeps_the_request_and_reads_tags(airflow: Airflow, one: None) -> None:
     first = open_review(airflow)
     tracking.tag_version(CASE, 1, {"review": "approved", "reviewer": "ada"})
     again = open_review(airflow)
@@ -128,30 +128,29 @@ def test_a_second_try_asks_nobody_again_and_hears_what_was_said_meanwhile(airflo
     ("option", "answer"),
     [("Approve", "approved by grace (airflow): looked at it"), ("Reject", "rejected by grace (airflow): looked at it")],
 )
-def test_who_signed_in_to_airflow_is_believed(airflow: Airflow, one: None, signed_in: None, option: str, answer: str) -> None:
+def test_a_signed_in_user_is_the_reviewer(airflow: Airflow, one: None, signed_in: None, option: str, answer: str) -> None:
     review = open_review(airflow).kwargs["review"]
-    event = pressed(option, why="looked at it", who="somebody else")
-    word = airflow.review().execute_complete(airflow.context(CASE), event, review)
-    assert (word["actor"], word["trust"], word["report_digest"]) == ("grace", "airflow", review["version"]["report_digest"])
+    event = pressed(option, why="looked at it", who="another person")
+    decision = airflow.review().execute_complete(airflow.context(CASE), event, review)
+    assert (decision["actor"], decision["trust"]) == ("grace", "airflow")
+    assert decision["report_digest"] == review["version"]["report_digest"]
     assert airflow.skipped == ([] if option == "Approve" else ["promote"])
     assert tracking.version_tags(CASE, 1)["review_answer"] == answer
-    # A try that comes after the word was kept, say because MLflow was down, needs nobody to repeat it.
+    # A retry after the decision was recorded, for example because MLflow was down, returns the recorded decision.
     again = airflow.review().execute(airflow.context(CASE, event=1))
     assert {name: again[name] for name in again if name != "expires_at"} == {
-        name: word[name] for name in word if name != "expires_at"
+        name: decision[name] for name in decision if name != "expires_at"
     }
-    assert [record.said for record in Ledger(get_settings().ledger_url).reviews(CASE)] == ["opened", word_said(option)]
+    assert [record.said for record in Ledger(get_settings().ledger_url).reviews(CASE)] == ["opened", said_of(option)]
 
 
-def test_where_airflow_lets_everybody_in_it_is_trust(airflow: Airflow, one: None) -> None:
+def test_without_sign_in_a_decision_is_on_trust(airflow: Airflow, one: None) -> None:
     review = open_review(airflow).kwargs["review"]
-    word = airflow.review().execute_complete(airflow.context(CASE), pressed("Approve", who="ada"), review)
-    assert (word["actor"], word["trust"], word["reason"]) == ("ada", "on_trust", "approved in Airflow")
+    decision = airflow.review().execute_complete(airflow.context(CASE), pressed("Approve", who="ada"), review)
+    assert (decision["actor"], decision["trust"], decision["reason"]) == ("ada", "on_trust", "approved in Airflow")
 
 
-def test_an_airflow_of_everybody_that_others_reach_is_nobodys_word(
-    airflow: Airflow, one: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reachable_airflow_without_sign_in_is_refused(airflow: Airflow, one: None, monkeypatch: pytest.MonkeyPatch) -> None:
     review = open_review(airflow).kwargs["review"]
     monkeypatch.setenv("TITLEHOLDER_AIRFLOW_URL", "http://airflow.example.org")
     get_settings.cache_clear()
@@ -159,40 +158,40 @@ def test_an_airflow_of_everybody_that_others_reach_is_nobodys_word(
         airflow.review().execute_complete(airflow.context(CASE), pressed("Approve"), review)
 
 
-def test_a_review_that_is_over_skips_what_follows(airflow: Airflow, one: None) -> None:
+def test_a_closed_review_skips_the_promotion(airflow: Airflow, one: None) -> None:
     review = open_review(airflow).kwargs["review"]
     with pytest.raises(AirflowSkipException, match="no answer"):
         airflow.review().execute_complete(airflow.context(CASE), {"closed": "no answer"}, review)
     assert tracking.version_tags(CASE, 1)["review_answer"] == "closed: no answer"
 
 
-def test_policy_auto_asks_nobody(airflow: Airflow, storage: Storage, store: Path) -> None:
+def test_policy_auto_opens_no_request(airflow: Airflow, storage: Storage, store: Path) -> None:
     synthetic_classification.register_versions(storage, store, AUTO, True)
-    word = airflow.review(AUTO).execute(airflow.context(AUTO, event=1))
-    assert (word["actor"], word["trust"], word["version"]) == ("policy:auto", "policy", 1)
+    decision = airflow.review(AUTO).execute(airflow.context(AUTO, event=1))
+    assert (decision["actor"], decision["trust"], decision["version"]) == ("policy:auto", "policy", 1)
     assert airflow.requests == []
 
 
-def test_the_form_takes_the_account_or_the_name(
+def test_the_form_uses_the_account_or_the_name(
     airflow: Airflow, storage: Storage, store: Path, request: pytest.FixtureRequest
 ) -> None:
     synthetic_classification.register_versions(storage, store, CASE, True, False)
     form: dict[str, Any] = {"version": 2, "reviewer": "ada", "reason": "the old one is broken", "override": True}
-    word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
-    assert (word["actor"], word["trust"], word["is_override"]) == ("ada", "on_trust", True)
+    decision = airflow.review().execute(airflow.context(CASE, user="grace", **form))
+    assert (decision["actor"], decision["trust"], decision["is_override"]) == ("ada", "on_trust", True)
     request.getfixturevalue("signed_in")
-    word = airflow.review().execute(airflow.context(CASE, user="grace", **form))
-    assert (word["actor"], word["trust"], word["is_override"]) == ("grace", "airflow", True)
+    decision = airflow.review().execute(airflow.context(CASE, user="grace", **form))
+    assert (decision["actor"], decision["trust"], decision["is_override"]) == ("grace", "airflow", True)
     refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"reason": " "}, "an override needs a reason"),
         ({"code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged, so it does not count"),
     )
-    for changes, told in refused:
-        with pytest.raises(AirflowFailException, match=told):
+    for changes, message in refused:
+        with pytest.raises(AirflowFailException, match=message):
             airflow.review().execute(airflow.context(CASE, **(form | changes)))
     assert [one.counted for one in Ledger(get_settings().ledger_url).reviews(CASE)] == [True, True, False]
 
 
-def test_without_a_version_and_without_a_challenger_there_is_nothing_to_do(airflow: Airflow) -> None:
+def test_without_version_and_challenger_the_task_skips(airflow: Airflow) -> None:
     with pytest.raises(AirflowSkipException, match="nothing to promote"):
         airflow.review().execute(airflow.context(CASE))

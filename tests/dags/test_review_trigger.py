@@ -1,4 +1,4 @@
-"""The trigger as the triggerer runs it: restored from its own description, in an event loop, beside a real MLflow store."""
+"""The trigger as the triggerer runs it: restored from its serialized form, in an event loop, with a real MLflow store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CASE = "breast_cancer"
 
 
 class Page:
-    """Airflow's side of a trigger: what stands in its database about the request."""
+    """A fake of Airflow's API server: the state of the request in its database."""
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] = {}
@@ -43,7 +43,7 @@ class Page:
 
 @pytest.fixture
 def version(store: Path) -> ModelVersion:
-    told = {
+    fields = {
         "use_case": CASE,
         "run_id": "r",
         "model_uri": "models:/m-1",
@@ -56,9 +56,9 @@ def version(store: Path) -> ModelVersion:
     }
     client = tracking.get_client()
     client.create_registered_model(CASE)
-    client.create_model_version(CASE, source=str(store), tags=told | {"passed": "true"})
+    client.create_model_version(CASE, source=str(store), tags=fields | {"passed": "true"})
     tracking.set_alias(CASE, Role.CHALLENGER, 1)
-    return ModelVersion.model_validate({**told, "version": 1, "passed": True})
+    return ModelVersion.model_validate({**fields, "version": 1, "passed": True})
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Page:
 
 
 def wait(version: ModelVersion, *meanwhile: Callable[[], object], open_for: timedelta = timedelta(days=7)) -> Any:
-    """Run the trigger to its end, in a triggerer that was restarted; after each of `meanwhile` it looks a few times."""
+    """Run the trigger to its end, as after a restart of the triggerer. It polls a few times after each of `meanwhile`."""
     from dags.review_trigger import ReviewTrigger
 
     ledger = Ledger(get_settings().ledger_url)
@@ -94,7 +94,7 @@ def wait(version: ModelVersion, *meanwhile: Callable[[], object], open_for: time
         running = asyncio.ensure_future(anext(restored.run()))
         for act in meanwhile:
             await asyncio.sleep(0.5)
-            assert not running.done(), "it ended before anybody said what counts"
+            assert not running.done(), "it ended before a decision that counts"
             act()
         return (await asyncio.wait_for(running, 30)).payload
 
@@ -105,7 +105,7 @@ def tag(**tags: str) -> Callable[[], object]:
     return lambda: tracking.tag_version(CASE, 1, tags)
 
 
-def test_it_answers_what_does_not_count_and_waits_for_what_does(version: ModelVersion, page: Page) -> None:
+def test_the_trigger_waits_for_a_decision_that_counts(version: ModelVersion, page: Page) -> None:
     seen: list[str] = []
     event = wait(
         version,
@@ -121,19 +121,19 @@ def test_it_answers_what_does_not_count_and_waits_for_what_does(version: ModelVe
     assert kept == [OPENED, "a code", "approved"]
 
 
-def test_an_answer_on_airflows_page_ends_it(version: ModelVersion, page: Page) -> None:
+def test_an_answer_in_airflow_ends_the_wait(version: ModelVersion, page: Page) -> None:
     user = SimpleNamespace(id="7", name="grace")
     said = {"chosen_options": ["Reject"], "responded_at": datetime.now(UTC), "responded_by_user": user}
     event = wait(version, lambda: page.answer.update(said))
     assert (event["chosen_options"], event["responded_by_user"]["name"]) == (["Reject"], "grace")
 
 
-def test_a_try_that_has_no_request_asks_for_one(version: ModelVersion, page: Page) -> None:
+def test_a_missing_request_is_reported(version: ModelVersion, page: Page) -> None:
     page.fault = 404
     assert wait(version) == {"no_request": True}
 
 
-def test_a_newer_challenger_ends_it(version: ModelVersion, page: Page) -> None:
+def test_a_newer_challenger_ends_the_wait(version: ModelVersion, page: Page) -> None:
     assert "superseded" in wait(version, lambda: tracking.set_alias(CASE, Role.CHALLENGER, None))["closed"]
 
 
@@ -147,7 +147,7 @@ def use_case_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / f"{CASE}.yaml"
 
 
-def test_what_is_broken_for_a_while_ends_nothing(version: ModelVersion, page: Page, use_case_file: Path) -> None:
+def test_a_temporary_fault_does_not_end_the_wait(version: ModelVersion, page: Page, use_case_file: Path) -> None:
     away = use_case_file.with_suffix(".away")
     event = wait(
         version, lambda: use_case_file.rename(away), tag(review="approved", reviewer="ada"), lambda: away.rename(use_case_file)
@@ -155,7 +155,7 @@ def test_what_is_broken_for_a_while_ends_nothing(version: ModelVersion, page: Pa
     assert event["approval"]["actor"] == "ada"
 
 
-def test_what_stays_broken_ends_with_its_time(version: ModelVersion, page: Page, use_case_file: Path) -> None:
+def test_a_lasting_fault_ends_the_wait_at_the_deadline(version: ModelVersion, page: Page, use_case_file: Path) -> None:
     use_case_file.unlink()
     over = wait(version, open_for=timedelta(seconds=1))["closed"]
     assert over.startswith("no answer until the deadline counts as a rejection; the last poll failed")
