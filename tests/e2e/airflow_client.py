@@ -1,4 +1,4 @@
-"""Airflow's API with what only the end-to-end tests need: waiting for runs, and pressing buttons."""
+"""Airflow's API with what only the end-to-end tests need: waiting for runs, and answering requests."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tasks.io.polling import NotYet, wait_until
 
 
 class AirflowClient(AirflowApi):
-    """The adapter, with waits."""
+    """The adapter, with methods that wait for runs."""
 
     def start(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
-        """Start a run by hand, and return its id."""
+        """Start a manual run, and return its id."""
         return str(self.trigger(dag_id, conf)["dag_run_id"])
 
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -33,14 +33,14 @@ FIND = """
 
 
 class Browser:
-    """One page. Everything that is looked for is awaited, because the pages draw themselves after they have loaded."""
+    """One page. Each lookup waits, because the pages render after they have loaded."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command of the protocol and its answer; events in between are dropped."""
+        """Send one command of the protocol and return its answer. Events in between are dropped."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
@@ -56,7 +56,7 @@ class Browser:
         return answer["result"].get("value")
 
     def open(self, url: str) -> None:
-        self.call("Page.navigate", url="about:blank")  # else a change after the # would load nothing
+        self.call("Page.navigate", url="about:blank")  # otherwise a change after the # would load no page
         self.call("Page.navigate", url=url)
 
     def text(self) -> str:
@@ -69,7 +69,7 @@ class Browser:
             time.sleep(0.3)
 
     def click(self, css: str, text: str = "", row: str = "", seconds: float = 60) -> None:
-        """Press the mouse on the first visible element of a selector whose text, and whose table row, begins so."""
+        """Click the first visible element of a selector whose text, and whose table row, begins with these."""
         script = FIND.format(css=json.dumps(css), text=json.dumps(text), row=json.dumps(row))
         deadline = time.monotonic() + seconds
         while (spot := self.evaluate(script)) is None:
@@ -81,7 +81,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def fill(self, css: str, text: str, row: str = "") -> None:
-        """Type into a field, in the place of what is there."""
+        """Replace the text of a field."""
         self.click(css, row=row)
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key="a", code="KeyA", modifiers=2, commands=["selectAll"])
@@ -94,7 +94,7 @@ class Browser:
 
 @contextmanager
 def open_browser(folder: Path, width: int = 1400, height: int = 1000) -> Iterator[Browser]:
-    """Chromium with a profile of its own; the test is skipped where there is none."""
+    """Chromium with a new profile. Skips the test if no browser is installed."""
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")

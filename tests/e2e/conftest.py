@@ -1,4 +1,4 @@
-"""The whole system, started once on ports of its own: the demo tells its story in it and leaves it up for the tests."""
+"""The whole system, started once on free ports: the demo runs in it and leaves it running for the tests."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class System:
         return self.settings.home
 
     def titleholder(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """The command, as a user would type it."""
+        """Run the command, as a user types it."""
         command = [str(Path(sys.executable).parent / "titleholder"), *words]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _use_cases(folder: Path) -> Path:
-    """The shipped files, and a shop that looks at nothing by itself: there only an alert asks for a retraining."""
+    """The shipped files, and a shop without drift checks, in which only an alert can request a retraining."""
     shutil.copytree(ROOT / "conf" / "use_cases", folder)
     shop = yaml.safe_load((folder / f"{CASE}.yaml").read_text())
     shop |= {"name": ALERTED, "schedule": None, "candidates": [{"kind": "popularity"}, {"kind": "propensity_regression"}]}
@@ -90,7 +90,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(autouse=True)
 def in_the_system(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seams of the test process speak to the running installation."""
+    """Point the adapters of the test process to the running installation."""
     from tasks.settings import get_settings
 
     for name, value in system.environment.items():

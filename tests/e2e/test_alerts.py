@@ -1,4 +1,4 @@
-"""From an alert to a new champion in service: the real Prometheus, Alertmanager and Airflow, and nobody at the keyboard."""
+"""From an alert to a new champion in service: the real Prometheus, Alertmanager and Airflow, without a person."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 
 def history(system: System) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(system.titleholder("history", ALERTED, "--json").stdout)
-    return told
+    document: dict[str, Any] = json.loads(system.titleholder("history", ALERTED, "--json").stdout)
+    return document
 
 
 def served(system: System) -> int | None:
@@ -31,14 +31,14 @@ def served(system: System) -> int | None:
 
 
 def ingest(system: System, start: date, end: date) -> None:
-    """Days arrive, and monitoring has looked at them."""
+    """Ingest days, and wait until monitoring has checked them."""
     known = {run["dag_run_id"] for run in system.airflow.runs(f"{ALERTED}.monitoring")}
     run = system.airflow.start(f"{ALERTED}.features", {"window_start": start.isoformat(), "window_end": end.isoformat()})
     assert system.airflow.await_run(f"{ALERTED}.features", run) == "success"
     assert system.airflow.await_new_run(f"{ALERTED}.monitoring", known)["state"] == "success"
 
 
-def ask_as_strangers(system: System, count: int) -> None:
+def request_as_unknown_users(system: System, count: int) -> None:
     with httpx.Client(base_url=system.settings.endpoint_url, timeout=10) as client:
         for number in range(count):
             answer = client.get(f"/v1/{ALERTED}/recommendations/stranger-{number}").raise_for_status().json()
@@ -64,17 +64,17 @@ def test_an_alert_leads_to_a_new_champion(system: System, tmp_path: Path) -> Non
     with running(tmp_path, system.settings.watch_url, system.settings.endpoint_url, token) as (prometheus, alertmanager):
         up = {"query": 'up{job=~"endpoint|watch"} == 1'}
         assert wait_for(lambda: len(httpx.get(f"{prometheus}/api/v1/query", params=up).json()["data"]["result"]) == 2)
-        for _ in range(4):  # a rate needs more than one look
-            ask_as_strangers(system, 25)
+        for _ in range(4):  # a rate needs more than one scrape
+            request_as_unknown_users(system, 25)
             time.sleep(1.5)
         assert wait_for(lambda: "ColdTraffic" in fired(alertmanager), 60), fired(alertmanager)
         assert wait_for(lambda: served(system) not in (first, None), 400), history(system)["decisions"][-1]
 
-    told = history(system)
-    entry, decision = told["ledger"][-1], told["decisions"][-1]
+    recorded = history(system)
+    entry, decision = recorded["ledger"][-1], recorded["decisions"][-1]
     assert (entry["version"], entry["actor"], entry["previous_version"]) == (served(system), "policy:auto", first)
     assert (decision["cause"], decision["retrain"]) == ("alert", True)
     assert "alert ColdTraffic requests it: " in decision["reason"]
-    asked = [run for run in system.airflow.runs(f"{ALERTED}.monitoring") if run["dag_run_id"].startswith("alert__")]
-    assert len(asked) == 1, "Alertmanager said it again every three seconds, and it was one word"
+    triggered = [run for run in system.airflow.runs(f"{ALERTED}.monitoring") if run["dag_run_id"].startswith("alert__")]
+    assert len(triggered) == 1, "Alertmanager repeats the alert every three seconds; it must trigger one run"
     assert len(system.airflow.runs(f"{ALERTED}.training")) == 2

@@ -1,6 +1,6 @@
-"""What MLflow, the ledger, the endpoint and the prediction log say after the loop has run on the real engines.
+"""The contents of MLflow, the ledger, the endpoint and the prediction log after the loop has run on the real engines.
 
-Each is asked through another door than the one that wrote it: sqlite3, pyarrow, plain HTTP.
+The tests do not read through the adapters that wrote these, but through sqlite3, pyarrow and plain HTTP.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def model_versions(system: System) -> dict[int, dict[str, str]]:
 
 
 def logged(system: System) -> list[dict[str, Any]]:
-    """All rows, read without our own reader. Where a journal has its segment already, the segment counts."""
+    """All rows, read without the project's reader. If a journal already has a segment, the segment counts."""
     rows: list[dict[str, Any]] = []
     for path in sorted((system.home / "predictions" / CASE).glob("*/*")):
         if path.suffix == ".parquet":
@@ -78,7 +78,7 @@ def snapshot_of_state(system: System) -> dict[str, Any]:
 
 
 def changes(system: System, before: dict[str, Any]) -> dict[str, Any]:
-    """What is no longer as it was, and how; empty where nothing changed."""
+    """The parts of the state that changed, with their values before and after."""
     after = snapshot_of_state(system)
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
@@ -87,7 +87,7 @@ def _experiment(system: System) -> str:
     return str(mlflow_get(system, "experiments/get-by-name", experiment_name=CASE)["experiment"]["experiment_id"])
 
 
-def test_the_demo_told_every_step(system: System) -> None:
+def test_the_demo_prints_every_step(system: System) -> None:
     for words in (
         "First champion",
         "day's requests",
@@ -102,7 +102,7 @@ def test_the_demo_told_every_step(system: System) -> None:
     assert "✗" not in system.output
 
 
-def test_the_ledger_tells_three_changes_of_the_title(system: System) -> None:
+def test_the_ledger_holds_three_changes_of_champion(system: System) -> None:
     rows = ledger_rows(system)
     assert [row["action"] for row in rows] == ["promote", "promote", "rollback"]
     first, second, third = rows
@@ -141,7 +141,7 @@ def test_every_candidate_run_can_be_reproduced(system: System) -> None:
             assert len(run["data"]["params"]) > 3
 
 
-def test_bad_rows_are_in_quarantine_with_their_rules_and_no_row_is_lost(system: System) -> None:
+def test_bad_rows_are_in_quarantine_and_no_row_is_lost(system: System) -> None:
     data = system.home / "data" / CASE
     for raw in (data / "raw").iterdir():
         counts = {}
@@ -157,7 +157,7 @@ def test_bad_rows_are_in_quarantine_with_their_rules_and_no_row_is_lost(system: 
     assert all(row["broken_rules"] and json.loads(row["as_it_came"]) for row in rows)
 
 
-def test_drift_was_noticed_when_it_was_there_and_only_then(system: System) -> None:
+def test_drift_was_detected_exactly_when_it_occurred(system: System) -> None:
     with sqlite3.connect(system.home / "titleholder.db") as database:
         query = "SELECT decision FROM retrain_decisions WHERE use_case = ? ORDER BY window_end"
         decisions = [json.loads(row[0]) for row in database.execute(query, (CASE,))]
@@ -170,8 +170,8 @@ def test_drift_was_noticed_when_it_was_there_and_only_then(system: System) -> No
     assert links == {"Drift report": decisions[-1]["report_uri"]}
 
 
-def test_promotions_were_watched_and_the_rollback_was_not(system: System) -> None:
-    """One watch for each promotion, both ended early because the title changed; nothing was withdrawn."""
+def test_each_promotion_has_a_bake_period_and_the_rollback_none(system: System) -> None:
+    """Both bake periods ended early, because the champion changed, and neither caused a rollback."""
     dag = f"{CASE}.rollback"
     watched = []
     for run in system.airflow.runs(dag):
@@ -183,7 +183,7 @@ def test_promotions_were_watched_and_the_rollback_was_not(system: System) -> Non
     assert watched.count("success") == 2, "the event of the rollback started a run that watched nothing"
 
 
-def test_an_alias_that_is_moved_by_hand_is_noticed_and_restored(system: System) -> None:
+def test_an_alias_moved_by_hand_is_detected_and_restored(system: System) -> None:
     rows = ledger_rows(system)
     body = {"name": CASE, "alias": "champion", "version": str(rows[-2]["version"])}
     url = f"{system.settings.mlflow_tracking_uri}/api/2.0/mlflow/registered-models/alias"
@@ -209,16 +209,16 @@ def test_the_endpoint_serves_what_the_ledger_says(system: System) -> None:
 
 
 def test_every_answer_is_logged_once_and_can_be_explained(system: System) -> None:
-    answer = httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/recommendations/somebody-new", timeout=10).json()
-    time.sleep(2.0)  # it is written a moment after it was given
+    answer = httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/recommendations/new-user", timeout=10).json()
+    time.sleep(2.0)  # the log is written shortly after the answer
     rows = logged(system)
     counts = Counter(row["prediction_id"] for row in rows)
     assert max(counts.values()) == 1
     (row,) = [one for one in rows if one["prediction_id"] == answer["prediction_id"]]
-    assert row["subject"] == "somebody-new"
+    assert row["subject"] == "new-user"
     assert row["model_version"] == answer["model_version"] == ledger_rows(system)[-1]["version"]
-    told = system.titleholder("explain", CASE, answer["prediction_id"], "--json")
-    explained = json.loads(told.stdout)
+    completed = system.titleholder("explain", CASE, answer["prediction_id"], "--json")
+    explained = json.loads(completed.stdout)
     assert explained["approved_by"] == "demo"
     assert explained["manifest_digest"] == ledger_rows(system)[-1]["manifest_digest"]
     assert {row["channel"] for row in rows} == {"online", "batch"}
@@ -254,7 +254,7 @@ def test_running_everything_again_changes_nothing(system: System) -> None:
     assert changes(system, before) == {}
 
 
-def test_what_is_killed_comes_back_and_state_survives(system: System) -> None:
+def test_killed_programs_restart_and_state_survives(system: System) -> None:
     before = snapshot_of_state(system)
     failures: list[str] = []
     stop = threading.Event()
@@ -275,7 +275,7 @@ def test_what_is_killed_comes_back_and_state_survives(system: System) -> None:
     finally:
         stop.set()
         asking.join()
-    assert not failures, f"the endpoint failed while others died: {failures[:3]}"
+    assert not failures, f"the endpoint failed while other programs were killed: {failures[:3]}"
     _kill(system, "endpoint")
     deadline = time.monotonic() + 60
     while not all(service.answers() for service in services.services(system.settings)):
@@ -301,15 +301,15 @@ def _kill(system: System, program: str) -> None:
     raise AssertionError(f"{program} did not come back: {services.table(system.settings)}")
 
 
-def test_a_failed_run_says_what_to_do(system: System) -> None:
-    """A file of another format: the run is red, the message names file and remedy, and nothing half written is left."""
+def test_a_failed_run_states_the_remedy(system: System) -> None:
+    """With a file of another format, the run fails, the message names file and remedy, and no partial data is left."""
     before = snapshot_of_state(system)
     bad = system.home / "sources" / CASE / "2026-03-01.csv"
     bad.write_text("InvoiceNo;StockCode;Description\n1;2;3\n")
     run = system.airflow.start(f"{CASE}.features", {"window_start": "2026-03-01", "window_end": "2026-03-02"})
     assert system.airflow.await_run(f"{CASE}.features", run) == "failed"
     states = {task["task_id"]: (task["state"], task["try_number"]) for task in system.airflow.tasks(f"{CASE}.features", run)}
-    assert states["ingest"] == ("failed", 1), "an error that another try cannot mend is not tried again"
+    assert states["ingest"] == ("failed", 1), "an error that a retry cannot fix is not retried"
     assert states["build_features"][0] == "upstream_failed"
     log = system.airflow.log(f"{CASE}.features", run, "ingest")
     assert "2026-03-01.csv" in log

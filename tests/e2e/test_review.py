@@ -1,4 +1,4 @@
-"""A person's word, through the doors that a person uses: Airflow's page, MLflow's page in a real browser, and the form."""
+"""Decisions through every review channel of a person: Airflow's page, MLflow's page in a real browser, and the form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.test_use_cases import answer_in_airflow, await_review, first_vers
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 CASE = "breast_cancer"
-NOTICED_WITHIN = 30.0  # seconds between a tag and its effect, as the documents promise
+NOTICED_WITHIN = 30.0  # seconds between a tag and its effect, as the documents state
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def history(system: System) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(system.titleholder("history", CASE, "--json").stdout)
-    return told
+    document: dict[str, Any] = json.loads(system.titleholder("history", CASE, "--json").stdout)
+    return document
 
 
 def states(system: System, run: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ def states(system: System, run: str) -> dict[str, str]:
 
 
 def await_answer(version: int, beginning: str) -> str:
-    """Wait until the version's page says so; no longer than is promised."""
+    """Wait until the version's page shows the answer, at most for the documented time."""
     deadline = time.monotonic() + NOTICED_WITHIN
     while not (answer := tracking.version_tags(CASE, version).get("review_answer", "")).startswith(beginning):
         assert time.monotonic() < deadline, f"no answer that begins with {beginning!r}: {answer}"
@@ -58,12 +58,12 @@ def change_tag(browser: Browser, name: str, value: str) -> None:
     browser.click("[data-testid=editable-table-button-save]", row=name)
 
 
-def test_only_a_word_that_counts_promotes(system: System, browser: Browser, tmp_path: Path) -> None:
+def test_only_a_decision_that_counts_promotes(system: System, browser: Browser, tmp_path: Path) -> None:
     version = first_version(system, CASE, "2026-01-01", "2026-01-02")
     assert version["passed"]
     number, model = version["version"], f"{system.settings.endpoint_url}/v1/{CASE}/model"
 
-    # No, on Airflow's page: the run is green, and nobody is promoted.
+    # A rejection on Airflow's page: the run succeeds, and no version is promoted.
     run = await_review(system, CASE)
     answer_in_airflow(system, CASE, run, "Reject", "let me look once more", "grace")
     assert system.airflow.await_run(f"{CASE}.promotion", run) == "success"
@@ -71,7 +71,7 @@ def test_only_a_word_that_counts_promotes(system: System, browser: Browser, tmp_
     assert tracking.aliases(CASE) == {}
     assert tracking.version_tags(CASE, number)["review_answer"] == "rejected by grace (on trust): let me look once more"
 
-    # Registered again, it is a challenger again. What is forged or of another report is answered, and ends nothing.
+    # Registered again, the version is a challenger again. A forged or stale decision is answered, and the review stays open.
     training = system.airflow.runs(f"{CASE}.training")[-1]["dag_run_id"]
     again = {"dry_run": False, "only_failed": False, "task_ids": ["register", "announce_challenger"]}
     system.airflow.post(f"/dags/{CASE}.training/clearTaskInstances", again | {"dag_run_id": training})
@@ -84,7 +84,7 @@ def test_only_a_word_that_counts_promotes(system: System, browser: Browser, tmp_
     assert httpx.get(model, timeout=10).status_code == 404
     tracking.get_client().delete_model_version_tag(CASE, str(number), "reviewer")
 
-    # Yes, by hand, in a browser.
+    # An approval in a browser.
     browser.open(tracking.version_page(CASE, number))
     browser.await_text("review_answer")
     add_tag(browser, "reviewer", "ada")
@@ -116,20 +116,20 @@ def test_the_promoted_model_answers(system: System) -> None:
     url = f"{system.settings.endpoint_url}/v1/{CASE}"
     answer = httpx.post(f"{url}/predictions", json={"rows": rows}, timeout=30).json()
     said = [one["probability"] > 0.5 for one in answer["predictions"]]
-    right = sum(told == (target == 0) for told, target in zip(said, data.target, strict=True)) / len(rows)
+    right = sum(answered == (target == 0) for answered, target in zip(said, data.target, strict=True)) / len(rows)
     assert right > 0.95
     refused = httpx.post(f"{url}/predictions", json={"rows": [{"mean radius": 1.0}]}, timeout=30)
     assert refused.status_code == 422
     assert "missing columns" in refused.text
 
 
-def test_the_form_wants_a_name_and_a_version_that_never_held_the_title(system: System) -> None:
+def test_the_form_needs_a_name_and_a_reason(system: System) -> None:
     held = history(system)["ledger"][-1]["version"]
-    for form, told in (
+    for form, message in (
         ({"version": held, "reason": "again"}, "the form wants your name"),
         ({"version": held, "reviewer": "ada", "override": True}, "a reason: an override cannot do without"),
         ({"version": held, "code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged"),
     ):
         run = system.airflow.start(f"{CASE}.promotion", form)
         assert system.airflow.await_run(f"{CASE}.promotion", run) == "failed"
-        assert told in system.airflow.log(f"{CASE}.promotion", run, "review")
+        assert message in system.airflow.log(f"{CASE}.promotion", run, "review")

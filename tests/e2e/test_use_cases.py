@@ -1,4 +1,4 @@
-"""The other shipped use cases, through the same running system: one YAML each, no code of their own."""
+"""The other shipped use cases in the same running system: one YAML file each, without code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 
 def first_version(system: System, case: str, start: str, end: str) -> dict[str, Any]:
-    """Ingest one window by hand; what assets start from it ends with a judged version."""
+    """Ingest one window in a manual run, and return the version that the following runs register."""
     known = {run["dag_run_id"] for run in system.airflow.runs(f"{case}.training")}
     run = system.airflow.start(f"{case}.features", {"window_start": start, "window_end": end})
     assert system.airflow.await_run(f"{case}.features", run) == "success", system.airflow.tasks(f"{case}.features", run)
@@ -29,7 +29,7 @@ def first_version(system: System, case: str, start: str, end: str) -> dict[str, 
 
 
 def await_review(system: System, case: str) -> str:
-    """The run of the promotion DAG that waits for a person."""
+    """Wait for the run of the promotion DAG whose review is open, and return its id."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for run in system.airflow.runs(f"{case}.promotion"):
@@ -41,7 +41,7 @@ def await_review(system: System, case: str) -> str:
 
 
 def answer_in_airflow(system: System, case: str, run: str, option: str, why: str, who: str) -> None:
-    """What the buttons of Airflow's Required Actions send."""
+    """Send what the buttons of Airflow's Required Actions send."""
     path = f"/dags/{case}.promotion/dagRuns/{run}/taskInstances/review/-1/hitlDetails"
     system.airflow.patch(path, {"chosen_options": [option], "params_input": {"why": why, "who": who}})
 
