@@ -1,1 +1,1 @@
-"""The proof that the pipeline gates: every guard that there is, found by itself, stops at least one mutation by name."""
+"""The proof that the guards refuse: every guard of the pipeline stops at least one mutation that names it."""

@@ -28,7 +28,7 @@ EXAMPLES = find_source_examples()
 
 
 def _deliver(kind: str, name: str, change: tuple[str, str, str], place: Workbench) -> object:
-    """The sample files of a source, one of them changed: in a file some text is replaced; without a text it is emptied."""
+    """Ingest the sample files of a source after one change: a replaced text, or an emptied file if there is no text."""
     folder, window = EXAMPLES[kind].make(place.folder / "sources" / f"{kind}-{name}")
     file, old, new = change
     if file and folder is not None:
@@ -45,7 +45,7 @@ FAULTS = {(kind, name): fault for kind, one in EXAMPLES.items() for name, fault 
 
 
 def _break_one_rule(suite: str, rule: str, place: Workbench) -> tuple[str, ...]:
-    """What a row, or a batch, breaks that is wrong in one way only."""
+    """The rules that the broken twin of one rule breaks."""
     good = GOOD[suite]()
     if rule in BROKEN_BATCHES[suite]:
         rows = BROKEN_BATCHES[suite][rule](good)
@@ -53,8 +53,8 @@ def _break_one_rule(suite: str, rule: str, place: Workbench) -> tuple[str, ...]:
         return tuple(f"validate/{suite}.{name}" for name, result in results.items() if not result.passed)
     results, rules_of_row = judge_twins(get_spark(), suite)
     broken = list(rules_of_row.get(twin_id(good[0], list(BROKEN_ROWS[suite]).index(rule)), []))
-    told = results[rule]
-    if told.severity is Severity.WARN and told.broken_rows == 1:  # it stops nothing, but tells of this row
+    result = results[rule]
+    if result.severity is Severity.WARN and result.broken_rows == 1:  # a warning stops nothing, but reports the row
         broken.append(rule)
     return tuple(f"validate/{suite}.{name}" for name in broken)
 
@@ -66,7 +66,7 @@ def _break_no_rule(suite: str, place: Workbench) -> tuple[str, ...]:
 
 
 def _validate(suite: str, name: str, change: Row, place: Workbench) -> object:
-    """A raw snapshot through the room; `change` is made to every row."""
+    """Validate a raw snapshot after `change` is applied to every row."""
     rows = [row | change for row in GOOD[suite]()]
     raw = _publish(place, f"{suite}_{name}", c.RAW, rows)
     return validate(raw, suite, 0.0, place.storage, SUITES)
@@ -94,7 +94,7 @@ delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in EXA
 honest = {suite: partial(_break_no_rule, suite) for suite in GOOD}
 validated = {suite: partial(_validate, suite, "honest", {}) for suite in GOOD}
 
-# what could not be known yet
+# rows that were not known as of the day
 
 AS_OF, WEEK = date(2011, 3, 1), 7
 SPEC = FeatureSpec(lookback_days=(7, 28))
@@ -111,14 +111,14 @@ def _past() -> list[Row]:
 
 
 def _late(is_known: bool) -> list[Row]:
-    """Two rows of the last days: one that arrived after the day, one that claims to be from after it. Or both in time."""
+    """Two rows of the last days: one arrived after the day, one is dated after it. If `is_known`, both are in time."""
     inside, after = datetime(2011, 2, 27, 10, tzinfo=UTC), datetime(2011, 3, 2, tzinfo=UTC)
     times = [(inside, inside), (inside, inside)] if is_known else [(inside, after), (after, inside)]
     return [_buys(100 + place, *pair) | {c.ITEM_ID: "an item of its own"} for place, pair in enumerate(times)]
 
 
 def _leak(verb: str, is_known: bool, place: Workbench) -> tuple[str, ...]:
-    """Whether late rows change what is learned from. Stopped: they do not. (Those that were known in time must.)"""
+    """The verb as its guard if extra rows do not change its data. Late rows must not, and rows known in time must."""
     digests = []
     for name, rows in (("without", _past()), (f"known_{is_known}".lower(), _past() + _late(is_known))):
         history = [_publish(place, f"leak_{verb}_{name}", c.VALIDATED, rows)]
@@ -131,7 +131,7 @@ def _leak(verb: str, is_known: bool, place: Workbench) -> tuple[str, ...]:
 
 
 def _cut_through(is_torn: bool, place: Workbench) -> object:
-    """One basket from before midnight to after it, where the holdout begins; or two baskets."""
+    """Split data with one basket on both sides of the beginning of the holdout, or with two baskets."""
     late, early = (datetime(2011, 2, 22, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
     rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
     name = f"cut_{is_torn}".lower()

@@ -1,4 +1,4 @@
-"""All guards on the way from a raw file to the champion, found where they are declared. None is listed by hand.
+"""All guards on the way from a raw file to the champion, collected from their declarations.
 
 A name is `<step>` or `<step>/<guard>`: `ingest/invoice_files`, `validate/ratings.viewer_known`, `judge/freshness`, `promote`.
 """

@@ -1,4 +1,4 @@
-"""Every mutation that the pipeline must stop, with the one guard that is to stop it."""
+"""Every mutation that the pipeline must stop, with the one guard that must stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutations of what comes around the judging: training, evaluating, registering, promoting."""
+"""Mutations of the steps around the gates: training, evaluating, registering, promoting."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _baseline(names: Sequence[str], place: Workbench) -> object:
 
 
 def _judge(mode: GateMode, place: Workbench) -> Verdict:
-    """One gate, in a mode of its own, under an enabled section."""
+    """Judge with one gate in the given mode, while the section of gates is enabled."""
     verdict = _first(place)
     gate = GATES.parse({"kind": "prediction_sanity", "mode": mode}, "proof")
     return judge(
@@ -61,7 +61,7 @@ def _judge(mode: GateMode, place: Workbench) -> Verdict:
 
 
 def _register(change: dict[str, Any], place: Workbench) -> object:
-    """`change` is made to what the verdict says of the units that it rests on."""
+    """Register a verdict after `change` is applied to its reference to the evaluated units."""
     verdict = _first(place)
     mine, *others = verdict.evaluations
     mine = mine.model_copy(update={"units": mine.units.model_copy(update=change)})
@@ -69,7 +69,7 @@ def _register(change: dict[str, Any], place: Workbench) -> object:
 
 
 def _set_current(name: str, said: dict[str, Any], place: Workbench, verdict: Verdict | None = None) -> Ledger:
-    """Register and promote, in a ledger of its own; `said` replaces what the approval says."""
+    """Register and promote in a new ledger. `said` replaces fields of the approval."""
     version = register_verdict(verdict or _first(place), place.storage)
     ledger = _ledger(name, place)
     known = {"use_case": USE_CASE, "version": version.version, "report_digest": version.report_digest}
@@ -88,7 +88,7 @@ def _promote_refused(place: Workbench) -> object:
 
 
 def _promote_without_comparison(place: Workbench) -> object:
-    """Judged when there was no champion, promoted when there is one."""
+    """Promote a version that was judged before the first promotion."""
     ledger = _set_current("early", {}, place)
     late = register_verdict(place.classification.judge(is_first=True, seed=8), place.storage)
     yes = {"use_case": USE_CASE, "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
@@ -96,7 +96,7 @@ def _promote_without_comparison(place: Workbench) -> object:
 
 
 def _look_up(change: dict[str, str], place: Workbench) -> object:
-    """The champion, while a tag of its version says something else than the ledger."""
+    """Read the champion while a tag of its version differs from the ledger."""
     ledger = _set_current("tags", {}, place)
     head = ledger.head(USE_CASE)
     version, tags = str(head.version if head else 0), {"manifest_digest": head.manifest_digest if head else ""}
@@ -115,7 +115,7 @@ def _version(beyond: int, place: Workbench) -> object:
 
 
 def _read(change: str, place: Workbench) -> object:
-    """The verdict of a version, while somebody has written more into its artifact."""
+    """Read the verdict of a version after `change` is appended to its artifact."""
     version = register_verdict(_first(place), place.storage)
     path = f"{verdict_folder(version.report_digest)}/verdict.json"
     text = tracking.read_run_text(version.run_id, path)
@@ -132,7 +132,7 @@ KEY, OTHER_KEY = make_key(), make_key()
 
 
 def _read_code(key: bytes, cut: int | None, place: Workbench) -> object:
-    """The code of an approval, signed by this key and cut to a length, read with the reviewer's public key."""
+    """Read the code of an approval, signed by `key` and cut to a length, with the reviewer's public key."""
     code = Code(
         use_case=USE_CASE,
         version=1,

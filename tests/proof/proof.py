@@ -1,4 +1,4 @@
-"""One mechanism for all mutations: spoil a pipeline whose honest twin passes, and see where it stops."""
+"""One mechanism for all mutations: change a pipeline that passes, and record the guard that stops it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.tasks.stages.evaluation.synthetic_pipelines import SyntheticClassific
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where pipelines run: a store, an MLflow, a folder. `honest` remembers which twins passed."""
+    """Where pipelines run: storage, MLflow store and folder. `honest` caches the guards that stopped unchanged pipelines."""
 
     storage: Storage
     folder: Path
@@ -40,9 +40,9 @@ Act = Callable[[Workbench], object]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A spoilt pipeline, the one guard that is to stop it, and its honest twin.
+    """A changed pipeline, the one guard that must stop it, and the unchanged pipeline that must pass.
 
-    What an act gives: a verdict, the names of the guards that refused, or anything else if nothing did; or it raises.
+    An act returns a verdict, the names of the guards that refused, or any other value if none did. It may also raise.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Proof:
-    """Where a mutation was stopped, and where its honest twin was."""
+    """The guards that stopped a mutation and the unchanged pipeline."""
 
     mutation: str
     guard: str
@@ -64,7 +64,7 @@ class Proof:
 
 
 def prove_one(mutation: Mutation, place: Workbench) -> Proof:
-    """Stopped means: the honest twin passes everything, and the mutation stops at the step and by the guard named for it."""
+    """A mutation is stopped if the unchanged pipeline passes, and the mutation stops at the step and guard that it names."""
     if mutation.honest not in place.honest:
         place.honest[mutation.honest] = stopped_by(mutation.honest, place)
     honest, spoilt = place.honest[mutation.honest], stopped_by(mutation.spoilt, place)
@@ -74,7 +74,7 @@ def prove_one(mutation: Mutation, place: Workbench) -> Proof:
 
 
 def stopped_by(act: Act, place: Workbench) -> tuple[str, ...]:
-    """The guards that refused; empty where nothing did."""
+    """The guards that refused, or an empty tuple."""
     try:
         outcome = act(place)
     except TitleholderError as error:
@@ -87,7 +87,7 @@ def stopped_by(act: Act, place: Workbench) -> tuple[str, ...]:
 
 
 def _named(error: TitleholderError) -> tuple[str, ...]:
-    """The step that raised, by the traceback: the first one on the way down."""
+    """The guard that raised: the first step in the traceback."""
     verbs = {verb.__code__: name for name, verb in find_steps().items()}
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code not in verbs:
@@ -104,14 +104,14 @@ def _named(error: TitleholderError) -> tuple[str, ...]:
 
 
 def unguarded(guards: Iterable[str], mutations: Sequence[Mutation]) -> list[str]:
-    """The guards that no mutation is to be stopped by; a step has one where any of its guards has."""
+    """The guards that no mutation names. A step counts as named if one of its guards is."""
     proved = {mutation.guard for mutation in mutations}
     steps = {name.partition("/")[0] for name in proved}
     return [name for name in guards if name not in proved and name not in steps]
 
 
 def open_workbench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    """The pipelines of a folder, for as long as the patch lasts; the first time it is made."""
+    """Open the workbench of a folder until the patch is undone, and create it if it is missing."""
     if not (folder / "mlflow.db").exists():
         folder.mkdir(parents=True, exist_ok=True)
         synthetic_classification.make_empty_store(folder)
@@ -119,7 +119,7 @@ def open_workbench(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
 
 
 def prove(report: Callable[[int, int], None] = lambda done, total: None, *, most: int | None = None) -> list[Proof]:
-    """Every mutation, or the first `most` of them, in a workbench of its own."""
+    """Prove every mutation, or the first `most`, in a new workbench."""
     from tests.proof.mutations import MUTATIONS
 
     proofs = []

@@ -1,4 +1,4 @@
-"""Every guard stops its mutations, the honest pipelines pass, and a guard without a mutation fails here."""
+"""Every guard stops its mutations, unchanged pipelines pass, and every guard has a mutation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Passed = dict[Act, tuple[str, ...]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for the module: what was trained before is found again."""
+    """One store for the module, so that trained models are reused."""
     return tmp_path_factory.mktemp("proof") / "workbench"
 
 
@@ -60,13 +60,13 @@ def test_every_guard_has_a_mutation() -> None:
     assert unguarded(find_guards(), MUTATIONS) == [], "give it a mutation: see CONTRIBUTING.md, Add a gate"
 
 
-def test_every_mutation_names_a_guard_that_there_is() -> None:
+def test_every_mutation_names_an_existing_guard() -> None:
     assert {mutation.guard for mutation in MUTATIONS} <= set(find_guards())
     names = [(mutation.guard, mutation.name) for mutation in MUTATIONS]
     assert len(set(names)) == len(names)
 
 
-def test_all_mutations_that_a_gate_is_known_by_are_there() -> None:
+def test_the_demanded_mutations_exist() -> None:
     assert {mutation.name for mutation in MUTATIONS} >= DEMANDED
 
 
@@ -76,7 +76,7 @@ def test_every_step_to_the_champion_is_a_guard() -> None:
     )
 
 
-def test_a_guard_without_a_mutation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guard_without_a_mutation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Shiny(Gate):
         kind: Literal["shiny"] = "shiny"
 
@@ -93,7 +93,7 @@ def test_every_gate_judges_in_a_synthetic_pipeline() -> None:
     assert set(GATES.kinds) == {gate.kind for name in (CLASSIFICATION, SHOP) for gate in gates_of(name, with_endpoint=True)}
 
 
-def test_what_is_not_stopped_or_stopped_elsewhere_is_no_proof(place: Workbench) -> None:
+def test_a_mutation_that_another_guard_stops_is_no_proof(place: Workbench) -> None:
     def honest(place: Workbench) -> object:
         return place.shop.judge(scores_of(0.8), "honest")
 
