@@ -1,6 +1,6 @@
-"""The real Prometheus and the real Alertmanager with the shipped files, in a hurry.
+"""The real Prometheus and the real Alertmanager with the shipped files and short intervals.
 
-Both come with Debian. Where they are not installed they are fetched; where that cannot be, tests are skipped with the reason.
+Both are Debian packages. If they are not installed, they are downloaded. If that fails, tests are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ TEMPLATES = Path("/usr/share/prometheus/alertmanager/default.tmpl")  # Debian's 
 
 
 def tool(name: str) -> str:
-    """Where a program is; fetched from Debian where it is not installed, and the test skipped where that cannot be."""
+    """The path of a program, downloaded from Debian if it is not installed. Skips the test if that fails."""
     if found := shutil.which(name):
         return found
-    root, why_not = fetch("usr/bin/prometheus-alertmanager", ("prometheus", "prometheus-alertmanager"))
+    root, reason = fetch("usr/bin/prometheus-alertmanager", ("prometheus", "prometheus-alertmanager"))
     if not TEMPLATES.is_file():
-        why_not = f"the fetched Alertmanager reads {TEMPLATES}"
+        reason = f"the fetched Alertmanager reads {TEMPLATES}"
     if root is None or not TEMPLATES.is_file():
-        pytest.skip(f"{name} is not installed (apt-get install prometheus prometheus-alertmanager), and {why_not}")
+        pytest.skip(f"{name} is not installed (apt-get install prometheus prometheus-alertmanager), and {reason}")
     return str(root / "usr" / "bin" / name)
 
 
 @contextlib.contextmanager
 def running(folder: Path, watch: str, endpoint: str, token: str) -> Iterator[tuple[str, str]]:
-    """Prometheus and Alertmanager over an installation, until the body ends; their addresses."""
+    """Run Prometheus and Alertmanager on an installation until the body ends. Yields their addresses."""
     ports = free_ports(2)
-    hurried(folder, urlsplit(watch).netloc, urlsplit(endpoint).netloc, f"127.0.0.1:{ports[1]}")
+    write_config(folder, urlsplit(watch).netloc, urlsplit(endpoint).netloc, f"127.0.0.1:{ports[1]}")
     (folder / "token").write_text(token)
     on = "--web.listen-address=127.0.0.1"
     with (
@@ -85,8 +85,8 @@ def wait_for(claim: Callable[[], bool], seconds: float = 120) -> bool:
     return False
 
 
-def hurried(folder: Path, watch: str, endpoint: str, alertmanager: str) -> None:
-    """The shipped files with the addresses and the patience of a test, and nothing else changed."""
+def write_config(folder: Path, watch: str, endpoint: str, alertmanager: str) -> None:
+    """Write the shipped files with the addresses and the short intervals of a test, and no other change."""
     rules = read("rules.yml")
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -99,5 +99,5 @@ def hurried(folder: Path, watch: str, endpoint: str, alertmanager: str) -> None:
     (folder / "prometheus.yml").write_text(text)
     text = (FOLDER / "alertmanager.yml").read_text()
     text = text.replace("watch:8100", watch).replace("/run/secrets/webhook_token", "token")
-    text = text.replace("10s", "1s").replace("1m", "2s").replace("12h", "3s")  # said again every few seconds
+    text = text.replace("10s", "1s").replace("1m", "2s").replace("12h", "3s")  # repeated every few seconds
     (folder / "alertmanager.yml").write_text(text)

@@ -35,33 +35,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """A worker gets whole files, whose tests share what they made; and all end-to-end tests, with their one system."""
+    """Assigns whole files to a worker, because tests of a file share fixtures. All end-to-end tests share one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
 
 
-@pytest.hookimpl(optionalhook=True)  # one may run without xdist
+@pytest.hookimpl(optionalhook=True)  # xdist may be absent
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Every test has an installation of its own; nothing of the machine's settings reaches it."""
+    """An installation for each test, without the settings of the machine."""
     for variable in [name for name in os.environ if name.startswith("TITLEHOLDER_") and name != "TITLEHOLDER_DATA"]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITLEHOLDER_HOME", str(tmp_path / "home"))
-    for remembered in (get_settings, get_code_version):
-        remembered.cache_clear()
+    for cached in (get_settings, get_code_version):
+        cached.cache_clear()
     yield tmp_path / "home"
-    for remembered in (get_settings, get_code_version):
-        remembered.cache_clear()
+    for cached in (get_settings, get_code_version):
+        cached.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def no_unmarked_jvm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where tests with the mark `jvm` are deselected, a test that starts Spark without the mark fails."""
+    """If tests with the mark `jvm` are deselected, a test that starts Spark without the mark fails."""
 
     def refuse(application: str = "") -> SparkSession:
         raise AssertionError(f"{request.node.nodeid} starts Spark: use the fixture 'spark' or the mark 'jvm'")
@@ -85,7 +85,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(empty_store: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A real MLflow store, a copy for each test; the folder that exports may be staged in."""
+    """A real MLflow store, copied for each test, and the folder that exports may be staged in."""
     from tests.tasks import synthetic_classification
 
     synthetic_classification.open_store(empty_store, tmp_path, monkeypatch)
@@ -104,7 +104,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder with the archives of real data; the test is skipped where there is none."""
+    """The folder with the archives of real data; the test is skipped if there is none."""
     folder = os.environ.get("TITLEHOLDER_DATA", "")
     if not folder or not Path(folder).is_dir():
         pytest.skip("TITLEHOLDER_DATA names no folder with ml-100k.tar.xz and online-retail.tar.xz")

@@ -1,4 +1,4 @@
-"""Programs of Debian's packages, unpacked in build/: nothing is installed, no service starts, no right is needed."""
+"""Programs of Debian's packages, unpacked in build/: no installation, no service and no root right is needed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FOLDER = ROOT / "build" / "debian"
 
 @lru_cache
 def fetch(program: str, packages: tuple[str, ...], is_default: bool = False) -> tuple[Path | None, str]:
-    """The root that holds a program's packages, or None and why not.
+    """The folder that holds the unpacked packages of a program, or None and the reason.
 
     Parameters
     ----------
-    program : a pattern in the root; where it is there already, nothing is fetched.
-    is_default : the packages only name those that this Debian has by default, and those need their libraries.
+    program : a glob pattern in the folder; nothing is downloaded if a file matches.
+    is_default : the packages are metapackages: download their dependencies, and the libraries of these.
     """
     root = FOLDER / "root"
     if list(root.glob(program)):
@@ -29,21 +29,21 @@ def fetch(program: str, packages: tuple[str, ...], is_default: bool = False) -> 
     for place in ("state/lists/partial", "cache/archives/partial"):
         (FOLDER / place).mkdir(parents=True, exist_ok=True)
     try:
-        _ask("apt-get", "update")
-        wanted = list(packages)
+        _run("apt-get", "update")
+        needed = list(packages)
         if is_default:
-            wanted = [real for name in packages for real in _depends(name)]
-            wanted += [name for real in tuple(wanted) for name in _depends(real) if name.startswith("lib") and name != "libc6"]
-        _ask("apt-get", "download", *dict.fromkeys(wanted))
+            needed = [real for name in packages for real in _depends(name)]
+            needed += [name for real in tuple(needed) for name in _depends(real) if name.startswith("lib") and name != "libc6"]
+        _run("apt-get", "download", *dict.fromkeys(needed))
         for package in sorted(FOLDER.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", package.name, "root"], cwd=FOLDER, check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        told = getattr(error, "stderr", "") or str(error)
-        return None, f"it could not be fetched from Debian: {str(told)[-300:]}"
+        output = getattr(error, "stderr", "") or str(error)
+        return None, f"it could not be fetched from Debian: {str(output)[-300:]}"
     return root, ""
 
 
-def _ask(*words: str) -> str:
+def _run(*words: str) -> str:
     places = (f"Dir::State={FOLDER}/state", f"Dir::Cache={FOLDER}/cache", "Dir::State::status=/var/lib/dpkg/status")
     own = [word for place in places for word in ("-o", place)]
     command = [words[0], *own, *words[1:]]
@@ -51,6 +51,6 @@ def _ask(*words: str) -> str:
 
 
 def _depends(package: str) -> list[str]:
-    """What a package directly needs; of alternatives that no package is named, none."""
-    lines = _ask("apt-cache", "depends", "--no-recommends", "--no-suggests", package).splitlines()
+    """The direct dependencies of a package, without virtual packages."""
+    lines = _run("apt-cache", "depends", "--no-recommends", "--no-suggests", package).splitlines()
     return [line.split()[-1] for line in lines if "Depends:" in line and "<" not in line]
