@@ -45,13 +45,13 @@ class Process:
     port: int
 
     def get(self, path: str) -> tuple[int, Any]:
-        return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path)
+        return send_request(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "GET", path)
 
     def post(self, path: str, document: object) -> tuple[int, Any]:
-        return ask(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "POST", path, document)
+        return send_request(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10), "POST", path, document)
 
 
-def ask(connection: http.client.HTTPConnection, method: str, path: str, document: object = None) -> tuple[int, Any]:
+def send_request(connection: http.client.HTTPConnection, method: str, path: str, document: object = None) -> tuple[int, Any]:
     """Status and JSON of one request."""
     body = None if document is None else json.dumps(document)
     connection.request(method, path, body, {"content-type": "application/json"} if body else {})
@@ -126,9 +126,9 @@ class Client(threading.Thread):
             try:
                 if self.many:
                     users = {"users": [f"u{n}" for n in range(30)], "k": 3}
-                    status, answer = ask(connection, "POST", "/v1/shop/recommendations", users)
+                    status, answer = send_request(connection, "POST", "/v1/shop/recommendations", users)
                 else:
-                    status, answer = ask(connection, "GET", "/v1/shop/recommendations/u1?k=3")
+                    status, answer = send_request(connection, "GET", "/v1/shop/recommendations/u1?k=3")
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.failures.append(repr(error))
                 return
@@ -217,7 +217,7 @@ def test_log_contains_acknowledged_answers_after_a_kill(cached: Installation, tm
         for line in path.read_bytes().split(b"\n")
     ]
     logged: dict[str, Any] = {}
-    for line in lines:  # without our own reader
+    for line in lines:  # without the project's reader
         try:
             document = json.loads(line)
         except ValueError:

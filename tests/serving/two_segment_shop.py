@@ -30,7 +30,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 def model() -> AlsModel:
-    """Two factors, one for each segment. The model does not know the last item of each segment, which is new."""
+    """Two factors, one for each segment. The last item of each segment is new, so the model has no factors of it."""
     known = [f"{segment}{n}" for segment in "ab" for n in range(ITEMS - 1)]
     weight = [1.0 - 0.1 * int(item[1]) for item in known]
     factors = np.array([[w, 0.0] if item[0] == "a" else [0.0, w] for item, w in zip(known, weight, strict=True)])

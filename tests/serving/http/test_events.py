@@ -13,7 +13,7 @@ from serving.app import create_app
 from tasks.models import SERVED
 from tests.serving.conftest import client_of, logged, poll_ledger
 from tests.serving.installation import Installation
-from tests.serving.ranking.test_cold_start import ask, event, shop_client
+from tests.serving.ranking.test_cold_start import event, get_items, shop_client
 from tests.serving.test_app import check_problem
 
 __all__ = ["shop_client"]
@@ -32,7 +32,7 @@ def test_repeated_event_changes_nothing(shop_client: TestClient, cached: Install
     }
     again = post(shop_client, "events", [one, two, two]).json()
     assert (again["accepted"], again["duplicates"]) == (1, 2)
-    with sqlite3.connect(cached.settings.home / "events.db") as database:  # without our own reader
+    with sqlite3.connect(cached.settings.home / "events.db") as database:  # without the project's reader
         rows = database.execute("SELECT event_id, user_id, item_id, event_at <= ingested_at FROM events").fetchall()
     assert sorted(rows) == sorted((e["event_id"], "new", e["item_id"], 1) for e in (one, two))
 
@@ -40,14 +40,14 @@ def test_repeated_event_changes_nothing(shop_client: TestClient, cached: Install
 def test_events_reach_other_processes_and_restarts(shop_client: TestClient, cached: Installation) -> None:
     other = client_of(create_app(cached.settings, SERVED))
     poll_ledger(other)
-    assert ask(other, "recommendations/new")[0] == "popular"
+    assert get_items(other, "recommendations/new")[0] == "popular"
     post(shop_client, "events", [event("a0", "new")])
     other.app.state.recent.reload()  # type: ignore[attr-defined]
-    assert ask(other, "recommendations/new")[0] == "fold_in"
+    assert get_items(other, "recommendations/new")[0] == "fold_in"
     late = client_of(create_app(cached.settings, SERVED))
     poll_ledger(late)
     late.app.state.recent.reload()  # type: ignore[attr-defined]
-    assert ask(late, "recommendations/new")[0] == "fold_in"
+    assert get_items(late, "recommendations/new")[0] == "fold_in"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_events_reach_other_processes_and_restarts(shop_client: TestClient, cach
 def test_one_invalid_event_refuses_the_request(shop_client: TestClient, change: dict[str, Any], where: str) -> None:
     document = check_problem(post(shop_client, "events", [event("a0", "new"), {**event("a0", "new"), **change}]), 422)
     assert where in str(document["errors"])
-    assert ask(shop_client, "recommendations/new")[0] == "popular"
+    assert get_items(shop_client, "recommendations/new")[0] == "popular"
 
 
 def test_first_outcome_of_a_prediction_counts(shop_client: TestClient, cached: Installation) -> None:
@@ -92,7 +92,7 @@ def test_events_that_cannot_be_stored_get_a_503(cached: Installation, shop_clien
     (cached.settings.home / "events.db").mkdir()  # the store opens it on the first request
     document = check_problem(post(shop_client, "events", [event("a0", "new")]), 503)
     assert "nothing was stored" in str(document["detail"])
-    assert ask(shop_client, "recommendations/a1")[0] == "model", "answers continue"
+    assert get_items(shop_client, "recommendations/a1")[0] == "model", "answers continue"
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+20:10", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z"])

@@ -42,7 +42,8 @@ def shop_client(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> TestCl
     return client
 
 
-def ask(client: TestClient, path: str, **query: Any) -> tuple[str, list[str]]:
+def get_items(client: TestClient, path: str, **query: Any) -> tuple[str, list[str]]:
+    """The answer path and the recommended items."""
     document = client.get(f"/v1/market/{path}", params=query).json()
     return document["path"], [item["item_id"] for item in document["items"]]
 
@@ -60,30 +61,30 @@ def event(item: str, user: str, kind: str = "purchase", **more: Any) -> dict[str
 
 
 def test_known_user_gets_the_model_path(shop_client: TestClient) -> None:
-    path, items = ask(shop_client, "recommendations/a1", k=2)
+    path, items = get_items(shop_client, "recommendations/a1", k=2)
     assert path == "model"
     assert items[0] == "a1", "the only known item of the segment that the user does not have"
 
 
 def test_event_counts_within_a_second(shop_client: TestClient) -> None:
     shop_client.post("/v1/market/events", json={"events": [event("a0", "first user")]})  # creates the tables
-    assert ask(shop_client, "recommendations/new")[0] == "popular"
+    assert get_items(shop_client, "recommendations/new")[0] == "popular"
     sent = time.monotonic()
     accepted = shop_client.post("/v1/market/events", json={"events": [event("a0", "new")]}).json()
-    path, items = ask(shop_client, "recommendations/new", k=4)
+    path, items = get_items(shop_client, "recommendations/new", k=4)
     assert time.monotonic() - sent < 1.0
     assert accepted["accepted"] == 1
     assert path == "fold_in"
     assert items == ["a1", "a2", "a3", "a4"], "the items of the segment without the one that the user has"
     shop_client.post("/v1/market/events", json={"events": [event("b0", "a1"), event("b1", "a1"), event("b2", "a1")]})
-    path, items = ask(shop_client, "recommendations/a1", k=3)
+    path, items = get_items(shop_client, "recommendations/a1", k=3)
     assert path == "fold_in"
     assert {"b3", "b4"} & set(items), "events of a known user count too"
 
 
 def test_view_leads_to_similar_items(shop_client: TestClient) -> None:
     shop_client.post("/v1/market/events", json={"events": [event("b1", "viewer", "view")]})
-    path, items = ask(shop_client, "recommendations/viewer", k=3)
+    path, items = get_items(shop_client, "recommendations/viewer", k=3)
     assert path == "similar"
     assert {item[0] for item in items} == {"b"}
     assert "b1" not in items
@@ -98,11 +99,11 @@ def test_session_gets_similar_items(shop_client: TestClient) -> None:
 
 
 def test_unknown_user_gets_popular_items_of_the_segment(shop_client: TestClient) -> None:
-    assert ask(shop_client, "recommendations/unknown", k=1) == ("popular", ["b0"])
-    path, items = ask(shop_client, "recommendations/unknown", k=5, segment="A")
+    assert get_items(shop_client, "recommendations/unknown", k=1) == ("popular", ["b0"])
+    path, items = get_items(shop_client, "recommendations/unknown", k=5, segment="A")
     assert path == "popular_in_segment"
     assert {item[0] for item in items} == {"a"}
-    assert ask(shop_client, "recommendations/unknown", k=1, segment="nowhere") == ("popular", ["b0"])
+    assert get_items(shop_client, "recommendations/unknown", k=1, segment="nowhere") == ("popular", ["b0"])
 
 
 def test_similar_items_are_ranked_by_common_customers(shop_client: TestClient) -> None:
@@ -144,14 +145,14 @@ def test_batch_answers_are_served_until_an_event(shop_client: TestClient, cached
         poll_ledger(shop_client)
 
     publish("f" * 64)
-    assert ask(shop_client, "recommendations/a1", k=2)[0] == "model", "answers of another model are not served"
+    assert get_items(shop_client, "recommendations/a1", k=2)[0] == "model", "answers of another model are not served"
     publish(head.manifest_digest)
-    assert ask(shop_client, "recommendations/a1", k=2) == ("published", ["a5", "b5"])
-    assert ask(shop_client, "recommendations/a1", k=1) == ("published", ["a5"])
-    assert ask(shop_client, "recommendations/a1", k=4)[0] == "model", "k is larger than published"
-    assert ask(shop_client, "recommendations/a2", k=1)[0] == "model", "published popular items are not used"
+    assert get_items(shop_client, "recommendations/a1", k=2) == ("published", ["a5", "b5"])
+    assert get_items(shop_client, "recommendations/a1", k=1) == ("published", ["a5"])
+    assert get_items(shop_client, "recommendations/a1", k=4)[0] == "model", "k is larger than published"
+    assert get_items(shop_client, "recommendations/a2", k=1)[0] == "model", "published popular items are not used"
     shop_client.post("/v1/market/events", json={"events": [event("b0", "a1")]})
-    assert ask(shop_client, "recommendations/a1", k=2)[0] == "fold_in"
+    assert get_items(shop_client, "recommendations/a1", k=2)[0] == "fold_in"
     assert 'titleholder_predictions_total{path="published",use_case="market"} 2.0' in shop_client.get("/metrics").text
     assert {one.path for one in logged(shop_client, "market")} == {"model", "published", "fold_in"}
 

@@ -32,7 +32,7 @@ def prediction(prediction_id: str) -> Prediction:
 
 
 def tear(folder: Path, prediction_id: str) -> None:
-    """Append a part of a line, as a process that dies while it writes."""
+    """Append a part of a line, as a process that is killed while it writes."""
     [path] = folder.rglob("*.jsonl")
     with path.open("a") as stream:
         stream.write(prediction(prediction_id).model_dump_json()[:40])
