@@ -123,8 +123,8 @@ def test_the_trigger_waits_for_a_decision_that_counts(version: ModelVersion, pag
 
 def test_an_answer_in_airflow_ends_the_wait(version: ModelVersion, page: Page) -> None:
     user = SimpleNamespace(id="7", name="grace")
-    said = {"chosen_options": ["Reject"], "responded_at": datetime.now(UTC), "responded_by_user": user}
-    event = wait(version, lambda: page.answer.update(said))
+    response = {"chosen_options": ["Reject"], "responded_at": datetime.now(UTC), "responded_by_user": user}
+    event = wait(version, lambda: page.answer.update(response))
     assert (event["chosen_options"], event["responded_by_user"]["name"]) == (["Reject"], "grace")
 
 

@@ -41,7 +41,7 @@ def ingest(system: System, start: date, end: date) -> None:
 def request_as_unknown_users(system: System, count: int) -> None:
     with httpx.Client(base_url=system.settings.endpoint_url, timeout=10) as client:
         for number in range(count):
-            answer = client.get(f"/v1/{ALERTED}/recommendations/stranger-{number}").raise_for_status().json()
+            answer = client.get(f"/v1/{ALERTED}/recommendations/unknown-{number}").raise_for_status().json()
             assert answer["path"] == "popular"
 
 

@@ -259,7 +259,7 @@ def test_killed_programs_restart_and_state_survives(system: System) -> None:
     failures: list[str] = []
     stop = threading.Event()
 
-    def ask() -> None:
+    def send_requests() -> None:
         while not stop.is_set():
             try:
                 httpx.get(f"{system.settings.endpoint_url}/v1/{CASE}/recommendations/x", timeout=10).raise_for_status()
@@ -267,14 +267,14 @@ def test_killed_programs_restart_and_state_survives(system: System) -> None:
                 failures.append(repr(error))
             time.sleep(0.05)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    client = threading.Thread(target=send_requests)
+    client.start()
     try:
         for program in ("mlflow", "spark", "airflow:scheduler", "airflow:api-server", "airflow:dag-processor"):
             _kill(system, program)
     finally:
         stop.set()
-        asking.join()
+        client.join()
     assert not failures, f"the endpoint failed while other programs were killed: {failures[:3]}"
     _kill(system, "endpoint")
     deadline = time.monotonic() + 60

@@ -115,8 +115,8 @@ def test_the_promoted_model_answers(system: System) -> None:
     rows = [dict(zip(data.feature_names.tolist(), map(float, row), strict=True)) for row in data.data]
     url = f"{system.settings.endpoint_url}/v1/{CASE}"
     answer = httpx.post(f"{url}/predictions", json={"rows": rows}, timeout=30).json()
-    said = [one["probability"] > 0.5 for one in answer["predictions"]]
-    right = sum(answered == (target == 0) for answered, target in zip(said, data.target, strict=True)) / len(rows)
+    predicted = [one["probability"] > 0.5 for one in answer["predictions"]]
+    right = sum(answered == (target == 0) for answered, target in zip(predicted, data.target, strict=True)) / len(rows)
     assert right > 0.95
     refused = httpx.post(f"{url}/predictions", json={"rows": [{"mean radius": 1.0}]}, timeout=30)
     assert refused.status_code == 422

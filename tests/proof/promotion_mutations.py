@@ -68,12 +68,12 @@ def _register(change: dict[str, Any], place: Workbench) -> object:
     return register_verdict(verdict.model_copy(update={"evaluations": (mine, *others)}), place.storage)
 
 
-def _set_current(name: str, said: dict[str, Any], place: Workbench, verdict: Verdict | None = None) -> Ledger:
-    """Register and promote in a new ledger. `said` replaces fields of the approval."""
+def _set_current(name: str, changes: dict[str, Any], place: Workbench, verdict: Verdict | None = None) -> Ledger:
+    """Register and promote in a new ledger. `changes` replaces fields of the approval."""
     version = register_verdict(verdict or _first(place), place.storage)
     ledger = _ledger(name, place)
     known = {"use_case": USE_CASE, "version": version.version, "report_digest": version.report_digest}
-    yes = {"actor": "ada", "reason": "it is better", "trust": Trust.LOCAL, **known, **said}
+    yes = {"actor": "ada", "reason": "it is better", "trust": Trust.LOCAL, **known, **changes}
     promote(Approval.model_validate(yes), "run", ledger, datetime(2026, 1, 2, tzinfo=UTC))
     return ledger
 

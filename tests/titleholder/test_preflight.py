@@ -32,11 +32,11 @@ def run(*arguments: str, python: str = sys.executable, **environment: str) -> su
     )
 
 
-def fake_java(folder: Path, says: str, exit_code: int = 0) -> Path:
+def fake_java(folder: Path, output: str, exit_code: int = 0) -> Path:
     """Write a `java` that prints the given text to standard error, as Java does."""
     folder.mkdir(parents=True, exist_ok=True)
     java = folder / "java"
-    java.write_text(f"#!/bin/sh\ncat >&2 <<'TEXT'\n{says}\nTEXT\nexit {exit_code}\n")
+    java.write_text(f"#!/bin/sh\ncat >&2 <<'TEXT'\n{output}\nTEXT\nexit {exit_code}\n")
     java.chmod(0o755)
     return folder
 
@@ -75,7 +75,7 @@ def test_no_java(path_without_java: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "fault"),
+    ("output", "fault"),
     [
         ('openjdk version "1.8.0_392"', "is Java 8"),
         ('openjdk version "11.0.21" 2023-10-17', "is Java 11"),
@@ -86,8 +86,8 @@ def test_no_java(path_without_java: str) -> None:
         ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "17.0.15" 2025-04-15', ""),
     ],
 )
-def test_the_java_on_the_path(tmp_path: Path, path_without_java: str, says: str, fault: str) -> None:
-    folder = fake_java(tmp_path / "java", says)
+def test_the_java_on_the_path(tmp_path: Path, path_without_java: str, output: str, fault: str) -> None:
+    folder = fake_java(tmp_path / "java", output)
     faults = preflight.check_java({"PATH": f"{folder}:{path_without_java}"})
     assert len(faults) == bool(fault)
     assert all(fault in message and str(folder) in message and "apt-get install openjdk-17" in message for message in faults)

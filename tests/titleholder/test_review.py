@@ -81,7 +81,7 @@ def test_rejections_and_overrides_can_be_signed(two: None, key: Path) -> None:
 def test_a_version_with_altered_tags_cannot_be_signed(two: None, key: Path) -> None:
     tracking.tag_version(CASE, 2, {"passed": "true"})
     with pytest.raises(ModelError, match="altered by hand"):
-        make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="it says that it passed", path=key, now=NOW)
+        make_code(CASE, 2, Decision.APPROVED, is_override=False, reason="it passed", path=key, now=NOW)
 
 
 def test_an_unusable_key_is_refused(key: Path, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_the_command_never_overwrites_a_key(own_home: Path, tmp_path: Path) -> N
     path = tmp_path / ".config" / "titleholder" / "anna.pem"
     assert done.returncode == 0, done.stderr
     assert path.stat().st_mode & 0o777 == 0o600
-    said = yaml.safe_load(done.stdout.splitlines()[-1])["review"]
-    assert (said["by"], len(said["reviewers"]["anna"])) == ("person", 44)
+    printed = yaml.safe_load(done.stdout.splitlines()[-1])["review"]
+    assert (printed["by"], len(printed["reviewers"]["anna"])) == ("person", 44)
     assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----")
     assert "PRIVATE" not in done.stdout
     before = path.read_bytes()

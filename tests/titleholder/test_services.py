@@ -72,14 +72,14 @@ def test_orphans_are_found_by_their_environment_and_ended(own_home: Path) -> Non
     ours = {**os.environ, **services.environment(settings)}
     sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     orphan = subprocess.Popen(sleep, env=ours)
-    stranger = subprocess.Popen(sleep, env={**os.environ, "TITLEHOLDER_HOME": str(own_home)}, cwd=ROOT)
+    unrelated = subprocess.Popen(sleep, env={**os.environ, "TITLEHOLDER_HOME": str(own_home)}, cwd=ROOT)
     threading.Thread(target=orphan.wait, daemon=True).start()  # reaped as init would
     try:
         assert [process.pid for process in services.processes(own_home)] == [orphan.pid]
         assert services.stop(settings, print)
         assert not services.processes(own_home)
-        assert stranger.poll() is None
+        assert unrelated.poll() is None
     finally:
         orphan.kill()
-        stranger.kill()
-        stranger.wait()
+        unrelated.kill()
+        unrelated.wait()
