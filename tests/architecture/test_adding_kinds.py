@@ -64,8 +64,8 @@ from tests.tasks.stages.evaluation.synthetic_pipelines import SyntheticClassific
 
 examples = examples_of("cautious", classification={})
 
-@examples.twins
-def make_twins():
+@examples.pairs
+def make_pairs():
     return [({}, context(BETTER), context(BETTER, CHAMPION))]
 
 @examples.mutation
@@ -196,7 +196,7 @@ def test_a_gate_is_found(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     assert unguarded(find_guards(), MUTATIONS) == ["judge/cautious"], "without its test file the proof fails"
     examples = find_gate_examples(EXAMPLES)["cautious"]
     assert unguarded(find_guards(), [*MUTATIONS, *mutations_of(examples)]) == []
-    ((settings, good, broken),) = examples.make_twins()
+    ((settings, good, broken),) = examples.make_pairs()
     gate = gates.parse({"kind": "cautious", **settings}, "gates")
     assert (gate.check(good).passed, gate.check(broken).passed) == (True, False)
     assert "| `cautious` | There is no champion to lose | `patience` |" in make_table(gates, "passes if", {"kind", "mode"})

@@ -104,7 +104,7 @@ def test_the_request_shows_the_verdict_and_defers_the_task(airflow: Airflow, one
     (request,) = airflow.requests
     assert request.subject == "Is this tumour malignant: promote version 1?"
     assert list(request.params) == ["why", "who"]
-    assert "| beats_champion | enabled | pass | as the test wants it |" in request.body
+    assert "| beats_champion | enabled | pass | as the test sets it |" in request.body
     assert "model-card.html" in request.body
     assert "/#/models/breast_cancer/versions/1" in request.body
     assert deferred.trigger.serialize()[0] == "dags.review_trigger.ReviewTrigger"

@@ -1,4 +1,4 @@
-"""People who were called, and whether they said yes: numbers, names, steps and words, with odds that are known."""
+"""People who were called, and whether they agreed: numbers, names, steps and words, with known odds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def callers(rows: int, seed: int) -> pd.DataFrame:
 
 
 def log_odds(table: pd.DataFrame) -> Floats:
-    """What made them say yes."""
+    """The log odds of agreement."""
     step = table["education"].map({name: place for place, name in enumerate(EDUCATION)}).astype(float).fillna(1.5)
     odds = 1.0 * (step - 1.5) + 0.02 * (table["age"].astype(float).fillna(48.0) - 48.0)
     odds += 1.5 * (table["job"] == "student") - 1.5 * (table["job"] == "retired")

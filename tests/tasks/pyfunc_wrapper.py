@@ -1,4 +1,4 @@
-"""What MLflow stores beside the exported model; nobody loads it."""
+"""The Python model that MLflow stores beside the exported model; it is never loaded."""
 
 from typing import Any
 

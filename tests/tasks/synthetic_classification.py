@@ -139,7 +139,7 @@ def register_versions(storage: Storage, work: Path, use_case: str, *passed: bool
             metrics={"ndcg_at_3": 0.5},
             units=examples,
         )
-        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=well, reason="as the test wants it")
+        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=well, reason="as the test sets it")
         register_verdict(
             Verdict(
                 use_case=use_case,

@@ -1,4 +1,4 @@
-"""The front door: what is wrong in a use-case file is told by file, field, what is allowed and what came."""
+"""Errors in a use-case file name the file, the field, what is allowed and what came."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_shipped_use_cases_are_guarded(name: str) -> None:
     assert (get_settings().expectations / f"{case.validation.suite}.yaml").is_file()
 
 
-def test_gates_and_review_are_on_unless_somebody_writes_otherwise() -> None:
+def test_gates_and_review_are_on_by_default() -> None:
     document = yaml.safe_load(TEXT)
     del document["gates"]["mode"], document["review"]
     case = parse_use_case(yaml.safe_dump(document), "x.yaml")
@@ -46,7 +46,7 @@ def test_gates_and_review_are_on_unless_somebody_writes_otherwise() -> None:
     assert case.review.by == "person"
 
 
-def test_a_review_says_how_long_and_whose_codes_count() -> None:
+def test_a_review_has_a_period_and_reviewers() -> None:
     line = "A" * 43 + "="
     review = parse_use_case(changed(review={"by": "person", "expires_after": "12h", "reviewers": {"anna": line}}), "x").review
     assert (review.expires_after, review.reviewers) == (timedelta(hours=12), {"anna": line})
@@ -54,7 +54,7 @@ def test_a_review_says_how_long_and_whose_codes_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "parts"),
     [
         (changed(review={"by": "anybody"}), ["review.by", "'auto' or 'person'", "got 'anybody'"]),
         (changed(review={"expires_after": "a week"}), ["review.expires_after", "such as 7d", "got 'a week'"]),
@@ -89,15 +89,15 @@ def test_a_review_says_how_long_and_whose_codes_count() -> None:
         (changed(features__lookback_days="all"), ["features.lookback_days", "'all'"]),
     ],
 )
-def test_what_is_wrong_is_told(text: str, told: list[str]) -> None:
+def test_errors_name_field_and_value(text: str, parts: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_use_case(text, "x.yaml")
-    for word in ["x.yaml", *told]:
-        assert word in str(caught.value)
+    for part in ["x.yaml", *parts]:
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../secrets", "a/b", "a.b", "", "Shop", "1st", "x" * 64, "shöp"])
-def test_a_name_is_a_name(name: str) -> None:
+def test_unsafe_names_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="small letters"):
         load_use_case(name, FOLDER)
 
@@ -118,7 +118,7 @@ def test_yaml_tags_run_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_machine_says_where_its_data_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_source_paths_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     case = parse_use_case(TEXT, "purchase_propensity.yaml")
     assert case.source_path == get_settings().home / "sources" / "purchase_propensity"
     monkeypatch.setenv("TITLEHOLDER_SOURCE_PATHS", f'{{"purchase_propensity": "{tmp_path}"}}')
@@ -126,7 +126,7 @@ def test_the_machine_says_where_its_data_lie(monkeypatch: pytest.MonkeyPatch, tm
     assert case.source_path == tmp_path
 
 
-def test_a_wrong_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TITLEHOLDER_ENDPOINT_POLL_SECONDS", "soon")
     get_settings.cache_clear()
     with pytest.raises(ConfigurationError, match=r"TITLEHOLDER_ENDPOINT_POLL_SECONDS.*got 'soon'"):

@@ -75,24 +75,24 @@ def test_of_twenty_that_race_one_wins(ledger: Ledger) -> None:
 
 def race_from(ledger: Ledger, head: LedgerEntry | None) -> None:
     before = len(ledger.entries("shop"))
-    told: list[str] = []
+    results: list[str] = []
     barrier = threading.Barrier(20)
 
     def race(version: int) -> None:
         barrier.wait()
         try:
             append(ledger, version, head)
-            told.append("won")
+            results.append("won")
         except PromotionRefused as error:
-            told.append(str(error))
+            results.append(str(error))
 
     racers = [threading.Thread(target=race, args=(version,)) for version in range(2, 22)]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join()
-    assert told.count("won") == 1
-    assert all("the champion changed meanwhile" in line for line in told if line != "won")
+    assert results.count("won") == 1
+    assert all("the champion changed meanwhile" in line for line in results if line != "won")
     assert len(ledger.entries("shop")) == before + 1
 
 

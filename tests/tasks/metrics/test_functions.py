@@ -60,11 +60,11 @@ def test_ndcg_agrees_with_scikit_learn() -> None:
 def test_lists_agree_with_scikit_learn() -> None:
     """Of one relevant item each: the share that has it on top, and the inverse of its rank. Of several: average precision."""
     generator = np.random.default_rng(0)
-    scores, wanted = generator.random((50, 20)), generator.integers(0, 20, 50)
+    scores, classes = generator.random((50, 20)), generator.integers(0, 20, 50)
     order, one = np.argsort(-scores, axis=1), np.ones(50)
-    labels = np.eye(20)[wanted]
+    labels = np.eye(20)[classes]
     hits = np.take_along_axis(labels, order, axis=1)
-    expected = sklearn.top_k_accuracy_score(wanted, scores, k=5, labels=np.arange(20))
+    expected = sklearn.top_k_accuracy_score(classes, scores, k=5, labels=np.arange(20))
     assert ranking.hit_rate(hits[:, :5], one).mean() == pytest.approx(expected)
     assert ranking.recall(hits[:, :5], one).mean() == pytest.approx(expected)
     assert ranking.reciprocal_rank(hits, one).mean() == pytest.approx(
@@ -205,7 +205,7 @@ ASKED_FOR = {
 
 def test_metrics_have_a_formula_and_are_documented() -> None:
     assert set(FAMILIES) >= ASKED_FOR
-    told = (ROOT / "docs" / "models.md").read_text()
+    document = (ROOT / "docs" / "models.md").read_text()
     for name, family in FAMILIES.items():
         assert len(family.function.__doc__ or "") > 40, name
-        assert f"`{family.label}`" in told, name
+        assert f"`{family.label}`" in document, name

@@ -18,7 +18,7 @@ from tasks.problems import score_model
 
 
 class Fixed(ServedModel):
-    """Answers what it was told: user -> scores of items a, b, c, d."""
+    """Returns given scores: user -> scores of items a, b, c, d."""
 
     kind = "fixed"
 

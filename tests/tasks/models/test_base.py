@@ -61,7 +61,7 @@ def link_elsewhere(folder: Path) -> None:
 
 
 def forge_manifest(folder: Path) -> None:
-    """Alter a file and write a manifest that agrees with it: only the digest in the ledger can tell."""
+    """Alter a file and write a manifest that agrees with it: only the digest in the ledger differs."""
     other = folder.parent / "other"
     save_model(PopularityModel(half_life_days=4.0), other, TERMS)
     shutil.copytree(other, folder, dirs_exist_ok=True)

@@ -19,8 +19,8 @@ def test_bias_by_hand() -> None:
     examples = Examples(tables(met, TaskKind.RATING))
     model = Bias(item_damping=0.0, user_damping=1.0).fit(examples, examples, 7)
     mean = 11 / 3
-    asked = pd.DataFrame({c.USER_ID: ["ann", "bob", "eve", "ann"], c.ITEM_ID: ["heat", "up", "heat", "new"]})
+    pairs = pd.DataFrame({c.USER_ID: ["ann", "bob", "eve", "ann"], c.ITEM_ID: ["heat", "up", "heat", "new"]})
     ann, bob = 0.5 / 2, (-0.5 + 0.0) / 3  # what the item effects 4.5 and 2 leave over, pulled by one more rating
-    assert model.predict_ratings(asked, features_of(examples)).tolist() == pytest.approx([4.5 + ann, 2.0, 4.5, mean + ann])
+    assert model.predict_ratings(pairs, features_of(examples)).tolist() == pytest.approx([4.5 + ann, 2.0, 4.5, mean + ann])
     scores, path = model.score_items("bob", features_of(examples))
     assert (path, scores.tolist()) == ("model", pytest.approx([4.5 + bob, 2.0 + bob]))

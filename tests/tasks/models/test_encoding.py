@@ -1,4 +1,4 @@
-"""Columns of text become numbers by what training rows said, and every learner of rows carries that with it."""
+"""Text columns become numbers by an encoding of the training rows, which every model of rows exports."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_every_classifier_encodes_text(kind: str, tmp_path: Path) -> None:
     table = callers(1200, seed=5)
     train, held_out = table[:800], table[800:].reset_index(drop=True)
     model = MODELS.parse({"kind": kind}, "test").fit(Examples(rows=train, kinds=CALLERS_KINDS), Examples(), 7)
-    told = model.predict_rows(held_out)
-    assert np.corrcoef(told, 1 / (1 + np.exp(-log_odds(held_out))))[0, 1] > 0.6, "it knows what makes callers say yes"
+    predicted = model.predict_rows(held_out)
+    assert np.corrcoef(predicted, 1 / (1 + np.exp(-log_odds(held_out))))[0, 1] > 0.6, "it learns the known odds"
     blind = held_out.assign(job="nobody has it", education=None, notes="")
-    assert np.std(model.predict_rows(blind)) < np.std(told)
+    assert np.std(model.predict_rows(blind)) < np.std(predicted)
 
     terms = ScoringTerms(use_case="callers", task=TaskKind.CLASSIFICATION)
     loaded, _ = load_model(tmp_path / "native", save_model(model, tmp_path / "native", terms), SERVED)
-    np.testing.assert_array_equal(loaded.predict_rows(held_out), told)
+    np.testing.assert_array_equal(loaded.predict_rows(held_out), predicted)
     names = tuple(name for name in table.columns if name not in (c.ROW_ID, c.TARGET))
-    np.testing.assert_array_equal(loaded.predict_values(held_out[list(names)].to_numpy(dtype=object), names), told)
+    np.testing.assert_array_equal(loaded.predict_values(held_out[list(names)].to_numpy(dtype=object), names), predicted)

@@ -16,7 +16,7 @@ from tasks.models.ials import Ials
 from tasks.models.item_knn import ItemKnn
 from tests.tasks.models.checkerboard import USERS, known, missing_item, user
 
-EVERYBODY = [user(number) for number in range(USERS)]
+ALL_USERS = [user(number) for number in range(USERS)]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ EVERYBODY = [user(number) for number in range(USERS)]
 )
 def test_the_missing_item_is_found(spec: Ials | Bpr | ItemKnn | Ease) -> None:
     examples, features = known()
-    found = spec.fit(examples, examples, 7).recommend(EVERYBODY, features, k=1, exclude_seen=True)
+    found = spec.fit(examples, examples, 7).recommend(ALL_USERS, features, k=1, exclude_seen=True)
     assert [answer.items for answer in found] == [(missing_item(number),) for number in range(USERS)]
     assert {answer.path for answer in found} == {"model"}
 

@@ -13,8 +13,8 @@ from tasks.models.popularity import Popularity, PopularityModel
 
 def test_popularity_by_hand() -> None:
     items = pd.DataFrame({c.ITEM_ID: ["new", "old"], "item_buyers_7d": [7.0, 0.0], "item_buyers_28d": [7.0, 28.0]})
-    nobody = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
-    features = FeatureTables(nobody[[c.USER_ID]], items, nobody)
+    no_rows = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
+    features = FeatureTables(no_rows[[c.USER_ID]], items, no_rows)
     scores, path = PopularityModel(half_life_days=7.0).score_items("ann", features)
     assert path == "popular"
     assert scores.tolist() == pytest.approx([0.5 * 1.0 + 0.0625 * 0.25, 0.0625 * 1.0])
@@ -34,7 +34,7 @@ def test_popularity_of_one_window() -> None:
 
 
 def test_missing_columns_are_named() -> None:
-    nobody = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
-    features = FeatureTables(nobody, pd.DataFrame({c.ITEM_ID: ["a"], "price": [1.0]}), nobody)
+    no_rows = pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []}, dtype=object)
+    features = FeatureTables(no_rows, pd.DataFrame({c.ITEM_ID: ["a"], "price": [1.0]}), no_rows)
     with pytest.raises(ModelError, match="item_buyers_<days>d; the items have: item_id, price"):
         PopularityModel(7.0).score_items("ann", features)

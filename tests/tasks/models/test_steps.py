@@ -48,10 +48,10 @@ def frame(size: int = 160) -> pd.DataFrame:
     return pd.DataFrame(drawn * 3.0 + 1.0, columns=list("abcd")).assign(**ids)
 
 
-@pytest.mark.parametrize("asked", STEPS.values(), ids=STEPS)
-def test_steps_agree_with_scikit_learn(asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", STEPS.values(), ids=STEPS)
+def test_steps_agree_with_scikit_learn(settings: dict[str, Any]) -> None:
     drawn, target = values()
-    spec = LogisticRegressionSpec(**asked)
+    spec = LogisticRegressionSpec(**settings)
     steps = spec.learn_steps(drawn, target)
     parts = [PolynomialFeatures(spec.degree, include_bias=False), StandardScaler()]
     parts += [SelectKBest(f_classif, k=spec.best_columns)] if spec.best_columns else []
@@ -66,8 +66,8 @@ def test_products_learn_an_interaction() -> None:
     rows = frame(600)
     target = rows[c.TARGET].to_numpy() == 1
 
-    def share_right(**asked: Any) -> float:
-        model = LogisticRegressionSpec(**asked).fit(Examples(rows=rows[:400]), Examples(), 7)
+    def share_right(**settings: Any) -> float:
+        model = LogisticRegressionSpec(**settings).fit(Examples(rows=rows[:400]), Examples(), 7)
         return float(((model.predict_rows(rows[400:]) > 0.5) == target[400:]).mean())
 
     assert share_right() < 0.7
@@ -100,9 +100,9 @@ def test_a_constant_column_is_selected_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("settings", "message"),
     [({"best_columns": 9}, "9 is more than the 4 there are"), ({"components": 5}, "5 is more than 160 rows of 4")],
 )
-def test_more_columns_than_exist_are_refused(asked: dict[str, Any], told: str) -> None:
-    with pytest.raises(NotEnoughData, match=told):
-        LogisticRegressionSpec(**asked).learn_steps(*values())
+def test_more_columns_than_exist_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(NotEnoughData, match=message):
+        LogisticRegressionSpec(**settings).learn_steps(*values())

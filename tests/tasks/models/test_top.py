@@ -31,7 +31,7 @@ def test_the_first_k_equal_those_of_sorting(size: int, levels: int) -> None:
 
 
 def nearly_tied() -> tuple[Floats, Floats]:
-    """Vectors of 30 users, and of 400 items that differ by less than single precision can tell."""
+    """Vectors of 30 users, and of 400 items that differ by less than single precision resolves."""
     random = np.random.default_rng(3)
     users = random.normal(size=(30, 16)) * 100.0
     return users, random.normal(size=16) + random.normal(size=(400, 16)) * 1e-8

@@ -1,4 +1,4 @@
-"""Raw scores -> probabilities: a known curve is found, and what tells nothing gives a flat one."""
+"""Raw scores -> probabilities: a known curve is found, and scores without information give a flat one."""
 
 from __future__ import annotations
 

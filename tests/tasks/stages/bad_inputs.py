@@ -1,7 +1,7 @@
-"""Deliveries that go wrong: what is delivered, and how it must end. Tests and the benchmark read the same list.
+"""Bad deliveries and how each must end. Tests and the benchmark use the same list.
 
-Each is a second delivery of a day whose first one was good. Three ends are right: the door refuses it with a clear error, the
-run stops with the rules that it broke, or its bad rows are in quarantine and the rest is validated.
+Each is a second delivery of a day whose first one was good. Three results are right: ingestion refuses it with a clear error,
+the run stops with the rules that it broke, or its bad rows are in quarantine and the rest is validated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WINDOW = Window(start=date(2010, 12, 1), end=date(2010, 12, 2))
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LINE = "{n},85123A,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
 GOOD = [LINE.format(n=536_000 + place) for place in range(40)]
-REFUSED, STOPPED, HELD = "refused at the door", "stopped by rules", "bad row in quarantine"
+REFUSED, STOPPED, HELD = "refused by ingestion", "stopped by rules", "bad row in quarantine"
 CASE = "bad"
 
 COLUMNS = {
@@ -56,14 +56,14 @@ TYPED = {**TEXT, "Quantity": "double", "UnitPrice": "double", "InvoiceDate": "ti
 
 @dataclass(frozen=True)
 class Bad:
-    """write : puts the delivery into the folder. told : a part of the error, or the rule that the row broke."""
+    """write : puts the delivery into the folder. expected : a part of the error, or the rule that the row broke."""
 
     end: str
-    told: str
+    expected: str
     write: Callable[[Path], Any] = lambda folder: None
     format: str = ""
     row: str = ""  # a line that is delivered among good ones
-    as_nobody: bool = False  # read by a user who owns nothing
+    is_unprivileged: bool = False  # read by a user without rights to the file
 
 
 def csv_of(*lines: str, header: str = HEADER) -> bytes:
@@ -159,7 +159,7 @@ BAD_INPUTS: dict[str, Bad] = {
     "cut off in a line": Bad(REFUSED, "truncated", put(csv_of(*GOOD)[:-40])),
     "cut off in a quote": Bad(REFUSED, "a quote is not closed", put(csv_of(*GOOD) + b'536365,85123A,"WHITE')),
     "a folder in place of a file": Bad(REFUSED, "Is a directory", _directory),
-    "no right to read": Bad(REFUSED, "Permission denied", _unreadable, as_nobody=True),
+    "no right to read": Bad(REFUSED, "Permission denied", _unreadable, is_unprivileged=True),
     "a link to nowhere": Bad(REFUSED, "No such file", _dangling),
     "a name that is no day": Bad(REFUSED, "expected the name YYYY-MM-DD.csv", put(csv_of(*GOOD), "all.csv")),
     "a day that is none": Bad(REFUSED, "expected the name YYYY-MM-DD.csv", put(csv_of(*GOOD), "2010-02-30.csv")),
@@ -205,7 +205,7 @@ def source_of(bad: Bad) -> Source:
 
 
 def deliver_good(folder: Path, storage: Storage) -> DatasetRef:
-    """The first delivery; what it gives must stay current."""
+    """Validate the first delivery. Its snapshot must stay current."""
     folder.mkdir(parents=True)
     put(csv_of(*GOOD))(folder)
     return _run(InvoiceFiles(), folder, storage)
@@ -225,17 +225,17 @@ def hold(bad: Bad, folder: Path, storage: Storage, good: DatasetRef) -> str:
         put(csv_of(*GOOD))(folder)
     bad.write(folder)
     try:
-        if bad.as_nobody:
-            _read_as_nobody(bad)
+        if bad.is_unprivileged:
+            _read_unprivileged(bad)
         _run(source_of(bad), folder, storage)
     except (SourceError, ValidationFailed) as error:
         end = REFUSED if isinstance(error, SourceError) else STOPPED
-        if end != bad.end or bad.told not in str(error):
+        if end != bad.end or bad.expected not in str(error):
             return f"ended otherwise: {type(error).__name__}: {error}"
     except TitleholderError as error:
         return f"ended otherwise: {type(error).__name__}: {error}"
     else:
-        return "was let through"
+        return "was accepted"
     return "" if storage.current(CASE, c.VALIDATED, WINDOW.label) == good else "the last good snapshot is not current"
 
 
@@ -250,11 +250,11 @@ def hold_rows(folder: Path, storage: Storage) -> dict[str, str]:
     rules = storage.read(quarantine).set_index(c.ROW_ID)[c.BROKEN_RULES]
     places = {name: f"{DAY}.csv:{len(GOOD) + place}" for place, name in enumerate(ROWS, start=1)}
     broken = {name: str(rules.get(place, "none")).split(", ") for name, place in places.items()}
-    return {name: "" if ROWS[name].told in broken[name] else f"broke {', '.join(broken[name])}" for name in ROWS}
+    return {name: "" if ROWS[name].expected in broken[name] else f"broke {', '.join(broken[name])}" for name in ROWS}
 
 
-def _read_as_nobody(bad: Bad) -> None:
-    """In a folder that anybody may enter; root, whom no permission stops, becomes nobody for the moment."""
+def _read_unprivileged(bad: Bad) -> None:
+    """Read in a folder that is open to all users. Root, to whom no permission applies, reads as the user nobody."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

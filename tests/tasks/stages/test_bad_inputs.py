@@ -36,7 +36,7 @@ from tests.tasks.stages.bad_inputs import (
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> tuple[Storage, DatasetRef]:
-    """An installation whose day is well."""
+    """A storage with one good day."""
     home = tmp_path_factory.mktemp("shop")
     storage = Storage(home / "data")
     return storage, deliver_good(home / "first", storage)
@@ -64,10 +64,10 @@ def test_a_bad_row_is_in_quarantine(name: str, rows_held: dict[str, str]) -> Non
     assert rows_held[name] == ""
 
 
-def test_a_delivery_that_is_well_is_not_called_bad(shop: tuple[Storage, DatasetRef], tmp_path: Path) -> None:
-    """The broken twin of these tests: they notice what is let through."""
+def test_hold_reports_an_accepted_delivery(shop: tuple[Storage, DatasetRef], tmp_path: Path) -> None:
+    """The broken twin of these tests: an accepted delivery makes them fail."""
     storage, good = shop
-    assert hold(Bad("refused at the door", "", put(csv_of(*GOOD))), tmp_path / "in", storage, good) == "was let through"
+    assert hold(Bad("refused by ingestion", "", put(csv_of(*GOOD))), tmp_path / "in", storage, good) == "was accepted"
 
 
 def test_a_byte_order_mark_and_quoted_newlines_are_no_fault(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
@@ -99,7 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_the_good_snapshot_stays(
+def test_a_full_disk_is_an_error_and_the_good_snapshot_stays(
     shop: tuple[Storage, DatasetRef], tmp_path: Path, small_disk: Path
 ) -> None:
     shutil.copytree(shop[0].root, small_disk / "data")

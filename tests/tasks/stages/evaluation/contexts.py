@@ -104,7 +104,7 @@ COUNTRIES = np.where(np.arange(UNITS) % 2 == 0, "France", "Norway")
 
 
 def holdout() -> Examples:
-    """200 users, the last 60 of them new, and thirty items, three of them new; everybody buys an old one and a new one."""
+    """200 users, the last 60 of them new, and thirty items, three of them new; each user buys an old one and a new one."""
     old = [USERS[row] for row in np.flatnonzero(~NEW)]
     items = [f"i{row:02d}" for row in range(30)]
     bought = [(user, item, 1.0) for row, user in enumerate(USERS) for item in (items[row % 27], items[27 + row % 3])]
@@ -155,12 +155,12 @@ def measured(subject: str, **metrics: float) -> Answers:
 
 
 class Paced(ServedModel):
-    """Takes a known time for an answer, by a clock that it moves itself."""
+    """A model whose answers take a known time, by a clock that it advances itself."""
 
     kind = "paced"
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.now, self.asked = seconds, 0.0, 0
+        self.seconds, self.now, self.calls = seconds, 0.0, 0
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
@@ -170,16 +170,16 @@ class Paced(ServedModel):
         return cls(0.0)
 
     def predict_rows(self, rows: pd.DataFrame) -> Any:
-        self.asked += 1
-        self.now += self.seconds if self.asked % 20 == 0 else 0.001
+        self.calls += 1
+        self.now += self.seconds if self.calls % 20 == 0 else 0.001
         return np.full(len(rows), 0.5)
 
 
 @contextmanager
 def answer_by(model: Paced, status: int) -> Iterator[str]:
-    """A server that asks the model about each request."""
+    """A server that answers each request with the model."""
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = -1  # head and body in one packet: two would wait for each other
 
@@ -194,7 +194,7 @@ def answer_by(model: Paced, status: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

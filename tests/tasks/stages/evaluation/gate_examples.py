@@ -16,7 +16,7 @@ from tests.proof.examples import import_examples
 PACKAGE = "tests.tasks.stages.evaluation.gates"
 CLASSIFICATION, SHOP = "classification", "shop"
 Settings = Mapping[str, Any]
-Twin = tuple[dict[str, Any], Context, Context]  # settings of the gate, a context that it passes, one that it refuses
+ContextPair = tuple[dict[str, Any], Context, Context]  # settings of the gate, a context that it passes, one that it refuses
 Mutation = Callable[[Any], Verdict]
 M = TypeVar("M", bound=Mutation)
 
@@ -32,12 +32,12 @@ class GateExamples:
     kind: str
     entries: Mapping[str, Settings]
     needs_endpoint: bool = False
-    make_twins: Callable[[], list[Twin]] = list
+    make_pairs: Callable[[], list[ContextPair]] = list
     mutations: dict[str, Mutation] = field(default_factory=dict)
 
-    def twins(self, make: Callable[[], list[Twin]]) -> Callable[[], list[Twin]]:
+    def pairs(self, make: Callable[[], list[ContextPair]]) -> Callable[[], list[ContextPair]]:
         """Decorator: the function makes the pairs of contexts."""
-        self.make_twins = make
+        self.make_pairs = make
         return make
 
     def mutation(self, spoil: M) -> M:

@@ -56,7 +56,7 @@ def open_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
 
 
 def publish(storage: Storage, use_case: str, as_of: date, parts: dict[str, Frames], absent: date | None = None) -> Split:
-    """A split with the lineage that the features room gives it: daily windows, of which one may be absent."""
+    """A split with the lineage that the features stage gives it: daily windows, of which one may be absent."""
     days = [as_of - timedelta(days=back) for back in range(60, 0, -1)]
     inputs = [
         DatasetRef(
@@ -292,9 +292,11 @@ class SyntheticShop:
 def gates_of(name: str, with_endpoint: bool) -> list[Gate]:
     """The gates of one pipeline, with the settings of their examples."""
     found = find_gate_examples()
-    wanted = [found[kind] for kind in GATES.kinds if name in found[kind].entries]
+    examples = [found[kind] for kind in GATES.kinds if name in found[kind].entries]
     return [
-        GATES.parse({"kind": one.kind, **one.entries[name]}, name) for one in wanted if with_endpoint or not one.needs_endpoint
+        GATES.parse({"kind": one.kind, **one.entries[name]}, name)
+        for one in examples
+        if with_endpoint or not one.needs_endpoint
     ]
 
 

@@ -105,12 +105,12 @@ def test_a_model_that_is_not_the_one_that_was_trained_is_not_scored(storage: Sto
 def decide(
     storage: Storage, candidates: list[Candidate], champion: Candidate | None, *gates: Gate, mode: GateMode = GateMode.ENABLED
 ) -> Verdict:
-    title = synthetic_classification.as_version(champion) if champion else None
+    version = synthetic_classification.as_version(champion) if champion else None
     task = TaskKind.RECOMMENDATION
-    evaluations = score(storage, candidates, title, baseline_of(gates))
+    evaluations = score(storage, candidates, version, baseline_of(gates))
     chosen = choose(candidates, "ndcg_at_3", task)
     return judge(
-        chosen, evaluations, gates, ScoringTerms(use_case="shop", task=task), storage, mode=mode, champion=title, seed=7
+        chosen, evaluations, gates, ScoringTerms(use_case="shop", task=task), storage, mode=mode, champion=version, seed=7
     )
 
 
@@ -156,7 +156,7 @@ def test_enabled_without_an_enabled_gate_is_refused(storage: Storage, strong: Ca
         decide(storage, [strong], None, *gates)
 
 
-def test_shipped_gates_fit_and_wrong_ones_are_refused_with_the_use_case() -> None:
+def test_shipped_gates_fit_and_wrong_ones_are_refused() -> None:
     names, candidates = ("ndcg_at_3", "recall_at_3"), ("als", "weak")
     check_gates([BEATS, OVER], GateMode.ENABLED, TaskKind.PROPENSITY, names, candidates)
     check_gates([], GateMode.DISABLED, TaskKind.PROPENSITY, names, candidates)

@@ -1,4 +1,4 @@
-"""Every gate refuses its broken twins, and passes the good ones."""
+"""Every gate passes its good contexts and refuses its broken twins."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.tasks.stages.evaluation.contexts import BASELINE, BETTER, CHAMPION, a
 from tests.tasks.stages.evaluation.gate_examples import find_gate_examples
 
 EXAMPLES = find_gate_examples()
-PAIRS = [(kind, *twin) for kind, examples in EXAMPLES.items() for twin in examples.make_twins()]
+PAIRS = [(kind, *pair) for kind, examples in EXAMPLES.items() for pair in examples.make_pairs()]
 
 
 @pytest.mark.parametrize("kind", GATES.kinds)
 def test_every_gate_has_examples(kind: str) -> None:
     assert kind in EXAMPLES, f"add tests/tasks/stages/evaluation/gates/test_{kind}.py, see CONTRIBUTING.md, Add a gate"
-    assert EXAMPLES[kind].make_twins() and EXAMPLES[kind].mutations and EXAMPLES[kind].entries
+    assert EXAMPLES[kind].make_pairs() and EXAMPLES[kind].mutations and EXAMPLES[kind].entries
 
 
 @pytest.mark.parametrize(("kind", "settings", "good", "broken"), PAIRS)
-def test_a_gate_passes_the_good_twin_and_refuses_the_broken_one(
+def test_a_gate_passes_the_good_and_refuses_the_broken_context(
     kind: str, settings: dict[str, Any], good: Context, broken: Context
 ) -> None:
     gate = GATES.parse({"kind": kind, **settings}, "gates.checks[0]")
@@ -39,7 +39,7 @@ def test_a_gate_passes_the_good_twin_and_refuses_the_broken_one(
     assert all(np.isfinite(list(refused.figures.values())))
 
 
-def test_reasons_tell_the_figures() -> None:
+def test_reasons_state_the_figures() -> None:
     gate = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10"}, "gates")
     result = gate.check(context(BETTER, CHAMPION))
     assert "of version 3: better (difference +0.0" in result.reason
@@ -72,7 +72,7 @@ def test_what_an_interval_says(low: float, high: float, margin: float, expected:
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "accept": ["worse"]}, "refuses nothing"),
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "accept": ["not_worse"]}, "needs a margin"),
@@ -84,13 +84,13 @@ def test_what_an_interval_says(low: float, high: float, margin: float, expected:
         ({"kind": "prediction_sanity", "between": [6, 0]}, "the lowest and the highest"),
     ],
 )
-def test_wrong_settings_are_refused_at_the_door(entry: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_wrong_settings_are_refused(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         GATES.parse(entry, "shop.yaml: gates.checks[0]")
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ({"kind": "beats_champion", "metric": "recall_at_10"}, "'recall_at_10' is not evaluated"),
         ({"kind": "beats_champion", "metric": "catalog_coverage_at_10"}, "cannot be compared"),
@@ -98,9 +98,9 @@ def test_wrong_settings_are_refused_at_the_door(entry: dict[str, Any], said: str
         ({"kind": "minimum_metric", "metric": "ndcg_at_10", "over_baseline": "bias"}, "no candidate 'bias'; there are: als"),
     ],
 )
-def test_what_could_never_work_is_refused_with_the_use_case(entry: dict[str, Any], said: str) -> None:
+def test_impossible_gates_are_refused_with_the_use_case(entry: dict[str, Any], message: str) -> None:
     gate = GATES.parse(entry, "gates")
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         gate.check_fits(TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10", "calibration_error"), ("als",))
     GATES.parse({"kind": "minimum_metric", "metric": "catalog_coverage_at_10", "at_least": 0.1}, "gates").check_fits(
         TaskKind.PROPENSITY, ("ndcg_at_10", "catalog_coverage_at_10", "calibration_error"), ("als",)
@@ -138,7 +138,7 @@ def test_equal_models_are_seldom_called_better() -> None:
             seen.append(compare(metric, *sides, seed=trial, confidence=confidence, resamples=2000, margin=0.0).outcome)
     assert outcomes[0.95].count(Outcome.BETTER) / 300 <= 0.055
     assert outcomes[0.95].count(Outcome.WORSE) / 300 <= 0.055
-    assert outcomes[0.6].count(Outcome.BETTER) / 300 > 0.1, "the broken twin: narrow intervals are seen to err"
+    assert outcomes[0.6].count(Outcome.BETTER) / 300 > 0.1, "the broken twin: narrow intervals err measurably"
 
 
 def test_equal_classifiers_are_seldom_called_better() -> None:

@@ -33,7 +33,7 @@ LOSS = get_metric("log_loss", TaskKind.CLASSIFICATION)
 AUC = get_metric("roc_auc", TaskKind.CLASSIFICATION)
 
 
-def told(p: float, outcome: Outcome = Outcome.INCONCLUSIVE, units: int = 100) -> Comparison:
+def comparison(p: float, outcome: Outcome = Outcome.INCONCLUSIVE, units: int = 100) -> Comparison:
     return Comparison(
         metric="ndcg_at_10",
         challenger=0.4,
@@ -50,7 +50,9 @@ def told(p: float, outcome: Outcome = Outcome.INCONCLUSIVE, units: int = 100) ->
 
 
 def test_holm_by_hand() -> None:
-    corrected = correct([told(0.04), told(0.01, Outcome.WORSE), told(0.03, Outcome.WORSE), told(0.005)], 0.95)
+    corrected = correct(
+        [comparison(0.04), comparison(0.01, Outcome.WORSE), comparison(0.03, Outcome.WORSE), comparison(0.005)], 0.95
+    )
     assert [one.p_worse for one in corrected] == pytest.approx([0.06, 0.03, 0.06, 0.02])
     assert [one.outcome for one in corrected] == [
         Outcome.INCONCLUSIVE,
@@ -60,18 +62,18 @@ def test_holm_by_hand() -> None:
     ]
     assert {one.family for one in corrected} == {4}
     assert correct([], 0.95) == []
-    assert correct([told(0.9), told(0.8)], 0.95)[0].p_worse == 1.0
-    assert correct([told(0.0005, units=19)], 0.95)[0].outcome is Outcome.INCONCLUSIVE, "too few units for anything"
+    assert correct([comparison(0.9), comparison(0.8)], 0.95)[0].p_worse == 1.0
+    assert correct([comparison(0.0005, units=19)], 0.95)[0].outcome is Outcome.INCONCLUSIVE, "too few units for anything"
 
 
-def test_what_is_only_told_is_corrected_both_ways() -> None:
-    told_ones = [
-        told(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.001}),
-        told(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.02}),
-        told(0.001, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
-        told(0.02, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
+def test_informative_comparisons_are_corrected_both_ways() -> None:
+    informative = [
+        comparison(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.001}),
+        comparison(1.0, Outcome.BETTER).model_copy(update={"p_better": 0.02}),
+        comparison(0.001, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
+        comparison(0.02, Outcome.WORSE).model_copy(update={"p_better": 1.0}),
     ]
-    corrected = correct_both_ways(told_ones, 0.95)
+    corrected = correct_both_ways(informative, 0.95)
     assert [one.outcome for one in corrected] == [
         Outcome.BETTER,
         Outcome.INCONCLUSIVE,
@@ -81,10 +83,10 @@ def test_what_is_only_told_is_corrected_both_ways() -> None:
     assert [one.p_better for one in corrected] == pytest.approx([0.004, 0.06, 1.0, 1.0])
     assert {one.family for one in corrected} == {4}
     assert correct_both_ways([], 0.95) == []
-    assert [one.outcome for one in correct_both_ways(told_ones[1:2], 0.95)] == [Outcome.BETTER], "one alone needs nothing"
+    assert [one.outcome for one in correct_both_ways(informative[1:2], 0.95)] == [Outcome.BETTER], "one alone needs nothing"
 
 
-def test_innocent_slices_are_seldom_refused_and_uncorrected_ones_often() -> None:
+def test_holm_correction_limits_false_refusals_of_slices() -> None:
     """12 slices of equal models, 200 trials: a mistake anywhere in at most 5 %; without Holm in far more."""
     mistakes, uncorrected = 0, 0
     for trial in range(200):
@@ -122,7 +124,7 @@ def with_losses(side: Answers) -> Answers:
 
 
 def test_the_power_is_what_a_simulation_finds() -> None:
-    """Normal differences, 60 units: at the detectable effect four of five trials say better."""
+    """Normal differences, 60 units: at the detectable effect four of five trials find better."""
     error = 0.1 / np.sqrt(60)
     effect = detectable(error, 0.95)
     assert effect == pytest.approx(error * (1.95996 + 0.84162), rel=1e-4)

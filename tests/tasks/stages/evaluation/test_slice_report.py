@@ -57,7 +57,7 @@ def test_slices_below_the_gates_size_are_measured_and_not_compared() -> None:
 
 
 @pytest.mark.parametrize("gates", [(), (parse(mode="disabled"),)])
-def test_without_a_gate_the_default_slices_are_compared_for_information(gates: tuple[Gate, ...]) -> None:
+def test_without_a_gate_default_slices_are_only_reported(gates: tuple[Gate, ...]) -> None:
     slices, _ = report(context(BETTER, CHAMPION, read_holdout=holdout), *gates)
     assert [one.name for one in slices if one.name != "new_items"] == [one for one in DEFAULTS if one != "new_items"]
     compared = [one.comparison for one in slices if one.comparison is not None]
@@ -72,7 +72,7 @@ def test_without_a_champion_slices_have_values_only() -> None:
 
 
 def planted(share: int) -> tuple[Examples, Answers]:
-    """200 rows of which every `share`th, of Peru, is predicted badly; `is_far` says the same in other words."""
+    """200 rows of which every `share`th, of Peru, is predicted badly; `is_far` selects the same rows."""
     place = np.arange(200)
     peru, label = place % share == 0, (place % 2).astype(float)
     table = pd.DataFrame(

@@ -101,12 +101,12 @@ def test_many_values_share_a_slice_and_many_numbers_are_quartered() -> None:
     assert len(found["code=others"].places) == 60
     assert sum(name.startswith("code=k") for name in found) == 20
     assert {name for name in found if name.startswith("ward")} == {"ward=0", "ward=1", "ward=2"}
-    everybody = np.concatenate([one.places for name, one in found.items() if name.startswith("age")])
-    assert sorted(everybody.tolist()) == list(range(400))
+    all_places = np.concatenate([one.places for name, one in found.items() if name.startswith("age")])
+    assert sorted(all_places.tolist()) == list(range(400))
 
 
 def test_new_items_are_measured_by_themselves() -> None:
-    """Each user wants one new item; the one model recommends it at rank 2, the other never."""
+    """Each user has one relevant new item; the one model recommends it at rank 2, the other never."""
     knowing, ignorant = lists("a", True), lists("b", False)
     (found,) = make_slices(NEW_ITEMS, holdout(), both(knowing, ignorant), [RECALL], 28)
     assert len(found.places) == UNITS
@@ -138,8 +138,8 @@ def test_what_cannot_be_sliced_is_told() -> None:
         make_slices(NEW_ITEMS, holdout(), both(lists("a", True), lists("b", True)), [deep], 28)
 
 
-def test_small_slices_are_told_and_not_judged() -> None:
-    """France loses, and is too small to be judged where 80 units are asked for."""
+def test_small_slices_are_reported_and_not_judged() -> None:
+    """France is worse, and too small to be judged where `min_units` is 80."""
     challenger = shifted(0.50, (COUNTRIES == "France") & ~NEW, -0.25)
     entry = {"kind": "no_slice_regression", "metrics": {"ndcg_at_10": 0.01}, "slices": ["segment"]}
     small = GATES.parse({**entry, "min_units": 80}, "gates").check(context(challenger, CHAMPION, read_holdout=holdout))
@@ -151,7 +151,7 @@ def test_small_slices_are_told_and_not_judged() -> None:
     assert judged.figures["worse"] == 1
 
 
-def test_a_slice_of_one_class_has_no_roc_auc_and_a_nan_challenger_is_refused() -> None:
+def test_roc_auc_of_one_class_and_of_a_nan_challenger() -> None:
     generator = np.random.default_rng(2)
     label = np.r_[np.ones(100), (generator.random(200) < 0.5)].astype(float)
     table = pd.DataFrame({c.ROW_ID: [f"r{row:04d}" for row in range(300)], c.TARGET: 1, "site": [1.0] * 100 + [2.0] * 200})
@@ -169,7 +169,7 @@ def test_a_slice_of_one_class_has_no_roc_auc_and_a_nan_challenger_is_refused() -
 
 
 @pytest.mark.parametrize(
-    ("settings", "task", "said"),
+    ("settings", "task", "message"),
     [
         ({"metrics": {"ndcg_at_10": 0.1}}, TaskKind.CLASSIFICATION, "no metric 'ndcg_at_10'"),
         ({"metrics": {"log_loss": 0.1}}, TaskKind.CLASSIFICATION, "name columns of its rows"),
@@ -179,10 +179,10 @@ def test_a_slice_of_one_class_has_no_roc_auc_and_a_nan_challenger_is_refused() -
     ],
 )
 def test_slices_that_could_never_work_are_refused_with_the_use_case(
-    settings: dict[str, object], task: TaskKind, said: str
+    settings: dict[str, object], task: TaskKind, message: str
 ) -> None:
     gate = GATES.parse({"kind": "no_slice_regression", **settings}, "gates")
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=message):
         gate.check_fits(task, ("ndcg_at_10", "rmse", "log_loss", "catalog_coverage_at_10"), ("als",))
 
 

@@ -1,4 +1,4 @@
-"""Batch scoring: everybody once, checked, traceable, and the same when done again."""
+"""Batch scoring: every user once, checked, traceable, and the same when repeated."""
 
 from __future__ import annotations
 

@@ -62,18 +62,18 @@ def events_folder(folder: Path) -> tuple[Path, Window]:
     return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 
 
-def tell(event_id: str, taken: datetime, use_case: str = "shop", **changes: object) -> None:
+def record_event(event_id: str, taken: datetime, use_case: str = "shop", **changes: object) -> None:
     get_settings().home.mkdir(exist_ok=True)
     event = {"event_id": event_id, "user_id": "ann", "item_id": "mug", "event_type": "purchase", "event_at": NOON}
     EventStore(get_settings().events_url).add_events(use_case, [event | {"value": 5.0, "quantity": 2.0} | changes], taken)
 
 
 def test_the_event_log_is_a_source(tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
-    tell("late", NOON, event_at=NOON - timedelta(days=9), event_type="rating", value=4.0, quantity=1.0)
-    tell("bought", MIDNIGHT - timedelta(microseconds=1))
-    tell("looked", NOON, event_type="view", value=None, quantity=1.0)
-    tell("tomorrow", MIDNIGHT)
-    tell("elsewhere", NOON, use_case="other")
+    record_event("late", NOON, event_at=NOON - timedelta(days=9), event_type="rating", value=4.0, quantity=1.0)
+    record_event("bought", MIDNIGHT - timedelta(microseconds=1))
+    record_event("looked", NOON, event_type="view", value=None, quantity=1.0)
+    record_event("tomorrow", MIDNIGHT)
+    record_event("elsewhere", NOON, use_case="other")
     source = EventLog(of="shop")
     ref = ingest("shop", source, tmp_path / "extracts", DAY, storage)
     assert ref is not None
@@ -91,7 +91,7 @@ def test_the_event_log_is_a_source(tmp_path: Path, storage: Storage, spark: Spar
 
     assert ingest("shop", source, tmp_path / "extracts", DAY, storage) == ref, "the same events change nothing"
     EventStore(get_settings().events_url).forget("shop", "ann", [])
-    tell("again", NOON, user_id="bob")
+    record_event("again", NOON, user_id="bob")
     corrected = ingest("shop", source, tmp_path / "extracts", DAY, storage)
     assert corrected is not None
     assert storage.read(corrected)[c.USER_ID].tolist() == ["bob"]

@@ -175,7 +175,7 @@ def test_text_is_parsed_into_the_declared_types(tmp_path: Path, storage: Storage
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"columns": {"item_id": "nowhere"}}, "no column 'nowhere' in cells; allowed: order, at"),
         ({"columns": {"colour": "sku"}}, "no canonical column 'colour'; allowed: event_at"),
@@ -184,6 +184,6 @@ def test_text_is_parsed_into_the_declared_types(tmp_path: Path, storage: Storage
         ({"format": "xml"}, "'csv', 'jsonl', 'parquet', 'avro' or 'orc'"),
     ],
 )
-def test_wrong_settings_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         source(**settings)

@@ -1,4 +1,4 @@
-"""Daily invoice files: how cells are read, and what is refused at the door."""
+"""Daily invoice files: how cells are read, and which files are refused."""
 
 from __future__ import annotations
 

@@ -82,12 +82,12 @@ def test_newer_layouts(
     assert ref is not None
     frame = storage.read(ref).sort_values(c.ROW_ID)
     assert frame[c.ITEM_TEXT].tolist() == ["One, Two (1975)", "James (1996)"]
-    assert [json.loads(told) for told in frame[c.ITEM_ATTRIBUTES]] == [
+    assert [json.loads(cell) for cell in frame[c.ITEM_ATTRIBUTES]] == [
         {"genre_drama": 1.0, "year_1975": 1.0},
         {"genre_animation": 1.0, "year_1996": 1.0},
     ]
     known = {"age_30": 1.0, "sex_f": 1.0, "work_10": 1.0, "zip_4": 1.0}
-    assert [told and json.loads(told) for told in frame[c.USER_ATTRIBUTES]] == [known if people else None] * 2
+    assert [cell and json.loads(cell) for cell in frame[c.USER_ATTRIBUTES]] == [known if people else None] * 2
     assert frame[c.USER_ID].tolist() == ["1", "1"] and frame[c.VALUE].iloc[0] == 5.0
 
 
@@ -95,9 +95,12 @@ def test_attributes_of_films_and_users(tmp_path: Path) -> None:
     cells = ["7", "Twelve Monkeys (1995)", "01-Jan-1995", "", "", *("1" if place in (8, 15) else "0" for place in range(19))]
     (tmp_path / "u.item").write_text("|".join(cells) + "\n8|Untitled|||\n", encoding="latin-1")
     films = read_films(tmp_path / "u.item", "|", "ISO-8859-1", has_header=False)
-    title, told = films["7"]
+    title, attributes = films["7"]
     half = pytest.approx(0.5**0.5)
-    assert (title, json.loads(told)) == ("Twelve Monkeys (1995)", {"genre_drama": half, "genre_sci_fi": half, "year_1995": 1.0})
+    assert (title, json.loads(attributes)) == (
+        "Twelve Monkeys (1995)",
+        {"genre_drama": half, "genre_sci_fi": half, "year_1995": 1.0},
+    )
     assert films["8"] == ("Untitled", "{}")
     (tmp_path / "u.user").write_bytes(PERSON)
     people = read_people(tmp_path / "u.user", "|", movielens.LAYOUTS["ml-100k"].person)
@@ -180,8 +183,8 @@ def test_the_real_set_downloads_completely(ml_100k: Path, tmp_path: Path) -> Non
     url = _archive(tmp_path / "ml-100k.zip", (ml_100k / "u.data").read_bytes())
     movielens.download(tmp_path / "home" / "ml", url)
     window = Window(start=date(1997, 9, 20), end=date(1998, 4, 23))
-    ratings, *told = MovieLens(download=True).files(tmp_path / "home" / "ml", window)
-    assert (ratings.rows, ratings.sha256, [file.name for file in told]) == (100_000, movielens.DIGEST, ["u.item", "u.user"])
+    ratings, *others = MovieLens(download=True).files(tmp_path / "home" / "ml", window)
+    assert (ratings.rows, ratings.sha256, [file.name for file in others]) == (100_000, movielens.DIGEST, ["u.item", "u.user"])
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["ml"]
 
 

@@ -157,7 +157,7 @@ def test_a_table_that_cannot_be_read_is_an_error(lines: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"url": "postgresql://shop:secret@localhost/shop"}, "must not contain the password"),
         ({"url": "mysql://shop@localhost/shop"}, "got the scheme 'mysql'"),
@@ -166,6 +166,6 @@ def test_a_table_that_cannot_be_read_is_an_error(lines: str, tmp_path: Path) -> 
         ({"cells": {**CELLS, "loaded": "string"}}, "type must be timestamp"),
     ],
 )
-def test_wrong_settings_are_refused(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         source(**{"url": "postgresql://shop@localhost/shop", **changes})

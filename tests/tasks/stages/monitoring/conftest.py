@@ -1,4 +1,4 @@
-"""What tests of this room share."""
+"""Fixtures of the tests of monitoring."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def report(end: int, sign: str, evidence: str = "", new_labels: int | None = Non
 
 
 def answered(past: list[RetrainDecision], passed: bool | None = False) -> list[RetrainRequest]:
-    """Each yes was taken by a training whose version was refused."""
+    """The requests of all positive decisions, each taken by a training whose version was refused."""
     return [
         RetrainRequest(idempotency_key=d.idempotency_key, as_of=d.window.end, taken_by="run", version=9, passed=passed)
         for d in past
@@ -80,9 +80,9 @@ def decide(
     end: int, sign: str, past: list[RetrainDecision], policy: RetrainPolicy = TWO_OF_THREE, **changed: Any
 ) -> RetrainDecision:
     seen = report(end, sign, changed.pop("evidence", ""), changed.pop("new_labels", None))
-    who: dict[str, Any] = {"champion": CHAMPION, "champion_as_of": FEBRUARY, "requests": answered(past), **changed}
-    ask, accepted_by = who.pop("ask", None), who.pop("accepted_by", "")
-    return decide_retrain("shop", policy, window(end), seen, RetrainHistory(past, **who), ask=ask, accepted_by=accepted_by)
+    history: dict[str, Any] = {"champion": CHAMPION, "champion_as_of": FEBRUARY, "requests": answered(past), **changed}
+    ask, accepted_by = history.pop("ask", None), history.pop("accepted_by", "")
+    return decide_retrain("shop", policy, window(end), seen, RetrainHistory(past, **history), ask=ask, accepted_by=accepted_by)
 
 
 def live(pattern: str, policy: RetrainPolicy = TWO_OF_THREE, **changed: Any) -> list[RetrainDecision]:
@@ -121,11 +121,11 @@ def test_k_of_n_and_cooldown(pattern: str, answers: str) -> None:
 @pytest.mark.parametrize("cooldown", range(5))
 def test_cooldown_counts_days_of_data(cooldown: int) -> None:
     policy = RetrainPolicy(violations=1, of_last=1, cooldown_days=cooldown)
-    asked = [place for place, decision in enumerate(live("x" * 12, policy)) if decision.retrain]
-    assert asked == list(range(0, 12, max(1, cooldown)))
+    requested = [place for place, decision in enumerate(live("x" * 12, policy)) if decision.retrain]
+    assert requested == list(range(0, 12, max(1, cooldown)))
 
 
-def test_reasons_say_the_figures() -> None:
+def test_reasons_state_the_figures() -> None:
     past = live("xx")
     assert past[0].reason == "1 of the last 1 windows violated, 2 needed"
     assert past[1].reason == "2 of the last 2 windows violated, 2 needed" and past[1].violations == 2
@@ -142,21 +142,23 @@ def test_first_model() -> None:
     assert first.retrain and first.cause == "no_champion" and first.idempotency_key == "2011-03-01..2011-03-02@none"
 
 
-def test_first_model_is_asked_for_once_while_somebody_reviews_it() -> None:
-    """Without a champion each window would ask again: while the request is open it must not."""
-    nobody: dict[str, Any] = {"champion": None, "champion_as_of": None}
+def test_first_model_is_requested_once_while_it_is_in_review() -> None:
+    """Without a champion each window would request again. While a request is open it must not."""
+    no_champion: dict[str, Any] = {"champion": None, "champion_as_of": None}
     policy = RetrainPolicy(cooldown_days=0, answer_within_days=5)
-    first = decide(2, "?", [], policy, **nobody)
+    first = decide(2, "?", [], policy, **no_champion)
     states = {
         "no training took the request of": [],
         "has not ended": answered([first], passed=None),
         "version 9, requested on 2011-03-02, waits for its review": answered([first], passed=True),
     }
-    for told, requests in states.items():
-        second = decide(3, "?", [first], policy, **nobody, requests=requests)
-        assert not second.retrain and told in second.reason
-        assert decide(7, "?", [first], policy, **nobody, requests=requests).retrain, "patience has an end"
-    assert decide(3, "?", [first], policy, **nobody, requests=answered([first])).retrain, "refused: newer data may do better"
+    for reason, requests in states.items():
+        second = decide(3, "?", [first], policy, **no_champion, requests=requests)
+        assert not second.retrain and reason in second.reason
+        assert decide(7, "?", [first], policy, **no_champion, requests=requests).retrain, "the wait is limited"
+    assert decide(3, "?", [first], policy, **no_champion, requests=answered([first])).retrain, (
+        "refused: newer data may do better"
+    )
 
 
 def test_what_the_champion_has_learned_does_not_count() -> None:
@@ -199,7 +201,7 @@ def test_a_window_is_decided_once_per_champion() -> None:
     successor = CHAMPION.model_copy(update={"version": 8})
     under_next = decide(3, "x", past, champion=successor, champion_as_of=date(2011, 3, 2))
     assert under_next.idempotency_key == "2011-03-02..2011-03-03@8" != past[-1].idempotency_key
-    assert not under_next.retrain, "its own yes under the last champion is within the cooldown"
+    assert not under_next.retrain, "its request under the last champion is within the cooldown"
 
 
 def test_unreachable_policies_are_refused() -> None:
@@ -219,7 +221,7 @@ def test_unreachable_policies_are_refused() -> None:
         pytest.param(["x", "q"], ".R", ["none", "quality"], id="violations of all kinds add up"),
     ],
 )
-def test_fault_drift_and_label_shift_are_told_apart(pattern: list[str], answers: str, causes: list[str]) -> None:
+def test_fault_drift_and_label_shift_are_distinguished(pattern: list[str], answers: str, causes: list[str]) -> None:
     past: list[RetrainDecision] = []
     for end, sign in enumerate(pattern, start=2):
         past.append(decide(end, sign, past))
@@ -228,10 +230,10 @@ def test_fault_drift_and_label_shift_are_told_apart(pattern: list[str], answers:
 
 
 def test_without_a_champion_broken_data_are_not_trained_on() -> None:
-    nobody: dict[str, Any] = {"champion": None, "champion_as_of": None}
-    broken = decide(2, "f", [], **nobody)
+    no_champion: dict[str, Any] = {"champion": None, "champion_as_of": None}
+    broken = decide(2, "f", [], **no_champion)
     assert not broken.retrain and broken.alert and "price 9" in broken.reason
-    held = decide(3, ".", [broken], **nobody)
+    held = decide(3, ".", [broken], **no_champion)
     assert not held.retrain and "the data of 2011-03-01..2011-03-02 are broken" in held.reason
 
 
@@ -270,27 +272,27 @@ def test_minimum_of_new_labels_and_retraining_on_new_labels() -> None:
     assert [decide(2, ".", [], on_labels, new_labels=n).cause for n in (499, 500)] == ["none", "new_labels"]
 
 
-def test_a_person_may_always_ask_and_an_alert_keeps_to_the_rules() -> None:
+def test_requests_by_hand_and_by_alert() -> None:
     past = live("xx")
-    word: dict[str, Any] = {"by": "ada", "reason": "new range", "key": "1"}
-    by_hand, alert = Ask(cause=Cause.BY_HAND, **word), Ask(cause=Cause.ALERT, **word)
-    asked = decide(4, ".", past, ask=by_hand)
+    fields: dict[str, Any] = {"by": "ada", "reason": "new range", "key": "1"}
+    by_hand, alert = Ask(cause=Cause.BY_HAND, **fields), Ask(cause=Cause.ALERT, **fields)
+    requested = decide(4, ".", past, ask=by_hand)
     assert (
-        asked.retrain
-        and asked.cause == "by_hand"
-        and asked.idempotency_key == "by_hand:1"
-        and "ada requests it: new range" in asked.reason
+        requested.retrain
+        and requested.cause == "by_hand"
+        and requested.idempotency_key == "by_hand:1"
+        and "ada requests it: new range" in requested.reason
     )
     refused = decide(4, ".", past, ask=alert)
     assert not refused.retrain and "cooldown 3 days" in refused.reason
     assert decide(6, ".", past, ask=alert).cause == "alert"
     fault = live("f")
-    assert not decide(3, ".", fault, ask=by_hand).retrain, "nobody trains on broken data through the controller"
+    assert not decide(3, ".", fault, ask=by_hand).retrain, "a request by hand does not train on broken data"
     assert not decide(4, ".", past, ask=by_hand, requests=answered(past, passed=None)).retrain, "one is under way"
 
 
-def test_a_word_is_no_look_at_the_window() -> None:
-    """An alert that is answered between two looks does not hide what the look saw."""
+def test_a_request_is_no_check_of_the_window() -> None:
+    """An alert between two checks of a window does not hide the result of the first."""
     past = live("x")
     ask = Ask(cause=Cause.ALERT, by="am", reason="", key="1")
     past.append(decide(2, "?", past, RetrainPolicy(violations=2, of_last=2, cooldown_days=1), ask=ask, requests=[]))
@@ -298,12 +300,12 @@ def test_a_word_is_no_look_at_the_window() -> None:
     assert decide(3, "x", past).violations == 2
 
 
-def test_a_request_that_nobody_took_is_sent_again() -> None:
+def test_an_untaken_request_is_sent_again() -> None:
     past = live("xx...")
-    yes = past[1]
-    assert find_lost(past, [], TWO_OF_THREE, date(2011, 3, 6)) == yes
+    lost = past[1]
+    assert find_lost(past, [], TWO_OF_THREE, date(2011, 3, 6)) == lost
     assert find_lost(past, answered(past), TWO_OF_THREE, date(2011, 3, 6)) is None
-    assert find_lost(past, [], TWO_OF_THREE, date(2011, 3, 11)) is None, "it is old, and a window asks anew"
+    assert find_lost(past, [], TWO_OF_THREE, date(2011, 3, 11)) is None, "it is old, and a new window requests again"
     assert find_lost([], [], TWO_OF_THREE, date(2011, 3, 6)) is None
 
 

@@ -143,7 +143,7 @@ def test_figures_have_known_answers(spark: SparkSession, storage: Storage) -> No
 
 
 def test_what_is_not_known_is_not_a_no(spark: SparkSession, storage: Storage) -> None:
-    """A rating that did not come is unknown: it is not in the error, and the coverage says so."""
+    """A rating that did not come is unknown: it is not in the error, and the coverage shows it."""
     log = [answer(f"p{n}", f"u{n}", ("a",), scores=(4.0,)) for n in range(4)]
     outcomes = bought(("u1", "a", 1, 2.0)).assign(**{c.EVENT_TYPE: c.RATING})
     found, rows = label(spark, storage, log, outcomes, TaskKind.RATING)
@@ -164,8 +164,8 @@ def test_rows_find_their_class_by_their_id(spark: SparkSession, storage: Storage
 
 
 def exposed(spark: SparkSession, looked_at: tuple[float, ...], seed: int, days: int) -> tuple[DataFrame, float]:
-    """Users who buy what they look at and like. The first of three items is liked best, and the order is turned from day to
-    day, so that pairs are seen at several places; the share that they like comes too."""
+    """Users who buy what they see and like. The first of three items is liked best. The order changes from day to day, so that
+    pairs appear at several positions. Returned too: the share that they like."""
     random = np.random.default_rng(seed)
     likes = dict(zip("abc", (0.5, 0.3, 0.2), strict=True))
     rows = []

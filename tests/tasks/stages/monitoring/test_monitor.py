@@ -1,4 +1,4 @@
-"""The whole room: snapshots in, one MLflow run, a report out; against a store of its own."""
+"""The whole stage: snapshots in, one MLflow run, a report out; against a store of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def publish(storage: Storage, window: Window, rows: pd.DataFrame) -> DatasetRef:
 
 
 def publish_answers(storage: Storage, day: date, scores: pd.DataFrame, version: int = 1) -> DatasetRef:
-    """A batch: two items for each user, every tenth of whom nobody knew."""
+    """A batch: two items for each user. Every tenth user is unknown to the model."""
     users = [f"u{place // 2}" for place in range(len(scores))]
     paths = ["popular" if place // 2 % 10 == 0 else "model" for place in range(len(scores))]
     rows = pd.DataFrame({USER_ID: users, ITEM_ID: scores[ROW_ID], PREDICTION: scores[PREDICTION], "path": paths})
@@ -183,15 +183,15 @@ def test_many_rows_are_counted_by_spark_with_the_same_verdict(
     assert {check.value for check in nothing.checks if check.check == "column_drift"} == {0}
 
 
-def test_the_room_is_light_to_import() -> None:
+def test_the_stage_imports_no_heavy_library() -> None:
     heavy = "pandas pyspark mlflow great_expectations evidently sklearn scipy matplotlib"
     modules = "tasks.stages.monitoring, tasks.stages.monitoring.checks"
     code = f"import sys, {modules}; print(*(set({heavy.split()}) & set(sys.modules)))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert told.stdout.split() == []
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert completed.stdout.split() == []
 
 
-def test_recent_takes_the_newest_days_that_the_champion_knew(storage: Storage) -> None:
+def test_recent_takes_the_newest_days_of_the_champion(storage: Storage) -> None:
     days = [Window(start=date(2011, 2, day), end=date(2011, 2, day + 1)) for day in range(1, 11)]
     refs = [publish(storage, day, make_rows(5, 1)) for day in days]
     assert recent(refs, date(2011, 2, 9), 3) == refs[5:8]

@@ -66,9 +66,7 @@ def fill(storage: Storage, weeks: int = 5, **columns: Any) -> list[pd.DataFrame]
     return frames
 
 
-def test_a_window_is_compared_with_the_newest_days_that_the_champion_learned(
-    storage: Storage, own_home: Path, mlflow_store: None
-) -> None:
+def test_the_reference_is_the_newest_days_of_the_champion(storage: Storage, own_home: Path, mlflow_store: None) -> None:
     frames = fill(storage)
     publish_answers(storage, week(4).start, pd.DataFrame({c.ROW_ID: list("abcd"), c.PREDICTION: [0.1] * 4}))
     publish_answers(storage, week(4).start, pd.DataFrame({c.ROW_ID: list("ab"), c.PREDICTION: [0.1] * 2}), version=2)

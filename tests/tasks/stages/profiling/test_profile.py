@@ -1,4 +1,4 @@
-"""Known answers of the figures, and a page that holds them and asks no other server for anything."""
+"""Figures with known values, and a page that shows them and loads nothing from another server."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ def test_the_profile_is_one_page_and_logged_once(
     assert "1 (2.5%)" in summary and "u0 (12); u1 (12); u2 (12)" in summary
     assert "&lt;script&gt; (40)" in summary and "<script>" not in summary, "what rows hold is no HTML"
     assert "srcdoc=" in html
-    assert not re.search(r"<(script|link|img)[^>]+(src|href)=['\"]?https?:", unescape(html)), "the page asks another server"
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=['\"]?https?:", unescape(html)), (
+        "the page loads from another server"
+    )
     monkeypatch.setattr("tasks.stages.profiling.draw_profile", lambda *_: pytest.fail("the same page was made again"))
     assert profile("shop", "known before 2026-01-20", [snapshot], storage, 7, {}) == page
 

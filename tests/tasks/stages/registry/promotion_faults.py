@@ -49,7 +49,7 @@ class Scene:
         }
 
     def run(self, target: Callable[..., None], *arguments: Any) -> tuple[int, Any]:
-        """One process of the installation: its exit code, and what it told."""
+        """Run one process of the installation. Returns its exit code and the result that it sent."""
         reader, writer = _processes.Pipe(duplex=False)
         process = _processes.Process(target=target, args=(self.folder, self.variables, *arguments, writer))
         process.start()
@@ -58,24 +58,24 @@ class Scene:
         if process.exitcode is None:
             process.kill()
             process.join()
-        told = None
-        with suppress(EOFError):  # it died before it said anything
-            told = reader.recv() if reader.poll() else None
-        return int(process.exitcode or 0), told
+        result = None
+        with suppress(EOFError):  # it died before it sent anything
+            result = reader.recv() if reader.poll() else None
+        return int(process.exitcode or 0), result
 
     def prepare(self) -> None:
-        self.candidates = self._told(promotion_process.run_preparation)
+        self.candidates = self._run_and_receive(promotion_process.run_preparation)
 
     def register(self, against: int | None, count: int = 1) -> list[int]:
-        return list(self._told(promotion_process.run_registration, self.candidates, against, count))
+        return list(self._run_and_receive(promotion_process.run_registration, self.candidates, against, count))
 
     def promote(self, version: int, dag_run: str, kill_at: int = 0, how: str = "promote") -> tuple[int, list[str] | None]:
         return self.run(promotion_process.run_promotion, version, dag_run, kill_at, how)
 
-    def _told(self, target: Callable[..., None], *arguments: Any) -> Any:
-        code, told = self.run(target, *arguments)
-        assert code == 0 and told is not None, f"{target.__name__} ended with {code}"
-        return told
+    def _run_and_receive(self, target: Callable[..., None], *arguments: Any) -> Any:
+        code, result = self.run(target, *arguments)
+        assert code == 0 and result is not None, f"{target.__name__} ended with {code}"
+        return result
 
     # from outside
 
@@ -106,7 +106,7 @@ class Scene:
 
 
 class Client(threading.Thread):
-    """Asks the endpoint all the time; keeps what went wrong."""
+    """Sends requests to the endpoint continuously and keeps the failures."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -130,7 +130,7 @@ class Client(threading.Thread):
 
 @contextmanager
 def installation(folder: Path) -> Iterator[tuple[Scene, Client]]:
-    """An installation with a champion, its endpoint, and a client that asks it all the time."""
+    """An installation with a champion, its endpoint, and a client that sends requests continuously."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     scene = Scene(folder.resolve(), port)
@@ -146,7 +146,7 @@ def installation(folder: Path) -> Iterator[tuple[Scene, Client]]:
 
 @contextmanager
 def endpoint(scene: Scene) -> Iterator[Client]:
-    """The real endpoint in a process of its own, asked all the time from when it is ready."""
+    """The real endpoint in a process of its own, with a client from when it is ready."""
     command = [
         sys.executable,
         "-m",
@@ -189,7 +189,7 @@ def survive_kills(folder: Path, most: int | None = None) -> tuple[int, int]:
     Parameters
     ----------
     folder : an empty folder for the installation.
-    most : only so many points, those beside the writes; default: every one.
+    most : the maximal number of points, chosen beside the writes; default: every one.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def survive_kills(folder: Path, most: int | None = None) -> tuple[int, int]:
 
 
 def race(count: int, folder: Path) -> tuple[int, int]:
-    """So many promotions at once, each a process of its own, of challengers that were judged against the same champion.
+    """`count` promotions at once, each a process of its own, of challengers that were judged against the same champion.
 
     Returns
     -------
@@ -212,27 +212,27 @@ def race(count: int, folder: Path) -> tuple[int, int]:
 
 def kill_everywhere(scene: Scene, client: Client, most: int | None = None, how: str = "promote") -> tuple[int, int]:
     """`survive_kills` in an installation that is there. `how` names a promotion of `promotion_process.PROMOTIONS`."""
-    wanted: Iterable[int] = itertools.count(1)
+    steps: Iterable[int] = itertools.count(1)
     if most is not None:
         (challenger,) = scene.register(scene.ledger()[-1])
         code, names = scene.promote(challenger, "counted", how=how)
-        assert code == 0 and names, "a promotion that nobody kills succeeds"
+        assert code == 0 and names, "a promotion that is not killed succeeds"
         writes = [step for step, name in enumerate(names, start=1) if name.startswith("writ")]
-        wanted = sorted({writes[(2 * place + 1) * len(writes) // (2 * most)] for place in range(most)})
+        steps = sorted({writes[(2 * place + 1) * len(writes) // (2 * most)] for place in range(most)})
     points = survived = 0
-    for step in wanted:
+    for step in steps:
         outcome = kill_and_retry(scene, client, step, how)
         if outcome is None:
             break  # it was through before its n-th step: every step had its kill
         points, survived = points + 1, survived + outcome
-    assert client.answered > points, "the client asked all the time"
+    assert client.answered > points, "the client sent requests all the time"
     return points, survived
 
 
 def kill_and_retry(scene: Scene, client: Client, step: int, how: str) -> bool | None:
     """Whether one kill was survived; None if the promotion was through before.
 
-    Survived is: after the kill the alias and the endpoint name nobody whom the ledger does not; after the retry there is
+    Survived is: after the kill the alias and the endpoint name only versions that are in the ledger; after the retry there is
     exactly one entry for the version, alias and endpoint name it, and no request failed at any time.
     """
     before = scene.ledger()
@@ -241,8 +241,8 @@ def kill_and_retry(scene: Scene, client: Client, step: int, how: str) -> bool | 
     if code == 0:
         return None
     assert code == -signal.SIGKILL, f"step {step}: the promotion ended with {code}, not by the kill"
-    told = scene.ledger()
-    leads = scene.alias() not in told or scene.served() not in told
+    promoted = scene.ledger()
+    leads = scene.alias() not in promoted or scene.served() not in promoted
     retried, _ = scene.promote(challenger, f"run-{challenger}", how=how)
     once = retried == 0 and scene.ledger() == [*before, challenger]
     agree = scene.alias() == challenger and scene.await_served(challenger)
@@ -254,18 +254,18 @@ def kill_and_retry(scene: Scene, client: Client, step: int, how: str) -> bool | 
 def start_at_once(scene: Scene, count: int, how: str = "promote") -> tuple[int, int]:
     """`race` in an installation that is there. `how` names a promotion of `promotion_process.PROMOTIONS`."""
     before = scene.ledger()
-    gun = _processes.Barrier(count)
+    barrier = _processes.Barrier(count)
     racers = []
     for version in scene.register(before[-1], count):
         reader, writer = _processes.Pipe(duplex=False)
-        arguments = (scene.folder, scene.variables, version, gun, how, writer)
+        arguments = (scene.folder, scene.variables, version, barrier, how, writer)
         racers.append((_processes.Process(target=promotion_process.run_racer, args=arguments), reader))
         racers[-1][0].start()
         writer.close()
-    told = []
+    results = []
     for process, reader in racers:
-        told.append(reader.recv())
+        results.append(reader.recv())
         process.join(60)
     winners = scene.ledger()[len(before) :]
-    assert len(winners) == told.count(""), f"the ledger has {winners}, the racers were told {told}"
-    return len(winners), sum("champion" in line and f"version {winners[0]}" in line for line in told if line)
+    assert len(winners) == results.count(""), f"the ledger has {winners}, the racers sent {results}"
+    return len(winners), sum("champion" in line and f"version {winners[0]}" in line for line in results if line)

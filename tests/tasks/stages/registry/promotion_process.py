@@ -1,4 +1,4 @@
-"""What runs inside the promoting processes of `faults`: the promotion's own code, counted step by step, killed at one of them.
+"""The code inside the promoting processes of `promotion_faults`: the real promotion, counted by steps and killed at one.
 
 Imported once by the fork server, so that each process of a harness starts with everything loaded.
 """
@@ -42,7 +42,7 @@ from tasks.stages.registry import follow_ledger, promote, version_of
 from tests.tasks import synthetic_classification
 
 SHOP = "shop"
-SEAMS = {module.__file__ for module in (ledger, tracking, endpoint)}
+ADAPTERS = {module.__file__ for module in (ledger, tracking, endpoint)}
 Promote = Callable[[Approval, str, Ledger], LedgerEntry]
 
 
@@ -57,10 +57,10 @@ def enter(folder: Path, variables: dict[str, str]) -> None:
 
 
 class Steps:
-    """Counts what a promotion does to the outside and dies by SIGKILL at one of them.
+    """Counts the steps by which a promotion reaches other systems and dies by SIGKILL at one of them.
 
-    A step is each call of a function of a seam and each return from it, each statement that writes to a database, before and
-    after, and each commit, just before. Nothing is listed by hand: a new call of a seam is a new step.
+    A step is each call of an adapter's function and each return from it, each statement that writes to a database, before
+    and after, and each commit, just before. Nothing is listed by hand: a new call of an adapter is a new step.
     """
 
     def __init__(self, kill_at: int) -> None:
@@ -68,8 +68,8 @@ class Steps:
         self._kill_at = kill_at
 
     def start(self) -> None:
-        event.listen(Engine, "before_cursor_execute", lambda *told: self._statement("write", told[2]))
-        event.listen(Engine, "after_cursor_execute", lambda *told: self._statement("written", told[2]))
+        event.listen(Engine, "before_cursor_execute", lambda *arguments: self._statement("write", arguments[2]))
+        event.listen(Engine, "after_cursor_execute", lambda *arguments: self._statement("written", arguments[2]))
         event.listen(Engine, "commit", lambda _connection: self._step("write: COMMIT"))
         sys.setprofile(self._profile)
 
@@ -80,7 +80,7 @@ class Steps:
     def _profile(self, frame: FrameType, what: str, _argument: Any) -> None:
         code = frame.f_code
         named = not code.co_name.startswith(("_", "<")) and not code.co_flags & CO_GENERATOR
-        if what in {"call", "return"} and code.co_filename in SEAMS and named:
+        if what in {"call", "return"} and code.co_filename in ADAPTERS and named:
             self._step(f"{what}: {code.co_name}")
 
     def _step(self, name: str) -> None:
@@ -115,20 +115,20 @@ def write_whatever_is_there(approval: Approval, dag_run: str, book: Ledger) -> L
 
 
 def _append(approval: Approval, dag_run: str, book: Ledger, head: LedgerEntry | None) -> LedgerEntry:
-    wanted = version_of(SHOP, approval.version)
+    registered = version_of(SHOP, approval.version)
     return book.append(
         use_case=SHOP,
         action=Action.PROMOTE,
-        version=wanted.version,
+        version=registered.version,
         expected_head=head,
         actor=approval.actor,
         trust=approval.trust,
         reason=approval.reason,
         dag_run=dag_run,
-        manifest_digest=wanted.manifest_digest,
-        data_digest=wanted.data_digest,
-        report_digest=wanted.report_digest,
-        code_version=wanted.code_version,
+        manifest_digest=registered.manifest_digest,
+        data_digest=registered.data_digest,
+        report_digest=registered.report_digest,
+        code_version=registered.code_version,
     )
 
 
@@ -144,9 +144,9 @@ PROMOTIONS: dict[str, Promote] = {
 
 
 def run_promotion(
-    folder: Path, variables: dict[str, str], version: int, dag_run: str, kill_at: int, how: str, told: Connection
+    folder: Path, variables: dict[str, str], version: int, dag_run: str, kill_at: int, how: str, connection: Connection
 ) -> None:
-    """The body of the promotion DAG's `promote`; tells which steps it took, if it lives."""
+    """The body of the promotion DAG's `promote`; sends the names of its steps if it survives."""
     enter(folder, variables)
     steps, book = Steps(kill_at), Ledger(get_settings().ledger_url)
     approval = _approval(version)
@@ -154,24 +154,26 @@ def run_promotion(
     entry = PROMOTIONS[how](approval, dag_run, book)
     await_version(SHOP, entry.version)
     sys.setprofile(None)
-    told.send(steps.names)
+    connection.send(steps.names)
 
 
-def run_racer(folder: Path, variables: dict[str, str], version: int, gun: Barrier, how: str, told: Connection) -> None:
-    """One promotion among others that start at once; tells what it was told, or nothing if it won."""
+def run_racer(
+    folder: Path, variables: dict[str, str], version: int, barrier: Barrier, how: str, connection: Connection
+) -> None:
+    """One promotion among others that start at once; sends the text of its refusal, or '' if it won."""
     enter(folder, variables)
     approval, book = _approval(version), Ledger(get_settings().ledger_url)
     tracking.versions(SHOP)  # the connection is made: what follows is the race
-    gun.wait(120)
+    barrier.wait(120)
     try:
         PROMOTIONS[how](approval, f"race-{version}", book)
     except PromotionRefused as refusal:
-        told.send(str(refusal))
+        connection.send(str(refusal))
     else:
-        told.send("")
+        connection.send("")
 
 
-def run_preparation(folder: Path, variables: dict[str, str], told: Connection) -> None:
+def run_preparation(folder: Path, variables: dict[str, str], connection: Connection) -> None:
     """Features to answer from, and two models, as training would have left them."""
     enter(folder, variables)
     settings = get_settings()
@@ -188,11 +190,11 @@ def run_preparation(folder: Path, variables: dict[str, str], told: Connection) -
     labels = pd.DataFrame({c.USER_ID: ["u0", "u1"], c.ITEM_ID: ["i1", "i2"], c.LABEL: [1.0, 1.0]})
     writers[c.LABELS] = frame_writer(labels)
     examples = storage.publish(use_case=SHOP, layer=c.EXAMPLES, partition="2011-06-01", tables=writers)
-    told.send([_log(half_life, examples, folder).to_json() for half_life in (7.0, 28.0)])
+    connection.send([_log(half_life, examples, folder).to_json() for half_life in (7.0, 28.0)])
 
 
 def run_registration(
-    folder: Path, variables: dict[str, str], candidates: list[Any], against: int | None, count: int, told: Connection
+    folder: Path, variables: dict[str, str], candidates: list[Any], against: int | None, count: int, connection: Connection
 ) -> None:
     """Challengers that passed against a champion, each with its own verdict."""
     enter(folder, variables)
@@ -210,7 +212,7 @@ def run_registration(
             metrics={"ndcg_at_3": 0.5 + place / 1000},
             units=examples,
         )
-        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=True, reason="as the harness wants it")
+        gate = GateResult(gate="beats_champion", mode=GateMode.ENABLED, passed=True, reason="as the harness sets it")
         verdict = Verdict(
             use_case=SHOP,
             candidate=candidate,
@@ -222,7 +224,7 @@ def run_registration(
             outcome=None,
         )
         made.append(register_verdict(verdict, storage).version)
-    told.send(made)
+    connection.send(made)
 
 
 def _log(half_life: float, examples: DatasetRef, folder: Path) -> Candidate:

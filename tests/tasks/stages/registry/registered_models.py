@@ -1,4 +1,4 @@
-"""A court for tests: verdicts as wanted about models that are really logged, registered and promoted."""
+"""A harness for tests of the registry: it logs, registers and promotes real models with given verdicts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHOP = "shop"
 
 
 def unrehearsed(_use_case: str, _version: int, _digest: str) -> None:
-    """For tests of something else: a rehearsal takes a process and more than a second."""
+    """Replaces the rehearsal, which takes a process and more than a second, in tests of something else."""
 
 
 @dataclass
-class Court:
-    """Gives verdicts about freshly logged models, as wanted."""
+class RegistryHarness:
+    """Makes verdicts on newly logged models, registers and promotes their versions."""
 
     storage: Storage
     work: Path
@@ -46,7 +46,7 @@ class Court:
         against: int | None = None,
         candidate: Candidate | None = None,
         ndcg: float = 0.5,
-        reason: str = "as the test wants it",
+        reason: str = "as the test sets it",
     ) -> Verdict:
         candidate = candidate or self.log()
         evaluation = Evaluation(
@@ -69,27 +69,27 @@ class Court:
             outcome=None if against is None else Outcome.BETTER if passed else Outcome.WORSE,
         )
 
-    def register(self, **wanted: Any) -> int:
-        return register_verdict(self.verdict(**wanted), self.storage).version
+    def register(self, **settings: Any) -> int:
+        return register_verdict(self.verdict(**settings), self.storage).version
 
     def promote(self, version: int, dag_run: str = "run") -> LedgerEntry:
         return promote(self.approval(version), dag_run, self.ledger, rehearsal=unrehearsed)
 
-    def approval(self, version: int, **said: Any) -> Approval:
-        """Ada's yes to a version as it is registered, if it is."""
-        there = version in tracking.versions(SHOP)
+    def approval(self, version: int, **changes: Any) -> Approval:
+        """Ada's approval of a version, with the digest of its report if it is registered."""
+        is_registered = version in tracking.versions(SHOP)
         fields = {
             "use_case": SHOP,
             "version": version,
             "actor": "ada",
             "reason": "it is better",
             "trust": Trust.LOCAL,
-            "report_digest": version_of(SHOP, version).report_digest if there else "0" * 64,
+            "report_digest": version_of(SHOP, version).report_digest if is_registered else "0" * 64,
         }
-        return Approval.model_validate(fields | said)
+        return Approval.model_validate(fields | changes)
 
-    def reign(self, length: int) -> list[int]:
-        """So many champions, one after another."""
+    def promote_champions(self, length: int) -> list[int]:
+        """Register and promote `length` versions, each judged against the one before."""
         versions: list[int] = []
         for _ in range(length):
             versions.append(self.register(against=versions[-1] if versions else None))

@@ -1,4 +1,4 @@
-"""What takes the title from a new champion, and what does not: numbers in, decision out."""
+"""Which served figures roll a new champion back, and which do not."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def scores(mean: float, count: int = 1000, seed: int = 0) -> tuple[int, ...]:
     return tuple(count_scores(np.random.default_rng(seed).normal(mean, 0.1, count)).tolist())
 
 
-def test_a_calm_champion_keeps_the_title() -> None:
+def test_a_champion_within_the_limits_has_no_faults() -> None:
     seen = ServedFigures(answered=1000, failed=20, latency=FAST, scores=scores(0.5, seed=1))
-    faults, told = judge_bake(POLICY, seen, scores(0.5))
+    faults, summary = judge_bake(POLICY, seen, scores(0.5))
     assert faults == ()
-    assert told.startswith("1020 requests, 1.96% failed, p99 10 ms, score shift 0.0")
+    assert summary.startswith("1020 requests, 1.96% failed, p99 10 ms, score shift 0.0")
 
 
-def test_each_limit_is_seen_to_be_broken() -> None:
+def test_each_violated_limit_is_a_fault() -> None:
     calm = {"answered": 1000, "failed": 0, "latency": FAST, "scores": scores(0.5)}
     for broken, why in (
         ({"failed": 21}, "2.06% of 1021 requests failed, at most 2.00% may"),
@@ -45,11 +45,11 @@ def test_few_answers_and_few_scores_are_not_judged() -> None:
     assert "too few to judge" in judge_bake(POLICY, ServedFigures(failed=99), ())[1]
     assert judge_bake(POLICY, ServedFigures(failed=100), ())[0], "enough requests, none answered"
     assert judge_bake(POLICY, ServedFigures(1000, 0, FAST, scores(4.0, 99)), scores(0.5))[0] == ()
-    assert judge_bake(POLICY, ServedFigures(1000, 0, FAST, scores(4.0)), scores(0.5, 10))[0] == (), "no reference to speak of"
+    assert judge_bake(POLICY, ServedFigures(1000, 0, FAST, scores(4.0)), scores(0.5, 10))[0] == (), "too few reference scores"
 
 
-def test_scores_shift_only_if_neither_the_rehearsal_nor_the_former_champion_gave_such() -> None:
-    """Other visitors than in the rehearsal, or another scale than the former champion's, is no fault by itself."""
+def test_scores_shift_only_against_both_references() -> None:
+    """A difference to the scores of the rehearsal alone, or of the former champion alone, is no fault."""
     seen = ServedFigures(1000, 0, FAST, scores(0.5))
     assert judge_bake(POLICY, seen, scores(4.0), scores(0.5, seed=1))[0] == ()
     assert judge_bake(POLICY, seen, scores(0.5, seed=1), scores(4.0))[0] == ()

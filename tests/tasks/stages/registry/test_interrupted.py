@@ -39,14 +39,14 @@ def status(run_id: str) -> str:
     return str(tracking.get_client().get_run(run_id).info.status)
 
 
-def test_the_run_of_a_killed_process_is_closed_and_a_living_one_is_not(store: Path) -> None:
+def test_only_the_run_of_a_killed_process_is_closed(store: Path) -> None:
     now = datetime.now(UTC)
     process, run_id = started("key")
     try:
         assert close_interrupted_runs("shop", now, 24.0, never) == []
         assert status(run_id) == "RUNNING"
         process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now: nobody has reaped it
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now: its parent has not reaped it
         (line,) = close_interrupted_runs("shop", now, 24.0, never)
     finally:
         process.kill()

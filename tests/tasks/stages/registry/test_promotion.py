@@ -24,13 +24,13 @@ from tasks.models.smoke_test import SCORE_EDGES, count_scores
 from tasks.stages.registry import promote, reconcile_aliases, rehearse, rollback, version_of
 from tasks.stages.registry.promotion import default_target
 from tests.tasks import synthetic_classification
-from tests.tasks.stages.registry.registered_models import SHOP, Court, unrehearsed
+from tests.tasks.stages.registry.registered_models import SHOP, RegistryHarness, unrehearsed
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
 
 
-def told(*steps: int) -> list[LedgerEntry]:
-    """A ledger: a positive number promotes that version, a negative one rolls back to it."""
+def ledger_of(*steps: int) -> list[LedgerEntry]:
+    """The entries of a ledger: a positive number promotes that version, a negative one rolls back to it."""
     entries: list[LedgerEntry] = []
     for sequence, step in enumerate(steps, start=1):
         entry = LedgerEntry(
@@ -68,32 +68,32 @@ def told(*steps: int) -> list[LedgerEntry]:
         ((1, 2, -1, 3), 1),  # not 2
         ((1, 2, -1, 3, -1, 4), 1),
         ((1, 2, 3, -1), None),  # 2 was jumped over
-        ((1, 2, 3, -2, -3), 1),  # somebody brought 3 back for 2: 2 was withdrawn then
+        ((1, 2, 3, -2, -3), 1),  # a rollback replaced 2 by 3: 2 was withdrawn then
         ((1, 2, -1, -2), None),  # 1 was withdrawn for 2
         ((1, 2, -1, -2, 3), 2),
     ],
 )
-def test_whom_a_rollback_without_a_version_goes_back_to(steps: tuple[int, ...], target: int | None) -> None:
-    assert default_target(told(*steps)) == target
+def test_default_target_of_a_rollback(steps: tuple[int, ...], target: int | None) -> None:
+    assert default_target(ledger_of(*steps)) == target
 
 
-def test_a_second_rollback_goes_on_back_and_a_third_finds_nobody(court: Court) -> None:
-    first, second, _ = court.reign(3)
-    assert court.rollback("undo 1").version == second
-    assert court.rollback("undo 2").version == first
+def test_a_second_rollback_goes_further_back_and_a_third_fails(harness: RegistryHarness) -> None:
+    first, second, _ = harness.promote_champions(3)
+    assert harness.rollback("undo 1").version == second
+    assert harness.rollback("undo 2").version == first
     with pytest.raises(
         PromotionRefused, match="no predecessor to go back to that was not itself rolled back from; name one of: 2, 3"
     ):
-        court.rollback("undo 3")
-    assert court.rollback("undo 4", to=second).version == second
+        harness.rollback("undo 3")
+    assert harness.rollback("undo 4", to=second).version == second
 
 
-def test_a_rollback_of_a_version_that_is_no_longer_champion_moves_nothing(court: Court) -> None:
-    first, second = court.reign(2)
+def test_a_rollback_of_a_former_champion_changes_nothing(harness: RegistryHarness) -> None:
+    first, second = harness.promote_champions(2)
     with pytest.raises(PromotionRefused, match=f"expected version {first} as the champion, which is version {second}"):
-        rollback(SHOP, "policy:bake", "slow", "bake", court.ledger, of_version=first, rehearsal=unrehearsed)
+        rollback(SHOP, "policy:bake", "slow", "bake", harness.ledger, of_version=first, rehearsal=unrehearsed)
     done = rollback(
-        SHOP, "policy:bake", "slow", "bake", court.ledger, trust=Trust.POLICY, of_version=second, rehearsal=unrehearsed
+        SHOP, "policy:bake", "slow", "bake", harness.ledger, trust=Trust.POLICY, of_version=second, rehearsal=unrehearsed
     )
     assert (done.version, done.trust, done.actor) == (first, Trust.POLICY, "policy:bake")
 
@@ -160,21 +160,21 @@ BROKEN: dict[type[synthetic_classification.Skilled], str] = {
 }
 
 
-def registered(court: Court, model: synthetic_classification.Skilled, against: int | None = None) -> ModelVersion:
-    candidate = synthetic_classification.log_candidate(SHOP, f"model_{model.kind}", model, court.examples, court.work)
-    return register_verdict(court.verdict(candidate=candidate, against=against), court.storage)
+def registered(harness: RegistryHarness, model: synthetic_classification.Skilled, against: int | None = None) -> ModelVersion:
+    candidate = synthetic_classification.log_candidate(SHOP, f"model_{model.kind}", model, harness.examples, harness.work)
+    return register_verdict(harness.verdict(candidate=candidate, against=against), harness.storage)
 
 
-def test_a_version_that_fails_its_rehearsal_is_refused(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_fails_its_rehearsal_is_refused(harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, why in BROKEN.items():
         monkeypatch.setitem(SERVED, kind.kind, kind)
-        made = registered(court, kind(synthetic_classification.taste()))
+        made = registered(harness, kind(synthetic_classification.taste()))
         with pytest.raises(PromotionRefused, match=f"version {made.version} is not fit .* nothing was changed: .*({why})"):
             rehearse(SHOP, made.version, made.manifest_digest, seconds=15)
 
 
-def test_a_rehearsal_tells_what_scores_to_expect(court: Court) -> None:
-    version = registered(court, synthetic_classification.skilled(1.0))
+def test_a_rehearsal_returns_the_expected_scores(harness: RegistryHarness) -> None:
+    version = registered(harness, synthetic_classification.skilled(1.0))
     counts = rehearse(SHOP, 1, version.manifest_digest)
     assert counts == count_scores(synthetic_classification.taste().max(axis=1)).tolist(), "of each user, not of the stranger"
     assert sum(counts) == synthetic_classification.USERS
@@ -188,27 +188,27 @@ def test_scores_are_counted_as_prometheus_counts_them() -> None:
     assert {place: count for place, count in enumerate(counts) if count} == places
 
 
-def test_nothing_moves_when_a_rehearsal_fails(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Promotion and rollback ask by themselves, without being told to; the target of the rollback breaks afterwards."""
-    first = registered(court, synthetic_classification.skilled(0.5))
-    promote(court.approval(first.version), "run 1", court.ledger)
+def test_nothing_moves_when_a_rehearsal_fails(harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promotion and rollback rehearse by default. The target of the rollback breaks afterwards."""
+    first = registered(harness, synthetic_classification.skilled(0.5))
+    promote(harness.approval(first.version), "run 1", harness.ledger)
     monkeypatch.setitem(SERVED, Constant.kind, Constant)
-    second = registered(court, Constant(synthetic_classification.taste()), against=first.version)
-    before = court.ledger.entries(SHOP), tracking.aliases(SHOP)
+    second = registered(harness, Constant(synthetic_classification.taste()), against=first.version)
+    before = harness.ledger.entries(SHOP), tracking.aliases(SHOP)
     with pytest.raises(PromotionRefused, match="version 2 is not fit"):
-        promote(court.approval(second.version), "run 2", court.ledger)
-    assert (court.ledger.entries(SHOP), tracking.aliases(SHOP)) == before
-    court.promote(second.version, "run 2")
-    native = next(Path(court.work / "mlruns").rglob(f"{first.model_uri.removeprefix('models:/')}/artifacts/**/arrays.npz"))
+        promote(harness.approval(second.version), "run 2", harness.ledger)
+    assert (harness.ledger.entries(SHOP), tracking.aliases(SHOP)) == before
+    harness.promote(second.version, "run 2")
+    native = next(Path(harness.work / "mlruns").rglob(f"{first.model_uri.removeprefix('models:/')}/artifacts/**/arrays.npz"))
     native.write_bytes(native.read_bytes()[:-1] + b"x")
-    before = court.ledger.entries(SHOP), tracking.aliases(SHOP)
+    before = harness.ledger.entries(SHOP), tracking.aliases(SHOP)
     with pytest.raises(PromotionRefused, match=r"version 1 is not fit .* does not match the digest in its manifest"):
-        rollback(SHOP, "ada", "it is worse", "undo", court.ledger)
-    assert (court.ledger.entries(SHOP), tracking.aliases(SHOP)) == before
+        rollback(SHOP, "ada", "it is worse", "undo", harness.ledger)
+    assert (harness.ledger.entries(SHOP), tracking.aliases(SHOP)) == before
 
 
 def test_every_task_has_its_smoke_test() -> None:
-    """The same questions for rows and ratings: known answers, and one broken twin each."""
+    """The smoke test of rows and of ratings: known answers, and one broken twin each."""
     import pandas as pd
 
     from tasks.models.base import Examples, FeatureTables
@@ -231,92 +231,92 @@ def test_every_task_has_its_smoke_test() -> None:
     users = pd.DataFrame({c.USER_ID: ["u1", "u2"]})
     items = pd.DataFrame({c.ITEM_ID: [f"i{n:02d}" for n in range(synthetic_classification.ITEMS)]})
     labels = pd.DataFrame({c.USER_ID: ["u1", "u2"], c.ITEM_ID: ["i00", "i01"], c.LABEL: [1.0, 5.0]})
-    asked = Examples(FeatureTables(users, items, pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []})), labels)
+    examples = Examples(FeatureTables(users, items, pd.DataFrame({c.USER_ID: [], c.ITEM_ID: []})), labels)
     rating = ScoringTerms(use_case=SHOP, task=TaskKind.RATING, k=3)
-    assert try_model(Rater(synthetic_classification.taste()), rating, asked).tolist() == [1.0, 2.0, 3.0]
+    assert try_model(Rater(synthetic_classification.taste()), rating, examples).tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(ModelError, match="expected ratings near 1 to 5, got 10 to 30"):
-        try_model(Rater(synthetic_classification.taste(), slope=10.0), rating, asked)
+        try_model(Rater(synthetic_classification.taste(), slope=10.0), rating, examples)
 
 
 # the order in time
 
 
-def test_an_older_run_never_takes_the_title_from_a_newer_one(court: Court) -> None:
-    (champion,) = court.reign(1)
-    late = court.log()
+def test_an_older_run_never_replaces_a_newer_champion(harness: RegistryHarness) -> None:
+    (champion,) = harness.promote_champions(1)
+    late = harness.log()
     older = late.model_copy(update={"split": late.split.model_copy(update={"as_of": date(2011, 5, 31)})})
-    version = court.register(candidate=older, against=champion)
+    version = harness.register(candidate=older, against=champion)
     for extra in ({}, {"is_override": True}):
         with pytest.raises(PromotionRefused, match="before 2011-05-31, and the champion from data before 2011-06-01"):
-            promote(court.approval(version, **extra), "run", court.ledger, rehearsal=unrehearsed)
-    assert [entry.version for entry in court.ledger.entries(SHOP)] == [champion]
-    same_day = court.register(against=champion)
-    assert court.promote(same_day, "same day").version == same_day
+            promote(harness.approval(version, **extra), "run", harness.ledger, rehearsal=unrehearsed)
+    assert [entry.version for entry in harness.ledger.entries(SHOP)] == [champion]
+    same_day = harness.register(against=champion)
+    assert harness.promote(same_day, "same day").version == same_day
 
 
-def test_a_tag_does_not_make_a_run_newer(court: Court) -> None:
-    (champion,) = court.reign(1)
-    late = court.log()
+def test_a_tag_does_not_make_a_run_newer(harness: RegistryHarness) -> None:
+    (champion,) = harness.promote_champions(1)
+    late = harness.log()
     older = late.model_copy(update={"split": late.split.model_copy(update={"as_of": date(2011, 5, 31)})})
-    version = court.register(candidate=older, against=champion)
+    version = harness.register(candidate=older, against=champion)
     tracking.tag_version(SHOP, version, {"as_of": "2030-01-01"})
     tracking.tag_version(SHOP, champion, {"as_of": "2000-01-01"})
     with pytest.raises(PromotionRefused, match="an older run never replaces a newer one"):
-        court.promote(version)
+        harness.promote(version)
 
 
-def test_a_judging_is_registered_once_whatever_its_milliseconds(court: Court) -> None:
-    candidate = court.log()
-    first = register_verdict(court.verdict(candidate=candidate, reason="12.1 ms is within 50 ms"), court.storage)
-    assert register_verdict(court.verdict(candidate=candidate, reason="13.4 ms is within 50 ms"), court.storage) == first
+def test_a_judging_is_registered_once_whatever_its_milliseconds(harness: RegistryHarness) -> None:
+    candidate = harness.log()
+    first = register_verdict(harness.verdict(candidate=candidate, reason="12.1 ms is within 50 ms"), harness.storage)
+    assert register_verdict(harness.verdict(candidate=candidate, reason="13.4 ms is within 50 ms"), harness.storage) == first
     assert tracking.versions(SHOP) == [first.version]
-    refused = register_verdict(court.verdict(candidate=candidate, passed=False), court.storage)
+    refused = register_verdict(harness.verdict(candidate=candidate, passed=False), harness.storage)
     assert refused.version != first.version, "another answer of a gate is another judging"
 
 
 # a ledger that was altered
 
 
-def test_an_altered_ledger_takes_no_promotion_and_spreads_to_no_alias(court: Court, own_home: Path) -> None:
-    first, second = court.reign(2)
-    third = court.register(against=second)
+def test_an_altered_ledger_takes_no_promotion_and_spreads_to_no_alias(harness: RegistryHarness, own_home: Path) -> None:
+    first, second = harness.promote_champions(2)
+    third = harness.register(against=second)
     with sqlite3.connect(own_home / "titleholder.db") as database:
         database.execute("UPDATE ledger SET manifest_digest = ? WHERE sequence = 1", ("f" * 64,))
     with pytest.raises(PromotionRefused, match=r"chain of digests is broken at entries \[1\]"):
-        court.promote(third)
+        harness.promote(third)
     with pytest.raises(PromotionRefused, match="entry 1, which promoted version 1, was altered"):
-        court.rollback()
+        harness.rollback()
     tracking.set_alias(SHOP, "champion", first)
-    assert reconcile_aliases(SHOP, court.ledger, True, NOW), "the head is as it was: what it says can be spread"
+    assert reconcile_aliases(SHOP, harness.ledger, True, NOW), "the head is unaltered, so the aliases can follow it"
     with sqlite3.connect(own_home / "titleholder.db") as database:
         database.execute("UPDATE ledger SET version = 1 WHERE sequence = 2")
     with pytest.raises(PromotionRefused, match="newest entry 2 was altered, so the aliases are left"):
-        reconcile_aliases(SHOP, court.ledger, True, NOW)
+        reconcile_aliases(SHOP, harness.ledger, True, NOW)
     assert tracking.aliases(SHOP)["champion"] == second
 
 
 # aliases, compared again
 
 
-def test_a_moved_alias_is_told_and_restored(court: Court, caplog: pytest.LogCaptureFixture) -> None:
-    first, second = court.reign(2)
-    assert reconcile_aliases(SHOP, court.ledger, True, NOW) == []
+def test_a_moved_alias_is_reported_and_restored(harness: RegistryHarness, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = harness.promote_champions(2)
+    assert reconcile_aliases(SHOP, harness.ledger, True, NOW) == []
     assert "alias_differed" not in tracking.get_client().get_registered_model(SHOP).tags
     tracking.set_alias(SHOP, "champion", first)
     line = "alias champion of shop named version 1, the ledger says version 2: restored"
-    assert reconcile_aliases(SHOP, court.ledger, True, NOW) == [line]
+    assert reconcile_aliases(SHOP, harness.ledger, True, NOW) == [line]
     assert line in caplog.text
     assert tracking.aliases(SHOP) == {"champion": second, "previous_champion": first}
-    said = f"2026-01-08T00:00:00+00:00: {line}"
-    assert tracking.get_client().get_registered_model(SHOP).tags["alias_differed"] == said
-    assert tracking.version_tags(SHOP, first)["alias_differed"] == said
+    expected = f"2026-01-08T00:00:00+00:00: {line}"
+    assert tracking.get_client().get_registered_model(SHOP).tags["alias_differed"] == expected
+    assert tracking.version_tags(SHOP, first)["alias_differed"] == expected
     assert version_of(SHOP, first).passed
 
 
-def test_by_policy_a_moved_alias_is_only_told(court: Court) -> None:
-    first, _ = court.reign(2)
+def test_by_policy_a_moved_alias_is_only_reported(harness: RegistryHarness) -> None:
+    first, _ = harness.promote_champions(2)
     tracking.set_alias(SHOP, "champion", None)
-    (line,) = reconcile_aliases(SHOP, court.ledger, False, NOW)
+    (line,) = reconcile_aliases(SHOP, harness.ledger, False, NOW)
     assert line.endswith("named no version, the ledger says version 2: left, because the use case says restore_aliases: false")
     assert tracking.aliases(SHOP) == {"previous_champion": first}
-    assert reconcile_aliases("never_trained", court.ledger, True, NOW) == []
+    assert reconcile_aliases("never_trained", harness.ledger, True, NOW) == []

@@ -74,9 +74,9 @@ def make_holdout(
         c.PAIRS: pd.DataFrame(pairs, columns=[c.USER_ID, c.ITEM_ID]),
         c.LABELS: pd.DataFrame(labels, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]),
     }
-    told = pd.DataFrame({c.ITEM_ID: shown, c.ITEM_TEXT: [names.get(f"text of {item}", f"THING {item}") for item in items]})
+    rows = pd.DataFrame({c.ITEM_ID: shown, c.ITEM_TEXT: [names.get(f"text of {item}", f"THING {item}") for item in items]})
     source = storage.publish(
-        use_case=SHOP, layer=c.VALIDATED, partition="2011-01-01..2011-06-01", tables={c.ROWS: frame_writer(told)}
+        use_case=SHOP, layer=c.VALIDATED, partition="2011-01-01..2011-06-01", tables={c.ROWS: frame_writer(rows)}
     )
     return _publish(storage, tables, facts, [source])
 
@@ -109,7 +109,7 @@ class Known(synthetic_classification.Skilled):
 def evaluate(
     storage: Storage, subject: str, model: ServedModel, holdout: DatasetRef, task: TaskKind, name: str | None = None
 ) -> Evaluation:
-    """Score a model as the evaluation room does, without MLflow."""
+    """Score a model as the evaluation stage does, without MLflow."""
     scored = score_model(
         model, read_examples(storage, holdout), ScoringTerms(use_case="test", task=task, metrics=METRICS[task], k=3)
     )
@@ -160,7 +160,7 @@ def decide(
         fit_seconds=3.25,
     )
     version = synthetic_classification.as_version(candidate, 3).model_copy(update={"manifest_digest": "b" * 64})
-    title: ModelVersion | None = version if champion is not None else None
+    champion_version: ModelVersion | None = version if champion is not None else None
     gates = [
         GATES.parse(entry, "gates")
         for entry in (
@@ -174,7 +174,14 @@ def decide(
         entry = {"kind": "no_slice_regression", "metrics": {METRICS[task][0]: 1.0}, "slices": columns, "min_units": 20}
         gates.append(GATES.parse(entry, "gates"))
     return judge(
-        candidate, evaluations, gates, ScoringTerms(use_case=SHOP, task=task), storage, mode=mode, champion=title, seed=7
+        candidate,
+        evaluations,
+        gates,
+        ScoringTerms(use_case=SHOP, task=task),
+        storage,
+        mode=mode,
+        champion=champion_version,
+        seed=7,
     )
 
 

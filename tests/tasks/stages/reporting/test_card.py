@@ -111,13 +111,13 @@ def test_the_learning_curve_is_shown_and_interpreted(storage: Storage) -> None:
     assert "the metric changed by +0.0500 (+10.0%, positive is better): more data is likely to help" in page.texts["training"]
     assert "Left out: 10% of the data: wants 20 users." in page.texts["training"]
 
-    def say(fitted: float, half: float, whole: float) -> str:
+    def describe(fitted: float, half: float, whole: float) -> str:
         both = [(0.5, half), (1.0, whole)]
         points = [LearningPoint(share=share, units=9, fitted=fitted, validation=value) for share, value in both]
         return interpret_learning(LearningCurve(metric="log_loss", unit="rows", greater_is_better=False, points=tuple(points)))
 
-    assert say(0.01, 0.70, 0.69).endswith("the model overfits.") and "likely to help" in say(0.01, 0.70, 0.69)
-    assert "is unlikely to help much" in say(0.68, 0.69, 0.69) and "overfits" not in say(0.68, 0.69, 0.69)
+    assert describe(0.01, 0.70, 0.69).endswith("the model overfits.") and "likely to help" in describe(0.01, 0.70, 0.69)
+    assert "is unlikely to help much" in describe(0.68, 0.69, 0.69) and "overfits" not in describe(0.68, 0.69, 0.69)
     without = write_card(verdict, replace(judged_verdicts.TRAINING, learning=None), "verdict-x", storage)
     assert "The run recorded no learning curve." in Read(without).texts["training"]
 
@@ -167,11 +167,11 @@ def test_the_worst_users_with_their_lists_and_purchases(storage: Storage) -> Non
     page = Read(card(verdict, storage))
     units = storage.read(verdict.evaluations[0].units, "units").sort_values(["ndcg_at_3", "unit"])
     head = next(place for place, line in enumerate(page.lines["errors"]) if line[0] == "user")
-    told = page.lines["errors"][head + 1 : head + 11]
-    assert [line[0] for line in told] == list(units["unit"][:10])
-    assert [line[3] for line in told] == [f"{value:.4f}" for value in units["ndcg_at_3"][:10]]
-    assert "THING i0" in told[0][1] and "%" in told[0][1], "items by name, with their probability"
-    assert "THING i0" in told[0][2]
+    rows = page.lines["errors"][head + 1 : head + 11]
+    assert [line[0] for line in rows] == list(units["unit"][:10])
+    assert [line[3] for line in rows] == [f"{value:.4f}" for value in units["ndcg_at_3"][:10]]
+    assert "THING i0" in rows[0][1] and "%" in rows[0][1], "items by name, with their probability"
+    assert "THING i0" in rows[0][2]
 
 
 def test_the_worst_rows_and_classes(storage: Storage) -> None:
@@ -249,13 +249,13 @@ def test_without_a_champion_the_card_shows_the_baseline(storage: Storage) -> Non
     assert "There was no champion" in page.texts["limits"]
 
 
-@pytest.mark.parametrize(("mode", "said"), [(GateMode.DISABLED, "not evaluated"), (GateMode.DRY_RUN, "would refuse")])
-def test_a_pass_without_an_enabled_gate_is_a_warning(storage: Storage, mode: GateMode, said: str) -> None:
+@pytest.mark.parametrize(("mode", "expected"), [(GateMode.DISABLED, "not evaluated"), (GateMode.DRY_RUN, "would refuse")])
+def test_a_pass_without_an_enabled_gate_is_a_warning(storage: Storage, mode: GateMode, expected: str) -> None:
     verdict = decide(storage, TaskKind.RECOMMENDATION, challenger=0.2, champion=0.9, mode=mode)
     page = Read(card(verdict, storage))
     assert verdict.passed and ("div", {"class": "verdict warn"}) in page.elements
     assert "No gate was enabled, so the verdict proves nothing." in page.texts["top"]
-    assert page.line("gates", "beats_champion")[2] == said
+    assert page.line("gates", "beats_champion")[2] == expected
     assert f"Gates that could not refuse: prediction_sanity ({mode.value})" in page.texts["limits"]
 
 

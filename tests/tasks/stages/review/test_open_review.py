@@ -48,7 +48,7 @@ def challenger(folder: Path, **tags: str) -> ModelVersion:
     client = tracking.get_client()
     if not tracking.versions(SHOP):
         client.create_registered_model(SHOP)
-    told = {
+    defaults = {
         "run_id": "r",
         "model_uri": "models:/m-1",
         "kind": "als",
@@ -59,7 +59,7 @@ def challenger(folder: Path, **tags: str) -> ModelVersion:
         "passed": "true",
         "as_of": date(2026, 3, 1).isoformat(),
     }
-    made = client.create_model_version(SHOP, source=str(folder), tags=told | tags)
+    made = client.create_model_version(SHOP, source=str(folder), tags=defaults | tags)
     tracking.set_alias(SHOP, Role.CHALLENGER, int(made.version))
     return version_of(SHOP, int(made.version))
 
@@ -75,8 +75,8 @@ def begin(version: ModelVersion, ledger: Ledger) -> OpenReview:
     return review
 
 
-def words(ledger: Ledger) -> list[ReviewRecord]:
-    """What was said, without the openings."""
+def decisions(ledger: Ledger) -> list[ReviewRecord]:
+    """All records except those of openings."""
     return [record for record in ledger.reviews(SHOP) if record.said != OPENED]
 
 
@@ -84,34 +84,34 @@ def answer(version: ModelVersion) -> str:
     return tracking.version_tags(SHOP, version.version)[ANSWER]
 
 
-def test_a_wrong_word_is_answered_once_and_a_right_one_ends_the_review(store: Path, ledger: Ledger) -> None:
+def test_a_wrong_code_is_answered_once_and_a_right_one_decides(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
     review = begin(version, ledger)
     assert "set the tag review to approved or rejected" in answer(version)
     assert poll(review, KEYS, True, ledger, NOW) is None
-    said = {"use_case": SHOP, "version": 9, "manifest_digest": "f" * 64, "report_digest": version.report_digest}
-    said |= {"decision": Decision.APPROVED, "reason": "x", "reviewer": "anna", "issued_at": NOW, "expires_at": NOW + WEEK}
-    tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(said), ANNA)})
+    fields = {"use_case": SHOP, "version": 9, "manifest_digest": "f" * 64, "report_digest": version.report_digest}
+    fields |= {"decision": Decision.APPROVED, "reason": "x", "reviewer": "anna", "issued_at": NOW, "expires_at": NOW + WEEK}
+    tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(fields), ANNA)})
     for minute in range(3):
         assert poll(review, KEYS, True, ledger, NOW + timedelta(minutes=minute)) is None
     assert answer(version).startswith("mismatched, so it does not count: the code is of shop version 9, this is shop version 1")
-    (refused,) = words(ledger)
+    (refused,) = decisions(ledger)
     assert (refused.said, refused.counted, refused.trust, refused.channel) == ("a code", False, None, ReviewChannel.MLFLOW)
     assert refused.why_not == answer(version)
 
     tracking.get_client().delete_model_version_tag(SHOP, "1", "review")
     assert poll(review, KEYS, True, ledger, NOW) is None
-    assert answer(version) == invite(review), "a word that was taken back needs no answer"
+    assert answer(version) == invite(review), "a withdrawn decision needs no answer"
 
-    tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(said | {"version": 1}), ANNA)})
-    word = poll(review, KEYS, True, ledger, NOW)
-    assert isinstance(word, Approval)
-    record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW)
-    record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW + timedelta(minutes=1))
-    assert [one.counted for one in words(ledger)] == [False, True], "a task that is tried again says nothing twice"
+    tracking.tag_version(SHOP, 1, {"review": sign(Code.model_validate(fields | {"version": 1}), ANNA)})
+    decision = poll(review, KEYS, True, ledger, NOW)
+    assert isinstance(decision, Approval)
+    record_review(decision, ReviewChannel.MLFLOW, "run", ledger, NOW)
+    record_review(decision, ReviewChannel.MLFLOW, "run", ledger, NOW + timedelta(minutes=1))
+    assert [one.counted for one in decisions(ledger)] == [False, True], "a retried task records nothing twice"
     assert answer(version) == "approved by anna (signed): x"
     assert tracking.aliases(SHOP) == {"challenger": 1}, "only promotion takes the alias of an approved version"
-    assert recorded_decision(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
+    assert recorded_decision(version, "run", WEEK, ledger) == (decision, ReviewChannel.MLFLOW)
     assert recorded_decision(version, "another run", WEEK, ledger) is None
 
 
@@ -119,31 +119,33 @@ def test_a_review_goes_on_in_a_second_try_as_it_was_opened(store: Path, ledger: 
     version = challenger(store)
     review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "approved", "reviewer": "ada"})
-    assert opened_before(version, "run", WEEK, ledger) == review, "what was said meanwhile is not early"
+    assert opened_before(version, "run", WEEK, ledger) == review, "a decision after the first opening is not early"
     assert opened_before(version, "another run", WEEK, ledger) is None
     open_review(review, ledger)
     assert len(ledger.reviews(SHOP)) == 1
 
 
-def test_a_rejection_takes_the_challenger_out_of_the_running(store: Path, ledger: Ledger) -> None:
+def test_a_rejection_removes_the_challenger_alias(store: Path, ledger: Ledger) -> None:
     version = challenger(store)
     review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "rejected", "reviewer": "ada", "review_reason": "unfair to new users"})
-    word = poll(review, {}, True, ledger, NOW)
-    assert isinstance(word, Rejection)
-    record_review(word, ReviewChannel.MLFLOW, "run", ledger, NOW)
+    decision = poll(review, {}, True, ledger, NOW)
+    assert isinstance(decision, Rejection)
+    record_review(decision, ReviewChannel.MLFLOW, "run", ledger, NOW)
     assert tracking.aliases(SHOP) == {}
     assert answer(version) == "rejected by ada (on trust): unfair to new users"
-    assert recorded_decision(version, "run", WEEK, ledger) == (word, ReviewChannel.MLFLOW)
-    (kept,) = words(ledger)
+    assert recorded_decision(version, "run", WEEK, ledger) == (decision, ReviewChannel.MLFLOW)
+    (kept,) = decisions(ledger)
     assert (kept.said, kept.actor, kept.trust, kept.reason) == ("rejected", "ada", Trust.ON_TRUST, "unfair to new users")
 
 
-def test_a_rejection_of_an_older_challenger_leaves_the_newer_one_alone(store: Path, ledger: Ledger) -> None:
+def test_a_rejection_of_an_older_challenger_keeps_the_newer(store: Path, ledger: Ledger) -> None:
     older = challenger(store)
     challenger(store)
-    no = Rejection(use_case=SHOP, version=1, report_digest=older.report_digest, actor="ada", reason="old", trust=Trust.AIRFLOW)
-    record_review(no, ReviewChannel.PAGE, "run", ledger, NOW)
+    rejection = Rejection(
+        use_case=SHOP, version=1, report_digest=older.report_digest, actor="ada", reason="old", trust=Trust.AIRFLOW
+    )
+    record_review(rejection, ReviewChannel.PAGE, "run", ledger, NOW)
     assert tracking.aliases(SHOP) == {"challenger": 2}
 
 
@@ -163,7 +165,7 @@ def test_a_newer_challenger_a_new_champion_and_time_end_a_review(store: Path, le
     review = begin(version, ledger)
     tracking.tag_version(SHOP, 1, {"review": "approved", "reviewer": "ada"})
     late = poll(review, {}, True, ledger, NOW + WEEK)
-    assert isinstance(late, Closed), "an approval that nobody saw in time does not count"
+    assert isinstance(late, Closed), "an approval after the end does not count"
     assert "expired" in late.why
     challenger(store)
     newer = poll(review, {}, True, ledger, NOW)

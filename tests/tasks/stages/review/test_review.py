@@ -1,4 +1,4 @@
-"""What counts as a word on a challenger, and what is answered to what does not: each refusal with its own text."""
+"""Which review tags and codes decide on a challenger, and the answer to those that do not."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ OPEN = OpenReview(version=VERSION, champion_version=2, dag_run="run", opened_at=
 
 
 def code(key: bytes = ANNA, **changes: Any) -> str:
-    """Anna's signed yes to the version, unless the test wants it otherwise."""
-    said: dict[str, Any] = {
+    """Anna's signed approval of the version, with the test's changes."""
+    fields: dict[str, Any] = {
         "use_case": "shop",
         "version": 3,
         "manifest_digest": MODEL,
@@ -52,77 +52,77 @@ def code(key: bytes = ANNA, **changes: Any) -> str:
         "issued_at": NOW,
         "expires_at": NOW + timedelta(days=1),
     }
-    return sign(Code.model_validate(said | changes), key)
+    return sign(Code.model_validate(fields | changes), key)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
     return jwt.decode(code(), options={"verify_signature": False, "verify_aud": False}) | changes
 
 
-def read(word: str, review: OpenReview = OPEN, *, private: bool = True, now: datetime = NOW, **tags: str) -> Any:
-    return read_decision(review, {"review": word, **tags}, KEYS, private, now)
+def read(value: str, review: OpenReview = OPEN, *, private: bool = True, now: datetime = NOW, **tags: str) -> Any:
+    return read_decision(review, {"review": value, **tags}, KEYS, private, now)
 
 
-# words that count
+# decisions that count
 
 
-def test_no_tag_is_no_word() -> None:
+def test_no_tag_is_no_decision() -> None:
     assert read_decision(OPEN, {"reviewer": "ada"}, KEYS, True, NOW) is None
     assert read_decision(OPEN, {"review": "  "}, KEYS, True, NOW) is None
 
 
 @pytest.mark.parametrize("private", [True, False], ids=["loopback", "reachable"])
 def test_a_signed_code_counts_wherever_it_is_pasted(private: bool) -> None:
-    word = read(f"  {code()}\n", private=private, reviewer="mallory")
-    assert isinstance(word, Approval)
-    assert (word.actor, word.trust, word.reason) == ("anna", Trust.SIGNED, "better for new users")
-    assert (word.version, word.report_digest, word.is_override) == (3, REPORT, False)
-    assert word.expires_at == NOW + timedelta(days=1)
+    decision = read(f"  {code()}\n", private=private, reviewer="mallory")
+    assert isinstance(decision, Approval)
+    assert (decision.actor, decision.trust, decision.reason) == ("anna", Trust.SIGNED, "better for new users")
+    assert (decision.version, decision.report_digest, decision.is_override) == (3, REPORT, False)
+    assert decision.expires_at == NOW + timedelta(days=1)
 
 
 def test_a_code_does_not_outlive_the_review() -> None:
-    word = read(code(expires_at=NOW + timedelta(days=30)))
-    assert word.expires_at == OPEN.expires_at
+    decision = read(code(expires_at=NOW + timedelta(days=30)))
+    assert decision.expires_at == OPEN.expires_at
 
 
-def test_a_signed_no_counts_also_of_a_version_that_did_not_pass() -> None:
-    word = judge_code(VERSION.model_copy(update={"passed": False}), code(decision=Decision.REJECTED), KEYS, NOW)
-    assert isinstance(word, Rejection)
-    assert (word.actor, word.trust) == ("anna", Trust.SIGNED)
+def test_a_signed_rejection_counts_for_a_refused_version() -> None:
+    decision = judge_code(VERSION.model_copy(update={"passed": False}), code(decision=Decision.REJECTED), KEYS, NOW)
+    assert isinstance(decision, Rejection)
+    assert (decision.actor, decision.trust) == ("anna", Trust.SIGNED)
 
 
 @pytest.mark.parametrize("value", ["approved", "Approved ", f"approved:{REPORT[:12]}", f"approved:{REPORT}"])
-def test_a_plain_yes_counts_on_loopback_and_is_called_trust(value: str) -> None:
-    word = read(value, reviewer="ada", review_reason="looked at the slices")
-    assert isinstance(word, Approval)
-    assert (word.actor, word.trust, word.reason) == ("ada", Trust.ON_TRUST, "looked at the slices")
-    assert (word.report_digest, word.expires_at) == (REPORT, OPEN.expires_at)
+def test_a_plain_approval_counts_on_loopback_as_on_trust(value: str) -> None:
+    decision = read(value, reviewer="ada", review_reason="looked at the slices")
+    assert isinstance(decision, Approval)
+    assert (decision.actor, decision.trust, decision.reason) == ("ada", Trust.ON_TRUST, "looked at the slices")
+    assert (decision.report_digest, decision.expires_at) == (REPORT, OPEN.expires_at)
 
 
-def test_a_plain_no_counts() -> None:
-    word = read("rejected", reviewer="ada")
-    assert isinstance(word, Rejection)
-    assert (word.actor, word.reason, word.trust) == ("ada", "rejected in MLflow", Trust.ON_TRUST)
+def test_a_plain_rejection_counts() -> None:
+    decision = read("rejected", reviewer="ada")
+    assert isinstance(decision, Rejection)
+    assert (decision.actor, decision.reason, decision.trust) == ("ada", "rejected in MLflow", Trust.ON_TRUST)
 
 
 def test_an_override_counts_where_its_signer_called_it_one() -> None:
     refused = VERSION.model_copy(update={"passed": False})
-    word = judge_code(refused, code(is_override=True), KEYS, NOW)
-    assert isinstance(word, Approval)
-    assert word.is_override
+    decision = judge_code(refused, code(is_override=True), KEYS, NOW)
+    assert isinstance(decision, Approval)
+    assert decision.is_override
 
 
-# words that do not
+# decisions that do not count
 
 
 @dataclass
 class Wrong:
-    """A word that must not count, and what must be answered."""
+    """A value of the tag that must not count, and the expected answer."""
 
     name: str
-    word: Callable[[], str]
+    value: Callable[[], str]
     fault: str
-    told: str
+    message: str
     tags: dict[str, str] = field(default_factory=lambda: {"reviewer": "ada"})
     review: OpenReview = OPEN
     private: bool = True
@@ -130,7 +130,7 @@ class Wrong:
 
 
 def with_public_key_as_secret() -> str:
-    """The classic: HS256, keyed with what everybody knows. PyJWT signs with raw bytes without asking."""
+    """A known attack: HS256, keyed with the public key. PyJWT accepts raw bytes as a key."""
     return jwt.encode(claims(), base64.b64decode(KEYS["anna"]), algorithm="HS256")
 
 
@@ -139,7 +139,7 @@ def without_signature() -> str:
 
 
 def tampered() -> str:
-    """Anna's signature under a body that somebody else changed."""
+    """Anna's signature with a body that was changed afterwards."""
     head, _, signature = code().split(".")
     body = base64.urlsafe_b64encode(json.dumps(claims(version=3, reason="mine")).encode()).rstrip(b"=").decode()
     return f"{head}.{body}.{signature}"
@@ -160,8 +160,8 @@ def with_more_than_a_code_has() -> str:
 def without_end() -> str:
     key = load_pem_private_key(ANNA, None)
     assert isinstance(key, Ed25519PrivateKey)
-    said = {name: value for name, value in claims().items() if name != "exp"}
-    return jwt.encode(said, key, algorithm="EdDSA")
+    fields = {name: value for name, value in claims().items() if name != "exp"}
+    return jwt.encode(fields, key, algorithm="EdDSA")
 
 
 BEFORE = OPEN.model_copy(update={"early": "approved"})
@@ -195,30 +195,30 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
-def test_what_does_not_count_is_told_why(wrong: Wrong) -> None:
-    word = read_decision(wrong.review, {"review": wrong.word(), **wrong.tags}, KEYS, wrong.private, wrong.now)
-    assert isinstance(word, Refused), word
-    assert word.fault == wrong.fault
-    assert wrong.told in str(word)
-    assert word.remedy.endswith(".")
-    assert str(word).startswith(f"{wrong.fault}, so it does not count: ")
+def test_what_does_not_count_is_answered_with_a_reason(wrong: Wrong) -> None:
+    decision = read_decision(wrong.review, {"review": wrong.value(), **wrong.tags}, KEYS, wrong.private, wrong.now)
+    assert isinstance(decision, Refused), decision
+    assert decision.fault == wrong.fault
+    assert wrong.message in str(decision)
+    assert decision.remedy.endswith(".")
+    assert str(decision).startswith(f"{wrong.fault}, so it does not count: ")
 
 
-def test_what_stood_there_before_counts_once_it_names_the_report() -> None:
-    """The way out that the answer names works, and so does any change that was made after the opening."""
+def test_an_early_tag_counts_once_it_names_the_report() -> None:
+    """The remedy that the answer names works, and so does any change after the opening."""
     assert isinstance(read(f"approved:{REPORT[:12]}", BEFORE, reviewer="ada"), Approval)
     assert isinstance(read("rejected", BEFORE, reviewer="ada"), Rejection)
 
 
-def test_a_leading_clock_of_seconds_is_forgiven() -> None:
+def test_a_clock_ahead_by_seconds_is_accepted() -> None:
     assert isinstance(read(code(issued_at=NOW + timedelta(seconds=30))), Approval)
 
 
-# the end of the waiting
+# the end of a review
 
 
 @pytest.mark.parametrize(
-    ("challenger", "champion", "after", "told"),
+    ("challenger", "champion", "after", "message"),
     [
         (3, 2, timedelta(), ""),
         (3, 2, WEEK - timedelta(seconds=1), ""),
@@ -230,9 +230,9 @@ def test_a_leading_clock_of_seconds_is_forgiven() -> None:
         (None, 3, timedelta(), "version 3 is the champion already"),
     ],
 )
-def test_a_review_ends_without_a_word(challenger: int | None, champion: int | None, after: timedelta, told: str) -> None:
+def test_a_review_ends_without_a_decision(challenger: int | None, champion: int | None, after: timedelta, message: str) -> None:
     why = closed_reason(OPEN, challenger, champion, NOW + after)
-    assert (told in why) if told else why == ""
+    assert (message in why) if message else why == ""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""From raw files to an answer: what a source tells of items and people reaches the models that need it, by the real engines."""
+"""From raw files to an answer: attributes of items and users reach the models that need them, by the real engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Incremental learning: when it is warm, what a warm model is worth, and what is said of it."""
+"""Incremental learning: when a start is warm, the quality of a warm model, and its description."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WARM = [kind for kind, spec in MODELS.kinds.items() if issubclass(spec, WarmStar
 REF = DatasetRef(use_case="shop", layer="examples", partition="p", version="0" * 16, digest="0" * 64, rows={})
 
 
-def crowned(kind: str = "ials", as_of: date = DAY - timedelta(days=7), start: Start | None = None) -> Candidate:
+def champion_of(kind: str = "ials", as_of: date = DAY - timedelta(days=7), start: Start | None = None) -> Candidate:
     split = Split(as_of=as_of, train=REF, validation=REF, holdout=REF)
     return Candidate(
         use_case="shop",
@@ -63,10 +63,10 @@ def test_kinds_with_a_warm_start() -> None:
 
 
 def test_consecutive_warm_champions_are_counted() -> None:
-    first = choose_start(Ials(), POLICY, DAY, crowned(), 3)
+    first = choose_start(Ials(), POLICY, DAY, champion_of(), 3)
     assert (first.is_warm, first.warm_runs, first.champion_version, first.champion_digest) == (True, 1, 3, "a" * 64)
     assert first.full_as_of == DAY - timedelta(days=7)
-    second = choose_start(Ials(), POLICY, DAY, crowned(start=first), 4)
+    second = choose_start(Ials(), POLICY, DAY, champion_of(start=first), 4)
     assert (second.is_warm, second.warm_runs, second.full_as_of) == (True, 2, first.full_as_of)
 
 
@@ -74,11 +74,11 @@ def test_consecutive_warm_champions_are_counted() -> None:
     ("champion", "message"),
     [
         (None, "there is no champion yet"),
-        (crowned(kind="popularity"), "the champion is of kind 'popularity'"),
-        (crowned(as_of=DAY + timedelta(days=1)), "of a later day, 2026-01-30"),
-        (crowned(start=line(2, DAY - timedelta(days=7))), "due: 2 warm champions in a row"),
-        (crowned(start=line(1, DAY - timedelta(days=28))), "due: the last full training was of 2026-01-01"),
-        (crowned(as_of=DAY - timedelta(days=28)), "due: the last full training was of 2026-01-01"),
+        (champion_of(kind="popularity"), "the champion is of kind 'popularity'"),
+        (champion_of(as_of=DAY + timedelta(days=1)), "of a later day, 2026-01-30"),
+        (champion_of(start=line(2, DAY - timedelta(days=7))), "due: 2 warm champions in a row"),
+        (champion_of(start=line(1, DAY - timedelta(days=28))), "due: the last full training was of 2026-01-01"),
+        (champion_of(as_of=DAY - timedelta(days=28)), "due: the last full training was of 2026-01-01"),
     ],
 )
 def test_a_full_training_where_it_is_due(champion: Candidate | None, message: str) -> None:
@@ -194,11 +194,11 @@ def test_regressions_reach_the_same_optimum() -> None:
 
     shop = checkerboard(TaskKind.PROPENSITY)
     regression = PropensityRegression()
-    crowned = regression.fit(shop, shop, 7)
-    again = regression.fit_from(crowned, shop, shop, 7)
-    assert regression.warm_start_problem(crowned, shop, shop) == ""
-    assert isinstance(crowned, PropensityRegressionModel) and isinstance(again, PropensityRegressionModel)
-    np.testing.assert_allclose(again.weights, crowned.weights, atol=1e-2)
+    champion = regression.fit(shop, shop, 7)
+    again = regression.fit_from(champion, shop, shop, 7)
+    assert regression.warm_start_problem(champion, shop, shop) == ""
+    assert isinstance(champion, PropensityRegressionModel) and isinstance(again, PropensityRegressionModel)
+    np.testing.assert_allclose(again.weights, champion.weights, atol=1e-2)
 
 
 # on a real MLflow store
@@ -263,4 +263,4 @@ def test_a_warm_candidate_names_its_champion(split: Callable[[date], Split], sto
     forged = version.model_copy(update={"manifest_digest": "f" * 64})
     with pytest.raises(ModelError, match="manifest"):
         made(DAY + timedelta(days=8), forged)
-    assert begin(spec, IncrementalSpec(), DAY, version) == (None, None), "off where nothing is said"
+    assert begin(spec, IncrementalSpec(), DAY, version) == (None, None), "off by default"

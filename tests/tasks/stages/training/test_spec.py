@@ -91,7 +91,7 @@ OF_INTERACTIONS = [
 def test_a_wrong_space_of_rows_is_refused(candidates: Any, budget: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
         parse("breast_cancer", candidates, **budget)
-    assert len(str(caught.value)) < 400, "it does not tell the whole file"
+    assert len(str(caught.value)) < 400, "it does not quote the whole file"
 
 
 @pytest.mark.parametrize(("name", "candidates", "message"), OF_INTERACTIONS)

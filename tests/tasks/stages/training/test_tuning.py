@@ -1,4 +1,4 @@
-"""Tuning: who is tried first, what is given up, what the budget ends, and that no holdout can have a say."""
+"""Tuning: the order of trials, early stopping, the budget, and independence of the holdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites, asked about rows in memory: all broken rows of a suite are judged at once, behind its good ones."""
+"""Suites checked on rows in memory: all broken rows of a suite are judged at once, behind its good ones."""
 
 from __future__ import annotations
 

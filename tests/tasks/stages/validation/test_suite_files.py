@@ -24,7 +24,7 @@ SUITE = f"dataset: lines\ndescription: Lines.\nrules:{RULE}"
 KNOWN = "expect_column_values_to_not_be_null"
 TABLE_RULE = RULE.replace(KNOWN, "expect_table_row_count_to_be_between").replace("column: item_id", "min_value: 1")
 
-# what is replaced in the good suite, by what, and what is said
+# the text of the good suite, its replacement, and the expected message
 WRONG = {
     "not YAML": (SUITE, "rules: [", "lines.yaml: not YAML"),
     "no mapping": (SUITE, "- a\n- b\n", "expected a mapping, got list"),

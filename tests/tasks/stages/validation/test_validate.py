@@ -1,4 +1,4 @@
-"""The room: what goes where, when it stops, and that it can be run again."""
+"""The validation stage: where rows go, when it stops, and that it can run again."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_above_the_tolerance_only_the_quarantine_is_published(tmp_path: Path, st
     for _ in range(2):  # the second time from what was published
         with pytest.raises(ValidationFailed) as failure:
             run(raw, storage, suites)
-        told = str(failure.value)
-        assert "2 of 19 rows (10.53%)" in told and "10.00% are allowed (validation.tolerance)" in told
-        assert "quantity_not_zero (row): 1 rows, observed 2010-12-01.csv:19" in told
-        assert "customer_known" not in told  # a warning stops nothing
-        place = re.search(r"rule.*? each broke: (\S+)\. ", told)
+        message = str(failure.value)
+        assert "2 of 19 rows (10.53%)" in message and "10.00% are allowed (validation.tolerance)" in message
+        assert "quantity_not_zero (row): 1 rows, observed 2010-12-01.csv:19" in message
+        assert "customer_known" not in message  # a warning stops nothing
+        place = re.search(r"rule.*? each broke: (\S+)\. ", message)
         quarantine = storage.current("test", c.QUARANTINE, raw.partition)
         assert place and quarantine and Path(place[1]) == storage.table(quarantine)
         assert storage.read(quarantine)[c.BROKEN_RULES].notna().sum() == 2
@@ -155,14 +155,14 @@ def test_all_real_rows_are_accounted_for(online_retail: Path, storage: Storage, 
     facts = storage.manifest(raw)["facts"]
     assert len(facts["files"]) == 305
     rows = spark.read.parquet(str(storage.table(raw)))
-    told = rows.selectExpr(
+    counts = rows.selectExpr(
         "count_if(user_id is null)",
         "count_if(item_text is null)",
         "count_if(event_id like 'C%')",
         "count_if(quantity < 0)",
         "count(distinct user_id)",
     ).first()
-    assert told is not None and tuple(told) == (135_080, 1_454, 9_288, 10_624, 4_372)
+    assert counts is not None and tuple(counts) == (135_080, 1_454, 9_288, 10_624, 4_372)
     clean = rows.where("user_id is not null and event_id not like 'C%' and quantity > 0 and unit_price > 0")
     assert clean.count() == 397_884
 
@@ -231,10 +231,10 @@ def test_rules_compare_with_the_past(tmp_path: Path, storage: Storage, suites: P
     raw = ingest("test", InvoiceFiles(), tmp_path / "in", next_day, storage)
     assert raw is not None
     outcome = run(raw, storage, suites)
-    told = {result.rule: result for result in outcome.report.rules}
-    assert told["volume_like_the_past"].passed and told["volume_like_the_past"].observed == "20"
-    assert not told["prices_like_the_past"].passed
-    assert (told["returned_item_was_sold"].passed, told["returned_item_was_sold"].broken_rows) == (False, 1)
+    results = {result.rule: result for result in outcome.report.rules}
+    assert results["volume_like_the_past"].passed and results["volume_like_the_past"].observed == "20"
+    assert not results["prices_like_the_past"].passed
+    assert (results["returned_item_was_sold"].passed, results["returned_item_was_sold"].broken_rows) == (False, 1)
     assert outcome.quarantine is not None
     assert storage.read(outcome.quarantine)[c.BROKEN_RULES].tolist() == ["delivered_once"]
     assert storage.manifest(outcome.quarantine)["facts"]["past"].keys() == {DAY.label}

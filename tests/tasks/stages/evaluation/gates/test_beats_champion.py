@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import BETTER, CHAMPION, EQUAL, WORSE, context
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import Frames, SyntheticClassification
 
 examples = examples_of(
@@ -14,8 +14,8 @@ examples = examples_of(
 )
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({"metric": "ndcg_at_10"}, context(BETTER, CHAMPION), context(WORSE, CHAMPION)),
         ({"metric": "ndcg_at_10"}, context(BETTER, None), context(EQUAL, CHAMPION)),

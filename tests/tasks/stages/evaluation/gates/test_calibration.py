@@ -7,14 +7,14 @@ import numpy as np
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import context, graded, rows
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import SyntheticClassification, TwistedSpec
 
 examples = examples_of("calibration", classification={"at_most": 0.08})
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         (
             {"at_most": 0.08},

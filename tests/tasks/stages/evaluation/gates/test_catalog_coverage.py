@@ -6,14 +6,14 @@ import numpy as np
 
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import BETTER, context, holdout, lists
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import ITEMS, POPULAR, USERS, SyntheticShop, scores_of
 
 examples = examples_of("catalog_coverage", shop={"metric": "catalog_coverage_at_3", "at_least": 0.4, "popularity_at_most": 1.5})
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({"metric": "catalog_coverage_at_2", "at_least": 0.95}, context(lists("a", True)), context(lists("a", False))),
         ({"metric": "catalog_coverage_at_2", "at_least": 0.5}, context(lists("a", True)), context(BETTER)),

@@ -6,14 +6,14 @@ from datetime import date
 
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import DAYS, candidate, dated
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import CHAMPION_AS_OF, Frames, SyntheticClassification
 
 examples = examples_of("freshness", classification={}, shop={})
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({}, dated(date(2011, 5, 25)), broken)
         for broken in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import BASELINE, BETTER, EQUAL, WORSE, answers, context
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import Frames, SyntheticClassification, shuffle_labels
 
 examples = examples_of(
@@ -14,8 +14,8 @@ examples = examples_of(
 )
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({"metric": "ndcg_at_10", "at_least": 0.4}, context(BETTER), context(WORSE)),
         ({"metric": "ndcg_at_10", "at_most": 0.4}, context(WORSE), context(BETTER)),

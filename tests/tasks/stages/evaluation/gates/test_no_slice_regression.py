@@ -17,7 +17,7 @@ from tests.tasks.stages.evaluation.contexts import (
     lists,
     shifted,
 )
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import (
     IS_NEW_ITEM,
     IS_NEW_USER,
@@ -34,8 +34,8 @@ examples = examples_of(
 )
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         (
             {"metrics": {"ndcg_at_10": 0.01}, "slices": ["new_users", "light_users", "heavy_users"]},

@@ -9,7 +9,7 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Verdict
 from tasks.metrics import USER_COVERAGE
 from tests.tasks.stages.evaluation.contexts import BETTER, UNITS, context, with_predictions
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import (
     USERS,
     Frames,
@@ -22,8 +22,8 @@ from tests.tasks.stages.evaluation.synthetic_pipelines import (
 examples = examples_of("prediction_sanity", classification={}, shop={})
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     broken = (
         with_predictions({c.RAW_SCORE: [np.nan] + [0.5] * (UNITS - 1)}),
         with_predictions({c.PREDICTION: [np.inf] + [0.5] * (UNITS - 1)}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import served
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import BUDGET_MS, SyntheticClassification, TwistedSpec
 
 BUDGET = {"p99_ms": BUDGET_MS, "megabytes": 1, "requests": 20}
@@ -16,8 +16,8 @@ examples = examples_of(
 )
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({"p99_ms": 20, "megabytes": 5}, served(), broken)
         for broken in (

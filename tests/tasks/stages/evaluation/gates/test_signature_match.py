@@ -5,14 +5,14 @@ from __future__ import annotations
 from tasks import columns as c
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import LEARNED, TABLE, served
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import Frames, SyntheticClassification, SyntheticShop, scores_of
 
 examples = examples_of("signature_match", classification={}, shop={})
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         ({}, served(), broken)
         for broken in (

@@ -8,7 +8,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Verdict
 from tests.tasks.stages.evaluation.contexts import context, measured
-from tests.tasks.stages.evaluation.gate_examples import Twin, examples_of
+from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import Frames, SyntheticClassification, SyntheticShop, true_probabilities
 
 examples = examples_of(
@@ -18,8 +18,8 @@ examples = examples_of(
 )
 
 
-@examples.twins
-def make_twins() -> list[Twin]:
+@examples.pairs
+def make_pairs() -> list[ContextPair]:
     return [
         (
             {"metric": "ndcg_at_10", "beyond": 0.9},
