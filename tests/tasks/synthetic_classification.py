@@ -1,4 +1,4 @@
-"""Where models fight in tests: a real MLflow store, a real storage, and models whose skill is known."""
+"""A real MLflow store, a real storage, and models of known skill for tests."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def log_candidate(
 
 
 def register_versions(storage: Storage, work: Path, use_case: str, *passed: bool) -> None:
-    """Registered versions, 1 and up, each judged as wanted when there was no champion."""
+    """Register versions from 1 up with the given verdicts, judged without a champion."""
     from tasks.jobs.training import register_verdict
 
     examples = interactions(storage, use_case)

@@ -1,4 +1,4 @@
-"""The terms that travel in an exported model: an export of an earlier release still loads."""
+"""The terms in an exported model: an export of an earlier release still loads."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_entries_follow_each_other(ledger: Ledger) -> None:
     assert ledger.broken_links("shop") == []
 
 
-def test_a_stale_head_is_refused_and_told(ledger: Ledger) -> None:
+def test_a_stale_head_is_refused_with_the_newest_entry(ledger: Ledger) -> None:
     first = append(ledger, 1, None)
     append(ledger, 2, first)
     with pytest.raises(PromotionRefused, match=r"version 3 was not promoted.*version 2 by ada"):
@@ -69,7 +69,7 @@ def test_a_stale_head_is_refused_and_told(ledger: Ledger) -> None:
     assert len(ledger.entries("shop")) == 2
 
 
-def test_of_twenty_that_race_one_wins(ledger: Ledger) -> None:
+def test_of_twenty_racing_appends_one_wins(ledger: Ledger) -> None:
     race_from(ledger, append(ledger, 1, None))
 
 
@@ -111,7 +111,7 @@ def test_a_removed_entry_breaks_the_chain(ledger: Ledger, tmp_path: Path) -> Non
     assert ledger.broken_links("shop") == [3]
 
 
-def test_who_was_champion_then(ledger: Ledger) -> None:
+def test_the_champion_at_a_time(ledger: Ledger) -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     first = append(ledger, 1, None, noon)
     second = append(ledger, 2, first, noon + timedelta(hours=1))
@@ -126,7 +126,7 @@ def test_of_two_entries_of_one_moment_the_later_one_counts(ledger: Ledger) -> No
     assert ledger.champion_at("shop", noon) == second
 
 
-def test_who_was_champion_across_a_rollback_and_zones(ledger: Ledger) -> None:
+def test_the_champion_across_a_rollback_and_time_zones(ledger: Ledger) -> None:
     berlin = timezone(timedelta(hours=1))
     first = append(ledger, 1, None, datetime(2026, 1, 1, 12, tzinfo=berlin))
     second = append(ledger, 2, first, datetime(2026, 1, 1, 12))  # noqa: DTZ001  # without a zone: UTC
@@ -152,8 +152,8 @@ def test_a_clock_that_runs_behind_does_not_turn_the_order_around(ledger: Ledger)
     assert ledger.champion_at("shop", ahead.at) == behind
 
 
-def test_a_head_that_was_taken_out_is_noticed_by_the_next_entry(ledger: Ledger, tmp_path: Path) -> None:
-    """The key (shop, 3) is free, but the head that the caller saw is gone: the key alone would let this through."""
+def test_a_deleted_head_refuses_the_next_entry(ledger: Ledger, tmp_path: Path) -> None:
+    """The key (shop, 3) is free, but the head that the caller read is gone: the key alone would accept this."""
     second = append(ledger, 2, append(ledger, 1, None))
     with sqlite3.connect(tmp_path / "ledger.db") as database:
         database.execute("DELETE FROM ledger WHERE sequence = 2")
@@ -283,7 +283,7 @@ def test_all_of_it_on_postgresql(postgres: str) -> None:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     admin.dispose()
     fresh = Ledger(f"{postgres}fresh")
-    test_who_was_champion_across_a_rollback_and_zones(fresh)
+    test_the_champion_across_a_rollback_and_time_zones(fresh)
     assert fresh.broken_links("shop") == []
     race_from(fresh, fresh.head("shop"))
     assert fresh.broken_links("shop") == []

@@ -46,7 +46,7 @@ def log_of(home: Path, script: str) -> list[str]:
 
 
 @pytest.mark.timeout(580)
-def test_a_validation_logs_only_what_we_say(store: Path, own_home: Path) -> None:
+def test_a_validation_logs_only_lines_of_this_project(store: Path, own_home: Path) -> None:
     lines = log_of(own_home, START + VALIDATE)
     text = "\n".join(lines)
     assert [line for line in lines if not line.startswith("tasks.")] == [], text

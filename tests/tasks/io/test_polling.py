@@ -1,4 +1,4 @@
-"""Waiting ends with the probe's value, with its own error, or with what was awaited and the last state."""
+"""Polling ends with the probe's value, with the probe's error, or with a timeout that names the last state."""
 
 from __future__ import annotations
 

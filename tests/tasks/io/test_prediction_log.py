@@ -39,7 +39,7 @@ def log(tmp_path: Path) -> PredictionLog:
     return PredictionLog(tmp_path / "predictions")
 
 
-def test_what_goes_in_comes_out(log: PredictionLog) -> None:
+def test_written_predictions_are_read_back(log: PredictionLog) -> None:
     online, batch = prediction("a"), prediction("b", channel="batch")
     log.append([online])
     log.write_batch("shop", "v1.f", [batch])
@@ -55,7 +55,7 @@ def test_a_batch_written_again_is_there_once(log: PredictionLog) -> None:
     assert [one.made_at.day for one in log.read("shop")] == [1]
 
 
-def test_days_are_cut_where_asked(log: PredictionLog) -> None:
+def test_reads_are_limited_to_the_given_days(log: PredictionLog) -> None:
     log.append([prediction("a", 1), prediction("b", 2), prediction("c", 3)])
     found = [one.prediction_id for one in log.read("shop", since=date(2026, 1, 2), until=date(2026, 1, 3))]
     assert found == ["b"]

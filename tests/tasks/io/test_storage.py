@@ -89,7 +89,7 @@ def test_history_ends_where_it_is_told_to(storage: Storage) -> None:
     assert storage.history("nobody", "raw", date(2011, 1, 3)) == []
 
 
-def test_altered_rows_are_noticed(storage: Storage) -> None:
+def test_altered_rows_are_detected(storage: Storage) -> None:
     ref = publish(storage)
     storage.verify(ref)
     file = next(storage.table(ref).glob("*.parquet"))
@@ -98,7 +98,7 @@ def test_altered_rows_are_noticed(storage: Storage) -> None:
         storage.verify(ref)
 
 
-def test_missing_snapshots_and_tables_are_told(storage: Storage) -> None:
+def test_missing_snapshots_and_tables_are_named(storage: Storage) -> None:
     ref = publish(storage)
     with pytest.raises(SnapshotError, match="has no table 'users'; it has: rows"):
         storage.table(ref, "users")
@@ -141,7 +141,7 @@ Storage(Path({str(storage.root)!r})).publish(use_case="shop", layer="raw", parti
     assert not list(folder.glob(".staging-*"))
 
 
-def test_what_was_current_is_read_by_version_and_by_time(storage: Storage) -> None:
+def test_former_current_versions_are_read_by_version_and_time(storage: Storage) -> None:
     hours = iter(range(24))
     clocked = Storage(storage.root, run="run 1", now=lambda: NOON + timedelta(hours=next(hours)))
     first = publish(clocked)
@@ -179,7 +179,7 @@ def test_lines_of_earlier_installations_are_read(storage: Storage) -> None:
     assert all(line.startswith("{") for line in current.read_text().splitlines())
 
 
-def test_only_what_nobody_needs_is_pruned(storage: Storage) -> None:
+def test_only_unused_snapshots_are_pruned(storage: Storage) -> None:
     early = Storage(storage.root, now=lambda: NOON)
     raw = publish(early)
     kept = early.publish(
@@ -206,7 +206,7 @@ STEPS = ("os.fsync", "Path.rename", "Path.replace")
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("time", ["before", "after"])
 def test_a_kill_at_any_step_leaves_the_old_or_the_new_snapshot(storage: Storage, step: str, time: str) -> None:
-    """kill -9 around each system call that publishing consists of; then an independent look, then the next publisher."""
+    """kill -9 around each system call that publishing consists of; then a check by another reader, then the next publisher."""
     ref = publish(storage)
     script = f"""
 import os, signal
@@ -238,7 +238,7 @@ store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows
 
 
 def test_a_full_disk_leaves_the_old_snapshot(storage: Storage) -> None:
-    """A real limit of the kernel on what one process may write, as a full disk is one."""
+    """A limit of the kernel on the bytes that one process may write, in place of a full disk."""
     ref = publish(storage)
     script = f"""
 import resource, signal

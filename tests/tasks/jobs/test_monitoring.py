@@ -161,7 +161,7 @@ def test_people_are_notified_once(run: Run, messages: list[str]) -> None:
     assert messages == [f"{CASE}: alert"]
 
 
-def test_a_request_of_a_person_notifies_nobody(run: Run, messages: list[str]) -> None:
+def test_a_request_of_a_person_sends_no_notification(run: Run, messages: list[str]) -> None:
     monitoring.decide_retrain(run, seen(1), form=BLANK | {"asked_by": "ada"})
     assert messages == []
 

@@ -1,4 +1,4 @@
-"""Who rolls back, and which promotions are watched."""
+"""The author of a rollback, and which promotions are watched."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_failed_rehearsal_leaves_errors_and_latency(run: Run, monkeypatch: pyt
     assert expect(run, 1).scores == ()
 
 
-def test_what_is_not_watched(run: Run) -> None:
+def test_promotions_that_are_not_watched(run: Run) -> None:
     with pytest.raises(NothingToDo, match="started by hand"):
         expect(run, None)
     with pytest.raises(NothingToDo, match="entry 1 is not the newest one"):

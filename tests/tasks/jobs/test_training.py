@@ -1,4 +1,4 @@
-"""The decisions of a training: what it is as of, which request it answers, and who needs the champion."""
+"""The decisions of a training: its as_of, the request that it answers, and which candidates need the champion."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ VERSION = ModelVersion(
 
 @pytest.fixture
 def splits(monkeypatch: pytest.MonkeyPatch) -> list[date]:
-    """The days that were split as of; nothing is split."""
+    """The as_of days of the requested splits; nothing is split."""
     days: list[date] = []
 
     def record(request: FeatureRequest, *_: Any, **__: Any) -> str:
@@ -140,7 +140,7 @@ def test_registering_settles_the_requests_of_the_run(run: Run, monkeypatch: pyte
     [("prior", (), None), ("logistic_regression", (), VERSION), ("prior", ("prior",), VERSION)],
     ids=["neither", "tuned", "begins warm"],
 )
-def test_who_begins_from_the_champion(
+def test_which_candidates_start_from_the_champion(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     candidate: str,

@@ -67,7 +67,7 @@ def test_few_users_conclude_nothing() -> None:
         (0.0, 0.0, 0.0, Outcome.INCONCLUSIVE),
     ],
 )
-def test_what_an_interval_says(low: float, high: float, margin: float, expected: Outcome) -> None:
+def test_the_outcome_of_an_interval(low: float, high: float, margin: float, expected: Outcome) -> None:
     assert conclude(low, high, margin, units=100) is expected
 
 

@@ -1,4 +1,4 @@
-"""The comparison itself: what it corrects, what it could have seen, and what is drawn together."""
+"""The paired comparison: its corrections, its power, and joint resampling."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_holm_correction_limits_false_refusals_of_slices() -> None:
     assert uncorrected / 200 >= 0.25, "the broken twin"
 
 
-def test_a_joint_drawing_says_what_each_alone_says() -> None:
+def test_joint_resampling_equals_separate_resampling() -> None:
     generator = np.random.default_rng(3)
     label = (generator.random(400) < 0.5).astype(float)
     sides = [with_losses(rows("m", np.clip(0.5 * label + 0.5 * generator.random(400), 0.01, 0.99), label)) for _ in (0, 1)]
@@ -147,7 +147,7 @@ def made_of(values: np.ndarray) -> Answers:
     return Answers(made.evaluation, made.units.assign(ndcg_at_10=values), made.predictions)
 
 
-def test_a_gate_tells_the_power_that_there_was() -> None:
+def test_a_gate_reports_its_power() -> None:
     gate = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10", "effect": 0.02}, "gates")
     seen: Context = context(BETTER, CHAMPION)
     result = gate.check(seen)
@@ -163,7 +163,7 @@ def test_a_gate_tells_the_power_that_there_was() -> None:
     ]
 
 
-def test_an_inconclusive_comparison_says_what_it_would_take() -> None:
+def test_an_inconclusive_comparison_names_the_needed_difference() -> None:
     gate = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10"}, "gates")
     result = gate.check(
         context(answers("challenger", "als", 0.4, seed=2, units=30), answers("champion", "c", 0.4, seed=1, units=30))
@@ -200,7 +200,7 @@ def test_rows_of_one_patient_are_drawn_together() -> None:
     assert widths["patient"] > 3 * widths[None]
 
 
-def test_grouping_keeps_the_promise_that_rows_break() -> None:
+def test_resampling_by_group_keeps_the_error_rate() -> None:
     """150 pairs of equal classifiers, 30 patients of 20 rows each."""
     better = {None: 0, "patient": 0}
     for trial in range(150):
@@ -213,7 +213,7 @@ def test_grouping_keeps_the_promise_that_rows_break() -> None:
     assert better[None] / 150 >= 0.15, "the broken twin"
 
 
-def test_a_row_without_a_group_is_alone_and_an_unknown_column_is_told() -> None:
+def test_rows_without_a_group_and_unknown_group_columns() -> None:
     mine, theirs, examples = clustered(30, 2, seed=1)
     assert examples.rows is not None
     gaps = Examples(rows=examples.rows.assign(patient=examples.rows["patient"].where(examples.rows.index >= 4)))

@@ -1,4 +1,4 @@
-"""Who is in which slice, and what is measured there."""
+"""The members of each slice, and the metrics of slices."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_ratings_of_new_items_are_measured_pair_by_pair() -> None:
     assert (found.challenger.units["rmse"].tolist(), found.challenger.units["rmse__weight"].tolist()) == ([4.0], [1.0])
 
 
-def test_what_cannot_be_sliced_is_told() -> None:
+def test_impossible_slices_are_refused() -> None:
     with pytest.raises(NotEnoughData, match="users have: segment; items have: item_age_days"):
         cut("country")
     with pytest.raises(NotEnoughData, match="rows have no column 'site'"):

@@ -1,4 +1,4 @@
-"""Point in time: what is known later never counts, guards stop a split that knows too much, and all readers see the same."""
+"""Point in time: later rows never count, guards stop a split with later rows, and all readers get the same."""
 
 from __future__ import annotations
 

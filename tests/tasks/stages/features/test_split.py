@@ -46,7 +46,7 @@ def test_labels_follow_the_features(spark: object, publish: Publish, storage: St
     assert found == {
         "train": [("ann", "tea", 1.0)],
         "validation": [("ann", "mug", 1.0)],
-        "holdout": [("bob", "pen", 1.0)],  # a cold user and a cold item stay; what as_of may not know does not
+        "holdout": [("bob", "pen", 1.0)],  # a cold user and a cold item stay; rows after as_of do not
     }
     assert storage.manifest(parts.holdout)["facts"]["window"] == "2011-02-22..2011-03-01"
 

@@ -1,4 +1,4 @@
-"""The generator: the same bytes however it is cut, the real format, and a truth that holds."""
+"""The generator: the same bytes for any windows, the real format, and rows that follow the known truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MovieLens: windows, layouts, titles, and a download that believes nothing."""
+"""MovieLens: windows, layouts, titles, and a download that is verified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source promises; a new kind is found by itself and fails until it has a sample."""
+"""The contract of all sources. A new kind is found automatically and fails until it has a sample."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_verdicts_are_the_same_however_many_rows_there_are(rows: int) -> None:
         assert {result.signal for result in broken} == {Signal.FAULT if kind in FAULTS else expected}
 
 
-def test_drift_is_no_fault_and_a_fault_is_noticed_as_one() -> None:
+def test_fault_checks_separate_faults_from_drift() -> None:
     """Other tastes and more export move every column, and no fault check may take that for broken data."""
     faults = make_checks(*FAULTS)
     calm = make_windows(4_000)
@@ -162,7 +162,7 @@ def test_distances_have_known_answers() -> None:
     assert measure_distance(Counts(("a",), (0,), (9,)), "psi") == 0
 
 
-def test_evidently_says_the_same_of_the_same_rows() -> None:
+def test_evidently_computes_the_same_values() -> None:
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
@@ -199,7 +199,7 @@ def test_too_few_rows_are_told_and_not_judged() -> None:
     assert max(result.value for result in results) > 0.2
 
 
-def test_nothing_to_compare_is_told() -> None:
+def test_too_few_values_are_not_judged() -> None:
     checks = make_checks("prediction_drift")
     seen = Windows(reference=make_rows(0, 1), current=make_rows(0, 2)).gather(checks)
     results = judge(checks, seen)
@@ -227,7 +227,7 @@ ODD = {
 }
 
 
-def test_drift_in_odd_places_is_seen() -> None:
+def test_drift_of_unusual_columns_is_detected() -> None:
     ids = {ROW_ID: [str(n) for n in range(200)], "event_at": pd.Timestamp("2011-02-01", tz="UTC")}
     before, now = (pd.DataFrame({**ids, **{name: sides[side] for name, sides in ODD.items()}}) for side in (0, 1))
     checks = [ColumnDrift(columns=tuple(ODD), method=method, threshold=0.15) for method in METHODS]

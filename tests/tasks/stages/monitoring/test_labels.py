@@ -142,7 +142,7 @@ def test_figures_have_known_answers(spark: SparkSession, storage: Storage) -> No
     )
 
 
-def test_what_is_not_known_is_not_a_no(spark: SparkSession, storage: Storage) -> None:
+def test_unknown_outcomes_are_not_negative(spark: SparkSession, storage: Storage) -> None:
     """A rating that did not come is unknown: it is not in the error, and the coverage shows it."""
     log = [answer(f"p{n}", f"u{n}", ("a",), scores=(4.0,)) for n in range(4)]
     outcomes = bought(("u1", "a", 1, 2.0)).assign(**{c.EVENT_TYPE: c.RATING})
@@ -163,7 +163,7 @@ def test_rows_find_their_class_by_their_id(spark: SparkSession, storage: Storage
     assert "hit_share" not in figures
 
 
-def exposed(spark: SparkSession, looked_at: tuple[float, ...], seed: int, days: int) -> tuple[DataFrame, float]:
+def exposed(spark: SparkSession, examined: tuple[float, ...], seed: int, days: int) -> tuple[DataFrame, float]:
     """Users who buy what they see and like. The first of three items is liked best. The order changes from day to day, so that
     pairs appear at several positions. Returned too: the share that they like."""
     random = np.random.default_rng(seed)
@@ -173,24 +173,24 @@ def exposed(spark: SparkSession, looked_at: tuple[float, ...], seed: int, days: 
         for day in range(days):
             order = "abc" if day == 0 else "".join(random.permutation(list("abc")))
             for place, item in enumerate(order, start=1):
-                is_hit = random.random() < likes[item] and random.random() < looked_at[place - 1]
+                is_hit = random.random() < likes[item] and random.random() < examined[place - 1]
                 rows.append((f"{user}-{day}", f"u{user}", item, place, float(is_hit), 0.5, 0.0))
     names = ["prediction_id", "subject", c.ITEM_ID, "position", c.LABEL, c.PREDICTION, c.VALUE]
     frame = pd.DataFrame(rows, columns=names).astype({"position": "int32"})
     return spark.createDataFrame(frame), float(np.mean(list(likes.values())))
 
 
-def test_places_are_corrected_where_the_log_can_tell(spark: SparkSession) -> None:
-    looked_at = (1.0, 0.6, 0.3)
-    shown, truth = exposed(spark, looked_at, seed=1, days=4)
+def test_positions_are_corrected_from_the_log(spark: SparkSession) -> None:
+    examined = (1.0, 0.6, 0.3)
+    shown, truth = exposed(spark, examined, seed=1, days=4)
     propensities = find_propensities(shown, LabelPolicy(position_power=0.0))
-    assert [propensities[place] for place in (1, 2, 3)] == pytest.approx(looked_at, abs=0.07)
+    assert [propensities[place] for place in (1, 2, 3)] == pytest.approx(examined, abs=0.07)
     figures = measure_quality(shown, propensities, TaskKind.PROPENSITY)
     assert figures["hit_share_corrected"] == pytest.approx(truth, abs=0.03)
     assert figures["hit_share"] < truth - 0.1, "the raw figure is far below what people like"
 
 
-def test_the_declared_power_stands_where_the_log_cannot_tell(spark: SparkSession) -> None:
+def test_the_declared_power_applies_without_variation_in_the_log(spark: SparkSession) -> None:
     shown, _ = exposed(spark, (1.0, 0.6, 0.3), seed=1, days=1)
     assert find_propensities(shown, LabelPolicy(position_power=1.0)) == pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 3})
     assert find_propensities(shown, LabelPolicy(position_power=9.0))[3] == 0.05, "no purchase counts more than twenty"

@@ -150,7 +150,7 @@ def test_a_run_that_died_is_made_again(storage: Storage, mlflow_store: None, mon
     assert next(run for run in runs() if run.info.status == "FINISHED").info.run_id == report.run_id
 
 
-def test_nothing_to_compare_is_told(storage: Storage, mlflow_store: None) -> None:
+def test_too_few_values_are_not_judged(storage: Storage, mlflow_store: None) -> None:
     report = call(storage, make_rows(400, 2), [], scores=make_scores(0, 2))
     assert not report.violated and report.report_uri == "" and report.reference_rows == 0
     assert {result.note for result in report.checks} == {

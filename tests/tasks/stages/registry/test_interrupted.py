@@ -58,8 +58,8 @@ def test_only_the_run_of_a_killed_process_is_closed(store: Path) -> None:
     assert close_interrupted_runs("shop", now, 24.0, never) == []
 
 
-def test_of_a_run_elsewhere_airflow_or_its_age_tells(store: Path) -> None:
-    """Another host's processes cannot be seen from here; a pid that is used again is not mistaken for the writer."""
+def test_runs_of_other_hosts_close_by_airflow_state_or_age(store: Path) -> None:
+    """Processes of another host are not visible here. A reused pid does not count as the writer."""
     client = tracking.get_client()
     experiment = tracking.get_experiment(client, "shop")
 

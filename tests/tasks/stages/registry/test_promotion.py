@@ -1,4 +1,4 @@
-"""Whom a rollback goes back to, what a rehearsal refuses, and the order in time."""
+"""The target of a rollback, refusals of a rehearsal, and the order in time."""
 
 from __future__ import annotations
 
@@ -265,19 +265,19 @@ def test_a_tag_does_not_make_a_run_newer(harness: RegistryHarness) -> None:
         harness.promote(version)
 
 
-def test_a_judging_is_registered_once_whatever_its_milliseconds(harness: RegistryHarness) -> None:
+def test_a_verdict_is_registered_once_for_any_latency(harness: RegistryHarness) -> None:
     candidate = harness.log()
     first = register_verdict(harness.verdict(candidate=candidate, reason="12.1 ms is within 50 ms"), harness.storage)
     assert register_verdict(harness.verdict(candidate=candidate, reason="13.4 ms is within 50 ms"), harness.storage) == first
     assert tracking.versions(SHOP) == [first.version]
     refused = register_verdict(harness.verdict(candidate=candidate, passed=False), harness.storage)
-    assert refused.version != first.version, "another answer of a gate is another judging"
+    assert refused.version != first.version, "another result of a gate is another verdict"
 
 
 # a ledger that was altered
 
 
-def test_an_altered_ledger_takes_no_promotion_and_spreads_to_no_alias(harness: RegistryHarness, own_home: Path) -> None:
+def test_an_altered_ledger_blocks_promotions_and_aliases(harness: RegistryHarness, own_home: Path) -> None:
     first, second = harness.promote_champions(2)
     third = harness.register(against=second)
     with sqlite3.connect(own_home / "titleholder.db") as database:

@@ -20,7 +20,7 @@ from tests.tasks.stages.registry.registered_models import SHOP, RegistryHarness,
 # register
 
 
-def test_a_passed_candidate_becomes_challenger_with_everything_on_it(harness: RegistryHarness) -> None:
+def test_a_passed_candidate_becomes_challenger(harness: RegistryHarness) -> None:
     verdict = harness.verdict()
     made = register_verdict(verdict, harness.storage)
     assert (made.version, made.passed, made.manifest_digest) == (1, True, verdict.candidate.manifest_digest)
@@ -232,7 +232,7 @@ def test_rollback_restores_the_champion_before(harness: RegistryHarness) -> None
     assert harness.ledger.broken_links(SHOP) == []
 
 
-def test_a_rollback_tried_again_does_not_go_back_twice(harness: RegistryHarness) -> None:
+def test_a_retried_rollback_goes_back_once(harness: RegistryHarness) -> None:
     first, _ = harness.promote_champions(2)
     entry = harness.rollback()
     assert harness.rollback() == entry
@@ -252,7 +252,7 @@ def test_what_was_rolled_back_is_not_promoted_again(harness: RegistryHarness) ->
     assert first == 1
 
 
-def test_rollback_refuses_where_there_is_no_way_back(harness: RegistryHarness) -> None:
+def test_rollback_refuses_impossible_targets(harness: RegistryHarness) -> None:
     with pytest.raises(PromotionRefused, match="no version has no predecessor"):
         harness.rollback()
     first, second, third = harness.promote_champions(3)

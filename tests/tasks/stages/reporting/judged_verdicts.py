@@ -1,4 +1,4 @@
-"""Verdicts about models whose skill is known, judged for real, and a reader of the pages that are made of them."""
+"""Verdicts on models of known skill, judged by the real gates, and a reader of their pages."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def decide(
     users: int = synthetic_classification.USERS,
     slices: bool = False,
 ) -> Verdict:
-    """Judge a challenger of this skill against a champion of that one and a baseline without any.
+    """Judge a challenger and a champion of given skills, and a baseline without skill.
 
     `slices`: with a gate that judges slices of at least 20 units.
     """

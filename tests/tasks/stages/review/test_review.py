@@ -72,7 +72,7 @@ def test_no_tag_is_no_decision() -> None:
 
 
 @pytest.mark.parametrize("private", [True, False], ids=["loopback", "reachable"])
-def test_a_signed_code_counts_wherever_it_is_pasted(private: bool) -> None:
+def test_a_signed_code_counts_on_loopback_and_elsewhere(private: bool) -> None:
     decision = read(f"  {code()}\n", private=private, reviewer="mallory")
     assert isinstance(decision, Approval)
     assert (decision.actor, decision.trust, decision.reason) == ("anna", Trust.SIGNED, "better for new users")
@@ -105,7 +105,7 @@ def test_a_plain_rejection_counts() -> None:
     assert (decision.actor, decision.reason, decision.trust) == ("ada", "rejected in MLflow", Trust.ON_TRUST)
 
 
-def test_an_override_counts_where_its_signer_called_it_one() -> None:
+def test_a_signed_override_counts() -> None:
     refused = VERSION.model_copy(update={"passed": False})
     decision = judge_code(refused, code(is_override=True), KEYS, NOW)
     assert isinstance(decision, Approval)

@@ -1,4 +1,4 @@
-"""What a classifier goes by: what it does not use has no importance, and a stronger penalty leaves smaller weights."""
+"""Explanations of classifiers: unused columns have no importance, and a stronger penalty gives smaller weights."""
 
 from __future__ import annotations
 

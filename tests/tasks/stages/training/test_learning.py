@@ -107,7 +107,7 @@ def test_a_regression_has_no_overfitting_gap() -> None:
 
 
 def test_only_the_raw_svm_is_flagged_as_overfitting() -> None:
-    """Breast cancer: a Gaussian kernel on columns as they are knows each row that it saw, and no other."""
+    """Breast cancer: a Gaussian kernel on unscaled columns fits only the training rows."""
     found = find_overfitting(["kernel_svm"])
     raw, ours = found["raw_svm"], found["kernel_svm"]
     assert raw["accuracy_fitted"] > 0.99 and raw["accuracy"] < 0.7 and raw["flagged"] == 1.0

@@ -1,4 +1,4 @@
-"""The tuning section of a use case: every fault is message with its place, what is allowed and what came."""
+"""The tuning section of a use case: every fault is reported with its place, what is allowed and what came."""
 
 from __future__ import annotations
 

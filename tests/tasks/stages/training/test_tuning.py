@@ -251,7 +251,7 @@ def test_a_finished_search_is_read_again(
 def test_the_holdout_does_not_influence_tuning(
     make_split: Callable[[int], Split], storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By construction: `tune` is given windows, and those before the holdout are all that the split gives for it."""
+    """By construction: the split passes only windows before the holdout to `tune`."""
     monkeypatch.setattr("tasks.io.tracking.find_finished_run", lambda *_: None)
     one, other = make_split(3), make_split(4)
     assert one.holdout.digest != other.holdout.digest

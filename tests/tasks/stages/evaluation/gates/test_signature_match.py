@@ -36,7 +36,7 @@ def add_column(parts: Frames) -> Frames:
 
 @examples.mutation
 def a_column_more(pipeline: SyntheticClassification) -> Verdict:
-    """The holdout has a column that the model was never taught."""
+    """The holdout has a column that the model did not train on."""
     return pipeline.judge(add_column)
 
 
