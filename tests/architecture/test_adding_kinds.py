@@ -83,7 +83,7 @@ class Silence(DriftCheck):
     kind: Literal["silence"] = "silence"
 
     def judge(self, seen):
-        return (self.answer("figures", "count", len(seen.figures), 1, not seen.figures, Signal.FAULT),)
+        return (self.answer("figures", "count", len(seen.figures), 1, not seen.figures, signal=Signal.FAULT),)
 """
 CHECK_TEST = """
 from tests.tasks.stages.monitoring.check_examples import broken_twin

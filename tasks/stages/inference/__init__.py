@@ -1,4 +1,4 @@
-"""KindRegistry: batch scoring. Everybody in a features snapshot gets an answer by the champion, once."""
+"""The inference stage: batch scoring. The champion scores every user or row of a features snapshot, once."""
 
 from __future__ import annotations
 
