@@ -90,11 +90,11 @@ def _experiment(system: System) -> str:
 def test_the_demo_prints_every_step(system: System) -> None:
     for words in (
         "First champion",
-        "day's requests",
+        "Requests to the endpoint",
         "dirty file",
         "worse challenger",
         "Later days",
-        "challenger for the title",
+        "A new challenger",
         "replaces version",
         "Rollback",
     ):

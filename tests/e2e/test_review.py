@@ -126,8 +126,8 @@ def test_the_promoted_model_answers(system: System) -> None:
 def test_the_form_needs_a_name_and_a_reason(system: System) -> None:
     held = history(system)["ledger"][-1]["version"]
     for form, message in (
-        ({"version": held, "reason": "again"}, "the form wants your name"),
-        ({"version": held, "reviewer": "ada", "override": True}, "a reason: an override cannot do without"),
+        ({"version": held, "reason": "again"}, "the form has no reviewer"),
+        ({"version": held, "reviewer": "ada", "override": True}, "an override needs a reason"),
         ({"version": held, "code": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0."}, "forged"),
     ):
         run = system.airflow.start(f"{CASE}.promotion", form)
