@@ -13,6 +13,8 @@ import pytest
 from benchmarks.runner import Benchmark, Part, describe_run, find_benchmarks, main, merge, run
 from tasks.settings import ROOT, get_code_version
 
+pytestmark = pytest.mark.timeout(900)  # some parts start a Spark cluster or servers, and a machine can be busy
+
 BENCHMARKS = find_benchmarks()
 PARTS = [
     pytest.param(name, part, id=f"{name}-{part}", marks=[getattr(pytest.mark, mark) for mark in benchmark.parts[part].starts])
