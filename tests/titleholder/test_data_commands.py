@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,26 +39,38 @@ def run_json(*words: str, code: int = 0) -> Any:
     return json.loads(done.output)
 
 
+@pytest.fixture(scope="module")
+def built_home(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[Path]:
+    """A home with three days, the second with a bad row, and features as of the end of each day. Each test gets a copy."""
+    home = tmp_path_factory.mktemp("built") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TITLEHOLDER_HOME", str(home))
+        get_settings.cache_clear()
+        case, storage = load_use_case(CASE), Storage(get_settings().data_root, run="test")
+        folder = case.source_path
+        assert folder is not None
+        for day in DAYS:
+            lines = [LINE.replace("2010-12-01", day).replace("536365", str(600 + place)) for place in range(12)]
+            write_day(folder, day, *lines, *([ZERO.format(day=day)] if day == DAYS[1] else []))
+            first = date.fromisoformat(day)
+            window = Window(start=first, end=date(2010, 12, first.day + 1))
+            raw = ingest(CASE, case.source, folder, window, storage)
+            assert raw is not None
+            validate(raw, "invoice_lines", 0.1, storage, ROOT / "expectations")
+            history = storage.history(CASE, c.VALIDATED, window.end)
+            build_features(case.features_as_of(window.end, history), storage)
+    get_settings.cache_clear()
+    yield home
+
+
 @pytest.fixture
-def shop(own_home: Path, tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Storage]:
-    """Three days, the second with a bad row, and features as of the end of each day. Returns copied suites and the storage."""
+def shop(built_home: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Storage]:
+    """A copy of the built home. Returns copied suites and the storage."""
+    shutil.copytree(built_home, own_home)
     suites = Path(shutil.copytree(ROOT / "expectations", tmp_path / "expectations"))
     monkeypatch.setenv("TITLEHOLDER_EXPECTATIONS", str(suites))
     get_settings.cache_clear()
-    case, storage = load_use_case(CASE), Storage(get_settings().data_root, run="test")
-    folder = case.source_path
-    assert folder is not None
-    for day in DAYS:
-        lines = [LINE.replace("2010-12-01", day).replace("536365", str(600 + place)) for place in range(12)]
-        write_day(folder, day, *lines, *([ZERO.format(day=day)] if day == DAYS[1] else []))
-        first = date.fromisoformat(day)
-        window = Window(start=first, end=date(2010, 12, first.day + 1))
-        raw = ingest(CASE, case.source, folder, window, storage)
-        assert raw is not None
-        validate(raw, "invoice_lines", 0.1, storage, suites)
-        history = storage.history(CASE, c.VALIDATED, window.end)
-        build_features(case.features_as_of(window.end, history), storage)
-    return suites, storage
+    return suites, Storage(get_settings().data_root, run="test")
 
 
 def test_replay_rebuilds_only_what_depends_on_the_fixed_rows(shop: tuple[Path, Storage]) -> None:
