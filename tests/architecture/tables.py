@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from tasks.kinds import KindRegistry
 from tasks.metrics.families import FAMILIES
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec, SparkTuned, WarmStart
 from tasks.settings import ROOT
+from tasks.stages.evaluation.gates import GATES
+from tasks.stages.monitoring.checks import CHECKS
 
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -52,7 +57,21 @@ def metrics() -> list[str]:
     return _table(["metric", "for", "better when", "unit", "definition"], rows)
 
 
-TABLES: dict[str, Callable[[], list[str]]] = {"models": models, "metrics": metrics}
+def kinds(registry: KindRegistry[Any], head: str, common: Collection[str]) -> list[str]:
+    """Kind, first line of the docstring under `head`, and the settings without those `common` to all kinds."""
+    rows = (
+        [f"`{kind}`", _first_line(spec), ", ".join(f"`{name}`" for name in spec.model_fields if name not in common)]
+        for kind, spec in registry.kinds.items()
+    )
+    return _table(["kind", head, "settings"], rows)
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "models": models,
+    "metrics": metrics,
+    "gates": partial(kinds, GATES, "passes if", ("kind", "mode")),
+    "checks": partial(kinds, CHECKS, "what it checks", ("kind",)),
+}
 
 
 def written(text: str) -> str:

@@ -27,7 +27,7 @@ from tasks.stages.ingestion.base import Source
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.monitoring.checks.base import DriftCheck
 from tasks.stages.monitoring.judging import judge
-from tests.architecture.kind_tables import make_table
+from tests.architecture.tables import kinds
 from tests.contracts.cases import case_of
 from tests.proof.guards import find_guards
 from tests.proof.mutations import MUTATIONS, mutations_of
@@ -199,7 +199,7 @@ def test_a_gate_is_found(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     ((settings, good, broken),) = examples.make_pairs()
     gate = gates.parse({"kind": "cautious", **settings}, "gates")
     assert (gate.check(good).passed, gate.check(broken).passed) == (True, False)
-    assert "| `cautious` | There is no champion to lose | `patience` |" in make_table(gates, "passes if", {"kind", "mode"})
+    assert "| `cautious` | There is no champion to lose. | `patience` |" in kinds(gates, "passes if", {"kind", "mode"})
 
 
 def test_a_drift_check_is_found(write: Write) -> None:
@@ -209,7 +209,7 @@ def test_a_drift_check_is_found(write: Write) -> None:
     made = [checks.parse({"kind": "silence", **example.config}, "drift")]
     assert [one.violated for one in judge(made, calm.gather(made))] == [False]
     assert [one.violated for one in judge(made, example.broken(calm).gather(made))] == [True]
-    assert "| `silence` | A window without any figure |  |" in make_table(checks, "what it checks", {"kind"})
+    assert "| `silence` | A window without any figure. |  |" in kinds(checks, "what it checks", {"kind"})
 
 
 def test_a_source_is_found(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

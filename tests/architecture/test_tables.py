@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.settings import ROOT
+from tasks.stages.ingestion.sources import SOURCES
 from tests.architecture.tables import MARKED, TABLES, documents, written
 
 
@@ -18,3 +20,8 @@ def test_a_table_follows_the_code(document: Path) -> None:
 def test_every_table_is_in_a_document() -> None:
     found = {name for document in documents() for _, name, _ in MARKED.findall(document.read_text())}
     assert found == set(TABLES)
+
+
+@pytest.mark.parametrize("kind", SOURCES.kinds)
+def test_every_source_has_its_line(kind: str) -> None:
+    assert f"| `{kind}` |" in (ROOT / "docs" / "data.md").read_text()
