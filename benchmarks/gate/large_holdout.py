@@ -41,7 +41,7 @@ def measure_judging(rows: int, resamples: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(Path(folder))
         holdout = _publish(storage, c.EXAMPLES, {c.ROWS: _rows(rows)})
-        evaluations = [_evaluate(storage, holdout, "challenger", 0.5), _evaluate(storage, holdout, "champion", 0.55)]
+        evaluations = [_evaluate(storage, holdout, "challenger", 0.5), _evaluate(storage, holdout, "champion", 0.8)]
         took = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
