@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # Spark's Java compiles without optimizing: tests run each plan once, and optimizing it takes most of their time.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC")
 
 # Fixture -> what a test that uses it starts. `make test-fast` leaves these tests out.
 SLOW_FIXTURES = {"spark": "jvm", "scene": "servers", "server": "servers", "postgres": "servers", "parsed": "servers"}

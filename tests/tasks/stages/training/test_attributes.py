@@ -75,9 +75,7 @@ def train_all(case: UseCase, made: Split, storage: Storage, folder: Path) -> dic
         )
         native = tracking.download_native(candidate.model_uri, folder / candidate.name)
         model, terms = load_model(native, candidate.manifest_digest, SERVED)
-        assert terms == ScoringTerms(
-            use_case=case.name, task=case.task, k=case.recommend.k, exclude_seen=case.recommend.exclude_seen
-        )
+        assert terms == case.scoring_terms
         found[candidate.name] = (candidate, model)
     return found
 
