@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.errors import LeakageFound
+from tasks.io.equality import hash_cells
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -94,7 +95,7 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
         lows, highs = [row[f"{place}_low"] for row in by_class], [row[f"{place}_high"] for row in by_class]
         if len(by_class) > 1 and lows == highs and len(set(lows)) == len(lows):
             raise LeakageFound(f"feature '{name}' has one value for each class and no other: it is the target. Leave it out")
-    cells = F.xxhash64(c.TARGET, *(f"`{name}`" for name in features)).alias("cells")
+    cells = hash_cells(parted, [c.TARGET, *features]).alias("cells")
     seen = parted.where("part = 'train'").select(cells).distinct()
     holdout = parted.where("part = 'holdout'").select(cells)
     rows, known = holdout.count(), holdout.join(seen, "cells").count()

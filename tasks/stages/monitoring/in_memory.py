@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tasks import columns as c
 from tasks.contracts.predictions import COLD_PATHS
+from tasks.io.equality import number_equal_rows
 from tasks.stages.monitoring.bins import cut_into_bins
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
 
@@ -46,23 +49,23 @@ def count_days(rows: pd.DataFrame) -> dict[date, int]:
 
 def share_doubled(rows: pd.DataFrame) -> float:
     """The share of rows that equal an earlier one in all that was delivered."""
-    return float(rows.drop(columns=list(NEVER_EQUAL), errors="ignore").duplicated().mean()) if len(rows) else 0.0
+    if not len(rows):
+        return 0.0
+    (numbers,) = number_equal_rows([rows], [name for name in rows.columns if name not in NEVER_EQUAL])
+    return 1 - len(np.unique(numbers)) / len(rows)
 
 
 def share_repeated(previous: pd.DataFrame, current: pd.DataFrame) -> tuple[int, float]:
     """How many rows occur once in the window before, their days aside, and the share of those that are here again."""
-    import pandas as pd
-
-    shared = [name for name in previous.columns if name not in {*NEVER_EQUAL, *OF_ITS_DAY}]
-    before, now = (pd.util.hash_pandas_object(side[shared], index=False) for side in (previous, current))
-    once = before[~before.duplicated(keep=False)]
-    return len(once), float(once.isin(set(now)).mean()) if len(once) else 0.0
+    shared = [name for name in previous.columns if name in current.columns and name not in {*NEVER_EQUAL, *OF_ITS_DAY}]
+    before, now = number_equal_rows([previous, current], shared)
+    numbers, times = np.unique(before, return_counts=True)
+    once = numbers[times == 1]
+    return len(once), float(np.isin(once, now).mean()) if len(once) else 0.0
 
 
 def measure_predictions(predictions: pd.DataFrame, rows: pd.DataFrame) -> dict[str, float]:
     """As in in_spark.py."""
-    import numpy as np
-
     if not len(predictions):
         return {}
     subjects = predictions["subject"].nunique()

@@ -12,6 +12,7 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.predictions import COLD_PATHS
+from tasks.io.equality import hash_cells
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
 
@@ -141,10 +142,8 @@ def _name(rows: DataFrame, column: str) -> Column:
     return F.when(F.isnan(value), None).otherwise(text)
 
 
-def _content(rows: DataFrame, without: Sequence[str]) -> DataFrame:
-    from pyspark.sql import functions as F
-
-    return rows.select(F.xxhash64(*[name for name in sorted(rows.columns) if name not in without]).alias("content"))
+def _content(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
+    return rows.select(hash_cells(rows, columns).alias("content"))
 
 
 def count_days(rows: DataFrame) -> dict[date, int]:
@@ -157,7 +156,8 @@ def count_days(rows: DataFrame) -> dict[date, int]:
 def share_doubled(rows: DataFrame) -> float:
     from pyspark.sql import functions as F
 
-    row = _content(rows, NEVER_EQUAL).agg(F.count("*").alias("all"), F.count_distinct("content").alias("different")).first()
+    columns = [name for name in rows.columns if name not in NEVER_EQUAL]
+    row = _content(rows, columns).agg(F.count("*").alias("all"), F.count_distinct("content").alias("different")).first()
     return 1 - row["different"] / row["all"] if row and row["all"] else 0.0
 
 
@@ -165,9 +165,9 @@ def share_repeated(previous: DataFrame, current: DataFrame) -> tuple[int, float]
     """How many rows occur once in the window before, their days aside, and the share of those that are here again."""
     from pyspark.sql import functions as F
 
-    without = (*NEVER_EQUAL, *OF_ITS_DAY)
-    once = _content(previous, without).groupBy("content").count().where("count = 1").select("content")
-    here = _content(current, without).distinct().withColumn("here", F.lit(1))
+    shared = [name for name in previous.columns if name in current.columns and name not in {*NEVER_EQUAL, *OF_ITS_DAY}]
+    once = _content(previous, shared).groupBy("content").count().where("count = 1").select("content")
+    here = _content(current, shared).distinct().withColumn("here", F.lit(1))
     row = once.join(here, "content", "left").agg(F.count("*").alias("once"), F.count("here").alias("again")).first()
     return (int(row["once"]), row["again"] / row["once"]) if row and row["once"] else (0, 0.0)
 

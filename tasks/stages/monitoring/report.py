@@ -200,7 +200,9 @@ def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
 
     is_list = c.USER_ID in rows
     subject = rows[c.USER_ID if is_list else c.ROW_ID].astype(str)
-    ids = snapshot + "/" + subject + ("/" + rows[c.ITEM_ID].astype(str) if is_list else "")
+    # The length separates a subject from an item, as either may have a slash.
+    ids = snapshot + "/" + subject.str.len().astype(str) + "/" + subject
+    ids += "/" + rows[c.ITEM_ID].astype(str) if is_list else ""
     answers = {"row_id": ids, "subject": subject, c.ITEM_ID: rows[c.ITEM_ID] if is_list else None}
     return pd.DataFrame(
         {**answers, "path": rows["path"] if is_list else AnswerPath.MODEL.value, c.PREDICTION: rows[c.PREDICTION]}
@@ -227,7 +229,7 @@ def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[Datas
     subject = F.col(c.USER_ID if is_list else c.ROW_ID)
     item = F.col(c.ITEM_ID) if is_list else F.lit(None).cast("string")
     return rows.select(
-        F.concat_ws("/", snapshot, subject, item).alias("row_id"),
+        F.concat_ws("/", snapshot, F.length(subject).cast("string"), subject, item).alias("row_id"),
         subject.alias("subject"),
         item.alias(c.ITEM_ID),
         (F.col("path") if is_list else F.lit(AnswerPath.MODEL.value)).alias("path"),

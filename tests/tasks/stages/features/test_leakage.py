@@ -247,3 +247,22 @@ def test_leaking_tabular_parts_are_refused(change: Any, message: str, spark: Spa
     assert check_rows(spark.createDataFrame(frame), ["x"], 0.05) == {"rows_known_from_training": 0.0}
     with pytest.raises(LeakageFound, match=message):
         check_rows(spark.createDataFrame(change(frame)), ["x"], 0.05)
+
+
+def test_rows_with_missing_cells_are_no_copies(spark: SparkSession) -> None:
+    """Each training row has x, each holdout row has y, and the values are the same."""
+    frame = pd.DataFrame(
+        {
+            c.ROW_ID: [f"r{n}" for n in range(40)],
+            c.TARGET: [n % 2 for n in range(40)],
+            "x": [float(n % 20) if n < 20 else None for n in range(40)],
+            "y": [float(n % 20) if n >= 20 else None for n in range(40)],
+            "part": ["train"] * 20 + ["holdout"] * 20,
+        }
+    )
+    assert check_rows(spark.createDataFrame(frame), ["x", "y"], 0.0) == {"rows_known_from_training": 0.0}
+    copied = frame.assign(x=[float(n % 20) for n in range(40)], y=None)
+    with pytest.raises(LeakageFound, match="20 of 20 rows of the holdout equal a training row"):
+        check_rows(
+            spark.createDataFrame(copied, "row_id string, target long, x double, y double, part string"), ["x", "y"], 0.0
+        )

@@ -109,6 +109,17 @@ def test_spark_counts_what_pandas_counts(spark: SparkSession) -> None:
             assert tables[0] == tables[1], where
 
 
+def test_rows_with_other_missing_cells_are_not_doubled(spark: SparkSession) -> None:
+    rows = pd.DataFrame({ROW_ID: ["a", "b", "c"], "x": [1.0, None, 1.0], "y": [None, 1.0, None]})
+    frame = spark.createDataFrame(rows, f"{ROW_ID} string, x double, y double")
+    one, other = in_memory.share_doubled(rows), in_spark.share_doubled(frame)
+    assert one == other == pytest.approx(1 / 3)
+    before, now = rows[:1], rows[1:2]
+    sides = [spark.createDataFrame(side, frame.schema) for side in (before, now)]
+    assert in_memory.share_repeated(before, now) == in_spark.share_repeated(*sides) == (1, 0.0)
+    assert in_memory.share_repeated(before, rows[2:]) == (1, 1.0)
+
+
 def test_spark_and_pandas_measure_the_same_of_answers(spark: SparkSession) -> None:
     """Of ten users three are cold: one gets similar items, one what is popular in a segment, one what is popular."""
     rows = make_rows(500, 1)
