@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag, get_current_context, task
@@ -11,6 +10,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from dags import assets
 from dags.defaults import WINDOW_PARAMS, day_of_run, describe, for_each_use_case, open_run, stated_window
 from dags.links import show_page, with_page
+from tasks import clock
 from tasks.contracts.monitoring import RetrainDecision
 from tasks.jobs import monitoring as jobs
 from tasks.settings import get_settings
@@ -82,7 +82,7 @@ def build(use_case: UseCase) -> object:
         def reconcile() -> list[str]:
             """Aliases back to what the ledger says (if the use case says so), and interrupted runs closed."""
             with open_run(name) as run:
-                return jobs.reconcile(run, now=datetime.now(UTC), is_over=is_over)
+                return jobs.reconcile(run, now=clock.now(), is_over=is_over)
 
         @task
         def monitor() -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -14,6 +13,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 from dags import assets
 from dags.defaults import open_run
 from dags.review_trigger import NO_REQUEST, ReviewTrigger
+from tasks import clock
 from tasks.contracts.promotion import Approval, OpenReview, Rejection
 from tasks.jobs import review as jobs
 from tasks.jobs.run import Run
@@ -58,7 +58,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
                 challenger=events[-1]["version"] if events else None,
                 user=context["dag_run"].triggering_user_name or "",
                 is_signed_in=asks_to_sign_in(),
-                now=datetime.now(UTC),
+                now=clock.now(),
             )
             if not isinstance(found, jobs.Pending):
                 return self._end(context, found)
@@ -68,7 +68,7 @@ class ReviewOperator(HITLOperator, SkipMixin):  # type: ignore[misc]  # Airflow 
 
     def execute_complete(self, context: Any, event: dict[str, Any], review: dict[str, Any]) -> dict[str, Any]:
         """End with the decision of a poll or of Airflow's page."""
-        waiting, now = OpenReview.from_json(review), datetime.now(UTC)
+        waiting, now = OpenReview.from_json(review), clock.now()
         with open_run(self.use_case, context) as run:
             if NO_REQUEST in event:
                 self._request(context, run, waiting)

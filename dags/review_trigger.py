@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +11,7 @@ from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import TriggerEvent  # triggers run in the core: the SDK does not offer this class
 
+from tasks import clock
 from tasks.contracts.promotion import OpenReview
 from tasks.jobs import review as jobs
 
@@ -52,5 +52,5 @@ class ReviewTrigger(HITLTrigger):  # type: ignore[misc]  # Airflow carries no ty
             return TriggerEvent({NO_REQUEST: True})
 
     async def _poll_mlflow(self) -> TriggerEvent | None:
-        event = await asyncio.to_thread(jobs.poll, OpenReview.from_json(self.review), datetime.now(UTC))
+        event = await asyncio.to_thread(jobs.poll, OpenReview.from_json(self.review), clock.now())
         return None if event is None else TriggerEvent(event)

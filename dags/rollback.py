@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Param, PokeReturnValue, dag, get_current_context, task
@@ -10,6 +9,7 @@ from airflow.sdk import Param, PokeReturnValue, dag, get_current_context, task
 from dags import assets
 from dags.defaults import describe, for_each_use_case, open_run
 from dags.review import asks_to_sign_in
+from tasks import clock
 from tasks.contracts.promotion import LedgerEntry
 from tasks.jobs import rollback as jobs
 from tasks.jobs.promotion import champion_event
@@ -80,7 +80,7 @@ def build(use_case: UseCase) -> object:
             events = assets.events_of(get_current_context(), product)
             with open_run(name) as run:
                 sequence = events[-1]["sequence"] if events else None
-                return jobs.expect(run, sequence=sequence, now=datetime.now(UTC)).to_json()
+                return jobs.expect(run, sequence=sequence, now=clock.now()).to_json()
 
         @task.sensor(
             mode="reschedule",
@@ -90,7 +90,7 @@ def build(use_case: UseCase) -> object:
         def watch(expected: dict[str, Any]) -> PokeReturnValue:
             """Read the endpoint's figures at intervals, until the bake period is over or a limit is broken."""
             with open_run(name) as run:
-                outcome = jobs.watch(run, jobs.Expected.from_json(expected), now=datetime.now(UTC))
+                outcome = jobs.watch(run, jobs.Expected.from_json(expected), now=clock.now())
             return PokeReturnValue(outcome.is_final, outcome.to_json())
 
         @task(outlets=[product])

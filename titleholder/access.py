@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from tasks import clock
 from tasks.errors import ConfigurationError
 from tasks.io.api_keys import ApiKeys, Scope
 from tasks.settings import get_settings
@@ -33,7 +33,7 @@ def api_key(
     scope: Annotated[list[Scope] | None, typer.Option(help="What the key permits; repeatable, default: predict.")] = None,
 ) -> None:
     """Create, list and revoke keys of the endpoint. A new key is printed once; only its hash is stored."""
-    keys, now = ApiKeys(get_settings().ledger_url), datetime.now(UTC)
+    keys, now = ApiKeys(get_settings().ledger_url), clock.now()
     if action is KeyAction.CREATE:
         key, made = keys.create(name, frozenset(scope or [Scope.PREDICT]), now)
         typer.echo(key)  # alone on the standard output, so that a script can take it
@@ -66,7 +66,7 @@ def forget_user(
             "the user's events would be erased for good. Repeat the command with --yes to erase them."
         )
     gone = events.forget(use_case, user_id, predictions)
-    erased = log.forget(use_case, user_id, datetime.now(UTC))
+    erased = log.forget(use_case, user_id, clock.now())
     console.print(f"erased: {erased} predictions, {gone} events and outcomes", highlight=False)
     console.print(
         "Journals that a running endpoint still writes are read without the user from now on, and sealed without the user "

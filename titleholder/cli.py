@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import getpass
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from tasks import clock
 from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.io.decisions import DecisionLog
@@ -258,7 +258,7 @@ def reconcile(
     from tasks.use_case import list_use_cases, load_use_case
 
     settings = get_settings()
-    ledger, airflow, now = Ledger(settings.ledger_url), AirflowApi(settings), datetime.now(UTC)
+    ledger, airflow, now = Ledger(settings.ledger_url), AirflowApi(settings), clock.now()
     found = []
     for name in [use_case] if use_case else list_use_cases():
         policy = load_use_case(name).registry
@@ -347,7 +347,7 @@ def rollback(
     load_use_case(use_case)
     ledger = Ledger(get_settings().ledger_url)
     # Each command is one decision: unlike the retry of a task, a second call is a second rollback.
-    run = f"titleholder rollback {datetime.now(UTC).isoformat(timespec='seconds')}"
+    run = f"titleholder rollback {clock.now().isoformat(timespec='seconds')}"
     entry = roll_back(use_case, actor or getpass.getuser(), reason, run, ledger, to_version=to_version, trust=Trust.LOCAL)
     show("Champion", [_line(entry)], as_json)
 

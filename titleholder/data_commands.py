@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tasks import clock
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
 from tasks.errors import ConfigurationError, SnapshotError
@@ -91,7 +92,7 @@ def prune(
 ) -> None:
     """Remove superseded versions that are no input of a current snapshot. Current versions always stay."""
     storage = Storage(get_settings().data_root)
-    old = storage.superseded(datetime.now(UTC) - timedelta(days=keep_days))
+    old = storage.superseded(clock.now() - timedelta(days=keep_days))
     show_table("Removed" if yes else "Would be removed with --yes", [_line(ref, False, storage) for ref in old], as_json)
     for ref in old if yes else ():
         storage.remove(ref)

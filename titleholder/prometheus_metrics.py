@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
+from tasks import clock
 from tasks.contracts.monitoring import Cause
 from tasks.errors import ServiceUnavailable
 from tasks.io.airflow import FINAL, AirflowApi
@@ -17,7 +18,7 @@ from tasks.use_case import list_use_cases
 
 def collect(ledger: Ledger, log: DecisionLog, airflow: AirflowApi, *, now: datetime | None = None) -> bytes:
     """All metrics in the text format of Prometheus."""
-    moment, registry = now or datetime.now(UTC), CollectorRegistry()
+    moment, registry = now or clock.now(), CollectorRegistry()
     _add_models(ledger, log, moment, registry)
     _add_pipeline(airflow, registry)
     return generate_latest(registry)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from tasks import clock
 from tasks.contracts.base import NAME_PATTERN
 from tasks.contracts.promotion import Decision
 from tasks.errors import ConfigurationError, PromotionRefused
@@ -97,7 +98,7 @@ def make_code(
     ModelError : no such version.
     """
     reviewer, key = find_reviewer(use_case, path)
-    known, now = version_of(use_case, version), now or datetime.now(UTC)
+    known, now = version_of(use_case, version), now or clock.now()
     read_verdict(use_case, version)  # what is signed must be what its digests say
     if not reason.strip():
         raise PromotionRefused(f"{use_case}: a decision on version {version} needs a reason, got {reason!r}")

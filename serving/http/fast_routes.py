@@ -24,6 +24,7 @@ from serving.http.problems import INVALID_REQUEST, Refusal, shorten
 from serving.ranking.recent_events import RecentEvents
 from serving.telemetry.metrics import ServingMetrics
 from serving.telemetry.prediction_writer import PredictionWriter, encode_rows
+from tasks import clock
 from tasks.io.api_keys import Scope
 from tasks.io.events import EventStore
 
@@ -215,7 +216,7 @@ class FastRoutes:
 
     async def _answer(self, bundle: Bundle, subjects: int, make: Callable[[Sequence[str]], Answers]) -> Answers:
         """Make the answers for new prediction ids, queue their log rows, and count them."""
-        started, made_at = time.perf_counter(), datetime.now(UTC)
+        started, made_at = time.perf_counter(), clock.now()
         ids = new_ids(subjects)
         metrics = self._metrics.of_version(bundle.use_case, bundle.version)
 
@@ -335,7 +336,7 @@ class FastRoutes:
     async def _accept_events(self, use_case: str, body: bytes) -> bytes:
         name = self._find_recommender(use_case).use_case
         request: messages.EventsRequest = self._decode("/v1/{use_case}/events", body)
-        now = datetime.now(UTC)
+        now = clock.now()
         for place, event in enumerate(request.events):
             if event.event_type == "rating" and event.value is None:
                 raise messages.InvalidRequest(f"body.events.{place}.value", "a rating needs a value")
@@ -366,7 +367,7 @@ class FastRoutes:
             }
             for place, one in enumerate(request.outcomes)
         ]
-        new = await self._store_rows(lambda: self._events().add_outcomes(name, rows, datetime.now(UTC)))
+        new = await self._store_rows(lambda: self._events().add_outcomes(name, rows, clock.now()))
         return _encode(messages.OutcomesAccepted(new, len(rows) - new))
 
     async def _store_rows(self, work: Callable[[], int]) -> int:

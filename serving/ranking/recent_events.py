@@ -6,9 +6,10 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from serving.ranking.ranking import RecentEvent
+from tasks import clock
 from tasks.io.events import EventStore, KeptEvent
 
 log = logging.getLogger("uvicorn.error.titleholder")
@@ -42,7 +43,7 @@ class RecentEvents:
         """Read the events that the store accepted since the last call."""
         with self._reloading:
             if self._last_sequence < 0:
-                self._last_sequence = self._store().last_sequence(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
+                self._last_sequence = self._store().last_sequence(clock.now() - timedelta(days=KEPT_DAYS))
                 after = self._last_sequence
             else:
                 after = max(0, self._last_sequence - OVERLAP)

@@ -13,12 +13,13 @@ import logging
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
 from serving.telemetry.metrics import ServingMetrics
+from tasks import clock
 from tasks.contracts.predictions import AnswerPath
 from tasks.io import isolated_process
 from tasks.io.prediction_log import PredictionLog
@@ -169,4 +170,4 @@ class PredictionWriter:
         if self._log.wants_sealing():  # in a process of its own, so that it takes neither memory nor time from requests
             command = [*isolated_process.command("tasks.io.prediction_log"), str(self._log.root.resolve())]
             subprocess.run(command, env=isolated_process.environment(), check=True)
-        self._log.prune((datetime.now(UTC) - timedelta(days=self._keep_days)).date())
+        self._log.prune((clock.now() - timedelta(days=self._keep_days)).date())

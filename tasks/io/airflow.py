@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from tasks import clock
 from tasks.errors import ServiceUnavailable
 from tasks.settings import Settings
 
@@ -66,7 +66,7 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> dict[str, Any]:
         """Start a run by hand, and return it: `dag_run_id` and `state` among others."""
-        return self.post(f"/dags/{dag_id}/dagRuns", {"logical_date": datetime.now(UTC).isoformat(), "conf": conf or {}})
+        return self.post(f"/dags/{dag_id}/dagRuns", {"logical_date": clock.now().isoformat(), "conf": conf or {}})
 
     def trigger_once(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
         """Start a run under a given id. Returns False if a run of this id exists."""

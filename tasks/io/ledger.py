@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from tasks import clock
 from tasks.contracts.promotion import Action, LedgerEntry, ReviewRecord, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
 from tasks.io.database import open_database, tables
@@ -141,7 +142,7 @@ class Ledger:
         ----------
         at : the time of the entry, in UTC if it has no zone; default: now. Simulations and tests pass it.
         """
-        now = datetime.now(UTC)
+        now = clock.now()
         fields: dict[str, Any] = {
             "use_case": use_case,
             "sequence": expected_head.sequence + 1 if expected_head else 1,

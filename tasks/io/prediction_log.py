@@ -21,12 +21,13 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from tasks import clock
 from tasks.contracts.predictions import Prediction
 from tasks.io.storage import fsync, write_atomically
 
@@ -77,7 +78,7 @@ class PredictionLog:
 
     def rotate(self, older_than: float = 0.0) -> None:
         """Close the journals that are large, or older than `older_than` seconds, so that they can be sealed."""
-        now = datetime.now(UTC).timestamp()
+        now = clock.now().timestamp()
         for key, (descriptor, path) in list(self._journals.items()):
             if now - _began(path) >= older_than or os.fstat(descriptor).st_size > ROTATE_BYTES:
                 del self._journals[key]
@@ -90,7 +91,7 @@ class PredictionLog:
             return found
         folder = self.root / use_case / "online"
         folder.mkdir(parents=True, exist_ok=True)
-        began = int(datetime.now(UTC).timestamp() * 1000)
+        began = clock.now_ms()
         path = folder / f"{day.isoformat()}.{began:x}-{uuid.uuid4().hex[:8]}.jsonl"
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o640)
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -23,10 +23,11 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import clock
 from tasks.contracts.base import Window
 from tasks.contracts.data import CurrentVersion, DatasetRef
 from tasks.errors import SnapshotError
@@ -52,7 +53,7 @@ class Storage:
     now : the clock of the manifest and of CURRENT; no part of a version either.
     """
 
-    def __init__(self, root: Path, *, run: str = "by hand", now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, root: Path, *, run: str = "by hand", now: Callable[[], datetime] = clock.now) -> None:
         self.root, self.run, self.now = Path(root), run, now
 
     # reading

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks import clock
 from tasks.errors import ModelError, ServiceUnavailable
 from tasks.settings import get_settings
 
@@ -78,11 +79,10 @@ class TrackedRun:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Log metrics at a step."""
-        import time
 
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        now = clock.now_ms()
         self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -160,7 +160,7 @@ def find_finished_run(use_case: str, key: str) -> Run | None:
         runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'", order_by=["start_time ASC"])
         for run in runs:
             if run.info.status == "RUNNING":
-                client.set_terminated(run.info.run_id, status="KILLED")
+                client.set_terminated(run.info.run_id, status="KILLED", end_time=clock.now_ms())
         return next((run for run in runs if run.info.status == "FINISHED"), None)
 
 
@@ -200,7 +200,7 @@ def close_run(run_id: str, reason: str) -> None:
     with raise_if_unreachable():
         client = get_client()
         client.set_tag(run_id, "titleholder.closed", reason[:5000])
-        client.set_terminated(run_id, status="KILLED")
+        client.set_terminated(run_id, status="KILLED", end_time=clock.now_ms())
 
 
 def _process_start(pid: str) -> str:
@@ -220,15 +220,15 @@ def start_run(use_case: str, name: str, key: str, tags: Mapping[str, str]) -> It
         experiment = get_experiment(client, use_case)
         process = f"{socket.gethostname()} {os.getpid()} {_process_start(str(os.getpid()))}"
         ours = {KEY: key, "titleholder.use_case": use_case, PROCESS: process}
-        run = client.create_run(experiment, run_name=name, tags={**tags, **ours})
+        run = client.create_run(experiment, run_name=name, tags={**tags, **ours}, start_time=clock.now_ms())
     tracked = TrackedRun(client, run.info.run_id, experiment)
     try:
         with raise_if_unreachable():
             yield tracked
     except BaseException:
-        client.set_terminated(tracked.run_id, status="FAILED")
+        client.set_terminated(tracked.run_id, status="FAILED", end_time=clock.now_ms())
         raise
-    client.set_terminated(tracked.run_id, status="FINISHED")
+    client.set_terminated(tracked.run_id, status="FINISHED", end_time=clock.now_ms())
     _log.info("MLflow run '%s': %s", name, _run_page(experiment, tracked.run_id))
 
 

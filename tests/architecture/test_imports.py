@@ -248,3 +248,32 @@ def test_a_package_outside_the_image_is_refused() -> None:
     completed = import_with(set(pins(ROOT / "serving" / "requirements.txt")), "import pyspark")
     assert completed.returncode == 1
     assert "pyspark is not in the image" in completed.stderr
+
+
+# Times of files come from the machine, and are compared with the machine's time.
+READS_THE_MACHINE = {"tasks/clock.py", "serving/telemetry/workers.py"}
+TIME_OF_DAY = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
+
+
+def find_times_of_day(source: str) -> list[str]:
+    """The calls that read the time of day, by line."""
+    return [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and ".".join(ast.unparse(node).split(".")[-2:]) in TIME_OF_DAY
+    ]
+
+
+def test_only_the_clock_reads_the_time_of_day() -> None:
+    """A second way to read it would record the machine's time in a backtest."""
+    assert find_times_of_day("import datetime\nx = datetime.datetime.now(UTC)\ny = time.time()") == [
+        "2: datetime.datetime.now",
+        "3: time.time",
+    ]
+    found = {
+        str(path.relative_to(ROOT)): times
+        for package in ("dags", "tasks", "serving", "titleholder")
+        for path in (ROOT / package).rglob("*.py")
+        if (times := find_times_of_day(path.read_text()))
+    }
+    assert set(found) == READS_THE_MACHINE, found

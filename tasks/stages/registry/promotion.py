@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from tasks import clock
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import Action, Approval, LedgerEntry, ModelVersion, Trust
 from tasks.errors import ModelError, PromotionRefused
@@ -56,7 +57,7 @@ def promote(
         )
     registered = version_of(use_case, version)
     verdict = read_verdict(use_case, version)
-    _demand_approved(approval, registered, now or datetime.now(UTC))
+    _demand_approved(approval, registered, now or clock.now())
     if not verdict.passed and not approval.is_override:
         raise PromotionRefused(f"{use_case}: version {version} did not pass: {'; '.join(verdict.reasons)}")
     if verdict.champion_version != (head.version if head else None):
