@@ -51,7 +51,7 @@ def best_lists(
     first = past["day"].min().date()
     known = sorted(set(past[c.USER_ID]))
     days = [first + timedelta(days=start + BLOCK_DAYS // 2) for start in range(0, (cut - first).days, BLOCK_DAYS)]
-    scenes = [truth._scene(day) for day in [*days, target]]
+    scenes = [truth._scenes(day)[0][1] for day in [*days, target]]
     law = Law(
         np.stack([[item.latent for item in scene.items] for scene in scenes]),
         np.stack([[_base(item, day) for item in scene.items] for scene, day in zip(scenes, [*days, target], strict=True)]),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -31,6 +30,7 @@ HABIT_SHARE = 0.5
 STAPLES = 10
 CUSTOMER_DAYS, ITEM_DAYS = 600, 1000  # lifetimes of a customer and of an item
 SATURDAY = 5
+SATURDAY_VOLUME = 0.8  # of a shop that is open then
 WEEKDAY_VOLUME = (1.0, 1.05, 1.05, 1.15, 0.95, 0.0, 0.7)
 COUNTRIES = ("United Kingdom", "Germany", "France", "EIRE", "Spain", "Netherlands", "Belgium", "Switzerland")
 COUNTRY_SHARES = (0.84, 0.04, 0.04, 0.03, 0.02, 0.01, 0.01, 0.01)
@@ -56,6 +56,7 @@ THINGS = (
     "LUNCH BOX",
     "TRINKET BOX",
 )
+WHEN = HEADER.index("InvoiceDate")
 # One stream of random numbers for each purpose, so that a setting changes only its own purpose.
 CUSTOMER, ITEM, DAY, DIRT, ROTATION = range(5)
 
@@ -74,6 +75,24 @@ class Knobs(BaseModel):
     drift_item_share: float = Field(0.6, ge=0, le=1, description="share of the items that the new season replaces")
     drift_price_factor: float = Field(1.6, gt=0)
     drift_habit_share: float = Field(0.05, ge=0, le=1, description="share of purchases by habit in the new season")
+    drift_days: int = Field(0, ge=0, description="over so many days the new season replaces the old one, customer by customer")
+    drift_period_days: int | None = Field(
+        None, ge=2, description="the new season comes and goes with this period; None: it stays"
+    )
+    growth_from: date | None = Field(None, description="first day on which the number of invoices grows")
+    growth_days: int = Field(180, ge=1, description="it grows for so many days")
+    growth_factor: float = Field(1.0, gt=0, description="so many times as many invoices at the end of the growth")
+    item_days: int = Field(ITEM_DAYS, ge=7, description="how long an item is on sale")
+    customer_days: int = Field(CUSTOMER_DAYS, ge=7, description="how long a customer stays")
+    attendance_shape: float = Field(
+        0.8, gt=0, description="of the gamma distribution of how often customers come; smaller: more of them rarely come"
+    )
+    bulk_share: float = Field(0.0, ge=0, le=1, description="share of the lines whose pieces follow a law with a heavy tail")
+    return_share: float = Field(0.1, ge=0, le=1, description="share of the invoices of which a part comes back on the same day")
+    closed_weekdays: tuple[int, ...] = Field((SATURDAY,), description="0 is Monday")
+    holidays: tuple[date, ...] = Field((), description="days without trading")
+    opens_at: int = Field(8, ge=0, le=23, description="hour")
+    closes_at: int = Field(18, ge=1, le=30, description="hour; more than 24: lines after midnight are in the next day's file")
     dirt: float = Field(0.0, ge=0, le=1, description="share of the rows that are made bad")
     dirty_day: date | None = Field(None, description="the only day with bad rows; None: every day has them")
 
@@ -118,25 +137,34 @@ class GeneratedTruth:
 
     def customers(self, day: date) -> list[str]:
         """Ids, as the pipeline reads them, of all customers of a day."""
-        return [str(customer.number) for customer in self._scene(day).customers]
+        return [str(customer.number) for customer in self._scenes(day)[0][1].customers]
 
     def items(self, day: date) -> list[str]:
         """Stock codes on sale on a day."""
-        return [item.code for item in self._scene(day).items]
+        return list(dict.fromkeys(item.code for _, scene in self._scenes(day) for item in scene.items))
 
     def probabilities(self, customer: str, day: date) -> dict[str, float]:
         """Item -> the probability that one line of this customer's invoice of the day is for it. They sum to 1."""
-        scene = self._scene(day)
-        row = scene.probabilities[self.customers(day).index(customer)]
-        return {item.code: float(share) for item, share in zip(scene.items, row, strict=True)}
+        place = self._world.places(day)[customer]
+        shares: dict[str, float] = {}
+        for weight, scene in self._scenes(day):
+            for item, share in zip(scene.items, scene.probabilities[place], strict=True):
+                shares[item.code] = shares.get(item.code, 0.0) + weight * float(share)
+        return shares
 
     def best_items(self, customer: str, day: date, k: int) -> list[str]:
         """The `k` items that the customer is most likely to buy on a day, best first. No ranking is better."""
         shares = self.probabilities(customer, day)
         return sorted(shares, key=lambda item: (-shares[item], item))[:k]
 
-    def _scene(self, day: date) -> _Scene:
-        return self._world.scene(day)
+    def rows(self, day: date) -> list[list[str]]:
+        """The lines of one day's file, without the header, as text; empty on a day without trading."""
+        return self._world.file_rows(day)
+
+    def _scenes(self, day: date) -> list[tuple[float, _Scene]]:
+        """The seasons of a day, each with its share of the invoices."""
+        share = self._world.season_share(day)
+        return [(part, self._world.scene(day, new)) for part, new in ((1 - share, False), (share, True)) if part]
 
     @cached_property
     def _world(self) -> _World:
@@ -149,20 +177,20 @@ def generate_invoices(folder: Path, start: date, end: date, seed: int = 7, knobs
     A file is written completely or not at all. The same seed, day and knobs give the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    truth = GeneratedTruth(seed, knobs, tuple(_trading_days(start, end)))
+    days = [start + timedelta(days=offset) for offset in range((end - start).days)]
+    truth = GeneratedTruth(seed, knobs, tuple(day for day in days if is_open(knobs, day)))
     for day in truth.days:
-        write_atomically(folder / f"{day.isoformat()}.csv", _as_csv(truth._world.rows(day)))
+        write_atomically(folder / f"{day.isoformat()}.csv", write_csv(truth.rows(day)))
     return truth
 
 
-def _trading_days(start: date, end: date) -> Iterator[date]:
-    for offset in range((end - start).days):
-        day = start + timedelta(days=offset)
-        if day.weekday() != SATURDAY:
-            yield day
+def is_open(knobs: Knobs, day: date) -> bool:
+    """Whether the shop trades on a day."""
+    return day.weekday() not in knobs.closed_weekdays and day not in knobs.holidays
 
 
-def _as_csv(rows: list[list[str]]) -> str:
+def write_csv(rows: list[list[str]]) -> str:
+    """The file of some lines."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADER)
@@ -177,7 +205,7 @@ class _World:
         self.seed, self.knobs = seed, knobs
         self._customers: dict[tuple[int, int], _Customer] = {}
         self._items: dict[tuple[int, int, int], _Item] = {}
-        self._last: tuple[date, _Scene] | None = None
+        self._scenes: dict[bool, tuple[date, _Scene]] = {}
         rotation = self._stream(ROTATION)
         self._rotation = np.linalg.qr(rotation.normal(size=(DIMENSIONS, DIMENSIONS)))[0]
         self._leaving = rotation.random(knobs.items) < knobs.drift_item_share
@@ -185,22 +213,34 @@ class _World:
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
 
-    def is_new_season(self, day: date) -> bool:
-        return self.knobs.drift_from is not None and day >= self.knobs.drift_from
+    def season_share(self, day: date) -> float:
+        """The new season's share of a day's invoices."""
+        knobs = self.knobs
+        if knobs.drift_from is None or day < knobs.drift_from:
+            return 0.0
+        since = (day - knobs.drift_from).days
+        if knobs.drift_period_days is not None:
+            return 0.5 - 0.5 * math.cos(2 * math.pi * since / knobs.drift_period_days)
+        return min(1.0, (since + 1) / (knobs.drift_days + 1))
 
-    def scene(self, day: date) -> _Scene:
-        if self._last is None or self._last[0] != day:
-            self._last = (day, self._make_scene(day))
-        return self._last[1]
+    def scene(self, day: date, new_season: bool) -> _Scene:
+        if new_season not in self._scenes or self._scenes[new_season][0] != day:
+            self._scenes[new_season] = (day, self._make_scene(day, new_season))
+        return self._scenes[new_season][1]
 
-    def _make_scene(self, day: date) -> _Scene:
-        new_season, ordinal = self.is_new_season(day), day.toordinal()
-        customers = [
-            self._customer(slot, (ordinal + slot * CUSTOMER_DAYS // self.knobs.customers) // CUSTOMER_DAYS)
-            for slot in range(self.knobs.customers)
-        ]
+    def places(self, day: date) -> dict[str, int]:
+        """Customer -> its place in the scenes of a day."""
+        return {str(customer.number): place for place, customer in enumerate(self._customers_of(day))}
+
+    def _customers_of(self, day: date) -> list[_Customer]:
+        stay, many = self.knobs.customer_days, self.knobs.customers
+        return [self._customer(slot, (day.toordinal() + slot * stay // many) // stay) for slot in range(many)]
+
+    def _make_scene(self, day: date, new_season: bool) -> _Scene:
+        ordinal, stay = day.toordinal(), self.knobs.item_days
+        customers = self._customers_of(day)
         items = [
-            self._item(slot, (ordinal + slot * 619 % ITEM_DAYS) // ITEM_DAYS, int(new_season and self._leaving[slot]))
+            self._item(slot, (ordinal + slot * 619 % stay) // stay, int(new_season and self._leaving[slot]))
             for slot in range(self.knobs.items)
         ]
         tastes = np.stack([customer.taste for customer in customers])
@@ -235,7 +275,7 @@ class _World:
                 number=10_000 + (generation * self.knobs.customers + slot) % 90_000,
                 taste=random.normal(size=DIMENSIONS),
                 whims=random.gumbel(size=self.knobs.items),
-                activity=random.gamma(0.8) + 0.05,
+                activity=random.gamma(self.knobs.attendance_shape) + 0.05,
                 country=int(random.choice(len(COUNTRIES), p=COUNTRY_SHARES)),
             )
         return self._customers[slot, generation]
@@ -256,33 +296,64 @@ class _World:
             )
         return self._items[key]
 
+    def file_rows(self, day: date) -> list[list[str]]:
+        """The lines of one day's file: those of its invoices, and those of the evening before that came after midnight."""
+        rows = [row for of in self._evenings(day) for row in self.rows(of)]
+        return [row for row in rows if row[WHEN].startswith(day.isoformat())] if self.knobs.closes_at > 24 else rows
+
+    def _evenings(self, day: date) -> list[date]:
+        before = [day - timedelta(days=1)] if self.knobs.closes_at > 24 else []
+        return [of for of in (*before, day) if is_open(self.knobs, of)]
+
     def rows(self, day: date) -> list[list[str]]:
-        """The lines of one day's file, without the header, as text."""
-        scene, random = self.scene(day), self._stream(DAY, day.toordinal())
+        """The lines of the invoices that begin on a day, without the header, as text."""
+        random, knobs = self._stream(DAY, day.toordinal()), self.knobs
         yearly = 1 + 0.25 * math.cos((day.timetuple().tm_yday - 325) * 2 * math.pi / 365.25)
-        count = max(1, int(random.poisson(self.knobs.invoices_per_day * WEEKDAY_VOLUME[day.weekday()] * yearly)))
+        weekday = WEEKDAY_VOLUME[day.weekday()] or SATURDAY_VOLUME
+        count = max(1, int(random.poisson(knobs.invoices_per_day * weekday * yearly * self._grown(day))))
+        share = self.season_share(day)
+        if share in (0.0, 1.0):
+            return self._soil(self._invoices(day, self.scene(day, share == 1.0), count, 0, random), day)
+        late = self._stream(DAY, day.toordinal(), 1)
+        new = int(late.binomial(count, share))
+        rows = self._invoices(day, self.scene(day, False), count - new, 0, random)
+        return self._soil(rows + self._invoices(day, self.scene(day, True), new, 2 * count, late), day)
+
+    def _grown(self, day: date) -> float:
+        """How many times as many invoices as before the growth."""
+        if self.knobs.growth_from is None:
+            return 1.0
+        grown = (day - self.knobs.growth_from).days / self.knobs.growth_days
+        return float(self.knobs.growth_factor ** min(1.0, max(0.0, grown)))
+
+    def _invoices(self, day: date, scene: _Scene, count: int, first: int, random: np.random.Generator) -> list[list[str]]:
+        """The lines of `count` invoices of one season."""
+        opens, closes = self.knobs.opens_at * 60, self.knobs.closes_at * 60
         buyers = random.choice(len(scene.customers), size=count, p=scene.attendance)
         sizes = np.minimum(random.integers(6, 11, size=count), len(scene.items))
-        minutes = np.sort(random.integers(8 * 60, 18 * 60, size=count))
+        minutes = np.sort(random.integers(opens, closes, size=count))
         # The Gumbel trick: the largest of log p + noise are draws without replacement with probabilities p.
         keys = np.log(scene.probabilities[buyers] + 1e-300) + random.gumbel(size=(count, len(scene.items)))
         chosen = np.argsort(-keys, axis=1, kind="stable")
-        numbers = iter(range(100_000 + day.toordinal() * max(500, 3 * self.knobs.invoices_per_day) % 800_000, 10**9))
+        most = max(500, int(3 * self.knobs.invoices_per_day * max(1.0, self.knobs.growth_factor)))
+        numbers = iter(range(100_000 + day.toordinal() * most % 800_000 + first, 10**9))
         rows: list[list[str]] = []
         for place in range(count):
             customer = scene.customers[buyers[place]]
             who = [f"{customer.number}.0" if random.random() >= 0.1 else "", COUNTRIES[customer.country]]
             basket = chosen[place, : sizes[place]]
             pieces = random.choice(PIECES, size=len(basket), p=PIECE_SHARES)
+            if self.knobs.bulk_share:
+                bulk = random.random(len(basket)) < self.knobs.bulk_share
+                pieces = np.where(bulk, np.minimum(pieces * (1 + random.pareto(1.1, len(basket))), 50_000).astype(int), pieces)
             sold = [self._line(scene, item, int(n), random) for item, n in zip(basket, pieces, strict=True)]
             rows += _invoice(str(next(numbers)), datetime.combine(day, time()), int(minutes[place]), sold, who)
-            if random.random() < 0.1:  # a return on the same day
+            if random.random() < self.knobs.return_share:  # a return on the same day
                 back = [[code, text, f"-{n}", price] for code, text, n, price in sold[: int(random.integers(1, 3))]]
-                later = int(min(minutes[place] + random.integers(5, 120), 19 * 60))
+                later = int(min(minutes[place] + random.integers(5, 120), closes + 60))
                 rows += _invoice(f"C{next(numbers)}", datetime.combine(day, time()), later, back, who)
         copies = 1 + (random.random(len(rows)) < 0.005)
-        rows = [list(row) for row, times in zip(rows, copies, strict=True) for _ in range(times)]
-        return self._soil(rows, day)
+        return [list(row) for row, times in zip(rows, copies, strict=True) for _ in range(times)]
 
     def _line(self, scene: _Scene, item: int, pieces: int, random: np.random.Generator) -> list[str]:
         text = scene.items[item].text if random.random() >= 0.003 else ""
