@@ -16,7 +16,7 @@ from tasks.errors import ConfigurationError, TitleholderError
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.settings import get_settings
-from titleholder import access, data_commands
+from titleholder import access, backtest_command, data_commands
 from titleholder.output import AsJson, UseCaseName, console, errors, parse_day, parse_moment, print_json, show
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(data_commands.data, name="data")
 app.add_typer(data_commands.quarantine, name="quarantine")
 access.register(app)
+backtest_command.register(app)
 
 
 def main() -> None:

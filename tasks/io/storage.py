@@ -230,6 +230,27 @@ class Storage:
                 lines = (json.dumps(one.to_json(), sort_keys=True) + "\n" for one in past)
                 write_atomically(parent / "CURRENT", "".join(lines))
 
+    def adopt(self, ref: DatasetRef, other: Storage, made: CurrentVersion) -> None:
+        """Make a snapshot of another store current here, without copying its rows where both lie on one disk.
+
+        Parameters
+        ----------
+        made : when and by what run it became current there, which is recorded here.
+        """
+        parent = self._partition(ref.use_case, ref.layer, ref.partition)
+        parent.mkdir(parents=True, exist_ok=True)
+        target = parent / ref.version
+        if not (target / "manifest.json").is_file():
+            staging = parent / f"{_STAGING}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            shutil.copytree(other.folder(ref), staging, copy_function=_link_or_copy)
+            staging.rename(target)
+            fsync(parent)
+        with _locked(parent):
+            past = self.current_versions(ref.use_case, ref.layer, ref.partition)
+            if not past or past[-1].version != ref.version:
+                lines = (json.dumps(one.to_json(), sort_keys=True) + "\n" for one in (*past, made))
+                write_atomically(parent / "CURRENT", "".join(lines))
+
     # retention
 
     def superseded(self, before: datetime) -> list[DatasetRef]:
@@ -293,6 +314,13 @@ def _parse_line(line: str) -> CurrentVersion:
         return CurrentVersion.from_json(json.loads(line))
     version, *rest = line.split(maxsplit=2)
     return CurrentVersion(version=version, since=rest[0] if rest else None, run=rest[1] if len(rest) > 1 else "")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copy2(source, target)
 
 
 @contextmanager
