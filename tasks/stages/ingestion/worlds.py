@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 Rows = list[list[str]]
 Change = Callable[[date, Rows], Rows]
-_PRICE, _ITEM, _CUSTOMER, _PIECES, _INVOICE = (
-    HEADER.index(name) for name in ("UnitPrice", "StockCode", "CustomerID", "Quantity", "InvoiceNo")
-)
-UNITS = {"customers": 150, "items": 80, "invoices_per_day": 30}
+_PRICE, _ITEM, _CUSTOMER, _INVOICE = (HEADER.index(name) for name in ("UnitPrice", "StockCode", "CustomerID", "InvoiceNo"))
+SATURDAY, SUNDAY = 5, 6
+UNITS: dict[str, Any] = {"customers": 150, "items": 80, "invoices_per_day": 30}
 ALWAYS = 10_000
 
 
@@ -152,20 +151,19 @@ def make_world(name: str, start: date, seed: int) -> World:
     return WORLDS[name](name, start, seed)
 
 
-# changes of lines
+# what happens to the lines of a day
 
 
-def _between(start: date, first: int, last: int) -> Callable[[date], bool]:
-    """Whether a day is in the weeks from `first` to before `last`."""
-    begin, end = start + timedelta(weeks=first), start + timedelta(weeks=last)
-    return lambda day: begin <= day < end
+def _weeks(start: date, first: int, last: int) -> frozenset[date]:
+    """The days of the weeks from `first` to before `last`."""
+    return frozenset(start + timedelta(days=offset) for offset in range(7 * first, 7 * last))
 
 
-def _blank(column: int, applies: Callable[[date], bool]) -> Change:
-    """A column loses its cells."""
+def _blank(column: int, days: frozenset[date]) -> Change:
+    """A column loses its cells on some days."""
 
     def change(day: date, rows: Rows) -> Rows:
-        if applies(day):
+        if day in days:
             for row in rows:
                 row[column] = ""
         return rows
@@ -173,24 +171,23 @@ def _blank(column: int, applies: Callable[[date], bool]) -> Change:
     return change
 
 
-def _poison(day_of: date, seed: int) -> Change:
-    """On one day, most lines are of one item in a wrong currency, bought by customers who never bought it."""
+def _poison(days: frozenset[date], seed: int) -> Change:
+    """On some days, four lines of five are of one item at a hundred times its price."""
 
     def change(day: date, rows: Rows) -> Rows:
-        if day == day_of and rows:
+        if day in days and rows:
             random, item = np.random.default_rng([seed, day.toordinal()]), rows[0][_ITEM]
             for row in rows:
                 if random.random() < 0.8:
-                    row[_ITEM], row[_PRICE] = item, repr(float(row[_PRICE]) * 100)
+                    row[_ITEM], row[_PRICE] = item, repr(round(float(row[_PRICE] or 1) * 100, 2))
         return rows
 
     return change
 
 
-def _corrected(day: date, rows: Rows) -> Rows:
-    """The same file with every tenth invoice taken back and every other price mistake repaired."""
-    invoices = list(dict.fromkeys(row[_INVOICE] for row in rows))
-    gone = set(invoices[::10])
+def _without_every_tenth_invoice(_day: date, rows: Rows) -> Rows:
+    """The corrected file of a day: every tenth invoice was cancelled."""
+    gone = set(list(dict.fromkeys(row[_INVOICE] for row in rows))[::10])
     return [row for row in rows if row[_INVOICE] not in gone]
 
 
@@ -199,8 +196,198 @@ def _corrected(day: date, rows: Rows) -> Rows:
 
 def _calm(name: str, start: date, seed: int) -> World:
     return World(
-        name, "nothing changes, beside customers and items who come and go", start, seed, Knobs(**UNITS), Expected(promotions=2)
+        name, "nothing changes but customers and items who come and go", start, seed, Knobs(**UNITS), Expected(promotions=2)
     )
 
 
-WORLDS: dict[str, Callable[[str, date, int], World]] = {"calm": _calm}
+def _closed_weekends(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, closed_weekdays=(SATURDAY, SUNDAY))
+    return World(name, "the shop is closed on Saturdays and Sundays", start, seed, knobs, Expected(promotions=2))
+
+
+def _holidays(name: str, start: date, seed: int) -> World:
+    closed = _weeks(start, 4, 5) | {start + timedelta(days=days) for days in (10, 50, 51)}
+    knobs = Knobs(**UNITS, holidays=tuple(sorted(closed)))
+    return World(
+        name, "the shop closes for a week of holidays, and on three single days", start, seed, knobs, Expected(promotions=2)
+    )
+
+
+def _sudden_drift(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=4))
+    right = Expected(retrain_after=4, retrain_within=4, other_retrains=3, promotes_after=4, promotes_within=8)
+    return World(name, "in week 4 most items, tastes and prices change at once", start, seed, knobs, right, has_drift=True)
+
+
+def _gradual_drift(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=3), drift_days=42)
+    right = Expected(retrain_after=4, retrain_within=6, other_retrains=4, promotes_after=4, promotes_within=10)
+    return World(
+        name, "from week 3 on a new season replaces the old one within six weeks", start, seed, knobs, right, has_drift=True
+    )
+
+
+def _seasonal_drift(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=3), drift_period_days=84)
+    right = Expected(retrain_after=5, retrain_within=6, other_retrains=5, promotes_after=5, promotes_within=10)
+    return World(name, "a season comes and goes every twelve weeks", start, seed, knobs, right, has_drift=True)
+
+
+def _growth(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, growth_from=start + timedelta(weeks=2), growth_days=7 * 10, growth_factor=10.0)
+    return World(name, "ten times as many invoices after ten weeks", start, seed, knobs, Expected(other_retrains=1))
+
+
+def _turnover(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, item_days=70)
+    right = Expected(retrain_after=0, retrain_within=8, other_retrains=5, promotes_after=0, promotes_within=ALWAYS)
+    return World(name, "every item is replaced within ten weeks", start, seed, knobs, right, has_drift=True)
+
+
+def _column_lost(name: str, start: date, seed: int) -> World:
+    change = _blank(_CUSTOMER, _weeks(start, 4, 6))
+    right = Expected(faulty_weeks=(4, 5), promotions=2)
+    return World(name, "for two weeks the files name no customer", start, seed, Knobs(**UNITS), right, (change,))
+
+
+def _column_renamed(name: str, start: date, seed: int) -> World:
+    renamed = tuple("Customer ID" if column == "CustomerID" else column for column in HEADER)
+    days = _weeks(start, 4, 6)
+    return World(
+        name,
+        "for two weeks a column has another name",
+        start,
+        seed,
+        Knobs(**UNITS),
+        Expected(faulty_weeks=(4, 5), promotions=2),
+        header=lambda day: renamed if day in days else HEADER,
+    )
+
+
+def _late_week(name: str, start: date, seed: int) -> World:
+    days = _weeks(start, 4, 5)
+    late = [Delivery(day, start + timedelta(weeks=6)) for day in sorted(days)]
+    right = Expected(promotions=2, other_faults=1)
+    return World(
+        name, "the files of a week come one week late", start, seed, Knobs(**UNITS), right, withheld=days, deliveries=late
+    )
+
+
+def _slow_review(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=4))
+    right = Expected(retrain_after=4, retrain_within=4, other_retrains=3, promotes_after=4, promotes_within=8)
+    return World(
+        name, "as sudden_drift; replay it with a person who answers after three days", start, seed, knobs, right, has_drift=True
+    )
+
+
+def _silent_customers(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS | {"customers": 400}, attendance_shape=0.15)
+    return World(name, "most known customers do not come in most windows", start, seed, knobs, Expected(promotions=2))
+
+
+def _heavy_revenue(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, bulk_share=0.05)
+    return World(name, "a few orders make most of the revenue", start, seed, knobs, Expected(promotions=2))
+
+
+def _corrections(name: str, start: date, seed: int) -> World:
+    late = [
+        Delivery(day, day + timedelta(days=9), _without_every_tenth_invoice)
+        for day in sorted(_weeks(start, 2, 5))
+        if is_open(Knobs(**UNITS), day)
+    ]
+    knobs = Knobs(**UNITS, return_share=0.3)
+    right = Expected(promotions=2)
+    return World(
+        name,
+        "many returns, and three weeks are delivered again without cancelled invoices",
+        start,
+        seed,
+        knobs,
+        right,
+        deliveries=late,
+    )
+
+
+def _other_zone(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, opens_at=10, closes_at=24)
+    return World(
+        name,
+        "a shop whose local clock changes to summer time and that opens until midnight",
+        start,
+        seed,
+        knobs,
+        Expected(promotions=2),
+    )
+
+
+def _over_midnight(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(**UNITS, opens_at=18, closes_at=27, closed_weekdays=())
+    return World(
+        name, "a shop that opens from the evening until three in the morning", start, seed, knobs, Expected(promotions=2)
+    )
+
+
+def _small_shop(name: str, start: date, seed: int) -> World:
+    knobs = Knobs(customers=60, items=40, invoices_per_day=8)
+    return World(name, "a small stationary shop; replay it with daily windows", start, seed, knobs, Expected(promotions=2))
+
+
+def _poisoned_day(name: str, start: date, seed: int) -> World:
+    change = _poison(frozenset({start + timedelta(days=30)}), seed)
+    right = Expected(faulty_weeks=(4,), promotions=2)
+    return World(
+        name,
+        "on one day most lines are of one item at a hundred times its price",
+        start,
+        seed,
+        Knobs(**UNITS),
+        right,
+        (change,),
+    )
+
+
+def _equal_challengers(name: str, start: date, seed: int) -> World:
+    right = Expected(other_retrains=ALWAYS, promotions=0)
+    knobs = Knobs(**UNITS, item_days=20_000, customer_days=20_000)
+    return World(name, "nothing changes at all; replay it with a policy that retrains every week", start, seed, knobs, right)
+
+
+def _shipped_shop(name: str, start: date, seed: int) -> World:
+    return World(
+        name,
+        "the shop of `titleholder generate`, of which nothing is decided beforehand",
+        start,
+        seed,
+        Knobs(),
+        Expected(other_retrains=ALWAYS, other_faults=ALWAYS),
+    )
+
+
+WORLDS: dict[str, Callable[[str, date, int], World]] = {
+    made.__name__.removeprefix("_"): made
+    for made in (
+        _calm,
+        _closed_weekends,
+        _holidays,
+        _sudden_drift,
+        _gradual_drift,
+        _seasonal_drift,
+        _growth,
+        _turnover,
+        _column_lost,
+        _column_renamed,
+        _late_week,
+        _slow_review,
+        _silent_customers,
+        _heavy_revenue,
+        _corrections,
+        _other_zone,
+        _over_midnight,
+        _small_shop,
+        _poisoned_day,
+        _equal_challengers,
+        _shipped_shop,
+    )
+}
