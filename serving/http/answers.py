@@ -64,8 +64,10 @@ def recommend(
     """
     answers, rows = [], []
     for prediction_id, user_id in zip(ids, users, strict=True):
-        ranked = bundle.ranks.rank(user_id, k, recent_of(user_id), segment)
-        ranked, explored, probability = explore(bundle, ranked, explore_share, prediction_id)
+        recent = recent_of(user_id)
+        ranked = bundle.ranks.rank(user_id, k, recent, segment)
+        new_items = bundle.ranks.items_to_explore(user_id, recent) if explore_share else []
+        ranked, explored, probability = explore(new_items, ranked, explore_share, prediction_id)
         answers.append(
             messages.UserRecommendations(
                 prediction_id=prediction_id, user_id=user_id, path=ranked.path, items=_items(ranked), explored=explored
@@ -75,8 +77,8 @@ def recommend(
     return Answers(answers, rows)
 
 
-def explore(bundle: Bundle, ranked: Ranked, share: float, prediction_id: str) -> tuple[Ranked, list[str], float]:
-    """In a `share` of the answers, replace the last item by a random new item.
+def explore(new: Sequence[str], ranked: Ranked, share: float, prediction_id: str) -> tuple[Ranked, list[str], float]:
+    """In a `share` of the answers, replace the last item by a random item of `new`.
 
     The prediction id is random and serves as the random number, so that the draw can be repeated.
 
@@ -86,7 +88,6 @@ def explore(bundle: Bundle, ranked: Ranked, share: float, prediction_id: str) ->
     explored : the new item, or nothing.
     probability : of this item in this answer, share / number of new items. It is logged, to weigh the outcome by it.
     """
-    new = bundle.ranks.new_items
     if not share or not new or len(ranked.items) < MIN_EXPLORED_ITEMS:
         return ranked, [], 0.0
     drawn = int(prediction_id[:8], 16) / 2**32

@@ -80,8 +80,15 @@ class Ranking:
             return []
         return [str(item) for item in items[c.ITEM_ID][items["item_age_days"] <= NEW_ITEM_DAYS]]
 
+    def items_to_explore(self, user_id: str, recent: Sequence[RecentEvent] = ()) -> list[str]:
+        """The items that are too new to be recommended for their score, without those that the user must not see again."""
+        hidden = self._newly_seen(recent) | set(self.features.item_ids[self._seen(user_id)])
+        return [item for item in self.new_items if item not in hidden] if hidden else self.new_items
+
     def rank(self, user_id: str, k: int, recent: Sequence[RecentEvent] = (), segment: str | None = None) -> Ranked:
-        """The top `k` items of a user. The first rule that applies decides:
+        """The top `k` items of a user, without those of recent purchases and ratings where the use case excludes seen items.
+
+        The first rule that applies decides:
 
         1. No recent events, and batch scoring published `k` items for the user: these.
         2. The model has item vectors and knows the user or an item of the recent events: the model, with the recent
@@ -90,6 +97,15 @@ class Ranking:
         4. An unknown user with a known segment: the items that are popular in the segment.
         5. The model, which ranks by popularity for users whom it does not know.
         """
+        new = self._newly_seen(recent)
+        ranked = self._rank(user_id, k + len(new), recent, segment)
+        if not new:
+            return ranked
+        kept = [place for place, item in enumerate(ranked.items) if item not in new][:k]
+        return ranked._replace(items=[ranked.items[n] for n in kept], scores=[ranked.scores[n] for n in kept])
+
+    def _rank(self, user_id: str, k: int, recent: Sequence[RecentEvent], segment: str | None) -> Ranked:
+        """The answer of the first rule that applies. It may hold items of the recent events."""
         if self.batch_answers is not None and not recent:
             published = self.batch_answers.top_items(user_id, k)
             if published is not None:
@@ -99,7 +115,7 @@ class Ranking:
             query = self.index.user_vector(user_id, weights)
             if query is not None:
                 vector, offset = query
-                items, products = self.index.search(vector, k, self._excluded(user_id, recent))
+                items, products = self.index.search(vector, k, self._seen(user_id))
                 path = AnswerPath.FOLD_IN if weights else AnswerPath.MODEL
                 return self._ranked(items, self.model.calibrated(products + offset), path)
         if recent and user_id not in self.features.user_row:
@@ -145,11 +161,12 @@ class Ranking:
                 weights[item] = weights.get(item, 0.0) + 1.0
         return weights
 
-    def _excluded(self, user_id: str, recent: Sequence[RecentEvent]) -> NDArray[np.int64]:
-        """Positions of the items that the user has already, where the use case excludes them. Shape (items,)."""
+    def _newly_seen(self, recent: Sequence[RecentEvent]) -> set[str]:
+        """The items of recent purchases and ratings, where the use case excludes seen items. Views do not count."""
+        return {event.item_id for event in recent if event.event_type != "view"} if self.terms.exclude_seen else set()
+
+    def _seen(self, user_id: str) -> NDArray[np.int64]:
+        """Positions of the user's items in the features, where the use case excludes seen items. Shape (items,)."""
         if not self.terms.exclude_seen:
             return np.empty(0, np.int64)
-        seen = self.features.sorted_pairs["item_position"].to_numpy()[self.features.pairs_of(user_id)]
-        position = self.features.item_position
-        new = [position[event.item_id] for event in recent if event.item_id in position and event.event_type != "view"]
-        return np.concatenate([seen, np.array(new, dtype=np.int64)])
+        return self.features.sorted_pairs["item_position"].to_numpy(np.int64)[self.features.pairs_of(user_id)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from serving.ranking.ranking import Ranking, RecentEvent
+from serving.ranking.vector_index import VectorIndex
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
@@ -135,6 +138,31 @@ def test_seen_items_are_excluded(kind: str, task: TaskKind) -> None:
     assert not seen & set(answer.items)
     (after,) = fitted(kind, task).recommend([user(3)], known, k=len(known.item_ids))
     assert seen & set(after.items), "excluding items must not change cached scores"
+
+
+@pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))
+def test_recently_seen_items_are_excluded(kind: str, task: TaskKind) -> None:
+    """What a user bought or rated after the features is not recommended, whatever path ranks."""
+    model, known = fitted(kind, task), features(task)
+    index = VectorIndex.of_model(model, known, k=3)
+    event_type = "rating" if task.rates_pairs else "purchase"
+    for user_id in (user(3), UNKNOWN_USER):
+        for exclude_seen in (True, False):
+            ranking = Ranking(
+                model, ScoringTerms(use_case="checkerboard", task=task, exclude_seen=exclude_seen), known, index=index
+            )
+            before = ranking.rank(user_id, 2)
+            event = RecentEvent(before.items[0], event_type, 5.0, 1.0, datetime(2026, 1, 1, tzinfo=UTC))
+            after = ranking.rank(user_id, 2, [event])
+            assert len(after.items) == len(after.scores) == 2
+            if exclude_seen:
+                assert event.item_id not in after.items
+            viewed = ranking.rank(user_id, 2, [event._replace(event_type="view")])
+            assert user_id == UNKNOWN_USER or viewed.items == before.items, "views exclude nothing for a known user"
+    if not task.rates_pairs:
+        everything = [event._replace(item_id=str(item)) for item in known.item_ids]
+        hidden = Ranking(model, ScoringTerms(use_case="checkerboard", task=task, exclude_seen=True), known, index=index)
+        assert hidden.rank(user(3), 2, everything).items == []
 
 
 @pytest.mark.parametrize(("kind", "task"), cases(RECOMMENDERS))

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.http import answers
-from serving.ranking.ranking import Ranked
+from serving.ranking.ranking import Ranked, RecentEvent
 from serving.ranking.vector_index import MIN_RECALL, VectorIndex
 from tasks import columns as c
 from tasks.contracts.predictions import AnswerPath
@@ -165,15 +165,26 @@ def test_new_items_are_explored_in_a_bounded_share(shop_client: TestClient) -> N
     draws = np.random.default_rng(7)
     explored = []
     for _ in range(4000):
-        answer, items, probability = answers.explore(bundle, ranked, 0.1, str(uuid.UUID(bytes=draws.bytes(16), version=4)))
+        answer, items, probability = answers.explore(
+            bundle.ranks.new_items, ranked, 0.1, str(uuid.UUID(bytes=draws.bytes(16), version=4))
+        )
         assert answer.items[:4] == ranked.items[:4], "only the last item is replaced"
         assert probability == (0.05 if items else 0.0)
         explored += items
     assert len(explored) == pytest.approx(400, abs=80)
     assert explored.count("a5") == pytest.approx(len(explored) / 2, abs=60)
-    assert answers.explore(bundle, ranked, 0.0, "0" * 32)[1] == []
+    assert answers.explore(bundle.ranks.new_items, ranked, 0.0, "0" * 32)[1] == []
     short = Ranked(["a0"], [1.0], AnswerPath.MODEL)
-    assert answers.explore(bundle, short, 1.0, "0" * 32)[0] == short
+    assert answers.explore(bundle.ranks.new_items, short, 1.0, "0" * 32)[0] == short
+
+
+def test_no_item_that_a_user_has_is_explored(shop_client: TestClient) -> None:
+    bundle = store_of(shop_client).deployments["market"].bundle
+    assert bundle is not None
+    assert bundle.ranks.items_to_explore("a1") == ["a5", "b5"]
+    bought = RecentEvent("a5", "purchase", 0.0, 1.0, datetime.now(UTC))
+    assert bundle.ranks.items_to_explore("a1", [bought]) == ["b5"]
+    assert bundle.ranks.items_to_explore("a1", [bought._replace(event_type="view")]) == ["a5", "b5"]
 
 
 def large_catalogue(items: int, first_scale: float) -> tuple[AlsModel, FeatureTables]:
