@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,7 +25,7 @@ from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.ingestion.table import Table
 from tests.debian import fetch
-from tests.ports import free_ports
+from tests.ports import free_port
 from tests.tasks.stages.ingestion.source_examples import needs_server
 
 needs_server("table")
@@ -66,31 +68,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for parent in home.parents[:3]:
             parent.chmod(parent.stat().st_mode | 0o011)
         settings |= {"user": user.pw_uid, "group": user.pw_gid}
-    (port,) = free_ports(1)
     made = [str(programs / "initdb"), "-D", str(home / "data"), "-U", "shop", "-A", "trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(made, check=True, capture_output=True, cwd=home, **settings)
-    run = [str(programs / "postgres"), "-D", str(home / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(home), "-F"]
-    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **settings)
-    url = f"postgresql://shop@127.0.0.1:{port}/postgres"
-    try:
-        _await(url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    url, process = _start(programs, home, settings)
+    yield url
+    process.terminate()
+    process.wait(timeout=60)
 
 
-def _await(url: str) -> None:
-    import time
-
-    for _ in range(120):
-        try:
-            execute(url, "SELECT 1")
-        except Exception:
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail("PostgreSQL did not start within a minute")
+def _start(programs: Path, home: Path, settings: dict[str, Any]) -> tuple[str, subprocess.Popen[bytes]]:
+    """The address of a started server, and its process. Another program may take a free port first: then on another port."""
+    for _ in range(3):
+        port = free_port()
+        run = [str(programs / "postgres"), "-D", str(home / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(home), "-F"]
+        process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **settings)
+        url = f"postgresql://shop@127.0.0.1:{port}/postgres"
+        deadline = time.monotonic() + 60
+        while process.poll() is None:
+            with contextlib.suppress(Exception):
+                execute(url, "SELECT 1")
+                return url, process
+            if time.monotonic() > deadline:
+                process.kill()
+                pytest.fail("PostgreSQL did not answer within a minute")
+            time.sleep(0.2)
+    pytest.fail(f"PostgreSQL ended three times as it started, the last time with exit code {process.returncode}")
 
 
 def execute(url: str, *statements: str) -> None:
