@@ -41,7 +41,7 @@ check: setup  ## linter, types, import contracts, use-case files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/titleholder doctor --files
 
 test: setup preflight  ## all tests, the end-to-end ones on the real engines included
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations=10 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations=10 $(ARGS)
 
 test-fast: setup  ## the tests that need neither Spark nor a server
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --durations=10 -m "not jvm and not servers and not e2e" $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-# Spark's Java compiles without optimizing: tests run each plan once, and optimizing it takes most of their time.
+# Tests run each plan once on few rows, and compiling it takes most of their time. So Spark interprets expressions, and Java
+# compiles without optimizing. The end-to-end tests run plans as in production: their server is no child of PySpark.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC")
+SPARK_CONF = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+os.environ.setdefault("PYSPARK_SUBMIT_ARGS", " ".join([*(f"--conf {k}={v}" for k, v in SPARK_CONF.items()), "pyspark-shell"]))
 
 # Fixture -> what a test that uses it starts. `make test-fast` leaves these tests out.
 SLOW_FIXTURES = {"spark": "jvm", "scene": "servers", "server": "servers", "postgres": "servers", "parsed": "servers"}
@@ -26,12 +34,26 @@ SLOW_FIXTURES = {"spark": "jvm", "scene": "servers", "server": "servers", "postg
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures. End-to-end tests run last, so that small tests fail first."""
+    """Mark tests by their fixtures. End-to-end tests begin first: they are the longest sequence, and often wait."""
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in SLOW_FIXTURES:
                 item.add_marker(SLOW_FIXTURES[fixture])
-    items.sort(key=lambda item: item.path.parent.name == "e2e")
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """If tests with the mark `servers` are deselected, a test that starts a program without the mark fails."""
+    is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+    if "not servers" in config.option.markexpr and not is_controller:
+        sys.addaudithook(refuse_unmarked_program)
+
+
+def refuse_unmarked_program(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse to start any program but those that tell the versions of the code and of the machine."""
+    test = os.environ.get("PYTEST_CURRENT_TEST")  # not set while tests are collected
+    if event == "subprocess.Popen" and test and Path(os.fsdecode(arguments[0])).name not in {"git", "uname", "file"}:
+        raise AssertionError(f"{test} starts {arguments[0]}: use the fixture 'spark', the mark 'jvm' or the mark 'servers'")
 
 
 class ByFile(LoadFileScheduling):
@@ -46,6 +68,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Other tests give way to the end-to-end tests, which decide how long the whole takes."""
+    if item.path.parent.name != "e2e" and os.environ.get("PYTEST_XDIST_WORKER") and os.nice(0) == 0:
+        os.nice(5)
+
+
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An installation for each test, without the settings of the machine."""
@@ -57,17 +86,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "home"
     for cached in (get_settings, get_code_version):
         cached.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def no_unmarked_jvm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If tests with the mark `jvm` are deselected, a test that starts Spark without the mark fails."""
-
-    def refuse(application: str = "") -> SparkSession:
-        raise AssertionError(f"{request.node.nodeid} starts Spark: use the fixture 'spark' or the mark 'jvm'")
-
-    if "not jvm" in request.config.option.markexpr:
-        monkeypatch.setattr("tasks.io.spark.get_spark", refuse)
 
 
 @pytest.fixture

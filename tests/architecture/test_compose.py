@@ -247,6 +247,7 @@ def test_the_spark_server_has_the_sessions_settings() -> None:
     assert dict(re.findall(r"--conf (spark\.sql\.\S+)=(\S+)", script)) == SESSION_CONF
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "docker").glob("*.sh")))
 def test_scripts_are_valid_and_executable(script: str) -> None:
     path = ROOT / "docker" / script

@@ -61,6 +61,7 @@ def test_each_requirement_imports_at_its_version(name: str) -> None:
     importlib.import_module(IMPORT_NAMES.get(name, name.replace("-", "_")))
 
 
+@pytest.mark.servers
 def test_mlflow_imports_from_site_packages_in_the_root() -> None:
     completed = subprocess.run(
         [sys.executable, "-c", "import mlflow; print(mlflow.__file__)"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -100,6 +101,7 @@ def test_the_mlflow_server_has_the_clients_version() -> None:
     assert pins(ROOT / "mlflow" / "requirements.txt")["mlflow"] == pins(ROOT / "requirements.txt")["mlflow"]
 
 
+@pytest.mark.servers
 def test_the_layers_hold() -> None:
     completed = subprocess.run(
         [str(Path(sys.executable).with_name("lint-imports"))], cwd=ROOT, capture_output=True, text=True, check=False
@@ -107,6 +109,7 @@ def test_the_layers_hold() -> None:
     assert completed.returncode == 0, completed.stdout[-3000:]
 
 
+@pytest.mark.servers
 def test_a_broken_layer_is_refused(tmp_path: Path) -> None:
     package = tmp_path / "tasks"
     for name, text in {"__init__": "", "spark": "", "contracts": "import tasks.spark\n"}.items():
@@ -233,6 +236,7 @@ def import_with(allowed: set[str], statement: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.servers
 def test_the_endpoint_starts_with_what_its_image_has(tmp_path: Path) -> None:
     """With the packages of the image, the app and MLflow's client import, and the ledger migrates a new database."""
     allowed = {"titleholder", *pins(ROOT / "serving" / "requirements.txt")}  # our own packages are copied
@@ -244,6 +248,7 @@ def test_the_endpoint_starts_with_what_its_image_has(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stderr[-2000:]
 
 
+@pytest.mark.servers
 def test_a_package_outside_the_image_is_refused() -> None:
     completed = import_with(set(pins(ROOT / "serving" / "requirements.txt")), "import pyspark")
     assert completed.returncode == 1

@@ -31,6 +31,7 @@ def spark_where_it_is_needed(request: pytest.FixtureRequest, monkeypatch: pytest
         request.getfixturevalue("spark")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_each_part_runs_at_its_smallest_size(name: str, part: str) -> None:
     benchmark = BENCHMARKS[name]

@@ -26,6 +26,7 @@ def test_parsing_imports_no_heavy_package(parsed: dict[str, Any]) -> None:
     assert parsed["heavy"] == []
 
 
+@pytest.mark.servers
 def test_a_heavy_import_is_detected(tmp_path: Path) -> None:
     """The broken twin is a DAG file that imports pandas at module level."""
     dags = tmp_path / "dags"
@@ -97,6 +98,7 @@ def test_forms_state_the_allowed_values(parsed: dict[str, Any]) -> None:
     assert required == {"reason", "override"}, "Airflow's form demands a value for every field that may not be null"
 
 
+@pytest.mark.servers
 def test_an_invalid_use_case_removes_only_its_own_dags(tmp_path: Path) -> None:
     cases = tmp_path / "use_cases"
     shutil.copytree(FOLDER, cases)
@@ -177,6 +179,7 @@ def test_a_job_without_work_skips_its_task() -> None:
         raise NothingToDo("no raw file")
 
 
+@pytest.mark.servers
 def test_a_scheduled_run_covers_the_day_before_it(tmp_path: Path) -> None:
     """Airflow gives a run of `@daily` an interval. Without it the window would depend on the clock."""
     import os

@@ -34,6 +34,8 @@ from tests.serving import two_segment_shop, unpickling_audit
 from tests.serving.constant_models import FailsAfterSmokeTest, TinyRanker
 from tests.serving.installation import ROW_COLUMNS, Installation
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[2]
 
 

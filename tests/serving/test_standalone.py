@@ -38,6 +38,7 @@ def make_job(cached: Installation, folder: Path, model: ServedModel, task: TaskK
     }
 
 
+@pytest.mark.servers
 def test_adapter_serves_an_export_in_a_process_of_its_own(cached: Installation, tmp_path: Path) -> None:
     job = make_job(cached, tmp_path / "native", TinyRanker(1.0))
     export = StandaloneExport(

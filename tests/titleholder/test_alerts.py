@@ -28,6 +28,8 @@ from tests.ports import free_port
 from tests.titleholder.airflow_stand_in import CASE, Airflow
 from titleholder.watch import create_app
 
+pytestmark = pytest.mark.servers
+
 TOKEN = "a-secret"
 
 

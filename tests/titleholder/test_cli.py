@@ -20,6 +20,8 @@ from tasks.io.ledger import Ledger
 from tasks.io.prediction_log import PredictionLog
 from tasks.settings import ROOT
 
+pytestmark = pytest.mark.servers
+
 CASE = "purchase_propensity"
 
 

@@ -18,6 +18,8 @@ from tasks.settings import ROOT
 from tests.ports import free_port
 from titleholder import preflight
 
+pytestmark = pytest.mark.servers  # preflight starts each interpreter and Java to read its version
+
 SCRIPT = ROOT / "titleholder" / "preflight.py"
 
 

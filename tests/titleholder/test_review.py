@@ -50,6 +50,7 @@ def judge(version: int, code: str, after: timedelta = timedelta()) -> object:
     return judge_code(version_of(CASE, version), code, load_use_case(CASE).review.reviewers, NOW + after)
 
 
+@pytest.mark.servers
 def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path) -> None:
     code = make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="better", path=key, now=NOW)
     assert submit(CASE, 1, code).endswith(f"/#/models/{CASE}/versions/1")
@@ -65,6 +66,7 @@ def test_a_signed_code_promotes_and_the_ledger_says_signed(two: None, key: Path)
     assert other.fault == "mismatched"
 
 
+@pytest.mark.servers
 def test_rejections_and_overrides_can_be_signed(two: None, key: Path) -> None:
     assert isinstance(
         judge(1, make_code(CASE, 1, Decision.REJECTED, is_override=False, reason="unfair", path=key, now=NOW)), Rejection
@@ -99,6 +101,7 @@ def test_an_unusable_key_is_refused(key: Path, tmp_path: Path) -> None:
         make_code(CASE, 1, Decision.APPROVED, is_override=False, reason="x", path=tmp_path / "not-a-key.pem")
 
 
+@pytest.mark.servers
 def test_the_command_never_overwrites_a_key(own_home: Path, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     done = titleholder(own_home, "reviewer-key", "anna", **home)
@@ -116,6 +119,7 @@ def test_the_command_never_overwrites_a_key(own_home: Path, tmp_path: Path) -> N
     assert "lower-case letters" in titleholder(own_home, "reviewer-key", "../anna", **home).stderr
 
 
+@pytest.mark.servers
 def test_the_command_prints_only_the_code(two: None, key: Path, own_home: Path) -> None:
     words = ("approve", CASE, "1", "--reason", "better", "--key", str(key), "--submit")
     done = titleholder(own_home, *words)

@@ -66,6 +66,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.servers
 def test_orphans_are_found_by_their_environment_and_ended(own_home: Path) -> None:
     own_home.mkdir(parents=True)
     settings = Settings(home=own_home)

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tasks.settings import ROOT
 from tests.serving.deployment.hostile import NAMES
 
 HARMLESS = {"a loader_module with code"}  # its extra files are never read, and the model itself is valid
 
 
+@pytest.mark.servers
 def test_hostile_models_run_no_code(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.serving.deployment.hostile", str(tmp_path)],

@@ -116,6 +116,7 @@ def test_journal_rotates_at_its_size_limit(tmp_path: Path, monkeypatch: pytest.M
     assert names(log) == ["a", "b", "c"]
 
 
+@pytest.mark.servers
 def test_writer_seals_closed_journals_in_a_subprocess(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
     writer = PredictionWriter(log, ServingMetrics(), keep_days=100_000)

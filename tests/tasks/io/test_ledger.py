@@ -238,6 +238,7 @@ def test_an_older_installation_goes_on(tmp_path: Path) -> None:
     assert Ledger(f"sqlite:///{tmp_path}/ledger.db").broken_links("shop") == [1, 2, 3]
 
 
+@pytest.mark.servers
 def test_processes_that_start_at_once_migrate_a_former_ledger(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "ledger.db") as database:
         write_former(database.execute)

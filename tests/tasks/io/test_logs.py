@@ -45,6 +45,7 @@ def log_of(home: Path, script: str) -> list[str]:
     return done.stdout.splitlines() + [line for line in done.stderr.splitlines() if not any(word in line for word in java)]
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(580)
 def test_a_validation_logs_only_lines_of_this_project(store: Path, own_home: Path) -> None:
     lines = log_of(own_home, START + VALIDATE)
@@ -55,12 +56,14 @@ def test_a_validation_logs_only_lines_of_this_project(store: Path, own_home: Pat
         assert expected in text, text
 
 
+@pytest.mark.servers
 def test_the_libraries_would_log_more(own_home: Path) -> None:
     """Only importing them, without the call: what the first test would miss if it captured nothing."""
     lines = log_of(own_home, START + "import great_expectations")
     assert len([line for line in lines if line.startswith("great_expectations")]) > MOST_LINES
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("module", "is_shown"), [("tasks.io.storage", True), ("mlflow.models", False)])
 def test_python_warnings_are_shown_for_our_modules_only(module: str, is_shown: bool) -> None:
     code = (

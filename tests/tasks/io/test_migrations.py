@@ -107,6 +107,7 @@ def test_revisions_are_numbered_and_the_last_is_the_schema() -> None:
     assert script.get_current_head() == SCHEMA
 
 
+@pytest.mark.servers
 def test_processes_that_start_at_once_migrate_once(former: Path) -> None:
     code = "import sys; from tasks.io.ledger import Ledger; print(len(Ledger(sys.argv[1]).reviews('purchase_propensity')))"
     command = [sys.executable, "-c", code, f"sqlite:///{former}"]
@@ -129,6 +130,7 @@ def test_a_failed_migration_changes_nothing(former: Path, monkeypatch: pytest.Mo
     assert len(Ledger(f"sqlite:///{former}").reviews(CASE)) == 2
 
 
+@pytest.mark.servers
 def test_a_schema_that_is_up_to_date_is_left_alone(former: Path) -> None:
     """Opening it again loads no Alembic and writes nothing."""
     url = f"sqlite:///{former}"

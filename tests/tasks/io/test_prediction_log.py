@@ -61,6 +61,7 @@ def test_reads_are_limited_to_the_given_days(log: PredictionLog) -> None:
     assert found == ["b"]
 
 
+@pytest.mark.servers
 def test_acknowledged_rows_survive_a_kill(log: PredictionLog) -> None:
     script = f"""
 import os, signal

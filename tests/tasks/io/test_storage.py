@@ -120,6 +120,7 @@ def test_a_failing_writer_leaves_the_old_snapshot_and_no_debris(storage: Storage
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
 
 
+@pytest.mark.servers
 def test_a_killed_publisher_leaves_the_old_snapshot(storage: Storage) -> None:
     ref = publish(storage)
     script = f"""
@@ -203,6 +204,7 @@ def test_only_unused_snapshots_are_pruned(storage: Storage) -> None:
 STEPS = ("os.fsync", "Path.rename", "Path.replace")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("time", ["before", "after"])
 def test_a_kill_at_any_step_leaves_the_old_or_the_new_snapshot(storage: Storage, step: str, time: str) -> None:
@@ -237,6 +239,7 @@ store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*")), "debris"
 
 
+@pytest.mark.servers
 def test_a_full_disk_leaves_the_old_snapshot(storage: Storage) -> None:
     """A limit of the kernel on the bytes that one process may write, in place of a full disk."""
     ref = publish(storage)
@@ -264,6 +267,7 @@ store.publish(use_case="shop", layer="raw", partition={WINDOW!r}, tables={{"rows
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
 
 
+@pytest.mark.servers
 def test_publishers_at_once_lose_no_version(storage: Storage) -> None:
     script = f"""
 import sys

@@ -56,6 +56,7 @@ def test_trees_of_spark_predict_as_spark(spark: SparkSession) -> None:
     assert label[np.argsort(-found)[:30]].mean() > 2.0 * label.mean()
 
 
+@pytest.mark.jvm
 def test_training_creates_a_spark_session() -> None:
     """As in a task of Airflow, in which the model is the first to need Spark."""
     script = (

@@ -183,6 +183,7 @@ def test_many_rows_are_counted_by_spark_with_the_same_verdict(
     assert {check.value for check in nothing.checks if check.check == "column_drift"} == {0}
 
 
+@pytest.mark.servers
 def test_the_stage_imports_no_heavy_library() -> None:
     heavy = "pandas pyspark mlflow great_expectations evidently sklearn scipy matplotlib"
     modules = "tasks.stages.monitoring, tasks.stages.monitoring.checks"

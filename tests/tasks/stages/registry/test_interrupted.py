@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tasks.io import tracking
 from tasks.settings import ROOT, get_settings
 from tasks.stages.registry import close_interrupted_runs
@@ -39,6 +41,7 @@ def status(run_id: str) -> str:
     return str(tracking.get_client().get_run(run_id).info.status)
 
 
+@pytest.mark.servers
 def test_only_the_run_of_a_killed_process_is_closed(store: Path) -> None:
     now = datetime.now(UTC)
     process, run_id = started("key")

@@ -165,6 +165,7 @@ def registered(harness: RegistryHarness, model: synthetic_classification.Skilled
     return register_verdict(harness.verdict(candidate=candidate, against=against), harness.storage)
 
 
+@pytest.mark.servers
 def test_a_version_that_fails_its_rehearsal_is_refused(harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, why in BROKEN.items():
         monkeypatch.setitem(SERVED, kind.kind, kind)
@@ -173,6 +174,7 @@ def test_a_version_that_fails_its_rehearsal_is_refused(harness: RegistryHarness,
             rehearse(SHOP, made.version, made.manifest_digest, seconds=15)
 
 
+@pytest.mark.servers
 def test_a_rehearsal_returns_the_expected_scores(harness: RegistryHarness) -> None:
     version = registered(harness, synthetic_classification.skilled(1.0))
     counts = rehearse(SHOP, 1, version.manifest_digest)
@@ -188,6 +190,7 @@ def test_scores_are_counted_as_prometheus_counts_them() -> None:
     assert {place: count for place, count in enumerate(counts) if count} == places
 
 
+@pytest.mark.servers
 def test_nothing_moves_when_a_rehearsal_fails(harness: RegistryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promotion and rollback rehearse by default. The target of the rollback breaks afterwards."""
     first = registered(harness, synthetic_classification.skilled(0.5))
