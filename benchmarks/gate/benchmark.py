@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks.gate.bootstrap import measure_bootstrap
-from benchmarks.gate.error_rates import SHARED, USERS, power_table, rate_of_equal_models
+from benchmarks.gate.error_rates import NULLS, SHARED, SIZES, USERS, null_table, power_table, rate_of_equal_models
 from benchmarks.gate.large_holdout import SLICES, measure_judging
 from benchmarks.runner import Benchmark, Figures, Part
 from tests.tasks.stages.registry.promotion_faults import race, survive_kills
@@ -17,12 +17,14 @@ from tests.tasks.stages.registry.promotion_faults import race, survive_kills
 
 @dataclass(frozen=True)
 class Size:
-    """None measures everything there is. `equal_models` and `each_power` count simulations, `racers` processes."""
+    """None measures everything there is. `equal_models`, `each_null` and `each_power` count simulations, `racers` processes."""
 
     holdout_rows: int = 100_000
     resamples: int = 2_000
     mutations: int | None = None
     equal_models: int = 1_000
+    each_null: int = 1_000
+    null_units: tuple[int, ...] = SIZES
     each_power: int = 400
     power_users: tuple[int, ...] = USERS
     kill_points: int | None = None
@@ -59,6 +61,15 @@ def measure_equal_models(size: Size) -> Figures:
     return {"aa_promotion_rate": by_user, "aa_promotion_rate_by_row": by_row}
 
 
+def measure_nulls(size: Size) -> Figures:
+    """The share of equal challengers that are promoted, for differences of several shapes."""
+    with Progress() as progress:
+        task = progress.add_task("nulls", total=len(NULLS) * len(size.null_units) * size.each_null // SHARED)
+        table = null_table(size.each_null, lambda: progress.advance(task), sizes=size.null_units)
+    worst = max(share for name, cells in table.items() if name != "symmetric" for share in cells.values())
+    return {"nulls": table, "skewed_false_promotions": worst}
+
+
 def measure_power(size: Size) -> Figures:
     """The share of better challengers that the gate promotes."""
     with Progress() as progress:
@@ -87,6 +98,7 @@ BENCHMARK = Benchmark(
         "bootstrap": Part(lambda size: measure_bootstrap(size.bootstrap_users, size.resamples)),
         "mutations": Part(measure_mutations, starts=("jvm",)),
         "equal_models": Part(measure_equal_models),
+        "nulls": Part(measure_nulls),
         "power": Part(measure_power),
         "kills": Part(measure_kills, starts=("servers",)),
         "race": Part(measure_race, starts=("servers",)),
@@ -96,6 +108,8 @@ BENCHMARK = Benchmark(
         holdout_rows=20_000,
         mutations=3,
         equal_models=SHARED,
+        each_null=SHARED,
+        null_units=SIZES[:1],
         each_power=SHARED,
         power_users=USERS[:1],
         kill_points=1,
@@ -107,6 +121,8 @@ BENCHMARK = Benchmark(
         "mutations_stopped": "of these, stopped at the step and by the guard that they name, while the honest twin passes",
         "aa_promotion_rate": f"share of {FULL.equal_models} equal challengers that the shipped gate promotes; at most 0.05",
         "aa_promotion_rate_by_row": "the same comparisons with single ratings resampled instead of users: an error to avoid",
+        "nulls": f"share of {FULL.each_null} equal challengers that are promoted: shape of the differences down, units across",
+        "skewed_false_promotions": "the largest of these of the shapes that are not symmetric; at most 0.05",
         "power": f"share of {FULL.each_power} challengers that are promoted: users down, true gain of ndcg_at_10 across",
         "judge_seconds": f"one judging: 3 metrics, {SLICES} slices, {FULL.holdout_rows} rows, {FULL.resamples} resamples",
         "bootstrap_seconds": f"paired bootstrap of one metric, {FULL.bootstrap_users} users, {FULL.resamples} resamples",

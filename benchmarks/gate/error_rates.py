@@ -2,6 +2,7 @@
 
 Equal models on ratings clustered by user: each user suits one of the two models better, drawn at random with equal chances.
 So the models are equally good, and the errors of all ratings of a user are correlated.
+Nulls: equal models whose differences are symmetric, skewed, rare or clustered.
 Power: lists whose true nDCG differs by an effect.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
@@ -32,6 +34,8 @@ RATERS, RATINGS = 200, 15  # users of a simulated holdout, and the mean number o
 SHARED = 10  # simulated holdouts with the same number of users, which therefore share their draws
 EFFECTS, USERS = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05), (200, 500, 1000, 2000, 4000)
 WORKING_POINT = (1000, 0.02)  # users and true effect at which the power is to be at least 0.8
+SIZES = (100, 200, 500, 1000, 4000)  # units of the holdouts of the nulls
+BIG, RARE = 0.03, 0.005  # shares of the users who spend much, and of the rows on which a confident model is wrong
 REF = DatasetRef(use_case="bench", layer="evaluation", partition="p", version="0" * 16, digest="0" * 64, rows={})
 
 
@@ -73,6 +77,93 @@ def power_table(
     return table
 
 
+def null_table(
+    simulations: int, tick: Callable[[], None] = lambda: None, *, sizes: Sequence[int] = SIZES
+) -> dict[str, dict[str, float]]:
+    """Null -> units -> share of `beats_champion`'s that promoted a challenger which is truly equal."""
+    table: dict[str, dict[str, float]] = {}
+    for name, (metric, task, make) in NULLS.items():
+        gate = BeatsChampion(metric=metric)
+        table[name] = {}
+        for units in sizes:
+            promoted = 0
+            for start in range(0, simulations, SHARED):
+                pairs = [make(metric, units, seed) for seed in range(start, min(start + SHARED, simulations))]
+                promoted += sum(result.passed for result in check_pairs(gate, task, pairs, start))
+                tick()
+            table[name][str(units)] = promoted / simulations
+    return table
+
+
+def symmetric(metric: str, units: int, seed: int) -> Pair:
+    """Lists of two equal models, of which half are the same."""
+    return lists(metric, units, 0.0, seed)
+
+
+def skewed(metric: str, units: int, seed: int) -> Pair:
+    """The challenger earns a little more with most users and loses all that a few big spenders bring."""
+    generator = np.random.default_rng([3, seed])
+    is_big = generator.random(units) < BIG
+    usual, big = np.exp(generator.normal(2, 0.8, units)), np.exp(generator.normal(4, 1, units))
+    gain = BIG * np.exp(4.5) / (1 - BIG) * np.exp(generator.normal(-0.125, 0.5, units))  # the mean of `big` is exp(4.5)
+    champion = usual + big * is_big
+    return _sides(metric, np.where(is_big, usual, champion + gain), champion)
+
+
+def rare(metric: str, units: int, seed: int) -> Pair:
+    """An overconfident classifier beside a moderate one of the same log loss: the rare mistakes of the first cost ten each."""
+    generator = np.random.default_rng([4, seed])
+    label = (generator.random(units) >= RARE).astype(np.float64)
+    sides = []
+    for logit in (CONFIDENT, MODERATE):
+        probability = 1 / (1 + np.exp(-(logit + generator.uniform(-0.5, 0.5, units))))
+        parts, weights = get_metric(metric, TaskKind.CLASSIFICATION).parts(probability, label)
+        side = _answers(metric, parts, weights)
+        predictions = pd.DataFrame({c.ROW_ID: side.units[UNIT], c.PREDICTION: probability, c.LABEL: label})
+        sides.append(replace(side, predictions=predictions))
+    return sides[0], sides[1]
+
+
+def few_differ(metric: str, units: int, seed: int) -> Pair:
+    """Hits of two equal models that differ for one user in fifty."""
+    generator = np.random.default_rng([5, seed])
+    champion = (generator.random(units) < 0.5).astype(np.float64)
+    differs = generator.random(units) < 0.04
+    return _sides(metric, np.where(differs, generator.random(units) < 0.5, champion).astype(np.float64), champion)
+
+
+def clustered(metric: str, units: int, seed: int) -> Pair:
+    """Ratings of two equal models whose errors are correlated within each user."""
+    return ratings(metric, TaskKind.RATING, seed, units)[0]
+
+
+def _expected_loss(logit: float) -> float:
+    """The mean log loss of `rare`, by the middle of a hundred parts of the uniform noise."""
+    noisy = logit + (np.arange(100) + 0.5) / 100 - 0.5
+    return float((RARE * np.logaddexp(0, noisy) + (1 - RARE) * np.logaddexp(0, -noisy)).mean())
+
+
+def _moderate(confident: float) -> float:
+    """The smaller logit with the same expected loss, by bisection below the calibrated one."""
+    low, high = 0.0, float(np.log((1 - RARE) / RARE))
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _expected_loss(middle) > _expected_loss(confident) else (low, middle)
+    return (low + high) / 2
+
+
+CONFIDENT = 10.0
+MODERATE = _moderate(CONFIDENT)
+Null = tuple[str, TaskKind, Callable[[str, int, int], Pair]]
+NULLS: dict[str, Null] = {
+    "symmetric": ("ndcg_at_10", TaskKind.PROPENSITY, symmetric),
+    "skewed": ("revenue_at_10", TaskKind.PROPENSITY, skewed),
+    "rare": ("log_loss", TaskKind.CLASSIFICATION, rare),
+    "few_differ": ("hit_rate_at_10", TaskKind.PROPENSITY, few_differ),
+    "clustered": ("rmse", TaskKind.RATING, clustered),
+}
+
+
 def check_pairs(gate: BeatsChampion, task: TaskKind, pairs: Sequence[Pair], seed: int) -> list[GateResult]:
     """The gate's result for each pair of challenger and champion, which have the same number of units and share their draws."""
     first = _context(task, pairs[0], seed)
@@ -100,15 +191,15 @@ def _context(task: TaskKind, pair: Pair, seed: int) -> Context:
     )
 
 
-def ratings(metric: str, task: TaskKind, seed: int) -> tuple[Pair, Pair]:
+def ratings(metric: str, task: TaskKind, seed: int, raters: int = RATERS) -> tuple[Pair, Pair]:
     """Two equal models' errors, with users as units and with single ratings as units."""
     generator = np.random.default_rng([1, seed])
-    counts = 1 + generator.negative_binomial(2, 2 / (RATINGS + 1), RATERS)
-    user = np.repeat(np.arange(RATERS), counts)
+    counts = 1 + generator.negative_binomial(2, 2 / (RATINGS + 1), raters)
+    user = np.repeat(np.arange(raters), counts)
     hard = generator.normal(0, 0.7, len(user))  # what makes this rating hard for both
     sides = []
     for _ in range(2):
-        bias = generator.normal(0, 0.5, RATERS)[user]
+        bias = generator.normal(0, 0.5, raters)[user]
         error = hard + bias + generator.normal(0, 0.3, len(user))
         sides.append(get_metric(metric, task).parts(error, np.zeros_like(error)))
     by_user = [_answers(metric, np.bincount(user, one).astype(np.float64), counts.astype(float)) for one in sides]
@@ -124,7 +215,11 @@ def lists(metric: str, users: int, effect: float, seed: int) -> Pair:
     generator = np.random.default_rng([2, seed])
     champion, other = np.where(generator.random((2, users)) < 0.6, generator.beta(2, 4, (2, users)), 0.0)
     challenger = np.where(generator.random(users) < 0.5, champion, other) + effect
-    return _answers(metric, challenger, np.ones(users)), _answers(metric, champion, np.ones(users))
+    return _sides(metric, challenger, champion)
+
+
+def _sides(metric: str, challenger: Floats, champion: Floats) -> Pair:
+    return _answers(metric, challenger, np.ones(len(challenger))), _answers(metric, champion, np.ones(len(champion)))
 
 
 def _answers(metric: str, parts: Floats, weights: Floats) -> Answers:

@@ -10,7 +10,11 @@ from tasks.contracts.base import Contract, Name
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate
 
-MIN_UNITS = 20  # below, percentile intervals are too narrow to be trusted, and nothing is concluded
+MIN_UNITS, MIN_DIFFERING = 100, 20  # below, no gain is concluded: units, and units whose values differ between the models
+MIN_UNITS_OF_A_LOSS, MIN_DIFFERING_OF_A_LOSS = (
+    20,
+    6,
+)  # below, no loss is: of five that differ by chance, one in 32 is all losses
 
 
 class Role(StrEnum):
@@ -53,6 +57,7 @@ class Comparison(Contract):
     high: float
     confidence: float
     units: int
+    differing: int | None = Field(None, description="units whose values differ between the models; None in older verdicts")
     resamples: int
     outcome: Outcome
     slice: str = Field("", description="of whom, such as new_users or segment=France; empty for all units")

@@ -3,7 +3,7 @@
 To add one: one function in `ranking`, `lists`, `rating` or `classification`, and its line in `names.FAMILIES`.
 """
 
-from tasks.metrics.names import UNIT, WEIGHT, Metric, Sums, allowed_metrics, get_metric
+from tasks.metrics.names import UNIT, WEIGHT, Metric, allowed_metrics, get_metric
 from tasks.metrics.scoring import USER_COVERAGE, Scored
 
-__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "Sums", "allowed_metrics", "get_metric"]
+__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "allowed_metrics", "get_metric"]

@@ -183,7 +183,33 @@ def placements(prediction: Floats, label: Floats) -> Floats:
     return placed
 
 
-@metric("roc_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True, placements=placements)
+def roc_auc_influence(prediction: Floats, label: Floats) -> Floats:
+    """Of each row: n times the derivative of the ROC-AUC by its weight (DeLong and others 1988). NaN with one class only.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    (rows,), with mean 0.
+
+    Examples
+    --------
+    >>> roc_auc_influence(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0.0, 0.0, 1.0, 1.0]))
+    array([ 0.5, -0.5, -0.5,  0.5])
+    """
+    positive = label > 0.5
+    if not np.isfinite(prediction).all() or positive.all() or not positive.any():
+        return np.full(len(prediction), np.nan)
+    placed = placements(prediction, label)
+    share = positive.mean()
+    influence: Floats = (placed - placed[positive].mean()) / np.where(positive, share, 1.0 - share)
+    return influence
+
+
+@metric("roc_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True, influence=roc_auc_influence)
 def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """P(a positive scores above a negative), a tie counting half. NaN with one class only, or with a NaN prediction.
 
@@ -215,7 +241,44 @@ def roc_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio(wins, positive.sum(axis=1) * below[:, -1])
 
 
-@metric("pr_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True)
+def pr_auc_influence(prediction: Floats, label: Floats) -> Floats:
+    """Of each row: n times the derivative of the average precision by its weight. NaN without a positive.
+
+    A row moves the precision at its own threshold and at every lower one, and a positive moves the recall, too.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    (rows,), with mean 0.
+
+    Examples
+    --------
+    >>> pr_auc_influence(np.array([0.2, 0.8]), np.array([1.0, 0.0]))
+    array([ 0.5, -0.5])
+    """
+    order, starts = group_ties(-prediction)
+    total = label.sum()
+    if order is None or not total:
+        return np.full(len(prediction), np.nan)
+    sizes = np.diff(np.r_[starts, len(order)])
+    found = np.add.reduceat(label[order], starts)
+    taken = np.cumsum(sizes).astype(np.float64)
+    at_threshold = np.cumsum(found) / taken
+    gained = found / total
+    value = gained @ at_threshold
+    per_row = np.cumsum((gained / taken)[::-1])[::-1]  # from the row's threshold down
+    spent = np.cumsum((gained * at_threshold / taken)[::-1])[::-1]
+    group = np.empty(len(order), dtype=np.intp)
+    group[order] = np.repeat(np.arange(len(starts)), sizes)
+    influence: Floats = label * (at_threshold[group] - value) / total + label * per_row[group] - spent[group]
+    return len(prediction) * influence
+
+
+@metric("pr_auc", Shape.WHOLE, tasks=ROWS, greater_is_better=True, influence=pr_auc_influence)
 def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """Average precision: the sum over thresholds of (recall gained) x precision, without interpolation.
 
@@ -245,7 +308,40 @@ def pr_auc(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     return _ratio((found * at_threshold).sum(axis=1), found.sum(axis=1))
 
 
-@metric("gain_at_top_decile", Shape.WHOLE, tasks=ROWS, greater_is_better=True)
+def gain_influence(prediction: Floats, label: Floats) -> Floats:
+    """Of each row: n times the derivative of the gain at the top decile by its weight. NaN without a positive.
+
+    A row in the top decile pushes out what lies at its border, where positives are as frequent as in the rows around it.
+
+    Parameters
+    ----------
+    prediction : (rows,), probabilities of class 1.
+    label : (rows,), 1.0 for class 1, else 0.0.
+
+    Returns
+    -------
+    (rows,), with mean 0.
+
+    Examples
+    --------
+    >>> gain_influence(np.arange(20) / 20, (np.arange(20) >= 16) * 1.0)[[0, 16, 19]].round(2)
+    array([ 0.5, -2. , -2. ])
+    """
+    order, starts = group_ties(-prediction)
+    positives = label.mean() if len(label) else 0.0
+    if order is None or not positives:
+        return np.full(len(prediction), np.nan)
+    sizes = np.diff(np.r_[starts, len(order)]).astype(np.float64)
+    share = np.clip(0.1 * len(order) - (np.cumsum(sizes) - sizes), 0.0, sizes) / sizes
+    inside = np.empty(len(order))
+    inside[order] = np.repeat(share, sizes.astype(np.intp))
+    border, around = int(0.1 * len(order)), max(2, len(order) // 40)
+    at_border = label[order][max(0, border - around) : border + around].mean()
+    influence: Floats = (label * (inside - (inside @ label) / label.sum()) + (0.1 - inside) * at_border) / positives
+    return influence
+
+
+@metric("gain_at_top_decile", Shape.WHOLE, tasks=ROWS, greater_is_better=True, influence=gain_influence)
 def gain_at_top_decile(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """The share of all positives among the tenth of the rows with the highest scores: 0.1 by chance, at most 1.
 

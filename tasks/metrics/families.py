@@ -49,7 +49,8 @@ class Family:
     tasks : the kinds of task that it fits.
     greater_is_better : False for errors and losses.
     unit : of its value, for documents: "share", "bits", "stars".
-    placements : for metrics of shape `whole`: a value of each row whose mean over one class is the metric.
+    influence : for metrics of shape `whole`: prediction (rows,) and label (rows,) -> how much each row moves the metric,
+        (rows,) with mean 0. A metric without it cannot be compared.
     root : the value is the root of the mean of its parts.
     biased : its estimate is too large in every sample, and more so in a resample.
     """
@@ -60,7 +61,7 @@ class Family:
     tasks: tuple[TaskKind, ...]
     greater_is_better: bool
     unit: str
-    placements: Callable[[Floats, Floats], Floats] | None = None
+    influence: Callable[[Floats, Floats], Floats] | None = None
     root: bool = False
     biased: bool = False
 
@@ -90,7 +91,7 @@ def metric(
     tasks: tuple[TaskKind, ...],
     greater_is_better: bool,
     unit: str = "share",
-    placements: Callable[[Floats, Floats], Floats] | None = None,
+    influence: Callable[[Floats, Floats], Floats] | None = None,
     root: bool = False,
     biased: bool = False,
 ) -> Callable[[F], F]:
@@ -104,7 +105,7 @@ def metric(
     def register(function: F) -> F:
         if name in FAMILIES:
             raise ValueError(f"the metric '{name}' is registered twice")
-        FAMILIES[name] = Family(name, function, shape, tasks, greater_is_better, unit, placements, root, biased)
+        FAMILIES[name] = Family(name, function, shape, tasks, greater_is_better, unit, influence, root, biased)
         return function
 
     return register

@@ -9,7 +9,6 @@ To add one: one function with the decorator `metric` in a module of `MODULES`. A
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -30,24 +29,11 @@ UNIT = "unit"
 WEIGHT = "__weight"  # `<metric>__weight` beside `<metric>` in the units
 
 MODULES = ("ranking", "lists", "rating", "classification")  # whose functions register themselves as metrics
-MANY = 1_000  # rows of each class from which placements replace the exact ROC-AUC of a resample
+
+SUREST = 0.95  # quantile of the losses that the rows risk
 
 for _module in MODULES:
     import_module(f"tasks.metrics.{_module}")
-
-
-@dataclass(frozen=True)
-class Sums:
-    """A metric as a function of weighted sums, so that many resamples are one matrix product.
-
-    unit : (rows,), the place of each row's unit among the units.
-    columns : (rows, columns), what is weighted and summed.
-    value : (resamples, columns) of sums -> (resamples,).
-    """
-
-    unit: NDArray[np.intp]
-    columns: Floats
-    value: Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,7 @@ class Metric:
         better in more than half of the trials. Gate them by `at_most`, or by the gate `calibration`, which removes the bias.
         """
         family = FAMILIES[self.family]
-        return self.per_unit or (family.shape is Shape.WHOLE and not family.biased)
+        return self.per_unit or family.influence is not None
 
     def compute(self, units: pd.DataFrame, predictions: pd.DataFrame, weights: Floats) -> Floats:
         """The metric once per row of `weights`.
@@ -101,29 +87,54 @@ class Metric:
         prediction, label, unit = self.read_rows(units, predictions)
         return self.of_rows(prediction, label, weights[:, unit])
 
-    def sums(self, units: pd.DataFrame, predictions: pd.DataFrame) -> Sums | None:
-        """The metric by sums, exact if it is per unit; None if it needs all predictions together.
+    def influence(self, units: pd.DataFrame, predictions: pd.DataFrame) -> Floats:
+        """How much each unit moves the metric, (units,), with mean 0: n times the derivative by its weight.
 
-        For many rows, ROC-AUC is computed from its placements (DeLong and others 1988): their distance from the exact value
-        of a resample is small compared with the spread of the resamples, and they cost a tenth.
+        For a mean it is the unit's own value less the mean; for a ratio and for a metric of all rows the first order (the
+        infinitesimal jackknife, Efron 1982). NaN where the metric is not a number.
+
+        Raises
+        ------
+        ConfigurationError : the metric states no influence.
         """
         if self.per_unit:
-            columns = units[[self.name, self.name + WEIGHT]].to_numpy(np.float64)
-            return Sums(np.arange(len(units), dtype=np.intp), columns, self._ratio)
-        placements = FAMILIES[self.family].placements
-        if placements is None:
-            return None
+            return self._influence_on_ratio(*units[[self.name, self.name + WEIGHT]].to_numpy(np.float64).T)
+        function = FAMILIES[self.family].influence
+        if function is None:
+            raise ConfigurationError(f"metric '{self.name}' states no influence of single rows; compare by another one")
         prediction, label, unit = self.read_rows(units, predictions)
-        if min(label.sum(), len(label) - label.sum()) < MANY or not np.isfinite(prediction).all():
-            return None
-        placed, positive = placements(prediction, label), label > 0.5
-        columns = np.stack([placed * positive, positive, placed * ~positive, ~positive], axis=1)
-        exact = float(placed[positive].mean())
+        of_rows = function(prediction, label) if len(prediction) else np.zeros(0)
+        of_units: Floats = np.bincount(unit, of_rows, len(units)) * len(units) / max(1, len(prediction))
+        return of_units
 
-        def value(sums: Floats) -> Floats:
-            return sums[:, 0] / sums[:, 1] + sums[:, 2] / sums[:, 3] - exact
+    def _influence_on_ratio(self, parts: Floats, weights: Floats) -> Floats:
+        mass = weights.sum()
+        mean = parts.sum() / mass if mass > 0 else 0.0
+        is_root = FAMILIES[self.family].root
+        if not mass > 0 or (is_root and mean == 0):
+            return np.zeros(len(parts))
+        slope = 0.5 / np.sqrt(mean) if is_root else 1.0
+        own: Floats = slope * (parts - mean * weights) * len(parts) / mass
+        return own
 
-        return Sums(unit, columns, value)
+    def risk(self, units: pd.DataFrame, predictions: pd.DataFrame) -> float:
+        """What one of the surest rows in twenty would cost if its class were the other one; -inf for other metrics than losses.
+
+        A probability is held to be no closer to 0 or 1 than one in as many rows as there are: nearer, no such sample shows it.
+        """
+        if FAMILIES[self.family].shape is not Shape.ROWS or self.greater_is_better or predictions.empty:
+            return -np.inf
+        prediction, label, _ = self.read_rows(units, predictions)
+        nearest = min(0.5, 1.0 / len(prediction))
+        return float(np.quantile(self.parts(np.clip(prediction, nearest, 1.0 - nearest), 1.0 - label)[0], SUREST))
+
+    def answers_of_units(self, units: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Floats, ...]:
+        """What shows on which units two models differ: arrays (units,), equal where the models answer alike."""
+        if self.per_unit:
+            return tuple(units[[self.name, self.name + WEIGHT]].to_numpy(np.float64).T)
+        prediction, _, unit = self.read_rows(units, predictions)
+        sums = (np.bincount(unit, power, len(units)) for power in (prediction, prediction**2))
+        return tuple(one.astype(np.float64) for one in sums)
 
     def read_rows(self, units: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Floats, Floats, NDArray[np.intp]]:
         """Of each prediction: its value, its label, and the place of its unit in `units`; each (rows,)."""

@@ -46,7 +46,32 @@ def absolute_error(prediction: Floats, label: Floats) -> Floats:
     return np.abs(prediction - label)
 
 
-@metric("r2", Shape.WHOLE, tasks=RATINGS, greater_is_better=True)
+def r2_influence(prediction: Floats, label: Floats) -> Floats:
+    """Of each pair: n times the derivative of R2 by its weight. NaN if all labels are equal.
+
+    Parameters
+    ----------
+    prediction : (pairs,), predicted ratings.
+    label : (pairs,), given ratings.
+
+    Returns
+    -------
+    (pairs,), with mean 0.
+
+    Examples
+    --------
+    >>> r2_influence(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0]))
+    array([ 0.75,  0.  , -0.75])
+    """
+    spread, losses = (label - label.mean()) ** 2, (label - prediction) ** 2
+    if not spread.sum() > 1e-12 * np.ptp(label) ** 2:
+        return np.full(len(label), np.nan)
+    left = losses.sum() / spread.sum()
+    influence: Floats = (left * spread - losses) / spread.mean()
+    return influence
+
+
+@metric("r2", Shape.WHOLE, tasks=RATINGS, greater_is_better=True, influence=r2_influence)
 def r2(prediction: Floats, label: Floats, weights: Floats) -> Floats:
     """1 - sum of (label - prediction)^2 / sum of (label - mean label)^2: the share of the variance that is explained.
 

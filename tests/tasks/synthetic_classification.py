@@ -24,7 +24,7 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import FeatureTables, ServedModel, save_model
 from tasks.settings import get_settings
 
-USERS, ITEMS = 60, 12
+USERS, ITEMS = 120, 12
 WRAPPER = Path(__file__).with_name("pyfunc_wrapper.py")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.judging import MIN_UNITS, Role
+from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, Role
 from tasks.errors import NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, Metric
 from tasks.models.base import Examples, FeatureTables
@@ -44,7 +44,7 @@ class SliceTerms:
 
     names: tuple[str, ...]
     metrics: tuple[str, ...]
-    min_units: int = MIN_UNITS
+    min_units: int = MIN_UNITS_OF_A_LOSS
     new_item_days: int = NEW_ITEM_DAYS
 
 

@@ -175,6 +175,27 @@ def test_gain_at_top_decile() -> None:
     assert np.isnan(classification.gain_at_top_decile(prediction, np.zeros(300), weights)).all()
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.influence])
+def test_the_influence_is_the_derivative_by_the_weight(name: str, ties: bool) -> None:
+    """The gain at the top decile has steps, whose mean alone can be known."""
+    generator, many = np.random.default_rng(5), 300
+    signal = generator.normal(size=many)
+    label = (generator.random(many) < 1 / (1 + np.exp(-signal))).astype(float)
+    prediction = (1 / (1 + np.exp(-signal - generator.normal(0, 0.5, many)))).round(1 if ties else 9)
+    family, step = FAMILIES[name], 1e-4 * np.eye(many)
+    assert family.influence is not None
+    found = family.influence(prediction, label)
+    up, down = (family.function(prediction, label, 1 + sign * step) for sign in (1, -1))
+    expected = (up - down) / 2e-4 * many
+    if name == "gain_at_top_decile":
+        assert np.corrcoef(found, expected)[0, 1] > 0.6
+    else:
+        assert found == pytest.approx(expected, abs=1e-6)
+    assert found.mean() == pytest.approx(0, abs=1e-9)
+    assert np.isnan(family.influence(prediction, np.zeros(many))).all(), "one class only"
+
+
 ASKED_FOR = {
     "rmse",
     "mae",

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import MIN_UNITS, GateResult
+from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, GateResult
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import USER_COVERAGE, get_metric
 from tasks.problems import problem_of
@@ -95,7 +95,9 @@ class Calibration(ComparingGate):
             )
         except NotEnoughData as error:
             return self.answer(False, str(error), challenger=value)
-        is_worse = -found.high > self.margin**2 + 2 * self.margin * np.sqrt(found.champion) and found.units >= MIN_UNITS
+        is_worse = (
+            -found.high > self.margin**2 + 2 * self.margin * np.sqrt(found.champion) and found.units >= MIN_UNITS_OF_A_LOSS
+        )
         clearly = "clearly" if is_worse else "not clearly"
         reason = f"{said}, {clearly} more than {self.margin:.4f} above the {theirs:.4f} of version {context.champion_version}"
         figures = {"challenger": value, "champion": theirs, "low": found.low, "high": found.high}

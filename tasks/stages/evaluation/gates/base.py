@@ -15,16 +15,15 @@ import numpy as np
 from pydantic import Field
 
 from tasks import columns as c
-from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import MIN_UNITS, Comparison, GateMode, GateResult, Role
+from tasks.contracts.judging import MIN_DIFFERING, MIN_UNITS, Comparison, GateMode, GateResult, Outcome, Role
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.kinds import Spec
 from tasks.metrics import UNIT, get_metric
 from tasks.models.base import Examples, ServedModel
-from tasks.stages.evaluation.paired import Answers, Places, Question, conclude_from, resample
+from tasks.stages.evaluation.paired import Answers, Drawn, Places, Question, conclude_from, resample
 from tasks.stages.evaluation.slices import SliceAnswers, SliceTerms, make_slices
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Context:
     read_columns: Callable[[], dict[str, dict[str, str]]] | None = None
     open_endpoint: Callable[[], AbstractContextManager[str]] | None = None
     clock: Callable[[], float] = time.perf_counter
-    drawn: dict[tuple[object, ...], tuple[Question, Floats]] = field(default_factory=dict)
+    drawn: dict[tuple[object, ...], tuple[Question, Drawn]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._slices: dict[tuple[object, ...], list[SliceAnswers]] = {}
@@ -153,8 +152,8 @@ class Context:
             made += self._slices[key]
         return made
 
-    def draw(self, questions: Sequence[Question], resamples: int, group_by: str | None = None) -> list[Floats]:
-        """The resamples of questions, (2, resamples) each. What was drawn before is not drawn again."""
+    def draw(self, questions: Sequence[Question], resamples: int, group_by: str | None = None) -> list[Drawn]:
+        """The resamples of questions. What was drawn before is not drawn again."""
 
         def key_of(question: Question) -> tuple[object, ...]:
             return id(question.challenger), id(question.other), question.metric.name, resamples, group_by
@@ -287,13 +286,22 @@ def describe(found: Comparison, other: str) -> str:
         f"{other}: {said} (difference {found.difference:+.4f}, {found.confidence:.0%} interval {found.low:+.4f} to "
         f"{found.high:+.4f}, {found.units} units)"
     )
-    if found.units < MIN_UNITS:
-        return f"{text}; nothing is concluded from fewer than {MIN_UNITS} units"
+    if found.outcome is not Outcome.WORSE and (shortage := name_shortage(found)):
+        return f"{text}; {shortage}"
     if found.effect is not None and found.power is not None:
         text += f"; a true difference of {found.effect:.4g} is called better with a chance of {found.power:.0%}"
-    elif found.outcome.value == "inconclusive" and found.detectable is not None:
+    elif found.outcome is Outcome.INCONCLUSIVE and found.detectable is not None:
         text += f"; it takes a true difference of {found.detectable:.4f} to be called better in 4 of 5 such holdouts"
     return text
+
+
+def name_shortage(found: Comparison) -> str:
+    """What a comparison lacks for a gain to be concluded; empty where it lacks nothing."""
+    if found.units < MIN_UNITS:
+        return f"too few units: {found.units}, needed {MIN_UNITS}"
+    if found.differing is not None and found.differing < MIN_DIFFERING:
+        return f"too few units on which the two differ: {found.differing} of {found.units}, needed {MIN_DIFFERING}"
+    return ""
 
 
 def cannot_gate(metric: str, metrics: Sequence[str]) -> str:

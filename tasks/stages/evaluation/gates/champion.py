@@ -18,14 +18,16 @@ from tasks.stages.evaluation.paired import Question
 class BeatsChampion(ComparingGate):
     """The challenger is better than the champion on the same holdout, and not by chance.
 
-    The paired bootstrap gives an interval of the difference. `better`: all of it is above zero. `not_worse`: all of it is
-    above -margin, where a margin is stated (in the metric's own unit). Without a champion it passes.
+    The paired bootstrap gives an interval of the difference. `better`: all of it is above zero, and the difference is at least
+    `at_least`. `not_worse`: all of it is above -margin, where a margin is stated. All three are in the metric's own unit.
+    Without a champion it passes.
     """
 
     kind: Literal["beats_champion"] = "beats_champion"
     metric: str
     margin: float = Field(0.0, ge=0.0)
     effect: float | None = Field(None, gt=0.0, description="the smallest difference that matters: its power is reported")
+    at_least: float | None = Field(None, ge=0.0, description="the gain that `better` needs; default: half of `effect`, or 0")
     accept: tuple[Outcome, ...] = Field((Outcome.BETTER,), min_length=1)
 
     @model_validator(mode="after")
@@ -35,6 +37,11 @@ class BeatsChampion(ComparingGate):
         if Outcome.NOT_WORSE in self.accept and self.margin == 0.0:
             raise ValueError("'not_worse' needs a margin above 0: the loss that is still acceptable")
         return self
+
+    @property
+    def minimum_gain(self) -> float:
+        """The smallest measured gain that counts as better. Half of `effect` refuses few gains of its full size."""
+        return self.at_least if self.at_least is not None else (self.effect or 0.0) / 2
 
     def check(self, context: Context) -> GateResult:
         if context.champion is None:
@@ -51,8 +58,12 @@ class BeatsChampion(ComparingGate):
             return self.answer(False, str(error))
         context.comparisons.append(found)
         reason = describe(found, f"version {context.champion_version}")
+        passed = found.outcome in self.accept
+        if found.outcome is Outcome.BETTER and found.difference < self.minimum_gain:
+            passed = Outcome.NOT_WORSE in self.accept
+            reason += f"; the gain is less than at_least {self.minimum_gain:.4g}"
         return self.answer(
-            found.outcome in self.accept,
+            passed,
             reason,
             challenger=found.challenger,
             champion=found.champion,

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import MIN_UNITS, Comparison, GateResult, Outcome
+from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, Comparison, GateResult, Outcome
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.problems import problem_of
@@ -32,7 +32,7 @@ class NoSliceRegression(ComparingGate):
     kind: Literal["no_slice_regression"] = "no_slice_regression"
     metrics: dict[str, float] = Field(min_length=1)
     slices: tuple[str, ...] = Field(OF_PEOPLE, min_length=1)
-    min_units: int = Field(50, ge=MIN_UNITS)
+    min_units: int = Field(50, ge=MIN_UNITS_OF_A_LOSS)
     new_item_days: int = Field(NEW_ITEM_DAYS, ge=1)
 
     def check(self, context: Context) -> GateResult:

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import MIN_UNITS, GateMode, Role, Slice
+from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, GateMode, Role, Slice
 from tasks.models.base import Examples
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Context, Gate
@@ -62,7 +62,7 @@ def test_without_a_gate_default_slices_are_only_reported(gates: tuple[Gate, ...]
     assert [one.name for one in slices if one.name != "new_items"] == [one for one in DEFAULTS if one != "new_items"]
     compared = [one.comparison for one in slices if one.comparison is not None]
     assert not any(one.is_judged for one in slices) and len(compared) == len(slices) == compared[0].family
-    assert {one.min_units for one in slices} == {MIN_UNITS}
+    assert {one.min_units for one in slices} == {MIN_UNITS_OF_A_LOSS}
 
 
 def test_without_a_champion_slices_have_values_only() -> None:
@@ -103,7 +103,7 @@ def test_a_planted_weakness_is_found_once() -> None:
 def test_segments_below_the_minimal_size_are_left_out() -> None:
     examples, side = planted(11)
     seen = context(side, None, task=TaskKind.CLASSIFICATION, read_holdout=lambda: examples)
-    assert all("Peru" not in one.name and one.units >= MIN_UNITS for one in report(seen)[1])
+    assert all("Peru" not in one.name and one.units >= MIN_UNITS_OF_A_LOSS for one in report(seen)[1])
 
 
 def test_a_planted_regression_shows_in_slices_and_segments() -> None:

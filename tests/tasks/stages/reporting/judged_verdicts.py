@@ -48,7 +48,7 @@ TRAINING = Training(
 def make_holdout(
     storage: Storage, task: TaskKind, names: dict[str, str] | None = None, users: int = synthetic_classification.USERS
 ) -> DatasetRef:
-    """Users u000 to u055 are known, the last four are new; item i011 is new; even users are of Norway, odd ones of Peru.
+    """Users u000 to u115 are known, the last four are new; item i011 is new; even users are of Norway, odd ones of Peru.
 
     `names` renames items and segments, so that they may be hostile.
     """

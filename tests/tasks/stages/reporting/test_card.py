@@ -90,7 +90,7 @@ def test_the_sections_on_data_features_and_training(storage: Storage) -> None:
     page = Read(card(verdict, storage))
     line = page.line("data", "holdout")
     assert line[1] == "2011-05-18 to before 2011-06-01 (14 days)"
-    assert line[2:] == ["11 items, 180 labels, 166 pairs, 56 users", holdout.digest[:16], holdout.key]
+    assert line[2:] == ["11 items, 360 labels, 346 pairs, 116 users", holdout.digest[:16], holdout.key]
     assert {"title": holdout.digest, "class": "keep"} in [attributes for tag, attributes in page.elements if tag == "code"]
     assert "Split as of 2011-06-01." in page.texts["data"] and "lookback_days [7]" in page.texts["data"]
     assert "users (1) segment" in page.texts["data"] and "items (1) item_age_days" in page.texts["data"]
@@ -126,18 +126,18 @@ def test_slices_errors_and_limits_of_users(storage: Storage) -> None:
     verdict = decide(storage, TaskKind.PROPENSITY)
     page = Read(card(verdict, storage))
     units = storage.read(verdict.evaluations[0].units, "units").set_index("unit")["ndcg_at_3"]
-    new = units[[f"u{row:03d}" for row in range(56, 60)]]
+    new = units[[f"u{row:03d}" for row in range(116, 120)]]
     assert page.line("slices", "new_users")[1:3] == ["4", f"{new.mean():.4f}"]
-    assert page.line("slices", "segment=Norway")[1] == "28" and page.line("slices", "segment=Peru")[1] == "28"
+    assert page.line("slices", "segment=Norway")[1] == "58" and page.line("slices", "segment=Peru")[1] == "58"
     labels = storage.read(verdict.candidate.split.holdout, c.LABELS)
     unknowable = int((labels[c.ITEM_ID] == "i011").sum())
-    assert page.line("errors", "new to the model")[1:] == [str(unknowable), f"{unknowable / 180:.1%}", "0.0%", "0.0%", "0.0%"]
+    assert page.line("errors", "new to the model")[1:] == [str(unknowable), f"{unknowable / 360:.1%}", "0.0%", "0.0%", "0.0%"]
     limits = page.texts["limits"]
     assert "All 3 gates were enabled" in limits
     assert "covers 60 users with 180 purchases in the 14 days from 2011-05-18" in limits
     assert "4 of these users (6.7%) had no history" in limits
     assert (
-        f"{unknowable} of the purchases ({unknowable / 180:.1%}) are of items without features, which no model can know"
+        f"{unknowable} of the purchases ({unknowable / 360:.1%}) are of items without features, which no model can know"
         in limits
     )
     first = verdict.comparisons[0]

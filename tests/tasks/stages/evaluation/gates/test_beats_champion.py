@@ -20,7 +20,7 @@ def make_pairs() -> list[ContextPair]:
         ({"metric": "ndcg_at_10"}, context(BETTER, CHAMPION), context(WORSE, CHAMPION)),
         ({"metric": "ndcg_at_10"}, context(BETTER, None), context(EQUAL, CHAMPION)),
         (
-            {"metric": "ndcg_at_10", "margin": 0.02, "accept": ["better", "not_worse"]},
+            {"metric": "ndcg_at_10", "margin": 0.03, "accept": ["better", "not_worse"]},
             context(EQUAL, CHAMPION),
             context(WORSE, CHAMPION),
         ),
