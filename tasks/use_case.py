@@ -73,6 +73,9 @@ class GatesSpec(_Section):
 
     mode: GateMode = GateMode.ENABLED
     checks: tuple[Gate, ...]
+    false_promotions_per_year: float = Field(
+        0.05, gt=0.0, le=100.0, description="of challengers that are no better; a year of new labels pays for so many"
+    )
 
 
 class ReviewSpec(_Section):

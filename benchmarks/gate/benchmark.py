@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from benchmarks.gate.bootstrap import measure_bootstrap
 from benchmarks.gate.error_rates import NULLS, SHARED, SIZES, USERS, null_table, power_table, rate_of_equal_models
+from benchmarks.gate.judgings import PER_YEAR, WEEKS, false_promotions_a_year, method_table
 from benchmarks.gate.large_holdout import SLICES, measure_judging
 from benchmarks.runner import Benchmark, Figures, Part
 from tests.tasks.stages.registry.promotion_faults import race, survive_kills
@@ -26,6 +27,9 @@ class Size:
     each_null: int = 1_000
     null_units: tuple[int, ...] = SIZES
     each_power: int = 400
+    years: int = 100
+    gate_years: int = 20
+    gate_weeks: int = WEEKS
     power_users: tuple[int, ...] = USERS
     kill_points: int | None = None
     racers: int = 20
@@ -70,6 +74,15 @@ def measure_nulls(size: Size) -> Figures:
     return {"nulls": table, "skewed_false_promotions": worst}
 
 
+def measure_judgings(size: Size) -> Figures:
+    """What many judgings of equal challengers promote in a year."""
+    with Progress() as progress:
+        task = progress.add_task("judgings", total=4 * size.years + size.gate_weeks)
+        methods = method_table(size.years, lambda: progress.advance(task))
+        yearly = false_promotions_a_year(size.gate_years, size.gate_weeks, lambda: progress.advance(task))
+    return {"judging_methods": methods, "false_promotions_per_year": yearly}
+
+
 def measure_power(size: Size) -> Figures:
     """The share of better challengers that the gate promotes."""
     with Progress() as progress:
@@ -99,6 +112,7 @@ BENCHMARK = Benchmark(
         "mutations": Part(measure_mutations, starts=("jvm",)),
         "equal_models": Part(measure_equal_models),
         "nulls": Part(measure_nulls),
+        "judgings": Part(measure_judgings),
         "power": Part(measure_power),
         "kills": Part(measure_kills, starts=("servers",)),
         "race": Part(measure_race, starts=("servers",)),
@@ -111,6 +125,9 @@ BENCHMARK = Benchmark(
         each_null=SHARED,
         null_units=SIZES[:1],
         each_power=SHARED,
+        years=2,
+        gate_years=2,
+        gate_weeks=3,
         power_users=USERS[:1],
         kill_points=1,
         racers=2,
@@ -123,6 +140,10 @@ BENCHMARK = Benchmark(
         "aa_promotion_rate_by_row": "the same comparisons with single ratings resampled instead of users: an error to avoid",
         "nulls": f"share of {FULL.each_null} equal challengers that are promoted: shape of the differences down, units across",
         "skewed_false_promotions": "the largest of these of the shapes that are not symmetric; at most 0.05",
+        "judging_methods": f"ways to spend alpha, {FULL.years} years: equal challengers promoted a year, judged weekly, "
+        "daily, and 20 times on one holdout; share that is found of challengers that are better by four standard errors",
+        "false_promotions_per_year": f"equal challengers that the shipped gate promotes, one a week for a year, mean of "
+        f"{FULL.gate_years} years with a rate of {PER_YEAR:g}; at most 0.1",
         "power": f"share of {FULL.each_power} challengers that are promoted: users down, true gain of ndcg_at_10 across",
         "judge_seconds": f"one judging: 3 metrics, {SLICES} slices, {FULL.holdout_rows} rows, {FULL.resamples} resamples",
         "bootstrap_seconds": f"paired bootstrap of one metric, {FULL.bootstrap_users} users, {FULL.resamples} resamples",

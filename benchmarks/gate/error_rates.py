@@ -26,7 +26,7 @@ from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.settings import ROOT
 from tasks.stages.evaluation.gates.base import Context
 from tasks.stages.evaluation.gates.champion import BeatsChampion
-from tasks.stages.evaluation.paired import Answers
+from tasks.stages.evaluation.paired import Answers, Question
 from tasks.use_case import load_use_case
 
 Pair = tuple[Answers, Answers]
@@ -166,13 +166,23 @@ NULLS: dict[str, Null] = {
 
 def check_pairs(gate: BeatsChampion, task: TaskKind, pairs: Sequence[Pair], seed: int) -> list[GateResult]:
     """The gate's result for each pair of challenger and champion, which have the same number of units and share their draws."""
-    first = _context(task, pairs[0], seed)
-    contexts = [replace(first, challenger=mine, champion=theirs, comparisons=[]) for mine, theirs in pairs]
-    first.draw([question for context in contexts for question in gate.questions(context)], gate.resamples, gate.group_by)
+    return check_contexts(gate, [make_context(task, pair, seed) for pair in pairs])
+
+
+def check_contexts(gate: BeatsChampion, contexts: Sequence[Context]) -> list[GateResult]:
+    """The gate's result in contexts of one seed whose answers have the same number of units; they share their draws."""
+    first = contexts[0]
+    wanted: dict[int, list[Question]] = {}
+    for context in contexts:
+        context.drawn = first.drawn
+        if (draws := gate.draws(context)) is not None:
+            wanted.setdefault(draws.resamples, []).extend(draws.questions)
+    for resamples, questions in wanted.items():
+        first.draw(questions, resamples, gate.group_by)
     return [gate.check(context) for context in contexts]
 
 
-def _context(task: TaskKind, pair: Pair, seed: int) -> Context:
+def make_context(task: TaskKind, pair: Pair, seed: int) -> Context:
     split = Split(as_of=date(2026, 1, 1), train=REF, validation=REF, holdout=REF)
     candidate = Candidate(
         use_case="bench",

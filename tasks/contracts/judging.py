@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 
 from pydantic import Field
@@ -84,6 +85,50 @@ class Slice(Contract):
     is_judged: bool = Field(False, description="whether a gate judged the comparison")
 
 
+class JudgedHoldout(Contract):
+    """What judges: days of labels or, where a split has no days, rows of a table."""
+
+    as_of: date
+    first_day: date | None = Field(None, description="of the labels; None for rows")
+    end: date | None = Field(None, description="the day after the last one")
+    rows: tuple[str, ...] = Field(
+        (), description="the smallest hashes of its rows' ids, ascending; they show which rows are new"
+    )
+
+
+class PastJudging(Contract):
+    """An earlier judging: its holdout, the alpha that it spent (0 without a champion), and whether it found a gain."""
+
+    holdout: JudgedHoldout
+    alpha: float
+    found_better: bool
+
+
+class Spending(Contract):
+    """How often a holdout has judged, and the chance of a false promotion that this judging spends.
+
+    alpha : one-sided, of calling a challenger better, or not worse, that is not; 0 without a champion.
+    """
+
+    times: int = Field(ge=1, description="judgings that used days or rows of this holdout, this one included")
+    alpha: float = Field(ge=0, le=1)
+    spent: float = Field(ge=0, description="all that the use case has spent, this judging included")
+    wealth: float = Field(ge=0, description="what is left for the next judging, before new labels add to it")
+    new_share: float = Field(ge=0, le=1, description="share of the holdout that never judged before")
+
+    def describe(self) -> str:
+        """One sentence for reports."""
+        if self.alpha == 0:
+            return f"the holdout has judged {self._times()}; without a champion no alpha is spent"
+        return (
+            f"the holdout has judged {self._times()}, {self.new_share:.0%} of it is new; this judging spends an alpha of "
+            f"{self.alpha:.2g}, {self.spent:.2g} in all"
+        )
+
+    def _times(self) -> str:
+        return "once" if self.times == 1 else f"{self.times} times"
+
+
 class GateMode(StrEnum):
     DISABLED = "disabled"
     DRY_RUN = "dry_run"
@@ -112,6 +157,7 @@ class Verdict(Contract):
     weak_segments: tuple[Slice, ...] = Field((), description="where the challenger is weakest, over all columns; worst first")
     passed: bool
     outcome: Outcome | None = Field(description="against the champion; None where there is none")
+    spending: Spending | None = Field(None, description="of alpha; None in older verdicts")
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.io.decisions import DecisionLog
+from tasks.io.judgings import JudgingLog
 from tasks.io.ledger import Ledger
 from tasks.io.logs import quiet_libraries
 from tasks.io.prediction_log import PredictionLog
@@ -60,6 +61,11 @@ class Run:
     def ledger(self) -> Ledger:
         """The ledger. A job that needs none does not open the database."""
         return Ledger(self.settings.ledger_url)
+
+    @cached_property
+    def judging_log(self) -> JudgingLog:
+        """Which holdouts judged, and the alpha that was spent."""
+        return JudgingLog(self.settings.ledger_url)
 
     @cached_property
     def decision_log(self) -> DecisionLog:

@@ -10,7 +10,7 @@ from typing import Any
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Verdict
+from tasks.contracts.judging import Outcome, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve
 from tasks.errors import NothingToDo
@@ -134,8 +134,15 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
     evaluations = evaluation.evaluate(
         candidates, champion, split, case.scoring_terms, run.storage, baseline=evaluation.baseline_of(case.gates.checks)
     )
-    return evaluation.judge(
-        choose(run, candidates),
+    chosen, holdout = choose(run, candidates), evaluation.read_holdout(split, run.storage)
+    key = evaluation.judging_key(chosen, champion)
+    per_year, has_champion = case.gates.false_promotions_per_year, champion is not None
+    spending = run.judging_log.begin(
+        run.name, key, holdout, lambda past: evaluation.spend(holdout, past, per_year, has_champion=has_champion)
+    )
+    _log.info("%s", spending.describe())
+    verdict = evaluation.judge(
+        chosen,
         evaluations,
         case.gates.checks,
         case.scoring_terms,
@@ -144,7 +151,10 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         champion=champion,
         seed=case.seed,
         endpoint_command=endpoint_command,
+        spending=spending,
     )
+    run.judging_log.settle(run.name, key, found_better=verdict.passed and verdict.outcome is Outcome.BETTER)
+    return verdict
 
 
 def choose(run: Run, candidates: Sequence[Candidate]) -> Candidate:

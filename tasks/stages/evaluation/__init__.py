@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +14,17 @@ from pathlib import Path
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
+from tasks.contracts.judging import (
+    Comparison,
+    Evaluation,
+    GateMode,
+    GateResult,
+    JudgedHoldout,
+    Outcome,
+    Role,
+    Spending,
+    Verdict,
+)
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData, TitleholderError
@@ -24,6 +36,7 @@ from tasks.metrics import UNIT, USER_COVERAGE, get_metric
 from tasks.models import SERVED
 from tasks.models.base import load_model, read_examples
 from tasks.problems import problem_of
+from tasks.stages.evaluation.alpha import sample_rows, spend
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
@@ -191,6 +204,24 @@ def _lineage(split: Split, storage: Storage) -> Lineage:
     )
 
 
+def read_holdout(split: Split, storage: Storage) -> JudgedHoldout:
+    """What a split judges by: the days of its holdout's labels or, where they have none, its rows."""
+    label = storage.manifest(split.holdout)["facts"].get("window")
+    if label is not None:
+        window = Window.from_label(label)
+        return JudgedHoldout(as_of=split.as_of, first_day=window.start, end=window.end)
+    examples = read_examples(storage, split.holdout)
+    rows = () if examples.rows is None else sample_rows(examples.rows[c.ROW_ID].astype(str))
+    return JudgedHoldout(as_of=split.as_of, rows=rows)
+
+
+def judging_key(candidate: Candidate, champion: ModelVersion | None) -> str:
+    """The digest of who is judged against whom on what: a retry of a training judges by the same key."""
+    opponent = champion.manifest_digest if champion else None
+    said = [candidate.use_case, candidate.run_id, candidate.manifest_digest, opponent, candidate.split.holdout.digest]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
 @guard(ConfigurationError)
 def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters that gates read through
     candidate: Candidate,
@@ -203,12 +234,14 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     champion: ModelVersion | None,
     seed: int,
     endpoint_command: Sequence[str] = (),
+    spending: Spending | None = None,
 ) -> Verdict:
     """Apply every gate. The verdict passes unless an enabled gate refuses; dry_run gates only report.
 
     Parameters
     ----------
     endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
+    spending : the alpha of this judging; None judges as if it were the only one.
 
     Raises
     ------
@@ -229,6 +262,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         champion_version=champion.version if champion else None,
         baseline=answers.get(Role.BASELINE),
         seed=seed,
+        spending=spending,
         registered_champion=champion,
         lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
@@ -254,6 +288,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         weak_segments=weak_segments,
         passed=passed,
         outcome=_outcome(comparisons),
+        spending=spending,
     )
 
 
@@ -308,4 +343,4 @@ def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
     return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
 
 
-__all__ = ["baseline_of", "check_gates", "choose", "evaluate", "judge"]
+__all__ = ["baseline_of", "check_gates", "choose", "evaluate", "judge", "judging_key", "read_holdout", "spend"]

@@ -17,6 +17,7 @@ def write_report(verdict: Verdict) -> str:
         "",
         *[f"* {reason}" for reason in verdict.reasons],
         f"* judged against {against}, on the holdout `{candidate.split.holdout.key}`",
+        *([f"* {verdict.spending.describe()}"] if verdict.spending else []),
         f"* model `{candidate.model_uri}`, manifest `{candidate.manifest_digest[:12]}`, code `{candidate.code_version}`",
         "",
         "## Gates",
@@ -50,7 +51,7 @@ def write_report(verdict: Verdict) -> str:
         resampled = verdict.comparisons[0]
         lines += [
             "",
-            f"Paired bootstrap of {resampled.units} units, {resampled.confidence:.0%}, {resampled.resamples} resamples.",
+            f"Paired bootstrap of {resampled.units} units, {100 * resampled.confidence:.4g}%, {resampled.resamples} resamples.",
         ]
     return "\n".join(lines) + "\n"
 

@@ -120,7 +120,7 @@ def list_tiles(verdict: Verdict, training: Training, evidence: Evidence) -> Iter
     if verdict.comparisons:
         first = verdict.comparisons[0]
         yield Tile(first.metric, f"{first.challenger:.4f}", f"champion {first.champion:.4f}")
-        interval = f"{first.low:+.4f} to {first.high:+.4f}, {first.confidence:.0%} interval"
+        interval = f"{first.low:+.4f} to {first.high:+.4f}, {100 * first.confidence:.4g}% interval"
         yield Tile("difference, positive is better", f"{first.difference:+.4f}", interval, _TONES[first.outcome])
     else:
         yield from _list_tiles_without_champion(verdict, evidence)
@@ -131,6 +131,10 @@ def list_tiles(verdict: Verdict, training: Training, evidence: Evidence) -> Iter
         yield Tile("holdout", f"{counts['units']:,} {unit}", labels)
     if "new_units" in counts:
         yield Tile("new users", f"{counts['new_units'] / counts['units']:.1%}", "without history before the holdout")
+    if verdict.spending is not None:
+        spending = verdict.spending
+        note = f"alpha {spending.alpha:.2g} spent, {spending.spent:.2g} in all" if spending.alpha else "no alpha spent"
+        yield Tile("the holdout judged", "once" if spending.times == 1 else f"{spending.times} times", note)
     duration = "unknown" if training.seconds is None else format_seconds(training.seconds)
     yield Tile("fitting time", format_seconds(verdict.candidate.fit_seconds), f"whole run: {duration}")
 
@@ -186,9 +190,9 @@ def describe_metrics(verdict: Verdict, evidence: Evidence) -> MetricSection:
     if chart:
         first = verdict.comparisons[0]
         note = (
-            f"Differences are challenger minus champion, signed so that positive is better. Intervals: {first.confidence:.0%}, "
-            f"by a paired bootstrap of {first.units:,} units with {first.resamples:,} resamples, each metric on its own. "
-            "Metrics without a difference cannot be resampled by unit."
+            "Differences are challenger minus champion, signed so that positive is better. Intervals: "
+            f"{100 * first.confidence:.4g}%, by a paired bootstrap of {first.units:,} units with {first.resamples:,} resamples,"
+            " each metric on its own. Metrics without a difference cannot be resampled by unit."
         )
     return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note)
 
@@ -335,6 +339,11 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         yield from _list_limits_of_users(parts, evidence)
     if evidence.task and evidence.problem.wording.limit:
         yield evidence.problem.wording.limit
+    if verdict.spending is not None and verdict.spending.times > 1:
+        yield (
+            f"The same days or rows have judged {verdict.spending.times} times. Only new labels add to the alpha that later "
+            "judgings may spend."
+        )
     for first in verdict.comparisons[:1]:
         yield (
             f"Differences in {first.metric} below about {(first.high - first.low) / 2:.4f} (half of the interval) cannot be "

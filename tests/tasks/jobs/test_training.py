@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks import columns as c
 from tasks.contracts.data import Split
+from tasks.contracts.judging import JudgedHoldout, Outcome, Spending
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import NothingToDo, ServiceUnavailable
 from tasks.jobs import training
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
+from tasks.stages import evaluation, profiling, registry
 from tasks.stages import features as features_stage
-from tasks.stages import profiling, registry
 from tasks.stages.features import FeatureRequest
 from tasks.stages.training.spec import IncrementalSpec
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
@@ -169,3 +171,27 @@ def test_only_a_version_that_passed_is_announced() -> None:
     assert training.announce_challenger(VERSION) == {"version": 3}
     with pytest.raises(NothingToDo, match="version 3 was refused"):
         training.announce_challenger(VERSION.model_copy(update={"passed": False}))
+
+
+def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry of the same training spends what it spent; another candidate spends anew; a gain that passed pays back."""
+    holdout = JudgedHoldout(as_of=DAY, first_day=date(2026, 1, 1), end=DAY)
+    chosen, spent = ["first"], []
+
+    def judge(*_: Any, spending: Spending, **__: Any) -> SimpleNamespace:
+        spent.append(spending)
+        return SimpleNamespace(passed=True, outcome=Outcome.BETTER)
+
+    monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: ())
+    monkeypatch.setattr(evaluation, "read_holdout", lambda *_: holdout)
+    monkeypatch.setattr(evaluation, "choose", lambda *_: chosen[-1])
+    monkeypatch.setattr(evaluation, "judging_key", lambda candidate, champion: f"{candidate} {champion.version}")
+    monkeypatch.setattr(evaluation, "judge", judge)
+    for name in ("first", "first", "second"):
+        chosen.append(name)
+        training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
+    first, retried, second = spent
+    assert retried == first and (first.times, second.times) == (1, 2)
+    assert second.alpha == pytest.approx(min(0.05, first.wealth + 0.025) / 2)
+    assert [one.found_better for one in run.judging_log.judgings(CASE)] == [True, True]

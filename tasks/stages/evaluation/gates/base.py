@@ -16,7 +16,7 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import MIN_DIFFERING, MIN_UNITS, Comparison, GateMode, GateResult, Outcome, Role
+from tasks.contracts.judging import MIN_DIFFERING, MIN_UNITS, Comparison, GateMode, GateResult, Outcome, Role, Spending
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
@@ -28,6 +28,9 @@ from tasks.stages.evaluation.slices import SliceAnswers, SliceTerms, make_slices
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_RESAMPLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Context:
     Attributes
     ----------
     comparisons : collects what was compared with the champion.
+    spending : the alpha of this judging, which widens the intervals that a promotion rests on; None for a single judging.
     registered_champion : the champion's version; its answers are `champion`.
     read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
         names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
@@ -74,6 +78,7 @@ class Context:
     baseline: Answers | None
     seed: int
     comparisons: list[Comparison] = field(default_factory=list)
+    spending: Spending | None = None
     registered_champion: ModelVersion | None = None
     lineage: Lineage = Lineage()
     read_holdout: Callable[[], Examples] | None = None
@@ -183,6 +188,11 @@ class Context:
         groups = self.groups(group_by)
         return [conclude_from(one, drawn, confidence, effect=effect, groups=groups) for one, drawn in pairs]
 
+    def spent_confidence(self, confidence: float) -> float:
+        """A gate's confidence, or what the alpha of this judging leaves of it."""
+        alpha = self.spending.alpha if self.spending else 0.0
+        return max(confidence, 1 - 2 * alpha) if alpha else confidence
+
     def groups(self, column: str | None) -> Places | None:
         """The group of each unit by a column of the holdout's rows; a row without a value is a group of its own."""
         if column is None:
@@ -256,7 +266,7 @@ class ComparingGate(Gate):
     """
 
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
-    resamples: int = Field(2000, ge=2000, le=100_000)
+    resamples: int = Field(2000, ge=2000, le=MOST_RESAMPLES)
     group_by: str | None = None
 
     def questions(self, context: Context) -> list[Question]:
@@ -283,7 +293,7 @@ def describe(found: Comparison, other: str) -> str:
     said = found.outcome.value.replace("_", " ")
     text = (
         f"{found.metric}{f' for {found.slice}' if found.slice else ''} {found.challenger:.4f} against {found.champion:.4f} of "
-        f"{other}: {said} (difference {found.difference:+.4f}, {found.confidence:.0%} interval {found.low:+.4f} to "
+        f"{other}: {said} (difference {found.difference:+.4f}, {100 * found.confidence:.4g}% interval {found.low:+.4f} to "
         f"{found.high:+.4f}, {found.units} units)"
     )
     if found.outcome is not Outcome.WORSE and (shortage := name_shortage(found)):

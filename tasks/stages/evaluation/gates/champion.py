@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,7 +12,7 @@ from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.judging import GateResult, Outcome
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
-from tasks.stages.evaluation.gates.base import ComparingGate, Context, cannot_gate, describe
+from tasks.stages.evaluation.gates.base import MOST_RESAMPLES, ComparingGate, Context, Draws, cannot_gate, describe
 from tasks.stages.evaluation.paired import Question
 
 
@@ -49,8 +50,8 @@ class BeatsChampion(ComparingGate):
         try:
             (found,) = context.compare(
                 self.questions(context),
-                confidence=self.confidence,
-                resamples=self.resamples,
+                confidence=context.spent_confidence(self.confidence),
+                resamples=self._resamples_for(context),
                 effect=self.effect,
                 group_by=self.group_by,
             )
@@ -58,6 +59,8 @@ class BeatsChampion(ComparingGate):
             return self.answer(False, str(error))
         context.comparisons.append(found)
         reason = describe(found, f"version {context.champion_version}")
+        if context.spending is not None:
+            reason += f"; {context.spending.describe()}"
         passed = found.outcome in self.accept
         if found.outcome is Outcome.BETTER and found.difference < self.minimum_gain:
             passed = Outcome.NOT_WORSE in self.accept
@@ -76,6 +79,14 @@ class BeatsChampion(ComparingGate):
 
     def questions(self, context: Context) -> list[Question]:
         return [] if context.champion is None else [context.question(context.champion, self.metric, self.margin)]
+
+    def draws(self, context: Context) -> Draws | None:
+        return Draws(self.questions(context), self._resamples_for(context), self.group_by)
+
+    def _resamples_for(self, context: Context) -> int:
+        """So many that the interval's ends are no extremes: ten resamples lie beyond each."""
+        alpha = (1 - context.spent_confidence(self.confidence)) / 2
+        return min(MOST_RESAMPLES, max(self.resamples, math.ceil(10 / alpha)))
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         super().check_fits(task, metrics, candidates)
