@@ -20,7 +20,7 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.judging import GateMode, Spending, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import isolated_process, tracking
@@ -241,13 +241,13 @@ class SyntheticShop:
     TASK = TaskKind.PROPENSITY
     METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
 
-    def judge(self, scores: Any, name: str, input_column: str = c.USER_ID) -> Verdict:
+    def judge(self, scores: Any, name: str, input_column: str = c.USER_ID, spending: Spending | None = None) -> Verdict:
         split = publish(self.storage, "shop", AS_OF, dict.fromkeys(("train", "validation", "holdout"), self._tables()))
         challenger = self._log(name, scores, split, 0.9, input_column)
         champion = self._log("champion", scores_of(0.4, seed=1), split, 0.5)
         baseline = self._log("guess", scores_of(0.0, seed=2), split, 0.1)
         registered_champion = as_champion(champion, digest="5" * 64)
-        return decide(self, "shop", [challenger, baseline], registered_champion, 3)
+        return decide(self, "shop", [challenger, baseline], registered_champion, 3, spending)
 
     def _tables(self) -> Frames:
         """Each user buys the items of the highest probability. The first items are popular, some users and items are new."""
@@ -306,6 +306,7 @@ def decide(
     candidates: Sequence[Candidate],
     champion: ModelVersion | None,
     k: int,
+    spending: Spending | None = None,
 ) -> Verdict:
     """Judge the candidates as the training DAG does it."""
     gates = gates_of(pipeline.name, pipeline.with_endpoint)
@@ -328,4 +329,5 @@ def decide(
         champion=champion,
         seed=7,
         endpoint_command=isolated_process.command("serving.standalone"),
+        spending=spending,
     )
