@@ -73,6 +73,7 @@ class GatesSpec(_Section):
 
     mode: GateMode = GateMode.ENABLED
     checks: tuple[Gate, ...]
+    anchor: int = Field(10, ge=0, le=100, description="former champions of which one is compared with, too; 0 is off")
     false_promotions_per_year: float = Field(
         0.05, gt=0.0, le=100.0, description="of challengers that are no better; a year of new labels pays for so many"
     )

@@ -24,6 +24,7 @@ class Role(StrEnum):
     CHALLENGER = "challenger"
     CHAMPION = "champion"
     BASELINE = "baseline"
+    ANCHOR = "anchor"  # the former champion that the present one has lost most against
 
 
 class Evaluation(Contract):
@@ -35,6 +36,14 @@ class Evaluation(Contract):
     holdout: DatasetRef
     metrics: dict[str, float]
     units: DatasetRef
+
+
+class Unscored(Contract):
+    """A model that could not be scored on the holdout. It takes no part in the judging."""
+
+    subject: Role
+    name: str
+    reason: str
 
 
 class Outcome(StrEnum):
@@ -61,6 +70,7 @@ class Comparison(Contract):
     differing: int | None = Field(None, description="units whose values differ between the models; None in older verdicts")
     resamples: int
     outcome: Outcome
+    opponent: Role = Field(Role.CHAMPION, description="whose value `champion` is")
     slice: str = Field("", description="of whom, such as new_users or segment=France; empty for all units")
     detectable: float | None = Field(None, description="true difference that would be called better in 4 of 5 such holdouts")
     effect: float | None = Field(None, description="the smallest difference that matters, where one is stated")
@@ -157,6 +167,7 @@ class Verdict(Contract):
     weak_segments: tuple[Slice, ...] = Field((), description="where the challenger is weakest, over all columns; worst first")
     passed: bool
     outcome: Outcome | None = Field(description="against the champion; None where there is none")
+    unscored: tuple[Unscored, ...] = Field((), description="the models beside the challenger that could not be scored")
     spending: Spending | None = Field(None, description="of alpha; None in older verdicts")
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Outcome, Verdict
+from tasks.contracts.judging import Evaluation, Outcome, Unscored, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve
 from tasks.errors import NothingToDo
@@ -124,7 +124,9 @@ def champion_for(run: Run, candidate: str) -> ModelVersion | None:
 
 
 def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_command: Sequence[str]) -> Verdict:
-    """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates.
+    """Score the chosen candidate, the champion and the anchor, once, on the same holdout, and apply the gates.
+
+    The judging is recorded with the alpha that it spends before the gates run. An anchor that cannot be scored is skipped.
 
     Parameters
     ----------
@@ -134,6 +136,11 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
     evaluations = evaluation.evaluate(
         candidates, champion, split, case.scoring_terms, run.storage, baseline=evaluation.baseline_of(case.gates.checks)
     )
+    anchor = registry.anchor_of(run.name, run.ledger, case.gates.anchor) if champion else None
+    anchored = [evaluation.evaluate_anchor(anchor, split, case.scoring_terms, run.storage)] if anchor else []
+    unscored = [one for one in anchored if isinstance(one, Unscored)]
+    for one in unscored:
+        _log.warning("%s takes no part in the judging: %s", one.name, one.reason)
     chosen, holdout = choose(run, candidates), evaluation.read_holdout(split, run.storage)
     key = evaluation.judging_key(chosen, champion)
     per_year, has_champion = case.gates.false_promotions_per_year, champion is not None
@@ -143,7 +150,7 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
     _log.info("%s", spending.describe())
     verdict = evaluation.judge(
         chosen,
-        evaluations,
+        (*evaluations, *(one for one in anchored if isinstance(one, Evaluation))),
         case.gates.checks,
         case.scoring_terms,
         run.storage,
@@ -152,6 +159,8 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         seed=case.seed,
         endpoint_command=endpoint_command,
         spending=spending,
+        anchor=anchor,
+        unscored=unscored,
     )
     run.judging_log.settle(run.name, key, found_better=verdict.passed and verdict.outcome is Outcome.BETTER)
     return verdict

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
@@ -23,18 +24,19 @@ from tasks.contracts.judging import (
     Outcome,
     Role,
     Spending,
+    Unscored,
     Verdict,
 )
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
-from tasks.errors import ConfigurationError, ModelError, NotEnoughData, TitleholderError
+from tasks.errors import ConfigurationError, ModelError, NotEnoughData, ServiceUnavailable, TitleholderError
 from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.endpoint import StandaloneExport, serve_standalone
 from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, USER_COVERAGE, get_metric
 from tasks.models import SERVED
-from tasks.models.base import load_model, read_examples
+from tasks.models.base import Examples, load_model, read_examples
 from tasks.problems import problem_of
 from tasks.stages.evaluation.alpha import sample_rows, spend
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
@@ -129,28 +131,61 @@ def evaluate(
         if one.name == baseline and one.name != chosen.name
     ]
     examples = read_examples(storage, split.holdout)
-    evaluations = []
-    for subject, name, model_uri, digest in subjects:
-        scored = problem_of(terms.task).score(_load(model_uri, digest).model, examples, terms)
-        measured = {metric: value for metric, value in scored.metrics.items() if math.isfinite(value)}
-        units = storage.publish(
-            use_case=terms.use_case,
-            layer=c.EVALUATION,
-            partition=f"{split.as_of.isoformat()}.{subject}.{name}"[:100],
-            tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
-            inputs=[split.holdout],
-            facts={
-                "model_uri": model_uri,
-                "manifest_digest": digest,
-                "metrics": measured,
-                "k": terms.k,
-                "exclude_seen": terms.exclude_seen,
-            },
-        )
-        evaluations.append(
-            Evaluation(subject=subject, name=name, model_uri=model_uri, holdout=split.holdout, metrics=measured, units=units)
-        )
-    return tuple(evaluations)
+    return tuple(
+        _score(_Subject(role, name, model_uri, digest), examples, split, terms, storage)
+        for role, name, model_uri, digest in subjects
+    )
+
+
+def evaluate_anchor(anchor: ModelVersion, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation | Unscored:
+    """Score a former champion on the holdout; or the reason why it cannot answer it, whatever that is."""
+    name = f"version_{anchor.version}"
+    try:
+        subject = _Subject(Role.ANCHOR, name, anchor.model_uri, anchor.manifest_digest)
+        found = _score(subject, read_examples(storage, split.holdout), split, terms, storage)
+    except ServiceUnavailable:
+        raise
+    except Exception as error:  # it was trained on other columns, by other code
+        return Unscored(subject=Role.ANCHOR, name=name, reason=f"{type(error).__name__}: {str(error)[:300]}")
+    if terms.primary not in found.metrics:
+        return Unscored(subject=Role.ANCHOR, name=name, reason=f"its {terms.primary} is not a number on this holdout")
+    return found
+
+
+class _Subject(NamedTuple):
+    """A model to be scored, and the part that it plays."""
+
+    role: Role
+    name: str
+    model_uri: str
+    digest: str
+
+
+def _score(subject: _Subject, examples: Examples, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation:
+    scored = problem_of(terms.task).score(_load(subject.model_uri, subject.digest).model, examples, terms)
+    measured = {metric: value for metric, value in scored.metrics.items() if math.isfinite(value)}
+    units = storage.publish(
+        use_case=terms.use_case,
+        layer=c.EVALUATION,
+        partition=f"{split.as_of.isoformat()}.{subject.role}.{subject.name}"[:100],
+        tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        inputs=[split.holdout],
+        facts={
+            "model_uri": subject.model_uri,
+            "manifest_digest": subject.digest,
+            "metrics": measured,
+            "k": terms.k,
+            "exclude_seen": terms.exclude_seen,
+        },
+    )
+    return Evaluation(
+        subject=subject.role,
+        name=subject.name,
+        model_uri=subject.model_uri,
+        holdout=split.holdout,
+        metrics=measured,
+        units=units,
+    )
 
 
 def _load(model_uri: str, digest: str) -> Export:
@@ -235,6 +270,8 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     seed: int,
     endpoint_command: Sequence[str] = (),
     spending: Spending | None = None,
+    anchor: ModelVersion | None = None,
+    unscored: Sequence[Unscored] = (),
 ) -> Verdict:
     """Apply every gate. The verdict passes unless an enabled gate refuses; dry_run gates only report.
 
@@ -242,6 +279,8 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     ----------
     endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
     spending : the alpha of this judging; None judges as if it were the only one.
+    anchor : the former champion whose evaluation is among the evaluations.
+    unscored : the models that have no evaluation, for the report.
 
     Raises
     ------
@@ -262,6 +301,8 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         champion_version=champion.version if champion else None,
         baseline=answers.get(Role.BASELINE),
         seed=seed,
+        anchor=answers.get(Role.ANCHOR),
+        anchor_version=anchor.version if anchor else None,
         spending=spending,
         registered_champion=champion,
         lineage=_lineage(candidate.split, storage),
@@ -289,6 +330,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         passed=passed,
         outcome=_outcome(comparisons),
         spending=spending,
+        unscored=tuple(unscored),
     )
 
 
@@ -343,4 +385,14 @@ def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
     return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
 
 
-__all__ = ["baseline_of", "check_gates", "choose", "evaluate", "judge", "judging_key", "read_holdout", "spend"]
+__all__ = [
+    "baseline_of",
+    "check_gates",
+    "choose",
+    "evaluate",
+    "evaluate_anchor",
+    "judge",
+    "judging_key",
+    "read_holdout",
+    "spend",
+]

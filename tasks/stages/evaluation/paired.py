@@ -33,6 +33,7 @@ from tasks.contracts.judging import (
     Comparison,
     Evaluation,
     Outcome,
+    Role,
 )
 from tasks.errors import NotEnoughData, SnapshotError
 from tasks.metrics import UNIT, Metric
@@ -64,6 +65,7 @@ class Question:
 
     challenger, other : the answers of both, of everybody or of one slice.
     places : where the units of these answers stand among everybody's; None where they are everybody.
+    opponent : the part that `other` plays.
     margin : in the metric's own unit; `not_worse` means that the challenger loses less than this for sure.
     """
 
@@ -73,6 +75,7 @@ class Question:
     margin: float = 0.0
     slice: str = ""
     places: Places | None = None
+    opponent: Role = Role.CHAMPION
 
 
 def compare(  # noqa: PLR0913  # all but the first three are options of the bootstrap, by name
@@ -302,6 +305,7 @@ def conclude_from(
         units=units,
         differing=differing,
         resamples=len(drawn.below if isinstance(drawn, Studentised) else drawn.resampled),
+        opponent=question.opponent,
         slice=question.slice,
         outcome=conclude(low, high, question.margin, units, differing),
         p_worse=drawn.p_worse(question.margin),

@@ -80,7 +80,8 @@ def measure_slices(
     plan: SlicePlan, results: Sequence[GateResult], context: Context
 ) -> tuple[tuple[Slice, ...], tuple[Slice, ...]]:
     """The slices and the weak segments of a plan, with the comparisons of the gates where they made them."""
-    judged = {(one.slice, one.metric): one for result in results for one in result.comparisons if one.slice}
+    by_gates = [one for result in results for one in result.comparisons if one.slice and one.opponent is Role.CHAMPION]
+    judged = {(one.slice, one.metric): one for one in by_gates}
     reported: dict[tuple[str, str], Comparison] = {}
     for one in (*plan.slices, *plan.segments):
         question, key = _question(one), (one.answers.name, one.metric.name)

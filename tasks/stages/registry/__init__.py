@@ -19,6 +19,7 @@ from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
+from tasks.stages.registry.anchor import anchor_of
 from tasks.stages.registry.bake import BakeJudgement, BakePolicy, watch_bake
 from tasks.stages.registry.interrupted import close_interrupted_runs
 from tasks.stages.registry.promotion import promote, rollback
@@ -135,6 +136,7 @@ __all__ = [
     "BakeJudgement",
     "BakePolicy",
     "VerdictReport",
+    "anchor_of",
     "card_page",
     "champion_of",
     "close_interrupted_runs",

@@ -170,13 +170,19 @@ def default_target(entries: Sequence[LedgerEntry]) -> int | None:
     rollback to 1 and a promotion of 3 the next target is 1, never 2. After 1, 2, 3 and a rollback that names 1, version 2
     is no target: the rollback skipped it for a reason.
     """
+    stack = reigns(entries)
+    return stack[-2] if len(stack) > 1 else None
+
+
+def reigns(entries: Sequence[LedgerEntry]) -> list[int]:
+    """The champions that were not withdrawn, oldest first, the present one last."""
     stack: list[int] = []
     for entry in entries:
         if entry.action is Action.ROLLBACK:
             kept = stack.index(entry.version) if entry.version in stack else len(stack) - 1
             stack = stack[:kept]
         stack.append(entry.version)
-    return stack[-2] if len(stack) > 1 else None
+    return stack
 
 
 def _demand_approved(approval: Approval, version: ModelVersion, now: datetime) -> None:

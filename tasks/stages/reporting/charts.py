@@ -17,6 +17,7 @@ _LINES: dict[str, tuple[str, str, float]] = {
     Role.CHALLENGER: ("-", "o", 2.0),
     Role.CHAMPION: ("--", "s", 1.5),
     Role.BASELINE: (":", "^", 1.5),
+    Role.ANCHOR: ("-.", "d", 1.2),
 }
 
 

@@ -18,6 +18,7 @@ def write_report(verdict: Verdict) -> str:
         *[f"* {reason}" for reason in verdict.reasons],
         f"* judged against {against}, on the holdout `{candidate.split.holdout.key}`",
         *([f"* {verdict.spending.describe()}"] if verdict.spending else []),
+        *(f"* {one.subject} {one.name} was not compared with: {one.reason}" for one in verdict.unscored),
         f"* model `{candidate.model_uri}`, manifest `{candidate.manifest_digest[:12]}`, code `{candidate.code_version}`",
         "",
         "## Gates",

@@ -339,6 +339,8 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         yield from _list_limits_of_users(parts, evidence)
     if evidence.task and evidence.problem.wording.limit:
         yield evidence.problem.wording.limit
+    for one in verdict.unscored:
+        yield f"The {one.subject} {one.name} could not be scored and was not compared with: {one.reason}"
     if verdict.spending is not None and verdict.spending.times > 1:
         yield (
             f"The same days or rows have judged {verdict.spending.times} times. Only new labels add to the alpha that later "

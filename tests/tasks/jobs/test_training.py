@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tasks import columns as c
-from tasks.contracts.data import Split
-from tasks.contracts.judging import JudgedHoldout, Outcome, Spending
+from tasks.contracts.data import DatasetRef, Split
+from tasks.contracts.judging import Evaluation, JudgedHoldout, Outcome, Role, Spending, Unscored
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import NothingToDo, ServiceUnavailable
 from tasks.jobs import training
@@ -183,6 +183,7 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
         return SimpleNamespace(passed=True, outcome=Outcome.BETTER)
 
     monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
+    monkeypatch.setattr(registry, "anchor_of", lambda *_: None)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: ())
     monkeypatch.setattr(evaluation, "read_holdout", lambda *_: holdout)
     monkeypatch.setattr(evaluation, "choose", lambda *_: chosen[-1])
@@ -195,3 +196,30 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert retried == first and (first.times, second.times) == (1, 2)
     assert second.alpha == pytest.approx(min(0.05, first.wealth + 0.025) / 2)
     assert [one.found_better for one in run.judging_log.judgings(CASE)] == [True, True]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_anchor_takes_part_where_it_can_be_scored(run: Run, monkeypatch: pytest.MonkeyPatch, is_lost: bool) -> None:
+    reference = DatasetRef(use_case=CASE, layer="x", partition="p", version="0" * 16, digest="0" * 64, rows={})
+    scored = Evaluation(
+        subject=Role.ANCHOR, name="version_2", model_uri="models:/m", holdout=reference, metrics={}, units=reference
+    )
+    unscored = Unscored(subject=Role.ANCHOR, name="version_2", reason="it needs the column site")
+    judged: list[Any] = []
+
+    def judge(_: Any, evaluations: Any, *__: Any, **options: Any) -> SimpleNamespace:
+        judged.append((evaluations, options["anchor"], options["unscored"]))
+        return SimpleNamespace(passed=False, outcome=None)
+
+    monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
+    monkeypatch.setattr(registry, "anchor_of", lambda *_: VERSION.model_copy(update={"version": 2}))
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: ())
+    monkeypatch.setattr(evaluation, "evaluate_anchor", lambda *_: unscored if is_lost else scored)
+    monkeypatch.setattr(evaluation, "read_holdout", lambda *_: JudgedHoldout(as_of=DAY))
+    monkeypatch.setattr(evaluation, "choose", lambda *_: None)
+    monkeypatch.setattr(evaluation, "judging_key", lambda *_: "key")
+    monkeypatch.setattr(evaluation, "judge", judge)
+    training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
+    ((evaluations, anchor, left_out),) = judged
+    assert (evaluations, left_out) == (((), [unscored]) if is_lost else ((scored,), []))
+    assert anchor.version == 2

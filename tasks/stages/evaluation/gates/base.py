@@ -60,6 +60,7 @@ class Context:
 
     Attributes
     ----------
+    anchor : the answers of a former champion, with which losses add up over promotions; None where there is none.
     comparisons : collects what was compared with the champion.
     spending : the alpha of this judging, which widens the intervals that a promotion rests on; None for a single judging.
     registered_champion : the champion's version; its answers are `champion`.
@@ -77,6 +78,8 @@ class Context:
     champion_version: int | None
     baseline: Answers | None
     seed: int
+    anchor: Answers | None = None
+    anchor_version: int | None = None
     comparisons: list[Comparison] = field(default_factory=list)
     spending: Spending | None = None
     registered_champion: ModelVersion | None = None
@@ -123,7 +126,7 @@ class Context:
             raise _nothing_to_read()
         return self.open_endpoint()
 
-    def question(self, other: Answers, metric: str, margin: float = 0.0) -> Question:
+    def question(self, other: Answers, metric: str, margin: float = 0.0, opponent: Role = Role.CHAMPION) -> Question:
         """The difference between challenger and other, over everybody.
 
         Raises
@@ -133,12 +136,17 @@ class Context:
         parsed = get_metric(metric, self.task)
         if not parsed.resamples or (parsed.per_unit and metric not in self.challenger.units):
             raise ConfigurationError(cannot_gate(metric, tuple(self.challenger.evaluation.metrics)))
-        return Question(parsed, self.challenger, other, margin)
+        return Question(parsed, self.challenger, other, margin, opponent=opponent)
 
     @property
     def sides(self) -> dict[Role, Answers]:
         """The answers of each model that there is."""
-        sides = {Role.CHALLENGER: self.challenger, Role.CHAMPION: self.champion, Role.BASELINE: self.baseline}
+        sides = {
+            Role.CHALLENGER: self.challenger,
+            Role.CHAMPION: self.champion,
+            Role.BASELINE: self.baseline,
+            Role.ANCHOR: self.anchor,
+        }
         return {role: side for role, side in sides.items() if side is not None}
 
     def slices(self, terms: SliceTerms) -> list[SliceAnswers]:
@@ -187,6 +195,12 @@ class Context:
         pairs = zip(questions, self.draw(questions, resamples, group_by), strict=True)
         groups = self.groups(group_by)
         return [conclude_from(one, drawn, confidence, effect=effect, groups=groups) for one, drawn in pairs]
+
+    def name_opponent(self, opponent: Role) -> str:
+        """The champion or the anchor in a sentence."""
+        if opponent is Role.ANCHOR:
+            return f"version {self.anchor_version}, a former champion"
+        return f"version {self.champion_version}"
 
     def spent_confidence(self, confidence: float) -> float:
         """A gate's confidence, or what the alpha of this judging leaves of it."""

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tasks.contracts.base import Name, TaskKind
-from tasks.contracts.judging import GateResult, Outcome
+from tasks.contracts.judging import Comparison, GateResult, Outcome, Role
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates.base import MOST_RESAMPLES, ComparingGate, Context, Draws, cannot_gate, describe
@@ -21,7 +21,8 @@ class BeatsChampion(ComparingGate):
 
     The paired bootstrap gives an interval of the difference. `better`: all of it is above zero, and the difference is at least
     `at_least`. `not_worse`: all of it is above -margin, where a margin is stated. All three are in the metric's own unit.
-    Without a champion it passes.
+    Without a champion it passes. Small losses add up over promotions: a challenger that loses more than the margin against the
+    anchor, a former champion, is refused, and one that passes as `not_worse` must be so against the anchor, too.
     """
 
     kind: Literal["beats_champion"] = "beats_champion"
@@ -48,7 +49,7 @@ class BeatsChampion(ComparingGate):
         if context.champion is None:
             return self.answer(True, "there is no champion yet")
         try:
-            (found,) = context.compare(
+            found, *anchored = context.compare(
                 self.questions(context),
                 confidence=context.spent_confidence(self.confidence),
                 resamples=self._resamples_for(context),
@@ -65,7 +66,11 @@ class BeatsChampion(ComparingGate):
         if found.outcome is Outcome.BETTER and found.difference < self.minimum_gain:
             passed = Outcome.NOT_WORSE in self.accept
             reason += f"; the gain is less than at_least {self.minimum_gain:.4g}"
-        return self.answer(
+        for one in anchored:
+            if passed and not self._holds_against(one, is_gain=found.outcome is Outcome.BETTER):
+                passed = False
+                reason += f"; it loses against {describe(one, context.name_opponent(one.opponent))}"
+        result = self.answer(
             passed,
             reason,
             challenger=found.challenger,
@@ -76,9 +81,21 @@ class BeatsChampion(ComparingGate):
             detectable=found.detectable,
             power=found.power,
         )
+        return result.model_copy(update={"comparisons": tuple(anchored)})
+
+    def _holds_against(self, anchored: Comparison, *, is_gain: bool) -> bool:
+        """Whether the losses since a former champion are within the margin. A gain over the champion needs no proof of it."""
+        if is_gain:
+            return not (anchored.outcome is Outcome.WORSE and anchored.high < -self.margin)
+        return anchored.outcome in (Outcome.BETTER, Outcome.NOT_WORSE)
 
     def questions(self, context: Context) -> list[Question]:
-        return [] if context.champion is None else [context.question(context.champion, self.metric, self.margin)]
+        if context.champion is None:
+            return []
+        asked = [context.question(context.champion, self.metric, self.margin)]
+        if context.anchor is not None:
+            asked.append(context.question(context.anchor, self.metric, self.margin, Role.ANCHOR))
+        return asked
 
     def draws(self, context: Context) -> Draws | None:
         return Draws(self.questions(context), self._resamples_for(context), self.group_by)

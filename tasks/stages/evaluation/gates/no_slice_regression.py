@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, Comparison, GateResult, Outcome
+from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, Comparison, GateResult, Outcome, Role
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.problems import problem_of
@@ -27,6 +27,9 @@ class NoSliceRegression(ComparingGate):
     at most 1 - confidence of all judgings. `slices` are new_users, light_users and heavy_users (at most and above the
     median number of past events), new_items, or columns, each of whose values is a slice. A slice of fewer than
     `min_units` units is measured and not judged.
+
+    Losses that are within the margin add up over promotions. So each slice is compared with the anchor, too, a former champion,
+    and the loss since then is held to the same margin.
     """
 
     kind: Literal["no_slice_regression"] = "no_slice_regression"
@@ -48,7 +51,7 @@ class NoSliceRegression(ComparingGate):
         judged = correct(found, self.confidence)
         worse = [one for one in judged if one.outcome is Outcome.WORSE]
         small = [f"{one.name} ({len(one.places)})" for one in cut if len(one.places) < self.min_units]
-        said = self._say(worse, judged, context.champion_version)
+        said = self._say(worse, judged, context)
         if small:
             said += f"; too small to judge, fewer than {self.min_units} units: {', '.join(small)}"
         if unmeasured:
@@ -78,10 +81,12 @@ class NoSliceRegression(ComparingGate):
                 unmeasured.append(f"{question.metric.name} for {question.slice}")
         return found, unmeasured
 
-    def _say(self, worse: Sequence[Comparison], judged: Sequence[Comparison], version: int | None) -> str:
+    def _say(self, worse: Sequence[Comparison], judged: Sequence[Comparison], context: Context) -> str:
         if not worse:
             return f"none of {len(judged)} comparisons of slices is worse beyond its margin"
-        losses = "; ".join(f"{describe(one, f'version {version}')}, corrected p {one.p_worse:.4f}" for one in worse)
+        losses = "; ".join(
+            f"{describe(one, context.name_opponent(one.opponent))}, corrected p {one.p_worse:.4f}" for one in worse
+        )
         return f"{len(worse)} of {len(judged)} comparisons of slices are worse beyond their margin: {losses}"
 
     def questions(self, context: Context) -> list[Question]:
@@ -99,9 +104,11 @@ class NoSliceRegression(ComparingGate):
         """Every metric in every slice that is large enough."""
         margins = [(get_metric(name, context.task), margin) for name, margin in self.metrics.items()]
         return [
-            Question(metric, one.challenger, one.champion, margin, one.name, one.places)
+            Question(metric, one.challenger, one.sides[opponent], margin, one.name, one.places, opponent)
             for one in cut
             if len(one.places) >= self.min_units
+            for opponent in (Role.CHAMPION, Role.ANCHOR)
+            if opponent in one.sides
             for metric, margin in margins
         ]
 

@@ -20,7 +20,7 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import GateMode, Spending, Verdict
+from tasks.contracts.judging import Evaluation, GateMode, Spending, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import isolated_process, tracking
@@ -30,7 +30,7 @@ from tasks.models.base import Examples, ModelSpec, ServedModel, save_model
 from tasks.models.logistic_regression import LogisticRegressionModel, LogisticRegressionSpec
 from tasks.models.prior import Prior
 from tasks.settings import get_settings
-from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
+from tasks.stages.evaluation import baseline_of, choose, evaluate, evaluate_anchor, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Gate
 from tasks.stages.training import train
@@ -241,13 +241,17 @@ class SyntheticShop:
     TASK = TaskKind.PROPENSITY
     METRICS = ("ndcg_at_3", "recall_at_3", "catalog_coverage_at_3")
 
-    def judge(self, scores: Any, name: str, input_column: str = c.USER_ID, spending: Spending | None = None) -> Verdict:
+    def judge(
+        self, scores: Any, name: str, input_column: str = c.USER_ID, spending: Spending | None = None, anchor: Any = None
+    ) -> Verdict:
+        """`anchor` holds the scores of a former champion."""
         split = publish(self.storage, "shop", AS_OF, dict.fromkeys(("train", "validation", "holdout"), self._tables()))
         challenger = self._log(name, scores, split, 0.9, input_column)
         champion = self._log("champion", scores_of(0.4, seed=1), split, 0.5)
         baseline = self._log("guess", scores_of(0.0, seed=2), split, 0.1)
         registered_champion = as_champion(champion, digest="5" * 64)
-        return decide(self, "shop", [challenger, baseline], registered_champion, 3, spending)
+        former = None if anchor is None else as_champion(self._log(f"before_{name}", anchor, split, 0.5))
+        return decide(self, "shop", [challenger, baseline], registered_champion, 3, spending, former)
 
     def _tables(self) -> Frames:
         """Each user buys the items of the highest probability. The first items are popular, some users and items are new."""
@@ -307,17 +311,17 @@ def decide(
     champion: ModelVersion | None,
     k: int,
     spending: Spending | None = None,
+    anchor: ModelVersion | None = None,
 ) -> Verdict:
     """Judge the candidates as the training DAG does it."""
     gates = gates_of(pipeline.name, pipeline.with_endpoint)
-    evaluations = evaluate(
-        candidates,
-        champion,
-        candidates[0].split,
-        ScoringTerms(use_case=use_case, task=pipeline.TASK, metrics=pipeline.METRICS, k=k),
-        pipeline.storage,
-        baseline=baseline_of(gates),
-    )
+    terms = ScoringTerms(use_case=use_case, task=pipeline.TASK, metrics=pipeline.METRICS, k=k)
+    split = candidates[0].split
+    evaluations = evaluate(candidates, champion, split, terms, pipeline.storage, baseline=baseline_of(gates))
+    if anchor is not None:
+        former = evaluate_anchor(anchor, split, terms, pipeline.storage)
+        assert isinstance(former, Evaluation), former
+        evaluations = (*evaluations, former)
     chosen = choose(candidates, pipeline.METRICS[0], pipeline.TASK)
     return judge(
         chosen,
@@ -330,4 +334,5 @@ def decide(
         seed=7,
         endpoint_command=isolated_process.command("serving.standalone"),
         spending=spending,
+        anchor=anchor,
     )

@@ -8,12 +8,12 @@ import pytest
 
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.judging import Evaluation, GateMode, Outcome, Verdict
+from tasks.contracts.judging import Evaluation, GateMode, Outcome, Unscored, Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData
 from tasks.io.storage import Storage
-from tasks.stages.evaluation import baseline_of, check_gates, choose, evaluate, judge
+from tasks.stages.evaluation import baseline_of, check_gates, choose, evaluate, evaluate_anchor, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Gate
 from tests.tasks import synthetic_classification
@@ -100,6 +100,17 @@ def test_a_model_that_is_not_the_one_that_was_trained_is_not_scored(storage: Sto
     forged = strong.model_copy(update={"manifest_digest": "f" * 64})
     with pytest.raises(ModelError, match="not the one expected"):
         score(storage, [forged])
+
+
+def test_a_former_champion_that_cannot_answer_is_left_out(storage: Storage, strong: Candidate, weak: Candidate) -> None:
+    """It was trained on other columns, by other code: whatever fails in it does not end the judging."""
+    terms = ScoringTerms(use_case="shop", task=TaskKind.RECOMMENDATION, metrics=METRICS, k=3)
+    former = synthetic_classification.as_version(weak, 2)
+    found = evaluate_anchor(former, strong.split, terms, storage)
+    assert isinstance(found, Evaluation) and (found.subject, found.name) == ("anchor", "version_2")
+    forged = former.model_copy(update={"manifest_digest": "f" * 64})
+    lost = evaluate_anchor(forged, strong.split, terms, storage)
+    assert isinstance(lost, Unscored) and "ModelError: " in lost.reason and "not the one expected" in lost.reason
 
 
 def decide(

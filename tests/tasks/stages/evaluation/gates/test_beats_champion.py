@@ -60,6 +60,12 @@ def worse_model(pipeline: SyntheticClassification) -> Verdict:
 
 
 @examples.mutation
+def worse_than_a_former_champion(pipeline: SyntheticShop) -> Verdict:
+    """Better than the champion, which is much worse than one before it."""
+    return pipeline.judge(scores_of(0.6), "recovers_a_little", anchor=scores_of(1.0))
+
+
+@examples.mutation
 def judged_by_the_same_days_again(pipeline: SyntheticShop) -> Verdict:
     """A small gain, after nine judgings of the same holdout."""
     day = JudgedHoldout(as_of=AS_OF, first_day=CHAMPION_AS_OF, end=AS_OF)

@@ -73,3 +73,9 @@ def worse_for_new_users(pipeline: SyntheticShop) -> Verdict:
 @examples.mutation
 def worse_for_new_items(pipeline: SyntheticShop) -> Verdict:
     return pipeline.judge(np.where(IS_NEW_ITEM, 0.0001, scores_of(0.9)), "no_new_items")
+
+
+@examples.mutation
+def loses_new_users_since_a_former_champion(pipeline: SyntheticShop) -> Verdict:
+    """No worse than the champion anywhere; a former champion knew every new user."""
+    return pipeline.judge(scores_of(0.8), "forgot_new_users", anchor=scores_of(1.0, users=IS_NEW_USER, seed=3))
