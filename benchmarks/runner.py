@@ -25,7 +25,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tasks.settings import ROOT, get_code_version
+from tasks.code_version import get_code_version
+from tasks.settings import ROOT
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

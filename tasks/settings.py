@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -82,22 +80,3 @@ def get_settings() -> Settings:
     except ValidationError as error:
         lines = [f"TITLEHOLDER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
         raise ConfigurationError("the environment is wrong:\n  " + "\n  ".join(lines)) from error
-
-
-@lru_cache(maxsize=1)
-def get_code_version() -> str:
-    """The commit of the running code, with `-dirty` if files differ from it; `unknown` outside a checkout."""
-    if get_settings().code_version:
-        return get_settings().code_version
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

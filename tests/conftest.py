@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tasks.code_version import get_code_version, identify_code
 from tasks.io.storage import Storage
-from tasks.settings import get_code_version, get_settings
+from tasks.settings import get_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,10 +82,10 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for variable in [name for name in os.environ if name.startswith("TITLEHOLDER_") and name != "TITLEHOLDER_DATA"]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("TITLEHOLDER_HOME", str(tmp_path / "home"))
-    for cached in (get_settings, get_code_version):
+    for cached in (get_settings, get_code_version, identify_code):
         cached.cache_clear()
     yield tmp_path / "home"
-    for cached in (get_settings, get_code_version):
+    for cached in (get_settings, get_code_version, identify_code):
         cached.cache_clear()
 
 

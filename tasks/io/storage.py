@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import clock
+from tasks.code_version import get_code_version, identify_code
 from tasks.contracts.base import Window
 from tasks.contracts.data import CurrentVersion, DatasetRef
 from tasks.errors import SnapshotError
-from tasks.settings import get_code_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +199,7 @@ class Storage:
             identity = json.dumps([digest, lineage, recorded], sort_keys=True, default=str)
             version = hashlib.sha256(identity.encode()).hexdigest()[:16]
             ref = DatasetRef(use_case=use_case, layer=layer, partition=partition, version=version, digest=digest, rows=rows)
-            made = {"at": self.now().isoformat(), "run": self.run, "code": get_code_version()}
+            made = {"at": self.now().isoformat(), "run": self.run, "code": get_code_version(), "identity": identify_code()}
             manifest = {"dataset": ref.to_json(), "inputs": lineage, "facts": recorded, "schema": schema, "made": made}
             if figures:
                 manifest["figures"] = figures

@@ -6,13 +6,14 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 
+from tasks.code_version import get_code_version
 from tasks.io.decisions import DecisionLog
 from tasks.io.judgings import JudgingLog
 from tasks.io.ledger import Ledger
 from tasks.io.logs import quiet_libraries
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
-from tasks.settings import Settings, get_code_version, get_settings
+from tasks.settings import Settings, get_settings
 from tasks.use_case import UseCase, load_use_case
 
 _log = logging.getLogger(__name__)

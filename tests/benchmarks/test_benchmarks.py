@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.runner import Benchmark, Part, describe_run, find_benchmarks, main, merge, run
-from tasks.settings import ROOT, get_code_version
+from tasks.code_version import get_code_version
+from tasks.settings import ROOT
 
 pytestmark = pytest.mark.timeout(900)  # some parts start a Spark cluster or servers, and a machine can be busy
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
-from tasks import problems
+from tasks.code_version import digest_modules
 from tasks.contracts.data import DatasetRef, Split
 from tasks.errors import ConfigurationError, LeakageFound, NotEnoughData
 from tasks.guards import guard
@@ -94,7 +92,7 @@ def _facts(request: FeatureRequest) -> dict[str, Any]:
         "as_of": request.as_of.isoformat(),
         "features": request.spec.model_dump(mode="json"),
         "task": request.task.value,
-        "code": _code(),
+        "code": digest_modules(__name__),
     }
 
 
@@ -159,9 +157,3 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, schema: str | None) -
     finally:
         for frame in reversed(kept):
             frame.unpersist()
-
-
-def _code() -> str:
-    """Digest of the code that decides: features that other code built are not found again, but built anew."""
-    files = sorted([*Path(__file__).parent.glob("*.py"), *Path(problems.__file__).parent.glob("*.py")])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

@@ -14,6 +14,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
+from tasks.code_version import identify_code
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import CheckResult, DriftReport
@@ -58,6 +59,7 @@ class WindowPair:
     reference_label : the name of the reference in the report, such as `champion 3, 2011-01-01..2011-03-01`.
     previous : the snapshot of the window before this one; None where there is none.
     new_labels : how many labels came after what the champion learned; None where they were not counted.
+    champion_digest : the manifest's digest of the champion; empty outside of a champion's monitoring.
     """
 
     window: Window
@@ -66,6 +68,7 @@ class WindowPair:
     reference_label: str
     previous: DatasetRef | None = None
     new_labels: int | None = None
+    champion_digest: str = ""
 
 
 def monitor(
@@ -278,14 +281,14 @@ def _name_metrics(measured: Sequence[CheckResult]) -> dict[str, float]:
 
 def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, cohort: Cohort | None, seed: int) -> str:
     """Everything that the report depends on, as one digest."""
-    previous = pair.previous and [pair.previous.partition, pair.previous.digest]
+    previous = pair.previous and [pair.previous.partition, pair.previous.version]
     sides = [
-        [sorted(ref.digest for ref in refs) for refs in (side.rows, side.predictions)]
-        for side in (pair.current, pair.reference)
+        [sorted(ref.key for ref in refs) for refs in (side.rows, side.predictions)] for side in (pair.current, pair.reference)
     ]
     seen: list[object] = [use_case, pair.window.label, sides, previous, seed, pair.new_labels]
+    seen += [pair.reference_label, pair.champion_digest, identify_code()]
     seen.append([check.model_dump(mode="json") for check in checks])
     if cohort is not None:
-        seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures.digest])
-        seen.append(sorted(ref.digest for ref in cohort.outcomes))
+        seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures.key])
+        seen.append(sorted(ref.key for ref in cohort.outcomes))
     return "monitoring-" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()

@@ -65,6 +65,7 @@ def monitor_window(
         f"version {champion.version}, data before {champion.as_of}",
         previous=next((ref for ref in reversed(validated) if Window.from_label(ref.partition).end <= compared.start), None),
         new_labels=sum(ref.rows[c.ROWS] for ref in validated if Window.from_label(ref.partition).end > champion.as_of),
+        champion_digest=champion.manifest_digest,
     )
     return monitor(
         use_case,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks import columns as c
+from tasks.code_version import digest_modules
 from tasks.contracts.data import DatasetRef
 from tasks.errors import NotEnoughData
 from tasks.guards import guard
@@ -40,7 +41,8 @@ def profile(
     """
     from tasks.io import tracking
 
-    key = f"profile-{hashlib.sha256(json.dumps([label, seed, *(ref.key for ref in snapshots)]).encode()).hexdigest()[:32]}"
+    decided = [label, seed, digest_modules(__name__), *(ref.key for ref in snapshots)]
+    key = f"profile-{hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:32]}"
     finished = tracking.find_finished_run(use_case, key)
     if finished is not None:
         return tracking.artifact_page(finished.info.run_id, use_case, PAGE)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks import columns as c
 from tasks import models
+from tasks.code_version import get_code_version, identify_code
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.training import Candidate, ScoringTerms, Start
 from tasks.errors import ModelError, NotEnoughData
@@ -21,7 +22,6 @@ from tasks.io.storage import Storage
 from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart, read_examples
 from tasks.models.signature import answer, example_question
 from tasks.problems import problem_of
-from tasks.settings import get_code_version
 from tasks.stages.training.explanations import explain
 from tasks.stages.training.export import export_model
 from tasks.stages.training.incremental import begin
@@ -122,11 +122,11 @@ def _key(spec: ModelSpec, split: Split, terms: ScoringTerms, seed: int, start: S
     decided = [
         spec.candidate_name,
         spec.model_dump(mode="json"),
-        {part: ref.digest for part, ref in _parts(split).items()},
+        {part: ref.version for part, ref in _parts(split).items()},
         split.as_of.isoformat(),
         terms.to_json(),
         seed,
-        get_code_version(),
+        identify_code(),
         start.to_json() if start else None,
     ]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()

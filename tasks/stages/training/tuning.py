@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from tasks.code_version import identify_code
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate, ScoringTerms, Trial, TrialState, Tuned
 from tasks.errors import TitleholderError
@@ -18,7 +19,6 @@ from tasks.io.storage import Storage
 from tasks.metrics import get_metric
 from tasks.models.base import Examples, ModelSpec, read_examples
 from tasks.problems import problem_of
-from tasks.settings import get_code_version
 from tasks.stages.training.plots import draw_history
 from tasks.stages.training.rounds import InRounds, Judge, OnSpark, Report
 from tasks.stages.training.spec import Search, SearchKind, TuningSpec, Values, number_type, with_settings
@@ -67,13 +67,13 @@ def tune(
         spec.model_dump(mode="json"),
         policy.model_dump(mode="json", exclude={"candidates"}),
         search.model_dump(mode="json"),
-        [ref.digest for ref in windows],
+        [ref.version for ref in windows],
         metric,
         terms.k,
         terms.exclude_seen,
         seed,
         champion,
-        get_code_version(),
+        identify_code(),
     ]
     key = hashlib.sha256(json.dumps(["tuning", *decided], sort_keys=True).encode()).hexdigest()
     finished = tracking.find_finished_run(use_case, key)

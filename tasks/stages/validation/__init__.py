@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
+from tasks.code_version import digest_modules
 from tasks.contracts.data import DatasetRef, RuleResult, Severity, Validated, ValidationReport
 from tasks.errors import ConfigurationError, SnapshotError, ValidationFailed
 from tasks.guards import guard
@@ -47,7 +48,7 @@ def validate(
     ConfigurationError : the suite is missing, wrong, or does not fit the data.
     """
     declared = load_suite(suite, suites)
-    terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance}
+    terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance, "code": digest_modules(__name__)}
     past = read_past(raw, storage)
     compared = {"past": past.versions} if declared.parameter_names or declared.columns & OF_THE_PAST else {}
     quarantine = _find(raw, c.QUARANTINE, {**terms, **compared}, storage)
