@@ -52,7 +52,19 @@ INTERACTION_COLUMNS = (
 
 # tabular
 TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for)
-TABULAR_COLUMNS = (ROW_ID, SOURCE_FILE, EVENT_AT, INGESTED_AT, AS_IT_CAME, TARGET)  # and the feature columns
+# Of examples alone, by the split's kind: what tuning and calibration cut their folds by, as the split cut its parts.
+SPLIT_ORDER = "split_order"  # long, ascending: the moment in microseconds, or the place in the files
+SPLIT_GROUP = "split_group"  # string: rows of one group are never on two sides
+TABULAR_COLUMNS = (  # and the feature columns
+    ROW_ID,
+    SOURCE_FILE,
+    EVENT_AT,
+    INGESTED_AT,
+    AS_IT_CAME,
+    TARGET,
+    SPLIT_ORDER,
+    SPLIT_GROUP,
+)
 
 # quarantine
 BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "

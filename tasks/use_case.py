@@ -172,12 +172,12 @@ class UseCase(_Section):
         if len(set(names)) != len(names):
             raise ValueError(f"candidates need distinct names; got {', '.join(names)}: give the second one a 'name'")
         try:
+            self.split.check_task(self.task)
             self.tuning.check(self.candidates, self.task, self.metrics.primary)
+            self.tuning.check_split(self.split.kind, draws_rows=self.split.draws_rows)
             self.incremental.check(self.candidates)
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
-        if self.task not in self.split.tasks:
-            raise ValueError(f"split '{self.split.kind}' is for {', '.join(sorted(self.split.tasks))}; the task is {self.task}")
         for name in self.metrics.all:
             try:
                 metrics.get_metric(name, self.task)

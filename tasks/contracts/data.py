@@ -81,8 +81,8 @@ class Validated(Contract):
 class Split(Contract):
     """Three consecutive label windows; features of each are as of the day before its window starts.
 
-    `as_of` is the day up to which data may be known. For interactions with `h` holdout days the label windows are
-    [as_of-3h, as_of-2h) for train, [as_of-2h, as_of-h) for validation and [as_of-h, as_of) for holdout.
+    `as_of` is the day up to which data may be known. For interactions with `t`, `v` and `h` days the label windows are
+    [as_of-h-v-t, as_of-h-v) for train, [as_of-h-v, as_of-h) for validation and [as_of-h, as_of) for holdout.
     """
 
     as_of: date
@@ -90,8 +90,9 @@ class Split(Contract):
     validation: DatasetRef
     holdout: DatasetRef
     earlier: tuple[DatasetRef, ...] = Field(
-        (), description="the windows before train's, newest first, where tuning asks for them"
+        (), description="the windows before train's, newest first, where tuning or a rolling split asks for them"
     )
+    tests: dict[Name, DatasetRef] = Field({}, description="test sets by name: rows that are in no other part")
 
     @property
     def before_holdout(self) -> tuple[DatasetRef, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -69,6 +70,25 @@ class Candidate(Contract):
     fit_seconds: float
     settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
     start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")
+    cuts: tuple[dict[str, float], ...] = Field(
+        (), description="of a rolling split: the metrics of its settings at each earlier cut, oldest first"
+    )
+
+    def mean(self, metric: str) -> float:
+        """The mean of a metric over all cuts, the validation window's included; NaN where one has no number."""
+        values = self.values(metric)
+        return sum(values) / len(values)
+
+    def spread(self, metric: str) -> float | None:
+        """The standard deviation of a metric over all cuts; None where there is one cut."""
+        values = self.values(metric)
+        if len(values) < 2:
+            return None
+        return math.sqrt(sum((value - self.mean(metric)) ** 2 for value in values) / (len(values) - 1))
+
+    def values(self, metric: str) -> tuple[float, ...]:
+        """A metric at each cut, oldest first; that of the validation window is the last."""
+        return tuple(one.get(metric, math.nan) for one in (*self.cuts, self.metrics))
 
 
 class TrialState(StrEnum):

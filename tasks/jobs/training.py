@@ -48,7 +48,7 @@ def split(run: Run, *, as_of: date | None, requests: Sequence[Mapping[str, Any]]
     until = stated or newest_day(history)
     keys = [str(request["idempotency_key"]) for request in requests] or [f"by hand: {run.run_id}"]
     take_requests(run, keys, until)
-    earlier = case.tuning.earlier_windows(case.task)
+    earlier = max(case.tuning.earlier_windows(case.task), case.split.origins - 1)
     request = case.features_as_of(until, history)
     return features_stage.split(request, case.split, run.storage, seed=case.seed, earlier=earlier)
 
@@ -108,7 +108,15 @@ def train(run: Run, candidate: str, split: Split) -> Candidate:
         spec, tags = training_stage.with_settings(spec, tuned.settings), tags | {"titleholder.tuning_run": tuned.run_id}
     start, model = training_stage.begin(spec, case.incremental, split.as_of, champion)
     made = training_stage.train(
-        spec, split, case.scoring_terms, run.storage, seed=case.seed, run_tags=tags, start=start, champion=model
+        spec,
+        split,
+        case.scoring_terms,
+        run.storage,
+        seed=case.seed,
+        run_tags=tags,
+        start=start,
+        champion=model,
+        origins=case.split.origins,
     )
     _log.info("%s: %s", candidate, ", ".join(f"{name} {value:.4f}" for name, value in made.metrics.items()))
     return made

@@ -17,6 +17,7 @@ from tasks.contracts.base import TaskKind
 from tasks.errors import ModelError, NotEnoughData
 from tasks.models.base import AGREEMENT, Examples, ServedModel
 from tasks.models.encoding import Encoding
+from tasks.models.folds import make_folds
 from tasks.models.platt import fit_curve, sigmoid
 from tasks.models.steps import SteppedSpec, Steps
 
@@ -71,8 +72,8 @@ class Learned:
 class TabularSpec(SteppedSpec):
     """A classifier of rows. Columns are standardised, and by default both classes weigh the same in training.
 
-    Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other. This
-    corrects balanced classes, and margins that are not probabilities.
+    Its scores become probabilities by a curve fitted on rows that it did not learn from, one fold after the other, cut as the
+    split is (see `folds`). This corrects balanced classes, and margins that are not probabilities.
     """
 
     tasks = frozenset({TaskKind.CLASSIFICATION})
@@ -85,18 +86,18 @@ class TabularSpec(SteppedSpec):
         raise NotImplementedError(f"{type(self).__name__} must define learn")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
-        from sklearn.model_selection import StratifiedKFold
         from threadpoolctl import threadpool_limits
 
         scaler, values, target = self.scale(train)
         with threadpool_limits(1):  # sums in one order, for the same bits
             model = self._learn(scaler, values, target, seed)
-            margins = model.answer(values)
-            folds = min(self.calibration_folds, int(np.bincount(target).min()))
-            if folds >= 2:
-                for rest, part in StratifiedKFold(folds, shuffle=True, random_state=seed).split(values, target):
-                    margins[part] = self._learn(scaler, values[rest], target[rest], seed).answer(values[part])
-        model.curve = fit_curve(margins, target.astype(np.float64))
+            folds = [] if train.rows is None else make_folds(train.rows, self.calibration_folds, seed)
+            margins = [self._learn(scaler, values[rest], target[rest], seed).answer(values[part]) for rest, part in folds]
+            if not folds:
+                margins, folds = [model.answer(values)], [(np.arange(0), np.arange(len(target)))]
+        judged = np.concatenate([part for _, part in folds])
+        order = np.argsort(judged)  # sums in the order of the rows
+        model.curve = fit_curve(np.concatenate(margins)[order], target[judged[order]].astype(np.float64))
         return model
 
     def scale(self, train: Examples) -> tuple[Scaler, Floats, NDArray[np.int64]]:

@@ -75,6 +75,13 @@ class Problem(ABC):
         """At most `count` rounds of tuning out of the windows before the holdout, in the order of time."""
 
     @abstractmethod
+    def earlier_cuts(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
+        """At most `count` cuts before the one whose validation window measures a candidate, in the order of time.
+
+        There are fewer where the history is short.
+        """
+
+    @abstractmethod
     def spark_history(self, windows: Sequence[Examples]) -> Examples:
         """What Spark's own tuners learn from, and split by themselves."""
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
@@ -14,6 +13,7 @@ from tasks.metrics import Scored
 from tasks.metrics.scoring import score_rows
 from tasks.models.base import Examples, ServedModel
 from tasks.models.encoding import text_columns
+from tasks.models.folds import make_folds
 from tasks.models.tabular import feature_columns
 from tasks.problems.base import Problem, Round
 from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
@@ -45,17 +45,22 @@ class Classification(Problem):
         return terms.model_copy(update={"row_columns": columns, "text_columns": text_columns(train.rows, columns)})
 
     def make_rounds(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
-        """Stratified folds of the first window. The validation window stays unused, because it chooses among candidates."""
-        from sklearn.model_selection import StratifiedKFold
+        """Folds of the first window, cut as the split is. The validation window stays unused: it chooses among candidates.
 
+        There are fewer than `count` rounds where the rows do not allow more.
+        """
         rows = windows[0].rows
         if rows is None:
             return []
-        target = rows[c.TARGET].to_numpy()
-        folds = max(2, min(count, int(target.sum()), int((1 - target).sum())))
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(target, target)
-        taken = [tuple(replace(windows[0], rows=rows.iloc[part].reset_index(drop=True)) for part in pair) for pair in parts]
+        taken = [
+            tuple(replace(windows[0], rows=rows.iloc[part].reset_index(drop=True)) for part in fold)
+            for fold in make_folds(rows, count, seed)
+        ]
         return [Round(learn, Examples(), judged) for learn, judged in taken]
+
+    def earlier_cuts(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
+        """Cuts of the first window."""
+        return self.make_rounds(windows, count, seed)
 
     def spark_history(self, windows: Sequence[Examples]) -> Examples:
         """The rows of the first window."""

@@ -27,6 +27,10 @@ class InteractionProblem(Problem, ABC):
         """
         return [Round(before, Examples(features=after.features), after) for before, after in pairwise(windows[-(count + 1) :])]
 
+    def earlier_cuts(self, windows: Sequence[Examples], count: int, seed: int) -> list[Round]:
+        """Of each two consecutive windows, the later one measures; the newest two are left out."""
+        return self.make_rounds(windows[:-1], count, seed)
+
     def spark_history(self, windows: Sequence[Examples]) -> Examples:
         """What was known on the first day of the newest window."""
         return Examples(features=windows[-1].features)

@@ -48,16 +48,18 @@ from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_
 def choose(candidates: Sequence[Candidate], primary: str, task: TaskKind) -> Candidate:
     """The best by the primary metric on the validation window; the first of equals; a candidate whose metric is NaN is skipped.
 
+    Of a rolling split, the mean over all cuts counts.
+
     Raises
     ------
     NotEnoughData : no candidate has a number for the metric.
     """
     sign = 1.0 if get_metric(primary, task).greater_is_better else -1.0
-    measured = [one for one in candidates if math.isfinite(one.metrics.get(primary, math.nan))]
+    measured = [one for one in candidates if math.isfinite(one.mean(primary))]
     if not measured:
         names = ", ".join(one.name for one in candidates) or "none"
         raise NotEnoughData(f"no candidate has a validation {primary} to choose by; candidates: {names}")
-    return max(measured, key=lambda one: sign * one.metrics[primary])
+    return max(measured, key=lambda one: sign * one.mean(primary))
 
 
 @guard(ConfigurationError)

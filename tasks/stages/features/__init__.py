@@ -16,6 +16,7 @@ from tasks.io.storage import Inspect, Storage, Writer
 from tasks.stages.features.builders import PARTS, Keep, builder_of, nothing_known
 from tasks.stages.features.history import known_at
 from tasks.stages.features.spec import SPLITS, FeatureRequest, FeatureSpec, SplitSpec
+from tasks.stages.features.tabular import TEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,18 +56,20 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
     """Examples to train on, to choose and calibrate by, and to judge by: three snapshots of the layer `examples`.
 
     By time, each holds the features as of its label window's first day and the `labels` of that window (see
-    `contracts.Split`); none holds what was not known on the day `as_of`. Tabular ones hold `rows` with their target. By time,
-    `earlier` more windows before them are added, as far back as the history goes.
+    `contracts.Split`); none holds what was not known on the day `as_of`. Tabular ones hold `rows` with their target, and what
+    the split cut by. By time, `earlier` more windows before them are added, as far back as the history goes. Each test set is
+    one more snapshot.
 
     Raises
     ------
     NotEnoughData : a part has no features or no labels; the message names its days.
     LeakageFound : features contain what they must not (see `guards`). The guards' counts are in the manifest's `figures`.
     """
-    use_case, task, as_of, history = request.use_case, request.task, request.as_of, request.history
-    if task not in split_spec.tasks:
-        allowed = ", ".join(sorted(split_spec.tasks))
-        raise ConfigurationError(f"{use_case}: split '{split_spec.kind}' is for {allowed}; the task is {task}")
+    use_case, as_of, history = request.use_case, request.as_of, request.history
+    try:
+        split_spec.check_task(request.task)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{use_case}: {error}") from error
     facts = {**_facts(request), "split": split_spec.model_dump(mode="json"), "seed": seed}
     builder = builder_of(request)
     names, windows = builder.cut(split_spec, earlier)
@@ -83,8 +86,9 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
                 if part in tables
             }
     found = {part: ref for part, ref in parts.items() if ref is not None}
+    tests = {name: found.pop(f"{TEST}{name}") for name in split_spec.test_sets}
     before = tuple(found.pop(part) for part in names if part in found and part not in PARTS)
-    return Split(as_of=as_of, earlier=before, **found)
+    return Split(as_of=as_of, earlier=before, tests=tests, **found)
 
 
 def _facts(request: FeatureRequest) -> dict[str, Any]:

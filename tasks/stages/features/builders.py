@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +17,7 @@ from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
 from tasks.stages.features.history import INTERACTION_SCHEMA, known_at, midnight
-from tasks.stages.features.spec import ByTime, FeatureRequest, SplitSpec, Stratified
+from tasks.stages.features.spec import ByGroup, ByOrder, FeatureRequest, Shares, SplitSpec, TimeCut
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,8 +69,13 @@ class InteractionBuilder(Builder):
         )
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
-        """Consecutive windows that end at `as_of`, and the earlier ones."""
-        windows = cut_windows(split_spec, self.request.as_of, earlier)
+        """Consecutive windows that end at `as_of`, and the earlier ones.
+
+        Raises
+        ------
+        NotEnoughData : a share of the history is less than a day.
+        """
+        windows = cut_windows(self._in_days(split_spec), self.request.as_of, earlier)
         return tuple(windows), windows
 
     def make_parts(
@@ -93,6 +98,23 @@ class InteractionBuilder(Builder):
             features = self._features(known.where(past[part]), window.start, names, keep)
             tables[part] = features | {c.LABELS: interactions.make_labels(known, window, self.request.task)}
         return tables, lambda part: partial(inspect_interactions, part=f"{use_case}: {part}")
+
+    def _in_days(self, split_spec: SplitSpec) -> SplitSpec:
+        """A split whose shares of the history became days; the history is that of the validated windows."""
+        if not isinstance(split_spec, TimeCut) or split_spec.holdout_share is None:
+            return split_spec
+        request = self.request
+        begins = [Window.from_label(ref.partition).start for ref in request.history if ".." in ref.partition]
+        days = (request.as_of - min(begins)).days if begins else 0
+        validation, holdout = (int(days * share) for share in split_spec.shares)
+        if min(validation, holdout) < 1:
+            raise NotEnoughData(
+                f"{request.use_case}: the validated windows before {request.as_of} span {days} days; of these, "
+                f"validation_share and holdout_share {split_spec.shares} are less than a day. Ingest more days, raise the "
+                "shares, or state holdout_days"
+            )
+        lengths = {"holdout_days": holdout, "validation_days": validation, "holdout_share": None, "validation_share": None}
+        return split_spec.model_copy(update=lengths)
 
     def _count(self, known: DataFrame, windows: Mapping[str, Window], past: Mapping[str, object]) -> dict[str, int]:
         """How much was known on the first day of each window, and how many labels it has, in one pass."""
@@ -117,7 +139,7 @@ class InteractionBuilder(Builder):
             if part in PARTS and not has_labels:
                 raise NotEnoughData(
                     f"{request.use_case}: the {part} window {window.label} has no {problem_of(request.task).label_event} of a "
-                    "known user; ingest those days, move as_of, or change split.holdout_days"
+                    f"known user; ingest those days, move as_of, or change the days of the split ({part}_days)"
                 )
             if has_features and has_labels:
                 kept[part] = window
@@ -132,9 +154,10 @@ class RowBuilder(Builder):
         return {c.ROWS: tabular.make_rows(known, self.request.spec.stated_texts)}
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
-        """The three parts. By time, the last two have a window."""
+        """The three parts and the test sets. By days, validation and holdout have a window."""
         windows = cut_windows(split_spec, self.request.as_of)
-        return PARTS, {part: windows[part] for part in PARTS[1:] if part in windows}
+        names = (*PARTS, *(f"{tabular.TEST}{name}" for name in split_spec.test_sets))
+        return names, {part: windows[part] for part in PARTS[1:] if part in windows}
 
     def make_parts(
         self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int, keep: Keep
@@ -143,22 +166,47 @@ class RowBuilder(Builder):
 
         Raises
         ------
-        NotEnoughData : a part has no row of a class.
+        NotEnoughData : a part has no row of a class, or a test set has no row.
         """
-        if isinstance(split_spec, Stratified):
-            shares = (split_spec.validation_share, split_spec.holdout_share)
-            parted, remedy = tabular.assign_parts(known, *shares, seed), "change the shares of the split"
-        else:
-            parted = tabular.cut_parts(known, *windows.values())
-            remedy = "change split.holdout_days"
-        self._demand_both_classes(parted, remedy)
+        names, _ = self.cut(split_spec, 0)
+        parted, remedy = self._part(known, split_spec, windows, seed)
+        self._demand_both_classes(parted, names[len(PARTS) :], remedy)
         features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, "part")]
         figures = check_rows(parted, features, split_spec.copies_at_most)
         texts = self.request.spec.stated_texts
-        tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"), texts)} for part in PARTS}
+        tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"), texts)} for part in names}
         return tables, lambda _: lambda _folder: figures
 
-    def _demand_both_classes(self, parted: DataFrame, remedy: str) -> None:
+    def _part(self, rows: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int) -> tuple[DataFrame, str]:
+        """The rows with a column `part` and what the split cuts by, and what helps where a part lacks rows.
+
+        Test sets are set aside first, and shares are those of the other rows.
+        """
+        from pyspark.sql import functions as F
+
+        marked = tabular.set_aside(rows.withColumn("part", F.lit("")), split_spec.test_sets)
+        if isinstance(split_spec, ByGroup):
+            marked = tabular.name_groups(marked, split_spec.group_by)
+        elif isinstance(split_spec, TimeCut):
+            marked = tabular.order_by_time(marked)
+        elif isinstance(split_spec, ByOrder):
+            marked = tabular.order_by_file(marked)
+        rest, remedy = marked.where("part = ''").drop("part"), "change the shares of the split"
+        if isinstance(split_spec, TimeCut) and split_spec.holdout_share is None:
+            parted = tabular.cut_parts(rest, windows["validation"], windows["holdout"], split_spec.train_days)
+            remedy = "change the days of the split (holdout_days, validation_days, train_days)"
+        elif isinstance(split_spec, TimeCut | ByOrder):
+            parted = tabular.cut_shares(rest, c.SPLIT_ORDER, *split_spec.shares)
+        elif isinstance(split_spec, ByGroup):
+            parted = tabular.assign_groups(rest, *split_spec.shares, seed)
+            remedy += ", of which each part gets whole groups"
+        elif isinstance(split_spec, Shares):
+            parted = tabular.assign_parts(rest, *split_spec.shares, seed)
+        else:
+            raise TypeError(f"expected a split of rows, got '{split_spec.kind}'")
+        return (parted.unionByName(marked.where("part != ''")) if split_spec.test_sets else parted), remedy
+
+    def _demand_both_classes(self, parted: DataFrame, test_sets: Sequence[str], remedy: str) -> None:
         counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
         for part in PARTS:
             for target in (0, 1):
@@ -167,6 +215,12 @@ class RowBuilder(Builder):
                         f"{self.request.use_case}: the {part} part has no row of class {target} among "
                         f"{sum(counts.values())} known rows; ingest more rows, or {remedy}"
                     )
+        for part in test_sets:
+            if not any(counts.get((part, target)) for target in (0, 1)):
+                raise NotEnoughData(
+                    f"{self.request.use_case}: test set '{part.removeprefix(tabular.TEST)}' has no row among "
+                    f"{sum(counts.values())} known rows; ingest its rows, or correct split.test_sets"
+                )
 
 
 def builder_of(request: FeatureRequest) -> Builder:
@@ -175,12 +229,20 @@ def builder_of(request: FeatureRequest) -> Builder:
 
 
 def cut_windows(spec: SplitSpec, as_of: date, earlier: int = 0) -> dict[str, Window]:
-    """Part -> its days: the three parts, then `earlier_1` (just before train) and so on; none where time does not cut."""
-    if not isinstance(spec, ByTime):
+    """Part -> its days: the three parts, then `earlier_1` (just before train) and so on; none where days do not cut.
+
+    The earlier ones are as long as train: tuning learns from one and measures on the next.
+    """
+    if not isinstance(spec, TimeCut) or spec.holdout_days is None:
         return {}
-    back = dict(zip(PARTS, (2, 1, 0), strict=True)) | {f"earlier_{n}": 2 + n for n in range(1, earlier + 1)}
-    ends = {part: as_of - timedelta(days=spec.holdout_days * windows) for part, windows in back.items()}
-    return {part: Window.before(end, spec.holdout_days) for part, end in ends.items()}
+    holdout = spec.holdout_days
+    lengths = {"holdout": holdout, "validation": spec.validation_days or holdout, "train": spec.train_days or holdout}
+    lengths |= {f"earlier_{n}": lengths["train"] for n in range(1, earlier + 1)}
+    windows, end = {}, as_of
+    for part, days in lengths.items():
+        windows[part] = Window.before(end, days)
+        end = windows[part].start
+    return {part: windows[part] for part in (*PARTS, *(name for name in windows if name not in PARTS))}
 
 
 def nothing_known(request: FeatureRequest, day: date) -> str:

@@ -73,19 +73,35 @@ def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
             )
 
 
+def _refuse_shared_groups(parted: DataFrame) -> None:
+    """Refuse a group of rows that is in two parts, test sets included."""
+    from pyspark.sql import functions as F
+
+    if c.SPLIT_GROUP not in parted.columns:
+        return
+    shared = parted.groupBy(c.SPLIT_GROUP).agg(F.count_distinct("part").alias("parts")).where("parts > 1").limit(3).collect()
+    if shared:
+        raise LeakageFound(
+            f"groups {', '.join(row[c.SPLIT_GROUP] for row in shared)} have rows in more than one part of the split: a model "
+            "would be judged on groups that it knows. Let the conditions of a test set name whole groups"
+        )
+
+
 def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) -> dict[str, float]:
-    """Refuse tabular parts that share rows, and a feature that is the target. Measure how many holdout rows are in train.
+    """Refuse tabular parts that share rows or a group, and a feature that is the target. Measure how many holdout rows are in
+    train.
 
     Parameters
     ----------
     parted : `row_id`, `target`, `part` and the features.
-    copies_at_most : share of the holdout's rows that may equal a training row cell by cell.
+    copies_at_most : share of the rows of the holdout, and of each test set, that may equal a training row cell by cell.
     """
     from pyspark.sql import functions as F
 
     shared = parted.groupBy(c.ROW_ID).agg(F.count_distinct("part").alias("parts")).where("parts > 1").limit(3).collect()
     if shared:
         raise LeakageFound(f"rows {', '.join(row[c.ROW_ID] for row in shared)} are in more than one part of the split")
+    _refuse_shared_groups(parted)
     bounds = parted.groupBy(c.TARGET).agg(
         *(F.min(f"`{name}`").alias(f"{place}_low") for place, name in enumerate(features)),
         *(F.max(f"`{name}`").alias(f"{place}_high") for place, name in enumerate(features)),
@@ -96,14 +112,15 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
         if len(by_class) > 1 and lows == highs and len(set(lows)) == len(lows):
             raise LeakageFound(f"feature '{name}' has one value for each class and no other: it is the target. Leave it out")
     cells = hash_cells(parted, [c.TARGET, *features]).alias("cells")
-    seen = parted.where("part = 'train'").select(cells).distinct()
-    holdout = parted.where("part = 'holdout'").select(cells)
-    rows, known = holdout.count(), holdout.join(seen, "cells").count()
-    share = known / max(rows, 1)
-    if share > copies_at_most:
-        raise LeakageFound(
-            f"{known} of {rows} rows of the holdout equal a training row cell by cell ({share:.1%}, "
-            f"{copies_at_most:.0%} are allowed): a model that memorizes would win. Remove the copies, or add a rule that keeps "
-            "one of them. If rows are equal because their columns have few values, raise split.copies_at_most"
-        )
-    return {"rows_known_from_training": share}
+    seen = parted.where("part = 'train'").select(cells).distinct().withColumn("is_known", F.lit(1))
+    judged = parted.where("part not in ('train', 'validation')").select("part", cells).join(seen, "cells", "left")
+    counted = judged.groupBy("part").agg(F.count(F.lit(1)).alias("rows"), F.count("is_known").alias("known")).collect()
+    shares = {row["part"]: (row["known"], row["rows"], row["known"] / row["rows"]) for row in counted}
+    for part, (known, rows, share) in sorted(shares.items()):
+        if share > copies_at_most:
+            raise LeakageFound(
+                f"{known} of {rows} rows of the {part} equal a training row cell by cell ({share:.1%}, "
+                f"{copies_at_most:.0%} are allowed): a model that memorizes would win. Remove the copies, or add a rule that "
+                "keeps one of them. If rows are equal because their columns have few values, raise split.copies_at_most"
+            )
+    return {"rows_known_from_training": shares["holdout"][2] if "holdout" in shares else 0.0}

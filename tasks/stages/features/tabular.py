@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import fnmatch
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError
 from tasks.stages.features.history import midnight
+from tasks.stages.features.spec import TestSet
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 PARTS = ("train", "validation", "holdout")
+TEST = "test_"  # before the name of a test set, in the name of its part
 
 
 def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
     """Known rows -> row_id, target, and the feature columns in the source's order, text or doubles; sorted by row_id.
+
+    What tuning cuts its folds by (`split_order`, `split_group`) stays where the rows have it.
 
     Parameters
     ----------
@@ -43,33 +49,138 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
             f"features: ordinal and text name {', '.join(missing)}; columns that hold text: {', '.join(texts) or 'none'}"
         )
     features = [F.col(f"`{name}`").cast("string" if name in texts else "double").alias(name) for name in kinds]
-    kept = rows.select(c.ROW_ID, F.col(c.TARGET).cast("long").alias(c.TARGET), *features)
+    cuts = [name for name in (c.SPLIT_ORDER, c.SPLIT_GROUP) if name in rows.columns]
+    kept = rows.select(c.ROW_ID, F.col(c.TARGET).cast("long").alias(c.TARGET), *cuts, *features)
     return kept.repartition(1).sortWithinPartitions(c.ROW_ID)
 
 
-def cut_parts(rows: DataFrame, validation: Window, holdout: Window) -> DataFrame:
-    """Rows that are known as of the holdout's end with a column `part`, by when they happened."""
+def cut_parts(rows: DataFrame, validation: Window, holdout: Window, train_days: int | None = None) -> DataFrame:
+    """Rows that are known as of the holdout's end with a column `part`, by when they happened.
+
+    Parameters
+    ----------
+    train_days : rows longer ago than so many days before the validation window are left out; None: all are learned from.
+    """
     from pyspark.sql import functions as F
 
     at = F.col(c.EVENT_AT)
+    if train_days is not None:
+        rows = rows.where(at >= midnight(validation.start - timedelta(days=train_days)))
     part = F.when(at >= midnight(holdout.start), PARTS[2]).when(at >= midnight(validation.start), PARTS[1])
     return rows.withColumn("part", part.otherwise(PARTS[0]))
 
 
-def assign_parts(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
-    """Rows with a column `part`: within each source file and class, every part gets its share, one row more or less.
+def cut_shares(rows: DataFrame, order: str, validation_share: float, holdout_share: float) -> DataFrame:
+    """Rows with a column `part`: the last ones by the column `order` are the holdout. Rows of equal order stay together."""
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
 
-    Systematic sampling: rows in the order of a hash of their id have the place (rank - 1 + start) / n, where `start` is drawn
-    for each file and class by a hash too, so that files of one row each do not all fall into one part.
+    later = 1.0 - F.cume_dist().over(Over.orderBy(order))  # the share of rows that come after this one and its equals
+    _, validation, holdout = PARTS
+    part = F.when(later < holdout_share, holdout).when(later < holdout_share + validation_share, validation)
+    return rows.withColumn("part", part.otherwise(PARTS[0]))
+
+
+def order_by_time(rows: DataFrame) -> DataFrame:
+    """Rows with their moment as `split_order`."""
+    from pyspark.sql import functions as F
+
+    return rows.withColumn(c.SPLIT_ORDER, F.unix_micros(c.EVENT_AT))
+
+
+def order_by_file(rows: DataFrame) -> DataFrame:
+    """Rows with their place as `split_order`: files by name, and rows by their number in the file."""
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    number = F.regexp_extract(F.col(c.ROW_ID), r"(\d+)$", 1).try_cast("long")
+    return rows.withColumn(c.SPLIT_ORDER, F.row_number().over(Over.orderBy(c.SOURCE_FILE, number, c.ROW_ID)).cast("long"))
+
+
+def assign_parts(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
+    """Rows with a column `part`: within each source file and class, every part gets its share, one row more or less."""
+    return _draw(rows, (c.SOURCE_FILE, c.TARGET), c.ROW_ID, validation_share, holdout_share, seed)
+
+
+def name_groups(rows: DataFrame, column: str) -> DataFrame:
+    """Rows with the group of a column as `split_group`, and without the column. A row without a value is a group of its own.
+
+    Raises
+    ------
+    ConfigurationError : there is no such column.
+    """
+    from pyspark.sql import functions as F
+
+    allowed = [name for name in rows.columns if name not in (*c.TABULAR_COLUMNS, "part")]
+    if column not in allowed:
+        raise ConfigurationError(f"split.group_by: the rows have no column {column!r}; allowed: {', '.join(allowed)}")
+    own = F.concat(F.lit("row "), c.ROW_ID)
+    return rows.withColumn(c.SPLIT_GROUP, F.coalesce(F.col(f"`{column}`").cast("string"), own)).drop(column)
+
+
+def assign_groups(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
+    """Rows with a column `part`: of the groups whose first file is the same, every part gets its share, one more or less."""
+    from pyspark.sql import functions as F
+
+    first = rows.groupBy(c.SPLIT_GROUP).agg(F.min(c.SOURCE_FILE).alias("_first_file"))
+    parts = _draw(first, ("_first_file",), c.SPLIT_GROUP, validation_share, holdout_share, seed)
+    return rows.join(parts.drop("_first_file"), c.SPLIT_GROUP)
+
+
+def _draw(
+    units: DataFrame, strata: Sequence[str], name: str, validation_share: float, holdout_share: float, seed: int
+) -> DataFrame:
+    """Units with a column `part`, by systematic sampling within strata.
+
+    Units in the order of a hash of their name have the place (rank - 1 + start) / n, where `start` is drawn for each stratum
+    by a hash too, so that files of one row each do not all fall into one part.
     """
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
-    stratum = Over.partitionBy(c.SOURCE_FILE, c.TARGET)
-    drawn = F.sha2(F.concat_ws("|", F.lit(seed), F.col(c.ROW_ID)), 256)
-    start = F.conv(F.substring(F.sha2(F.concat_ws("|", F.lit(seed), c.SOURCE_FILE, c.TARGET), 256), 1, 8), 16, 10)
-    rank = F.row_number().over(stratum.orderBy(drawn, c.ROW_ID))
+    stratum = Over.partitionBy(*strata)
+    drawn = F.sha2(F.concat_ws("|", F.lit(seed), F.col(name)), 256)
+    start = F.conv(F.substring(F.sha2(F.concat_ws("|", F.lit(seed), *strata), 256), 1, 8), 16, 10)
+    rank = F.row_number().over(stratum.orderBy(drawn, name))
     place = (rank - 1 + start.cast("double") / 2**32) / F.count(F.lit(1)).over(stratum)
     _, validation, holdout = PARTS
     part = F.when(place < holdout_share, holdout).when(place < holdout_share + validation_share, validation)
-    return rows.withColumn("part", part.otherwise(PARTS[0]))
+    return units.withColumn("part", part.otherwise(PARTS[0]))
+
+
+def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet]) -> DataFrame:
+    """Parted rows where those of a test set have its part, `test_<name>`. A row is in the first set whose conditions it fits.
+
+    Raises
+    ------
+    ConfigurationError : a condition names a column that the rows lack.
+    """
+    from pyspark.sql import functions as F
+
+    part = F.col("part")
+    for name, wanted in reversed(list(test_sets.items())):
+        part = F.when(_fits(parted, name, wanted), f"{TEST}{name}").otherwise(part)
+    return parted.withColumn("part", part)
+
+
+def _fits(rows: DataFrame, name: str, wanted: TestSet) -> Column:
+    """Whether a row fits all conditions of a test set; never null."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StringType
+
+    fits = F.lit(True)
+    for column, values in wanted.where.items():
+        if column not in rows.columns:
+            allowed = ", ".join(one for one in rows.columns if one not in c.TABULAR_COLUMNS)
+            raise ConfigurationError(f"split.test_sets.{name}.where: the rows have no column {column!r}; allowed: {allowed}")
+        stated: list[Any] = list(values) if isinstance(values, tuple) else [values]
+        if isinstance(rows.schema[column].dataType, StringType):
+            stated = [str(value) for value in stated]
+        fits &= F.col(f"`{column}`").isin(stated)
+    if wanted.files:
+        fits &= F.col(c.SOURCE_FILE).rlike(fnmatch.translate(wanted.files))
+    if wanted.first_day:
+        fits &= F.col(c.EVENT_AT) >= midnight(wanted.first_day)
+    if wanted.last_day:
+        fits &= F.col(c.EVENT_AT) < midnight(wanted.last_day + timedelta(days=1))
+    return F.coalesce(fits, F.lit(False))

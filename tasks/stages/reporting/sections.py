@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
-from tasks.contracts.training import LearningCurve
+from tasks.contracts.training import Candidate, LearningCurve
 from tasks.metrics.families import FAMILIES
 from tasks.pages import Cell, Table, clean_text
 from tasks.pages.charts import Chart, Interval, chart_intervals, chart_learning
@@ -182,7 +182,7 @@ def describe_metrics(verdict: Verdict, evidence: Evidence) -> MetricSection:
     rows = []
     for name in names:
         row: list[str | Cell | None] = [Cell(name, note=" ↑" if is_better_when_greater(name) else " ↓")]
-        row.append(format_number(verdict.candidate.metrics.get(name)))
+        row.append(_show_validation(verdict.candidate, name))
         row += [format_number(one.metrics.get(name)) for one in verdict.evaluations]
         rows.append(row + (_show_difference(compared.get(name)) if compared else []))
     chart = chart_comparisons(verdict, f"Difference to {name_opponent(verdict)}")
@@ -195,6 +195,13 @@ def describe_metrics(verdict: Verdict, evidence: Evidence) -> MetricSection:
             " each metric on its own. Metrics without a difference cannot be resampled by unit."
         )
     return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note)
+
+
+def _show_validation(candidate: Candidate, metric: str) -> Cell:
+    """A metric on the validation window; of a rolling split also its mean and spread over all cuts."""
+    spread, cuts = candidate.spread(metric), len(candidate.cuts) + 1
+    over = "" if spread is None else f"{candidate.mean(metric):.4f} ± {spread:.4f} over {cuts} cuts"
+    return Cell(format_number(candidate.metrics.get(metric)) or "", note=over, has_break=True)
 
 
 def chart_comparisons(verdict: Verdict, title: str) -> Chart | None:
@@ -255,7 +262,7 @@ def describe_data(parts: Sequence[Part]) -> DataSection:
 
 def list_features(part: Part) -> dict[str, list[str]]:
     """Table -> its feature columns, without keys, labels and targets."""
-    keys = {c.ROW_ID, c.USER_ID, c.ITEM_ID, c.TARGET}
+    keys = {c.ROW_ID, c.USER_ID, c.ITEM_ID, c.TARGET, c.SPLIT_ORDER, c.SPLIT_GROUP}
     found = {
         name: [column for column in sorted(schema) if column not in keys]
         for name, schema in part.schema.items()

@@ -27,6 +27,7 @@ from tasks.stages.training.export import export_model
 from tasks.stages.training.incremental import begin
 from tasks.stages.training.learning import draw_learning_curve
 from tasks.stages.training.plots import draw
+from tasks.stages.training.rounds import measure_cuts
 from tasks.stages.training.spec import with_settings
 from tasks.stages.training.tuning import CANDIDATE, tune
 
@@ -36,7 +37,7 @@ _WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"
 
 
 @guard(ModelError, NotEnoughData)
-def train(
+def train(  # noqa: PLR0913  # what is fitted to what, and what it begins from; options by name
     spec: ModelSpec,
     split: Split,
     terms: ScoringTerms,
@@ -46,6 +47,7 @@ def train(
     run_tags: Mapping[str, str],
     start: Start | None = None,
     champion: ServedModel | None = None,
+    origins: int = 1,
 ) -> Candidate:
     """Fit one model, calibrate and measure it on the validation window, and log all of it as one MLflow run.
 
@@ -55,6 +57,7 @@ def train(
     Parameters
     ----------
     champion : the model that the fit begins from, where `begin` chose a warm start.
+    origins : of a rolling split, how many cuts measure the settings: the validation window, and so many less one before it.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def train(
     ServiceUnavailable : MLflow does not answer.
     """
     use_case, name, problem = terms.use_case, spec.candidate_name, problem_of(terms.task)
-    key = _key(spec, split, terms, seed, start)
+    key = _key(spec, split, terms, seed, start, origins)
     finished = tracking.find_finished_run(use_case, key)
     if finished is not None:
         return Candidate.from_json(tracking.read_run_dict(finished.info.run_id, CANDIDATE))
@@ -86,6 +89,7 @@ def train(
         scored = problem.score(model, validation, terms)
         measured = {f"validation_{metric}": value for metric, value in scored.metrics.items()}
         run.log_metrics(measured | {"fit_seconds": fit_seconds})
+        cuts = _measure_cuts(spec, split, terms, storage, origins=origins, seed=seed)
         figures = draw(scored.predictions, problem.plots, f"{use_case}: {name}, validation")
         figures |= explain(spec, model, train_examples, validation, seed=seed, title=f"{use_case}: {name}")
         for path, figure in figures.items():
@@ -105,9 +109,43 @@ def train(
             fit_seconds=fit_seconds,
             settings=spec.model_dump(mode="json", exclude={"kind", "name"}),
             start=start,
+            cuts=cuts,
         )
+        _log_cuts(run, candidate)
         run.log_dict(candidate.to_json(), CANDIDATE)
     return candidate
+
+
+def _measure_cuts(
+    spec: ModelSpec, split: Split, terms: ScoringTerms, storage: Storage, *, origins: int, seed: int
+) -> tuple[dict[str, float], ...]:
+    """The metrics of the settings at the cuts before the one of the validation window; none where the split has one cut.
+
+    Raises
+    ------
+    NotEnoughData : the history has no earlier cut.
+    """
+    if origins < 2:
+        return ()
+    windows = [read_examples(storage, ref) for ref in split.before_holdout]
+    rounds = problem_of(terms.task).earlier_cuts(windows, origins - 1, seed)
+    if not rounds:
+        raise NotEnoughData(
+            f"{terms.use_case}: the split is to measure at {origins} cuts, and the data before the validation window allow "
+            "none; ingest an earlier history, or take split by_time"
+        )
+    return measure_cuts(rounds, spec, terms, seed)
+
+
+def _log_cuts(run: tracking.TrackedRun, candidate: Candidate) -> None:
+    """Of a rolling split: each metric at each cut, its mean and its spread."""
+    for metric in candidate.metrics:
+        spread = candidate.spread(metric)
+        if spread is None:
+            continue
+        for step, value in enumerate(candidate.values(metric)):
+            run.log_metrics({f"cut_{metric}": value}, step=step)
+        run.log_metrics({f"validation_{metric}_mean": candidate.mean(metric), f"validation_{metric}_spread": spread})
 
 
 def _warm_start_problem(spec: ModelSpec, champion: ServedModel, train: Examples, history: Examples) -> str:
@@ -117,7 +155,9 @@ def _warm_start_problem(spec: ModelSpec, champion: ServedModel, train: Examples,
     return spec.warm_start_problem(champion, train, history)
 
 
-def _key(spec: ModelSpec, split: Split, terms: ScoringTerms, seed: int, start: Start | None) -> str:
+def _key(  # all that decides, in the order of the key
+    spec: ModelSpec, split: Split, terms: ScoringTerms, seed: int, start: Start | None, origins: int
+) -> str:
     """What decides the outcome: the same key means the same model and the same figures."""
     decided = [
         spec.candidate_name,
@@ -128,6 +168,8 @@ def _key(spec: ModelSpec, split: Split, terms: ScoringTerms, seed: int, start: S
         seed,
         identify_code(),
         start.to_json() if start else None,
+        [ref.version for ref in split.earlier[: origins - 1]],
+        origins,
     ]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 

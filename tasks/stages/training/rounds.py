@@ -43,6 +43,21 @@ def measure_round(one: Round, spec: ModelSpec, terms: ScoringTerms, seed: int) -
     return problem.score(model, one.judged, terms).metrics[terms.primary]
 
 
+def measure_cuts(rounds: Sequence[Round], spec: ModelSpec, terms: ScoringTerms, seed: int) -> tuple[dict[str, float], ...]:
+    """Fit settings to each earlier cut of a rolling split, and measure the models by all metrics, oldest cut first.
+
+    Raises
+    ------
+    NotEnoughData : the settings are too much for the data of a cut.
+    """
+    problem, figures = problem_of(terms.task), []
+    for one in rounds:
+        model = spec.fit(one.train, one.history, seed)
+        problem.calibrate(model, one.judged, terms)
+        figures.append(dict(problem.score(model, one.judged, terms).metrics))
+    return tuple(figures)
+
+
 class InRounds(Judge):
     """One setting after the other, pruned between two rounds where it is worse than most."""
 

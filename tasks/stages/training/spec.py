@@ -27,7 +27,7 @@ class _Section(BaseModel):
 class SearchKind(StrEnum):
     """What measures the settings that Optuna's TPE proposes."""
 
-    TPE = "tpe"  # rounds of our own: stratified folds of rows, windows in time of interactions; pruned between rounds
+    TPE = "tpe"  # rounds of our own, cut as the use case's split is; pruned between rounds
     CROSS_VALIDATION = "cross_validation"  # Spark's CrossValidator
     TRAIN_VALIDATION_SPLIT = "train_validation_split"  # Spark's TrainValidationSplit
 
@@ -87,7 +87,9 @@ class TuningSpec(_Section):
 
     trials: int = Field(20, ge=2, le=10_000, description="settings that are tried of each candidate, or")
     minutes: float | None = Field(None, gt=0.0, le=24 * 60, description="no new trial after so long; null: trials alone count")
-    rounds: int = Field(3, ge=1, le=20, description="how often each is judged: folds of rows, windows in time of interactions")
+    rounds: int = Field(
+        3, ge=1, le=20, description="how often each is judged: folds of rows, cut as the split is, or windows in time"
+    )
     candidates: dict[Name, Search] = {}
 
     def earlier_windows(self, task: TaskKind) -> int:
@@ -113,6 +115,21 @@ class TuningSpec(_Section):
                 self._check_spark(known[name], search, task, primary, where)
             elif self.rounds < (least := problem_of(task).min_rounds):
                 raise ConfigurationError(f"tuning.rounds: the task {task} needs at least {least}; got {self.rounds}")
+
+    def check_split(self, kind: str, *, draws_rows: bool) -> None:
+        """Whether the tuners cut their folds as the use case's split cuts its parts.
+
+        Raises
+        ------
+        ConfigurationError : Spark's tuners are named for a split that does not draw rows.
+        """
+        for name, search in self.candidates.items():
+            if search.search.is_sparks and not draws_rows:
+                raise ConfigurationError(
+                    f"tuning.candidates.{name}.search: {search.search} draws its folds at random, so that a trial would learn "
+                    f"from the neighbours of what measures it; the split is '{kind}': take {SearchKind.TPE}, whose rounds are "
+                    "cut as the split is"
+                )
 
     def _check_spark(self, spec: ModelSpec, search: Search, task: TaskKind, primary: str, where: str) -> None:
         if not isinstance(spec, SparkTuned) or task not in spec.spark_tasks:

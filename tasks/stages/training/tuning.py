@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.code_version import identify_code
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate, ScoringTerms, Trial, TrialState, Tuned
-from tasks.errors import TitleholderError
+from tasks.errors import NotEnoughData, TitleholderError
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import get_metric
@@ -111,11 +111,22 @@ def tune(
 
 
 def make_judge(search: SearchKind, windows: Sequence[Examples], rounds: int, terms: ScoringTerms, *, seed: int) -> Judge:
-    """Spark's own tuner where the search names it, else rounds."""
+    """Spark's own tuner where the search names it, else rounds.
+
+    Raises
+    ------
+    NotEnoughData : the data before the holdout allow no round.
+    """
     problem = problem_of(terms.task)
     if search.is_sparks:
         return OnSpark(search, problem.spark_history(windows), rounds, terms.primary, seed)
-    return InRounds(problem.make_rounds(windows, rounds, seed), terms, seed)
+    made = problem.make_rounds(windows, rounds, seed)
+    if not made:
+        raise NotEnoughData(
+            f"{terms.use_case}: tuning has no round: however the training data are cut as the split is, a side lacks a class. "
+            "Ingest more rows, or leave the candidate out of tuning.candidates"
+        )
+    return InRounds(made, terms, seed)
 
 
 def read_settings(run_id: str, kind: str) -> dict[str, Any]:

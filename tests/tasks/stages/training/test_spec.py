@@ -35,8 +35,6 @@ def test_rounds_of_interactions_need_earlier_windows() -> None:
     case = parse("purchase_propensity", {"ials": {"space": {"factors": {"choices": [32, 64]}}}}, rounds=4)
     assert case.tuning.earlier_windows(case.task) == 3
     assert parse("breast_cancer", regression(regularization=GOOD)).tuning.earlier_windows(TaskKind.CLASSIFICATION) == 0
-    spark = {"als": {"search": "cross_validation", "space": {"factors": {"low": 2, "high": 9}}}}
-    assert parse("movie_rating", spark).tuning.earlier_windows(TaskKind.RATING) == 0
 
 
 def test_choices_may_be_lists_words_and_null() -> None:
@@ -82,6 +80,11 @@ OF_INTERACTIONS = [
         "movie_rating",
         by_spark("als", "train_validation_split", user_damping={"low": 1, "high": 20}),
         "space.user_damping: no parameter of Spark's Estimator; allowed: factors, iterations, regularization",
+    ),
+    (
+        "movie_rating",
+        by_spark("als", BY_FOLDS, factors={"low": 2, "high": 9}),
+        "als.search: cross_validation draws its folds at random, .*; the split is 'by_time': take tpe",
     ),
     ("purchase_propensity", by_spark("als", "tpe", factors={"low": 1.5, "high": 9}), "'factors' is a whole number; .* 1.5"),
 ]

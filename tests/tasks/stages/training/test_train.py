@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
+from tasks.code_version import identify_code
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.training import Candidate, ScoringTerms
@@ -202,3 +203,71 @@ def test_the_same_input_gives_the_same_metrics(run_training: Train, monkeypatch:
     assert again.metrics == first.metrics
     assert again.manifest_digest == first.manifest_digest
     assert np.isfinite(list(first.metrics.values())).all()
+
+
+# what decides is in the key
+
+
+DEGREES: dict[str, dict[str, Any]] = {
+    "nominal": {},
+    "ordinal": {"ordinal": {"degree": ["low", "mid", "high"]}},
+    "text": {"text": ["degree"]},
+}
+
+
+def test_how_a_column_is_read_is_in_the_key(storage: Storage) -> None:
+    given = rows(90).assign(degree=["low", "mid", "high"] * 30)
+
+    def run(facts: dict[str, Any]) -> Candidate:
+        writer = {c.ROWS: frame_writer(given)}
+        parts = {
+            part: storage.publish(
+                use_case=USE_CASE, layer=c.EXAMPLES, partition=f"2011-03-01.{part}", tables=writer, facts={"features": facts}
+            )
+            for part in ("train", "validation", "holdout")
+        }
+        terms = ScoringTerms(use_case=USE_CASE, task=TaskKind.CLASSIFICATION, metrics=("log_loss",))
+        spec = MODELS.parse({"kind": "logistic_regression"}, "test")
+        return train(spec, Split(as_of=date(2011, 3, 1), **parts), terms, storage, seed=7, run_tags={})
+
+    made = {name: run(facts) for name, facts in DEGREES.items()}
+    assert len({one.split.train.digest for one in made.values()}) == 1, "the same rows"
+    assert len({one.run_id for one in made.values()}) == len({one.manifest_digest for one in made.values()}) == 3
+    assert run(DEGREES["ordinal"]) == made["ordinal"]
+
+
+def test_the_code_is_in_the_key(run_training: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run_training(TaskKind.PROPENSITY, "popularity")
+    assert run_training(TaskKind.PROPENSITY, "popularity").run_id == first.run_id
+    monkeypatch.setattr("tasks.code_version._list_packages", lambda: ["numpy-99"])
+    identify_code.cache_clear()
+    assert run_training(TaskKind.PROPENSITY, "popularity").run_id != first.run_id
+
+
+# rolling splits
+
+
+def test_each_cut_of_a_rolling_split_is_measured(storage: Storage) -> None:
+    def publish_window(name: str) -> DatasetRef:
+        return publish(storage, checkerboard(TaskKind.RECOMMENDATION), c.EXAMPLES, f"2011-03-01.{name}")
+
+    names = ("train", "validation", "holdout", "earlier_1", "earlier_2")
+    parts = {name: publish_window(name) for name in names}
+    split = Split(as_of=date(2011, 3, 1), earlier=(parts.pop("earlier_1"), parts.pop("earlier_2")), **parts)
+    terms = ScoringTerms(use_case=USE_CASE, task=TaskKind.RECOMMENDATION, metrics=("ndcg_at_5", "recall_at_5"), k=5)
+
+    def run(origins: int, split: Split = split) -> Candidate:
+        spec = MODELS.parse({"kind": "popularity"}, "test")
+        return train(spec, split, terms, storage, seed=7, run_tags={}, origins=origins)
+
+    made = run(3)
+    assert len(made.cuts) == 2 and set(made.cuts[0]) == set(made.metrics)
+    metrics = tracking.get_client().get_run(made.run_id).data.metrics
+    assert metrics["validation_ndcg_at_5_mean"] == pytest.approx(np.mean(made.values("ndcg_at_5")))
+    assert metrics["validation_ndcg_at_5_spread"] == pytest.approx(np.std(made.values("ndcg_at_5"), ddof=1))
+    history = tracking.get_client().get_metric_history(made.run_id, "cut_ndcg_at_5")
+    assert [one.value for one in history] == pytest.approx(list(made.values("ndcg_at_5")))
+    plain = run(1)
+    assert plain.run_id != made.run_id and plain.cuts == () and plain.spread("ndcg_at_5") is None
+    with pytest.raises(NotEnoughData, match="to measure at 3 cuts"):
+        run(3, split.model_copy(update={"earlier": ()}))
