@@ -17,7 +17,7 @@ from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
-from tasks.contracts.training import ScoringTerms
+from tasks.contracts.training import RefitPolicy, ScoringTerms
 from tasks.errors import ConfigurationError
 from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
@@ -145,6 +145,9 @@ class UseCase(_Section):
     candidates: tuple[ModelSpec, ...] = Field(min_length=1)
     tuning: TuningSpec = TuningSpec()
     incremental: IncrementalSpec = IncrementalSpec()
+    refit: RefitPolicy = Field(
+        RefitPolicy.BEFORE_SERVING, description="whether a challenger that passed is fitted again on all data before it serves"
+    )
     recommend: RecommendSpec = RecommendSpec()
     metrics: MetricsSpec
     gates: GatesSpec

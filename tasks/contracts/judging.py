@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tasks.contracts.base import Contract, Name
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.training import Candidate
+from tasks.contracts.training import Candidate, Refit
 
 MIN_UNITS, MIN_DIFFERING = 100, 20  # below, no gain is concluded: units, and units whose values differ between the models
 MIN_UNITS_OF_A_LOSS, MIN_DIFFERING_OF_A_LOSS = (
@@ -169,6 +169,18 @@ class Verdict(Contract):
     outcome: Outcome | None = Field(description="against the champion; None where there is none")
     unscored: tuple[Unscored, ...] = Field((), description="the models beside the challenger that could not be scored")
     spending: Spending | None = Field(None, description="of alpha; None in older verdicts")
+
+    refit: Refit | None = Field(None, description="the model that serves; None where the use case serves the judged one")
+
+    @property
+    def served_uri(self) -> str:
+        """The address of the model that serves: the refitted one where there is one."""
+        return self.refit.model_uri if self.refit and self.refit.model_uri else self.candidate.model_uri
+
+    @property
+    def served_digest(self) -> str:
+        """The manifest's digest of the model that serves."""
+        return self.refit.manifest_digest if self.refit and self.refit.manifest_digest else self.candidate.manifest_digest
 
     @property
     def reasons(self) -> tuple[str, ...]:

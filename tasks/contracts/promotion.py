@@ -24,6 +24,16 @@ class ModelVersion(Contract):
     code_version: str
     passed: bool
     as_of: date = Field(description="the split's day: what the model could know lies before it")
+    judged_uri: str = Field("", description="the model that was judged, where another fit of it serves")
+    judged_digest: str = Field("", description="sha256 of the manifest of that model")
+
+    @property
+    def judged(self) -> tuple[str, str]:
+        """Address and manifest digest of the model that was judged: what later challengers are compared with.
+
+        It did not learn from the newest data, as no challenger did that is compared with it.
+        """
+        return (self.judged_uri, self.judged_digest) if self.judged_digest else (self.model_uri, self.manifest_digest)
 
 
 class Trust(StrEnum):
@@ -132,5 +142,6 @@ class LedgerEntry(Contract):
     reason: str
     dag_run: str
     at: datetime
+    judged_digest: str | None = Field(None, description="manifest digest of the model that was judged, where a refit serves")
     entry_digest: str
     previous_digest: str

@@ -91,6 +91,25 @@ class Candidate(Contract):
         return tuple(one.get(metric, math.nan) for one in (*self.cuts, self.metrics))
 
 
+class RefitPolicy(StrEnum):
+    """Whether a challenger that passed its gates is fitted again, on all data, before it serves."""
+
+    BEFORE_SERVING = "before_serving"
+    NEVER = "never"
+
+
+class Refit(Contract):
+    """A judged candidate, fitted again on all data with the same settings: the model that serves."""
+
+    run_id: str = ""
+    model_uri: str = ""
+    manifest_digest: str = Field("", description="sha256 of its manifest; empty where the judged model serves")
+    learned: dict[str, int] = Field({}, description="what it learned from, by name, such as the labels of the newest window")
+    carried: tuple[str, ...] = Field((), description="what it has from the judged model, such as the calibration")
+    fit_seconds: float = 0.0
+    problem: str = Field("", description="why it was not made, so that the judged model serves; empty where it was")
+
+
 class TrialState(StrEnum):
     COMPLETE = "complete"
     PRUNED = "pruned"  # given up after a round in which it stood behind three of four before it

@@ -56,6 +56,7 @@ _entries = Table(
     Column("reason", Text, nullable=False),
     Column("dag_run", String(250), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
+    Column("judged_digest", String(64)),  # null where the judged model serves, and in older entries
     Column("entry_digest", String(64), nullable=False),
     Column("previous_digest", String(64), nullable=False),
 )
@@ -134,12 +135,14 @@ class Ledger:
         reason: str,
         dag_run: str,
         is_override: bool = False,
+        judged_digest: str | None = None,
         at: datetime | None = None,
     ) -> LedgerEntry:
         """Make `version` the champion if `expected_head` still is the head, in one transaction of one statement.
 
         Parameters
         ----------
+        judged_digest : of the model that was judged, where another fit of it serves.
         at : the time of the entry, in UTC if it has no zone; default: now. Simulations and tests pass it.
         """
         now = clock.now()
@@ -159,6 +162,7 @@ class Ledger:
             "reason": reason,
             "dag_run": dag_run,
             "at": _utc(at) if at else max(now, expected_head.at) if expected_head else now,
+            "judged_digest": judged_digest,
             "previous_digest": expected_head.entry_digest if expected_head else GENESIS,
         }
         fields["entry_digest"] = _digest_entry(fields)
@@ -243,8 +247,8 @@ def _entry(fields: dict[str, Any]) -> LedgerEntry:
 
 
 def _digest_entry(fields: dict[str, Any]) -> str:
-    """The digest of a row. The two columns that the oldest entries lack are left out where they are null."""
-    unknown = {name for name in ("trust", "is_override") if fields[name] is None}
+    """The digest of a row. The columns that older entries lack are left out where they are null."""
+    unknown = {name for name in ("trust", "is_override", "judged_digest") if fields[name] is None}
     covered = {key: value for key, value in fields.items() if key != "entry_digest" and key not in unknown}
     covered["at"] = _utc(covered["at"]).isoformat()
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()

@@ -12,11 +12,12 @@ from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, Outcome, Unscored, Verdict
 from tasks.contracts.promotion import ModelVersion
-from tasks.contracts.training import Candidate, LearningCurve
-from tasks.errors import NothingToDo
+from tasks.contracts.training import Candidate, LearningCurve, Refit, RefitPolicy
+from tasks.errors import ModelError, NothingToDo
 from tasks.io.decisions import DecisionLog
 from tasks.io.storage import Storage
 from tasks.jobs.run import Run
+from tasks.models.base import ServedModel
 from tasks.settings import get_settings
 from tasks.stages import evaluation, profiling, registry, reporting
 from tasks.stages import features as features_stage
@@ -190,13 +191,61 @@ def draw_learning_curve(run: Run, candidates: Sequence[Candidate]) -> LearningCu
     return curve
 
 
+def refit(run: Run, verdict: Verdict) -> Verdict:
+    """The verdict with the model that serves: the candidate, fitted again on all data, where it passed.
+
+    No figure of the verdict is of the refitted model, which learned from the holdout. It must pass the gates that judge
+    predictions alone, or the judged model serves.
+    """
+    case, candidate = run.use_case, verdict.candidate
+    if not verdict.passed or case.refit is RefitPolicy.NEVER:
+        return verdict
+    spec = training_stage.with_settings(case.candidate(candidate.name), candidate.settings)
+    features = None
+    if not case.task.answers_rows:
+        history = run.storage.history(run.name, c.VALIDATED, candidate.split.as_of)
+        features = features_stage.build_features(case.features_as_of(candidate.split.as_of, history), run.storage)
+    made = training_stage.refit(
+        candidate,
+        spec,
+        run.storage,
+        features=features,
+        seed=case.seed,
+        run_tags=run.tags,
+        champion=_read_start(run, candidate),
+    )
+    if not made.problem:
+        checks = case.gates.checks
+        faults = evaluation.check_refit(made, candidate, checks, case.scoring_terms, run.storage, mode=case.gates.mode)
+        made = made if not faults else Refit(problem="; ".join(faults)[:1000])
+    if made.problem:
+        _log.warning("%s: the judged model serves, because it could not be fitted again: %s", candidate.name, made.problem)
+    return verdict.model_copy(update={"refit": made})
+
+
+def _read_start(run: Run, candidate: Candidate) -> ServedModel | None:
+    """The model that a candidate's fit began from; None where it began from nothing, or where that model is gone."""
+    if candidate.start is None or not candidate.start.is_warm or candidate.start.champion_version is None:
+        return None
+    try:
+        champion = registry.version_of(run.name, candidate.start.champion_version)
+        spec = run.use_case.candidate(candidate.name)
+        return training_stage.begin(spec, run.use_case.incremental, candidate.split.as_of, champion)[1]
+    except ModelError as error:
+        _log.warning("%s is fitted again from nothing: %s", candidate.name, error)
+        return None
+
+
 def register(run: Run, verdict: Verdict) -> ModelVersion:
     """Make the judged candidate a version, with its verdict and reasons, and settle the requests that this run took.
+
+    Before that, a candidate that passed is fitted again on all data: the version serves this model (see `refit`).
 
     Raises
     ------
     SnapshotError : an evaluation that the verdict rests on was altered.
     """
+    verdict = refit(run, verdict)
     version = register_verdict(verdict, run.storage)
     run.decision_log.settle_requests(run.name, run.run_id, version=version.version, passed=version.passed)
     outcome = "passed every enabled gate" if verdict.passed else f"was refused: {'; '.join(verdict.reasons)}"

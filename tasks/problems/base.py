@@ -66,6 +66,13 @@ class Problem(ABC):
         if self.calibrates:
             calibrate_lists(model, validation, terms)
 
+    def carry_over(self, judged: ServedModel, refitted: ServedModel) -> tuple[str, ...]:
+        """Give a refitted model what was learned on data that its training now holds; the names of what was carried over."""
+        if judged.calibration is None:
+            return ()
+        refitted.calibration = judged.calibration
+        return ("calibration",)
+
     def earlier_windows(self, rounds: int) -> int:
         """How many windows before those of the split `rounds` rounds of tuning need."""
         return 0

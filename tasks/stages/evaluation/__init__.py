@@ -41,6 +41,7 @@ from tasks.problems import problem_of
 from tasks.stages.evaluation.alpha import sample_rows, spend
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
+from tasks.stages.evaluation.refitted import check_refit
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
 
 
@@ -126,7 +127,7 @@ def evaluate(
     chosen = choose(candidates, terms.primary, terms.task)
     subjects = [(Role.CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
     if champion is not None:
-        subjects.append((Role.CHAMPION, f"version_{champion.version}", champion.model_uri, champion.manifest_digest))
+        subjects.append((Role.CHAMPION, f"version_{champion.version}", *champion.judged))
     subjects += [
         (Role.BASELINE, one.name, one.model_uri, one.manifest_digest)
         for one in candidates
@@ -390,6 +391,7 @@ def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
 __all__ = [
     "baseline_of",
     "check_gates",
+    "check_refit",
     "choose",
     "evaluate",
     "evaluate_anchor",

@@ -66,7 +66,7 @@ def register(verdict: Verdict, storage: Storage, write_report: WriteReport) -> M
         storage.verify(evaluation.units)
     if verdict.champion_version is not None:
         champion = version_of(use_case, verdict.champion_version)
-        if champion.manifest_digest == candidate.manifest_digest:
+        if champion.judged[1] == candidate.manifest_digest:
             return champion.model_copy(update={"passed": verdict.passed})
     judging = _judging(verdict)
     found = tracking.find_version(use_case, candidate.run_id, judging)
@@ -107,12 +107,13 @@ def _log_and_register(verdict: Verdict, judging: str, write_report: WriteReport)
     tags = {**_tags(verdict, digest), "judging": judging, "card_digest": hashlib.sha256(report.card.encode()).hexdigest()}
     page = tracking.artifact_page(candidate.run_id, verdict.use_case, f"{folder}/{CARD}")
     description = f"[Model card]({page})\n\n{report.markdown}"
-    made = tracking.register_version(verdict.use_case, candidate.model_uri, candidate.run_id, tags, description[:5000])
+    made = tracking.register_version(verdict.use_case, verdict.served_uri, candidate.run_id, tags, description[:5000])
     return tracking.find_version(verdict.use_case, candidate.run_id, judging) or made
 
 
 def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
     candidate = verdict.candidate
+    is_refitted = verdict.served_digest != candidate.manifest_digest
     modes = sorted({result.mode.value for result in verdict.gates if result.mode is not GateMode.ENABLED})
     data = [ref.digest for ref in (candidate.split.train, candidate.split.validation, candidate.split.holdout)]
     return {
@@ -124,7 +125,8 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
         "candidate": candidate.name,
         "kind": candidate.kind,
         "run_id": candidate.run_id,
-        "manifest_digest": candidate.manifest_digest,
+        "manifest_digest": verdict.served_digest,
+        **({"judged_uri": candidate.model_uri, "judged_digest": candidate.manifest_digest} if is_refitted else {}),
         "data_digest": hashlib.sha256("\n".join(data).encode()).hexdigest(),
         "report_digest": report_digest,
         "code_version": candidate.code_version,

@@ -219,4 +219,4 @@ def _demand_signature(use_case: str, actor: str, reason: str) -> None:
 
 def _digests(of: ModelVersion | LedgerEntry) -> dict[str, Any]:
     names = ("manifest_digest", "data_digest", "report_digest", "code_version")
-    return {name: getattr(of, name) for name in names}
+    return {**{name: getattr(of, name) for name in names}, "judged_digest": of.judged_digest or None}

@@ -34,8 +34,15 @@ def version_of(use_case: str, version: int) -> ModelVersion:
             f"{use_case} version {version}: tags {', '.join(missing)} are missing, so it was not registered by the training "
             "DAG; train again"
         )
+    judged = {name: tags.get(name, "") for name in ("judged_uri", "judged_digest")}  # versions of older code have none
     return ModelVersion.model_validate(
-        {"use_case": use_case, "version": version, "passed": tags["passed"] == "true", **{name: tags[name] for name in fields}}
+        {
+            "use_case": use_case,
+            "version": version,
+            "passed": tags["passed"] == "true",
+            **judged,
+            **{name: tags[name] for name in fields},
+        }
     )
 
 
@@ -50,7 +57,7 @@ def read_verdict(use_case: str, version: int) -> Verdict:
     known = version_of(use_case, version)
     text = tracking.read_run_text(known.run_id, f"{verdict_folder(known.report_digest)}/verdict.json")
     verdict = Verdict.from_json(json.loads(text))
-    found, registered = (verdict.candidate.manifest_digest, verdict.passed), (known.manifest_digest, known.passed)
+    found, registered = (verdict.served_digest, verdict.passed), (known.manifest_digest, known.passed)
     if hashlib.sha256(text.encode()).hexdigest() != known.report_digest or found != registered:
         raise ModelError(
             f"{use_case} version {version}: its verdict is not the one that its tags name, so one of them was altered by hand; "

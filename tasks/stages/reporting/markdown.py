@@ -20,6 +20,7 @@ def write_report(verdict: Verdict) -> str:
         *([f"* {verdict.spending.describe()}"] if verdict.spending else []),
         *(f"* {one.subject} {one.name} was not compared with: {one.reason}" for one in verdict.unscored),
         f"* model `{candidate.model_uri}`, manifest `{candidate.manifest_digest[:12]}`, code `{candidate.code_version}`",
+        *_describe_refit(verdict),
         "",
         "## Gates",
         "",
@@ -55,6 +56,17 @@ def write_report(verdict: Verdict) -> str:
             f"Paired bootstrap of {resampled.units} units, {100 * resampled.confidence:.4g}%, {resampled.resamples} resamples.",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _describe_refit(verdict: Verdict) -> list[str]:
+    if verdict.refit is None:
+        return []
+    if verdict.refit.problem:
+        return [f"* the judged model serves; it was not fitted again: {verdict.refit.problem}"]
+    return [
+        f"* serves `{verdict.served_uri}`, manifest `{verdict.served_digest[:12]}`: fitted again on all data, after the "
+        "verdict on the model above"
+    ]
 
 
 def _emphasize(result: str) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
-from tasks.contracts.training import Candidate, LearningCurve
+from tasks.contracts.training import Candidate, LearningCurve, Refit
 from tasks.metrics.families import FAMILIES
 from tasks.pages import Cell, Table, clean_text
 from tasks.pages.charts import Chart, Interval, chart_intervals, chart_learning
@@ -287,6 +287,7 @@ def describe_training(verdict: Verdict, training: Training) -> TrainingSection:
         ("run", Cell(candidate.run_id, is_code=True)),
         ("model", Cell(candidate.model_uri, is_code=True)),
         ("manifest digest", Cell(candidate.manifest_digest, is_code=True)),
+        *_describe_refit(verdict.refit),
         ("fitting time", format_seconds(candidate.fit_seconds)),
         ("duration of the run", "unknown" if training.seconds is None else format_seconds(training.seconds)),
         ("size of the exported model", format_bytes(training.model_bytes) if training.model_bytes else "unknown"),
@@ -294,6 +295,21 @@ def describe_training(verdict: Verdict, training: Training) -> TrainingSection:
     curve = training.learning
     learning = describe_learning(curve) if curve is not None and curve.points else None
     return TrainingSection(settings if params else None, Table((), facts, text_columns=2), learning)
+
+
+def _describe_refit(refit: Refit | None) -> list[tuple[str, str | Cell]]:
+    """The model that serves, where it is not the judged one."""
+    if refit is None:
+        return []
+    if refit.problem:
+        return [("refitted before serving", f"no, the judged model serves: {refit.problem}")]
+    learned = ", ".join(f"{count:,} {name}" for name, count in sorted(refit.learned.items()))
+    carried = f"; {', '.join(refit.carried)} of the judged model" if refit.carried else ""
+    return [
+        ("refitted before serving", f"yes, after the verdict, on {learned}{carried}"),
+        ("model that serves", Cell(refit.model_uri, is_code=True)),
+        ("manifest digest of the model that serves", Cell(refit.manifest_digest, is_code=True)),
+    ]
 
 
 def describe_learning(curve: LearningCurve) -> LearningSection:
@@ -337,6 +353,11 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         yield f"Gates that could not refuse: {', '.join(off)}."
     else:
         yield f"All {len(verdict.gates)} gates were enabled. Properties that no gate measures were not judged."
+    if verdict.refit is not None and not verdict.refit.problem:
+        yield (
+            "The model that serves was fitted again after the verdict, on the holdout too. All figures here are of the judged "
+            "model: those of the refitted one are not known."
+        )
     if evidence.problem.task.answers_rows and evidence.counts:
         yield (
             f"The holdout has {evidence.counts['units']:,} rows, {evidence.counts['positives']:,} of class 1. They come from "

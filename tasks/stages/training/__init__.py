@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from tasks import columns as c
-from tasks import models
 from tasks.code_version import get_code_version, identify_code
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.training import Candidate, ScoringTerms, Start
@@ -20,20 +17,18 @@ from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.models.base import Examples, ModelSpec, ServedModel, WarmStart, read_examples
-from tasks.models.signature import answer, example_question
 from tasks.problems import problem_of
 from tasks.stages.training.explanations import explain
-from tasks.stages.training.export import export_model
+from tasks.stages.training.export import log_model
 from tasks.stages.training.incremental import begin
 from tasks.stages.training.learning import draw_learning_curve
 from tasks.stages.training.plots import draw
+from tasks.stages.training.refit import refit
 from tasks.stages.training.rounds import measure_cuts
 from tasks.stages.training.spec import with_settings
 from tasks.stages.training.tuning import CANDIDATE, tune
 
-__all__ = ["begin", "draw_learning_curve", "train", "tune", "with_settings"]
-
-_WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"
+__all__ = ["begin", "draw_learning_curve", "refit", "train", "tune", "with_settings"]
 
 
 @guard(ModelError, NotEnoughData)
@@ -94,7 +89,7 @@ def train(  # noqa: PLR0913  # what is fitted to what, and what it begins from; 
         figures |= explain(spec, model, train_examples, validation, seed=seed, title=f"{use_case}: {name}")
         for path, figure in figures.items():
             run.log_figure(figure, path)
-        model_uri, digest = _log_model(run, model, terms, validation, spec)
+        model_uri, digest = log_model(run, model, terms, validation, spec.kind)
         run.set_tags({"titleholder.manifest_digest": digest})
         candidate = Candidate(
             use_case=use_case,
@@ -192,16 +187,3 @@ def _params(
         params[f"split.{part}"] = f"{ref.partition}/{ref.version}" + (f" labels {window}" if window else "")
         params[f"rows.{part}"] = ref.rows.get(c.LABELS, ref.rows.get(c.ROWS, 0))
     return params
-
-
-def _log_model(
-    run: tracking.TrackedRun, model: ServedModel, terms: ScoringTerms, validation: Examples, spec: ModelSpec
-) -> tuple[str, str]:
-    """The model's address, and the digest of its manifest. What was exported is read back and compared first."""
-    question = example_question(terms, validation)
-    answered = answer(model, terms, question, validation.features)
-    with tempfile.TemporaryDirectory() as folder:
-        native = Path(folder) / tracking.NATIVE
-        digest = export_model(model, native, terms, validation)
-        params = {"kind": spec.kind, "manifest_digest": digest}
-        return run.log_model(native, _WRAPPER, question, answered, params), digest

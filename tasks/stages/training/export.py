@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,17 +10,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks import columns as c
+from tasks import models
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
+from tasks.io.tracking import NATIVE, TrackedRun
 from tasks.models import SERVED
 from tasks.models.base import AGREEMENT, Examples, FeatureTables, ServedModel, load_model, save_model
-from tasks.models.signature import example_question
+from tasks.models.signature import answer, example_question
 from tasks.models.smoke_test import UNKNOWN_ID
 
 if TYPE_CHECKING:
     import pandas as pd
 
 QUESTIONS = 200
+_WRAPPER = Path(models.__file__).parent / "as_pyfunc.py"
+
+
+def log_model(run: TrackedRun, model: ServedModel, terms: ScoringTerms, examples: Examples, kind: str) -> tuple[str, str]:
+    """Export a model and log it in a run: its address, and its manifest's digest. What was exported is compared first.
+
+    Raises
+    ------
+    ModelError : from `export_model`. No model is logged.
+    """
+    question = example_question(terms, examples)
+    answered = answer(model, terms, question, examples.features)
+    with tempfile.TemporaryDirectory() as folder:
+        native = Path(folder) / NATIVE
+        digest = export_model(model, native, terms, examples)
+        return run.log_model(native, _WRAPPER, question, answered, {"kind": kind, "manifest_digest": digest}), digest
 
 
 def export_model(

@@ -20,7 +20,8 @@ def begin(
 ) -> tuple[Start | None, ServedModel | None]:
     """What a candidate begins from, and the champion's model where it begins warm; nothing where the policy does not name it.
 
-    The model is the one whose digest the ledger holds.
+    The model is the one that was judged, verified by its digest. One that was refitted learned from the newest data, on which
+    the candidate may be judged.
 
     Raises
     ------
@@ -33,8 +34,9 @@ def begin(
     if champion is None or not start.is_warm:
         return start, None
     with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
-        native = tracking.download_native(champion.model_uri, Path(folder))
-        return start, load_model(native, champion.manifest_digest, SERVED)[0]
+        model_uri, digest = champion.judged  # a refitted one knows what judges the candidate
+        native = tracking.download_native(model_uri, Path(folder))
+        return start, load_model(native, digest, SERVED)[0]
 
 
 def choose_start(

@@ -131,6 +131,7 @@ def test_registering_settles_the_requests_of_the_run(run: Run, monkeypatch: pyte
         candidate = VERSION.model_copy(update={"name": "model"})
 
     monkeypatch.setattr(registry, "register", lambda *_, **__: VERSION)
+    monkeypatch.setattr(training, "refit", lambda _, verdict: verdict)
     run.decision_log.take_request(CASE, "first", DAY, "run")
     assert training.register(run, Judged()) == VERSION  # type: ignore[arg-type]  # the job passes it on
     (request,) = run.decision_log.requests(CASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +27,7 @@ class PredictionSanity(Gate):
     a regression overshoots.
     """
 
+    judges_refit: ClassVar[bool] = True
     kind: Literal["prediction_sanity"] = "prediction_sanity"
     user_coverage: float = Field(0.95, gt=0.0, le=1.0, description="share of the users who must get an answer")
     between: tuple[float, float] | None = None

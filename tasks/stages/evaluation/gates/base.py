@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -208,14 +208,23 @@ class Context:
         return max(confidence, 1 - 2 * alpha) if alpha else confidence
 
     def groups(self, column: str | None) -> Places | None:
-        """The group of each unit by a column of the holdout's rows; a row without a value is a group of its own."""
+        """The group of each unit by a column of the holdout's rows; a row without a value is a group of its own.
+
+        Without a column, the groups are those that the use case's split keeps together, where it does.
+        """
+        rows = self.holdout.rows if self.task.answers_rows and self.read_holdout is not None else None
         if column is None:
-            return None
+            if rows is None or c.SPLIT_GROUP not in rows:
+                return None
+            column = c.SPLIT_GROUP
         if column not in self._groups:
             rows = self.holdout.rows
             if rows is None or column not in rows:
                 there = "" if rows is None else ", ".join(map(str, rows.columns))
-                raise NotEnoughData(f"group_by: the holdout's rows have no column '{column}'; they have: {there or 'none'}")
+                raise NotEnoughData(
+                    f"group_by: the holdout's rows have no column '{column}'; they have: {there or 'none'}. The groups of "
+                    "a split by_group are drawn without group_by"
+                )
             self._groups[column] = _codes(rows.set_index(c.ROW_ID)[column].reindex(self.challenger.units[UNIT]))
         return self._groups[column]
 
@@ -236,8 +245,13 @@ class Draws(NamedTuple):
 
 
 class Gate(Spec):
-    """One condition of a promotion. `mode` overrides the section's for this gate alone."""
+    """One condition of a promotion. `mode` overrides the section's for this gate alone.
 
+    judges_refit : whether it reads nothing but the challenger's predictions, so that a model that is fitted again after the
+        verdict must pass it too.
+    """
+
+    judges_refit: ClassVar[bool] = False
     mode: GateMode | None = None
 
     @abstractmethod
