@@ -154,6 +154,14 @@ class GateResult(Contract):
     comparisons: tuple[Comparison, ...] = Field((), description="what it judged one by one, such as slices")
 
 
+class SetResult(Contract):
+    """What a test set shows. It is reported beside the holdout, and no gate judges it."""
+
+    name: Name
+    rows: int
+    values: dict[Role, dict[str, float]] = Field(description="the metrics of each model that could be scored")
+
+
 class Verdict(Contract):
     """What the gates said of the chosen candidate. `passed` is True only if no enabled gate refused."""
 
@@ -170,6 +178,7 @@ class Verdict(Contract):
     unscored: tuple[Unscored, ...] = Field((), description="the models beside the challenger that could not be scored")
     spending: Spending | None = Field(None, description="of alpha; None in older verdicts")
 
+    test_sets: tuple[SetResult, ...] = ()
     refit: Refit | None = Field(None, description="the model that serves; None where the use case serves the judged one")
 
     @property

@@ -172,7 +172,8 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         unscored=unscored,
     )
     run.judging_log.settle(run.name, key, found_better=verdict.passed and verdict.outcome is Outcome.BETTER)
-    return verdict
+    sets = evaluation.evaluate_sets(verdict.candidate, champion, split, case.scoring_terms, run.storage)
+    return verdict.model_copy(update={"test_sets": sets})
 
 
 def choose(run: Run, candidates: Sequence[Candidate]) -> Candidate:

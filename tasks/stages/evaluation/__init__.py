@@ -40,6 +40,7 @@ from tasks.models.base import Examples, load_model, read_examples
 from tasks.problems import problem_of
 from tasks.stages.evaluation.alpha import sample_rows, spend
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
+from tasks.stages.evaluation.named_sets import evaluate_sets
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.refitted import check_refit
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
@@ -395,6 +396,7 @@ __all__ = [
     "choose",
     "evaluate",
     "evaluate_anchor",
+    "evaluate_sets",
     "judge",
     "judging_key",
     "read_holdout",

@@ -104,6 +104,9 @@ def _log_and_register(verdict: Verdict, judging: str, write_report: WriteReport)
         if report.comparisons is not None:
             run.log_figure(report.comparisons, f"{folder}/comparisons.png")
         run.log_metrics({f"holdout_{name}": value for name, value in verdict.evaluations[0].metrics.items()})
+        for one in verdict.test_sets:
+            measured = one.values[Role.CHALLENGER]
+            run.log_metrics({f"test_{one.name}_{metric}": value for metric, value in measured.items()})
     tags = {**_tags(verdict, digest), "judging": judging, "card_digest": hashlib.sha256(report.card.encode()).hexdigest()}
     page = tracking.artifact_page(candidate.run_id, verdict.use_case, f"{folder}/{CARD}")
     description = f"[Model card]({page})\n\n{report.markdown}"

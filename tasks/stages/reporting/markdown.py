@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.contracts.judging import Verdict
+from tasks.contracts.judging import Role, Verdict
 from tasks.stages.reporting.formatting import describe_gate, describe_outcome
 
 
@@ -36,6 +36,14 @@ def write_report(verdict: Verdict) -> str:
     for metric in dict.fromkeys(name for one in verdict.evaluations for name in one.metrics):
         values = (one.metrics.get(metric) for one in verdict.evaluations)
         lines.append(f"| {metric} | " + " | ".join("" if value is None else f"{value:.4f}" for value in values) + " |")
+    if verdict.test_sets:
+        lines += ["", "## Test sets", "", "| set | rows | metric | challenger | champion |", "|---|---|---|---|---|"]
+        for one in verdict.test_sets:
+            for metric, value in one.values[Role.CHALLENGER].items():
+                theirs = one.values.get(Role.CHAMPION, {}).get(metric)
+                lines.append(
+                    f"| {one.name} | {one.rows} | {metric} | {value:.4f} | {'' if theirs is None else f'{theirs:.4f}'} |"
+                )
     if verdict.comparisons:
         lines += [
             "",

@@ -61,6 +61,7 @@ class MetricSection:
     table: Table
     chart: Markup | None
     note: str
+    test_sets: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,18 @@ def describe_metrics(verdict: Verdict, evidence: Evidence) -> MetricSection:
             f"{100 * first.confidence:.4g}%, by a paired bootstrap of {first.units:,} units with {first.resamples:,} resamples,"
             " each metric on its own. Metrics without a difference cannot be resampled by unit."
         )
-    return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note)
+    return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note, _list_test_sets(verdict))
+
+
+def _list_test_sets(verdict: Verdict) -> Table | None:
+    """Challenger and champion on each test set; None without one."""
+    rows = []
+    for one in verdict.test_sets:
+        for metric, value in one.values[Role.CHALLENGER].items():
+            theirs = format_number(one.values.get(Role.CHAMPION, {}).get(metric))
+            better = Cell(metric, note=" ↑" if is_better_when_greater(metric) else " ↓")
+            rows.append((one.name, better, f"{one.rows:,}", format_number(value), theirs))
+    return Table(("test set", "metric", "rows", "challenger", "champion"), rows, text_columns=2) if rows else None
 
 
 def _show_validation(candidate: Candidate, metric: str) -> Cell:
