@@ -1,8 +1,8 @@
 """The contract of all models: `fit` of a spec returns a served model with `recommend`, `predict_ratings` or `predict_rows`.
 
 Training and serving are two classes on purpose. A *spec* (frozen, from YAML) may use Spark and scikit-learn. What `fit`
-returns, the *served model*, is arrays and JSON with NumPy only: it is what gets exported, digested, judged and served, so
-that the model that was judged is the one that is served, and the endpoint never unpickles anything.
+returns, the *served model*, is arrays and JSON with NumPy only: it is what gets exported, digested, judged and served, by
+the same code in all places, and the endpoint never unpickles anything.
 """
 
 from __future__ import annotations

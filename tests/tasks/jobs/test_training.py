@@ -6,6 +6,7 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tasks import columns as c
@@ -13,6 +14,7 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import Evaluation, JudgedHoldout, Outcome, Role, Spending, Unscored
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import NothingToDo, ServiceUnavailable
+from tasks.io.storage import Storage, frame_writer
 from tasks.jobs import training
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
@@ -111,6 +113,23 @@ def test_trainings_by_hand_do_not_compete(run: Run) -> None:
     for one in (run, Run.open(CASE, run_id="other")):
         training.split(one, as_of=None, requests=[], day=DAY)
     assert [one.taken_by for one in run.decision_log.requests(CASE)] == ["other", "run"]
+
+
+@pytest.mark.usefixtures("validated")
+def test_snapshots_name_the_airflow_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage publishes through the storage of the job's run."""
+    published: list[DatasetRef] = []
+
+    def publish_through(storage: Storage) -> Any:
+        frame = pd.DataFrame({c.ROW_ID: ["r1"]})
+        tables = {c.ROWS: frame_writer(frame)}
+        published.append(storage.publish(use_case=CASE, layer=c.EXAMPLES, partition=f"p{len(published)}", tables=tables))
+        return ()
+
+    monkeypatch.setattr(features_stage, "split", lambda _, __, storage, **___: publish_through(storage))
+    training.split(run, as_of=None, requests=[], day=DAY)
+    made = [run.storage.manifest(ref)["made"]["run"] for ref in published]
+    assert made == [f"{CASE}.training/run"]
 
 
 def test_a_failed_training_settles_its_requests(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
@@ -182,3 +183,24 @@ def test_a_refit_of_other_columns_does_not_serve(sensor: Callable[..., Candidate
     other = candidate.model_copy(update={"split": Split(as_of=DAY, **parts)})
     made = refit(other, MODELS.parse({"kind": "logistic_regression"}, "test"), storage, features=None, seed=7, run_tags={})
     assert "all rows have the columns" in made.problem and "the judged model has" in made.problem
+
+
+def test_a_refit_knows_a_world_that_moved(storage: Storage, store: Path, tmp_path: Path) -> None:
+    """What decides turns by half a circle over time: the judged model knows the first 60 %, the refit all of it."""
+    generator, count = np.random.default_rng(5), 900
+    x, y = generator.normal(size=(2, count))
+    angle = np.pi * np.arange(count) / count
+    target = (np.cos(angle) * x + np.sin(angle) * y > 0).astype(int)
+    table = pd.DataFrame({c.ROW_ID: [f"r{n:04d}" for n in range(count)], c.TARGET: target, "x": x, "y": y})
+    known, after = table[:800], table[800:]
+    cuts = {"train": known[:480], "validation": known[480:640], "holdout": known[640:]}
+    parts = {part: publish(storage, SENSOR, Examples(rows=frame), c.EXAMPLES, f"{DAY}.{part}") for part, frame in cuts.items()}
+    terms = ScoringTerms(use_case=SENSOR, task=TaskKind.CLASSIFICATION, metrics=("roc_auc",))
+    spec = MODELS.parse({"kind": "logistic_regression"}, "test")
+    candidate = train(spec, Split(as_of=DAY, **parts), terms, storage, seed=7, run_tags={})
+    made = refit(candidate, spec, storage, features=None, seed=7, run_tags={})
+    judged, served = (
+        roc_auc_score(after[c.TARGET], fitted(one, tmp_path / name).predict_rows(after))
+        for name, one in (("judged", candidate), ("served", made))
+    )
+    assert served > judged + 0.1
