@@ -178,7 +178,7 @@ def _fits(rows: DataFrame, name: str, wanted: TestSet) -> Column:
             stated = [str(value) for value in stated]
         fits &= F.col(f"`{column}`").isin(stated)
     if wanted.files:
-        fits &= F.col(c.SOURCE_FILE).rlike(fnmatch.translate(wanted.files))
+        fits &= F.col(c.SOURCE_FILE).rlike(f"^{fnmatch.translate(wanted.files)}")
     if wanted.first_day:
         fits &= F.col(c.EVENT_AT) >= midnight(wanted.first_day)
     if wanted.last_day:
