@@ -60,7 +60,8 @@ def test_the_ledger_of_a_former_database_reads_as_before(former: Path) -> None:
         (Action.ROLLBACK, 1, "demo"),
     ]
     assert ledger.broken_links(CASE) == []
-    assert rows(former, "SELECT * FROM ledger ORDER BY sequence") == before
+    added = {"judged_digest": None}  # the columns that came since, of which the former entries' digests know nothing
+    assert rows(former, "SELECT * FROM ledger ORDER BY sequence") == [{**row, **added} for row in before]
     assert schema_of(former) == [{"version_num": SCHEMA}]
 
 
