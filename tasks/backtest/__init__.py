@@ -16,11 +16,19 @@ from tasks.backtest.plan import Plan, PolicyPlan, Retraining, default_folder, di
 from tasks.backtest.process import REPLAY, REPORT
 from tasks.errors import ConfigurationError
 from tasks.settings import get_settings
-from tasks.stages.features.spec import ByTime
 from tasks.stages.ingestion.worlds import make_world
 from tasks.use_case import UseCase, load_use_case, parse_use_case
 
-__all__ = ["BacktestFailed", "Options", "Plan", "Retraining", "as_table", "default_folder", "make_plan", "run_backtest"]
+__all__ = [
+    "BacktestFailed",
+    "Options",
+    "Plan",
+    "Retraining",
+    "as_table",
+    "default_folder",
+    "make_plan",
+    "run_backtest",
+]
 
 THIS, NEVER, WEEKLY = "this", "never_retrain", "every_week"  # names of the policies that every backtest has
 
@@ -98,9 +106,7 @@ def without_gates(text: str) -> str:
 
 def default_history(case: UseCase) -> int:
     """The days before the first decision that a first training needs; none for rows that are not cut by time."""
-    if not isinstance(case.split, ByTime):
-        return 0
-    return max(case.features.lookback_days) + 3 * case.split.holdout_days
+    return max(case.features.lookback_days) + case.split.window_days if case.split.window_days else 0
 
 
 def run_backtest(

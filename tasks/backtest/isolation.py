@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.backtest.plan import Plan, policy_folder
+from tasks.code_version import get_code_version
 from tasks.errors import TitleholderError
-from tasks.settings import get_code_version, get_settings
+from tasks.settings import get_settings
 from tasks.use_case import load_use_case
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers there

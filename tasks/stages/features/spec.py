@@ -130,6 +130,11 @@ class SplitSpec(Spec):
         """How many days after an answer its label covers; None where labels are not what happens in a window."""
         return None
 
+    @property
+    def window_days(self) -> int:
+        """The days of the label windows of all parts together; 0 where days do not cut."""
+        return 0
+
     def check_task(self, task: TaskKind) -> None:
         """Refuse a split that cannot be made for a task.
 
@@ -205,6 +210,12 @@ class TimeCut(SplitSpec):
     @property
     def label_days(self) -> int | None:
         return self.holdout_days
+
+    @property
+    def window_days(self) -> int:
+        if self.holdout_days is None:
+            return 0
+        return self.holdout_days + (self.validation_days or self.holdout_days) + (self.train_days or self.holdout_days)
 
     def check_task(self, task: TaskKind) -> None:
         super().check_task(task)
