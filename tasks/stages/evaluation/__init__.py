@@ -145,7 +145,7 @@ def evaluate_anchor(anchor: ModelVersion, split: Split, terms: ScoringTerms, sto
     """Score a former champion on the holdout; or the reason why it cannot answer it, whatever that is."""
     name = f"version_{anchor.version}"
     try:
-        subject = _Subject(Role.ANCHOR, name, anchor.model_uri, anchor.manifest_digest)
+        subject = _Subject(Role.ANCHOR, name, *anchor.judged)
         found = _score(subject, read_examples(storage, split.holdout), split, terms, storage)
     except ServiceUnavailable:
         raise
