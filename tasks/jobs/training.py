@@ -172,7 +172,13 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         unscored=unscored,
     )
     run.judging_log.settle(run.name, key, found_better=verdict.passed and verdict.outcome is Outcome.BETTER)
-    sets = evaluation.evaluate_sets(verdict.candidate, champion, split, case.scoring_terms, run.storage)
+    return report_test_sets(run, verdict, champion)
+
+
+def report_test_sets(run: Run, verdict: Verdict, champion: ModelVersion | None) -> Verdict:
+    """The verdict with the metrics of challenger and champion on each test set of the split."""
+    split, terms = verdict.candidate.split, run.use_case.scoring_terms
+    sets = evaluation.evaluate_sets(verdict.candidate, champion, split, terms, run.storage)
     return verdict.model_copy(update={"test_sets": sets})
 
 

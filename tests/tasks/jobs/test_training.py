@@ -209,6 +209,7 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(evaluation, "choose", lambda *_: chosen[-1])
     monkeypatch.setattr(evaluation, "judging_key", lambda candidate, champion: f"{candidate} {champion.version}")
     monkeypatch.setattr(evaluation, "judge", judge)
+    monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
     for name in ("first", "first", "second"):
         chosen.append(name)
         training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
@@ -239,6 +240,7 @@ def test_the_anchor_takes_part_where_it_can_be_scored(run: Run, monkeypatch: pyt
     monkeypatch.setattr(evaluation, "choose", lambda *_: None)
     monkeypatch.setattr(evaluation, "judging_key", lambda *_: "key")
     monkeypatch.setattr(evaluation, "judge", judge)
+    monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
     training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
     ((evaluations, anchor, left_out),) = judged
     assert (evaluations, left_out) == (((), [unscored]) if is_lost else ((scored,), []))
