@@ -12,6 +12,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate, Refit
 
 MIN_UNITS, MIN_DIFFERING = 100, 20  # below, no gain is concluded: units, and units whose values differ between the models
+MIN_UNITS_OVER_BASELINE = 50  # of a gain over the baseline: a first champion replaces no better one
 MIN_UNITS_OF_A_LOSS, MIN_DIFFERING_OF_A_LOSS = (
     20,
     6,
@@ -67,6 +68,7 @@ class Comparison(Contract):
     high: float
     confidence: float
     units: int
+    min_units: int = Field(MIN_UNITS, description="from so many units on a gain is concluded")
     differing: int | None = Field(None, description="units whose values differ between the models; None in older verdicts")
     resamples: int
     outcome: Outcome

@@ -66,6 +66,7 @@ class Question:
     challenger, other : the answers of both, of everybody or of one slice.
     places : where the units of these answers stand among everybody's; None where they are everybody.
     opponent : the part that `other` plays.
+    min_units : from so many units on a gain is concluded.
     margin : in the metric's own unit; `not_worse` means that the challenger loses less than this for sure.
     """
 
@@ -76,6 +77,7 @@ class Question:
     slice: str = ""
     places: Places | None = None
     opponent: Role = Role.CHAMPION
+    min_units: int = MIN_UNITS
 
 
 def compare(  # noqa: PLR0913  # all but the first three are options of the bootstrap, by name
@@ -169,10 +171,10 @@ def _holm(found: Sequence[float | None]) -> Floats:
     return corrected
 
 
-def conclude(low: float, high: float, margin: float, units: int, differing: int) -> Outcome:
+def conclude(low: float, high: float, margin: float, units: int, differing: int, min_units: int = MIN_UNITS) -> Outcome:
     """What an interval of the difference says.
 
-    A gain, and that there is no loss, is claimed from `MIN_UNITS` units of which `MIN_DIFFERING` differ; a loss from fewer,
+    A gain, and that there is no loss, is claimed from `min_units` units of which `MIN_DIFFERING` differ; a loss from fewer,
     because a loss that is seen by mistake costs a retraining, and a loss that is not seen costs users.
 
     Parameters
@@ -181,7 +183,7 @@ def conclude(low: float, high: float, margin: float, units: int, differing: int)
     """
     if high < 0 and units >= MIN_UNITS_OF_A_LOSS and differing >= MIN_DIFFERING_OF_A_LOSS:
         return Outcome.WORSE
-    if units < MIN_UNITS or differing < MIN_DIFFERING:
+    if units < min_units or differing < MIN_DIFFERING:
         return Outcome.INCONCLUSIVE
     if low > 0:
         return Outcome.BETTER
@@ -303,11 +305,12 @@ def conclude_from(
         high=high,
         confidence=confidence,
         units=units,
+        min_units=question.min_units,
         differing=differing,
         resamples=len(drawn.below if isinstance(drawn, Studentised) else drawn.resampled),
         opponent=question.opponent,
         slice=question.slice,
-        outcome=conclude(low, high, question.margin, units, differing),
+        outcome=conclude(low, high, question.margin, units, differing, question.min_units),
         p_worse=drawn.p_worse(question.margin),
         p_better=drawn.p_better(),
         detectable=detectable(drawn.error, needed),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from tasks import columns as c
 from tasks.contracts.base import Window
-from tasks.contracts.judging import MIN_UNITS, Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
+from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
 from tasks.contracts.training import Candidate, LearningCurve, Refit
 from tasks.metrics.families import FAMILIES
 from tasks.pages import Cell, Table, clean_text
@@ -391,8 +391,8 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
             f"Differences in {first.metric} below about {(first.high - first.low) / 2:.4f} (half of the interval) cannot be "
             "distinguished from chance on this holdout."
         )
-        if first.units < MIN_UNITS:
-            yield f"The holdout has {first.units} units. Comparisons need at least {MIN_UNITS} to be conclusive."
+        if first.units < first.min_units:
+            yield f"The holdout has {first.units} units. A gain is concluded from {first.min_units} units on."
     if not verdict.comparisons:
         yield "There was no champion. At most the difference to the baseline was judged, where a gate requires one."
 

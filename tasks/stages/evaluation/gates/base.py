@@ -16,7 +16,7 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.judging import MIN_DIFFERING, MIN_UNITS, Comparison, GateMode, GateResult, Outcome, Role, Spending
+from tasks.contracts.judging import MIN_DIFFERING, Comparison, GateMode, GateResult, Outcome, Role, Spending
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
@@ -335,8 +335,8 @@ def describe(found: Comparison, other: str) -> str:
 
 def name_shortage(found: Comparison) -> str:
     """What a comparison lacks for a gain to be concluded; empty where it lacks nothing."""
-    if found.units < MIN_UNITS:
-        return f"too few units: {found.units}, needed {MIN_UNITS}"
+    if found.units < found.min_units:
+        return f"too few units: {found.units}, needed {found.min_units}"
     if found.differing is not None and found.differing < MIN_DIFFERING:
         return f"too few units on which the two differ: {found.differing} of {found.units}, needed {MIN_DIFFERING}"
     return ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from tasks.contracts.base import Name, TaskKind
-from tasks.contracts.judging import Comparison, GateResult, Outcome, Role
+from tasks.contracts.judging import MIN_UNITS_OVER_BASELINE, Comparison, GateResult, Outcome, Role
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates.base import MOST_RESAMPLES, ComparingGate, Context, Draws, cannot_gate, describe
@@ -176,7 +177,8 @@ class MinimumMetric(ComparingGate):
     def questions(self, context: Context) -> list[Question]:
         if self.over_baseline is None or context.baseline is None:
             return []
-        return [context.question(context.baseline, self.metric)]
+        asked = context.question(context.baseline, self.metric)
+        return [replace(asked, opponent=Role.BASELINE, min_units=MIN_UNITS_OVER_BASELINE)]
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         super().check_fits(task, metrics, candidates)

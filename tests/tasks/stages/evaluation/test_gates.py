@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import MIN_UNITS, Outcome
+from tasks.contracts.judging import MIN_UNITS, MIN_UNITS_OVER_BASELINE, Outcome
 from tasks.errors import ConfigurationError, SnapshotError
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates import GATES
@@ -54,6 +54,15 @@ def test_few_users_conclude_nothing() -> None:
     result = gate.check(context(challenger, champion))
     assert not result.passed
     assert f"too few units: {few}, needed {MIN_UNITS}" in result.reason
+
+
+@pytest.mark.parametrize(("units", "passes"), [(MIN_UNITS_OVER_BASELINE, True), (MIN_UNITS_OVER_BASELINE - 1, False)])
+def test_a_first_champion_needs_fewer_units(units: int, passes: bool) -> None:
+    gate = GATES.parse({"kind": "minimum_metric", "metric": "ndcg_at_10", "over_baseline": "popularity"}, "gates")
+    challenger, baseline = answers("challenger", "als", 0.7, units=units), answers("baseline", "popularity", 0.2, units=units)
+    result = gate.check(context(challenger, None, baseline))
+    assert result.passed is passes
+    assert ("too few units: 49, needed 50" in result.reason) is not passes
 
 
 @pytest.mark.parametrize(
