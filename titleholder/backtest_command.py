@@ -63,7 +63,7 @@ def backtest(  # noqa: PLR0913  # each is an option of the command
     plan, texts = engine.make_plan(use_case, first, parse_day(end), options)
     place = folder or engine.default_folder(plan)
     uri = get_settings().mlflow_tracking_uri if track else ""
-    page = engine.run_backtest(
+    done = engine.run_backtest(
         place,
         plan,
         texts,
@@ -71,13 +71,13 @@ def backtest(  # noqa: PLR0913  # each is an option of the command
         tell=(lambda _: None) if as_json else tell_progress,
         tracking_uri=uri,
     )
-    document = json.loads((page.parent / "report.json").read_text())
+    document = json.loads(done.document.read_text())
     if as_json:
         print_json(document)
         return
     console.print(document["conclusion"], style="bold", highlight=False)
     show(f"Backtest of {use_case}, {start} to {end}", engine.as_table(document))
-    console.print(f"The whole report: {page}", highlight=False, soft_wrap=True)
+    console.print(f"The whole report: {done.page}", highlight=False, soft_wrap=True)
 
 
 def tell_progress(line: Mapping[str, Any]) -> None:

@@ -348,7 +348,10 @@ class Demo:
         return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.training") if run["state"] in FINAL}
 
     def _await_dags(self) -> None:
-        expected = {f"{CASE}.{dag}" for dag in ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")}
+        expected = {
+            f"{CASE}.{dag}"
+            for dag in ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback", "backtest")
+        }
 
         def probe() -> None:
             if missing := expected - self.airflow.dag_ids():

@@ -60,12 +60,12 @@ def replay(folder: Path, text: str, weeks: int, options: backtest.Options, start
     """The document of a backtest of so many weeks."""
     with own_installation(folder, text):
         plan, texts = backtest.make_plan(CASE, start, start + timedelta(weeks=weeks), options)
-        page = backtest.run_backtest(
+        done = backtest.run_backtest(
             folder / "backtest",
             plan,
             texts,
             endpoint_command=isolated_process.command("serving.standalone"),
             tell=lambda _: None,
         )
-    document: dict[str, Any] = json.loads((page.parent / "report.json").read_text())
+    document: dict[str, Any] = json.loads(done.document.read_text())
     return document

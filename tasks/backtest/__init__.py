@@ -14,6 +14,7 @@ from tasks.backtest.isolation import BacktestFailed, run_process
 from tasks.backtest.page import as_table
 from tasks.backtest.plan import Plan, PolicyPlan, Retraining, default_folder, digest_of, open_folder
 from tasks.backtest.process import REPLAY, REPORT
+from tasks.backtest.report import DOCUMENT, PAGE
 from tasks.errors import ConfigurationError
 from tasks.settings import get_settings
 from tasks.stages.ingestion.worlds import make_world
@@ -49,6 +50,15 @@ class Options:
     window_days: int | None = None
     history_days: int | None = None
     answer_days: float = 1.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """The report of a backtest: its page and its document in the folder, and the page's address in MLflow."""
+
+    page: Path
+    document: Path
+    address: str
 
 
 def make_plan(use_case: str, start: date, end: date, options: Options = Options()) -> tuple[Plan, dict[str, str]]:
@@ -117,7 +127,7 @@ def run_backtest(
     endpoint_command: Sequence[str],
     tell: Callable[[Mapping[str, Any]], None],
     tracking_uri: str = "",
-) -> Path:
+) -> Done:
     """Replay every policy of a plan, one after another, and write the report. Goes on where it was interrupted.
 
     Parameters
@@ -128,7 +138,7 @@ def run_backtest(
 
     Returns
     -------
-    The report's page. `report.json` lies beside it.
+    Where the report is.
 
     Raises
     ------
@@ -145,6 +155,6 @@ def run_backtest(
         plan.policies[0].name,
         [REPORT],
         tracking_uri=tracking_uri,
-        tell=lambda line: said.append(line["report"]),
+        tell=lambda line: said.append(line["address"]),
     )
-    return Path(said[-1])
+    return Done(folder / PAGE, folder / DOCUMENT, said[-1])

@@ -12,6 +12,8 @@ from tasks.backtest.expectations import describe_fault, find_failures, find_viol
 from tasks.backtest.journal import Journal, WindowRecord, read_journal
 from tasks.backtest.plan import Plan, PolicyPlan, Retraining, policy_folder
 from tasks.contracts.base import Contract
+from tasks.contracts.judging import Verdict
+from tasks.metrics import Metric
 from tasks.stages.ingestion.worlds import make_world
 from tasks.use_case import load_use_case
 
@@ -53,7 +55,8 @@ class PolicyResult(Contract):
 
     quality : of all days that every policy has in common; None where there is none.
     gain : its quality minus that of the first policy, positive where it is better.
-    regret : the share of the best possible quality that it misses; None where that is unknown.
+    regret : the share of the quality in hindsight that it misses: of the best policy of each day.
+    missed : the share of the best possible quality that it misses; None where the truth is unknown.
     """
 
     name: str
@@ -61,6 +64,7 @@ class PolicyResult(Contract):
     quality: Span | None
     gain: Span | None
     regret: float | None
+    missed: float | None
     requests: int
     trainings: int
     refused: int
@@ -81,6 +85,7 @@ class Report(Contract):
     greater_is_better: bool
     days: int
     conclusion: str
+    hindsight: Span | None
     best: Span | None
     best_by_day: dict[str, float]
     policies: tuple[PolicyResult, ...]
@@ -96,21 +101,22 @@ def make_report(folder: Path, plan: Plan) -> Report:
     units = [quality.read_units(policy_folder(folder, policy.name), days) for policy in plan.policies]
     best_units = _read_best(folder, plan, days)
     best = _span(quality.resample(metric, best_units, seed=case.seed)) if best_units else None
+    hindsight = _span(quality.resample(metric, _choose_best(metric, units), seed=case.seed)) if days else None
     policies = []
     for policy, journal, own in zip(plan.policies, journals, units, strict=True):
         value = _span(quality.resample(metric, own, seed=case.seed)) if own else None
         gain = _span(quality.compare(metric, own, units[0], seed=case.seed)) if own and own is not units[0] else None
-        policies.append(_summarize(plan, policy, journal, value=value, gain=gain, best=best))
+        bounds = (hindsight, best)
+        policies.append(_summarize(plan, policy, journal, value=value, gain=gain, bounds=bounds))
     return Report(
         plan=plan,
         metric=metric.name,
         greater_is_better=metric.greater_is_better,
         days=len(days),
         conclusion=conclude(metric.name, policies),
+        hindsight=hindsight,
         best=best,
-        best_by_day={
-            day: quality.resample(metric, [one], seed=case.seed).value for day, one in zip(days, best_units, strict=False)
-        },
+        best_by_day={day: quality.value_of(metric, one) for day, one in zip(days, best_units, strict=False)},
         policies=tuple(policies),
     )
 
@@ -124,7 +130,13 @@ def _read_best(folder: Path, plan: Plan, days: Sequence[str]) -> list[pd.DataFra
 
 
 def _summarize(
-    plan: Plan, policy: PolicyPlan, journal: Journal, *, value: Span | None, gain: Span | None, best: Span | None
+    plan: Plan,
+    policy: PolicyPlan,
+    journal: Journal,
+    *,
+    value: Span | None,
+    gain: Span | None,
+    bounds: tuple[Span | None, Span | None],
 ) -> PolicyResult:
     decided = [record for record in journal.windows if not record.is_history]
     by_day = {one.as_of: Span(value=one.value, low=one.low, high=one.high) for one in journal.quality}
@@ -138,7 +150,8 @@ def _summarize(
         meaning=MEANING[policy.retraining],
         quality=value,
         gain=gain,
-        regret=abs(best.value - value.value) / abs(best.value) if best and value and best.value else None,
+        regret=_missed(value, bounds[0]),
+        missed=_missed(value, bounds[1]),
         requests=sum(is_requested(record) for record in decided),
         trainings=sum("split" in record.steps for record in decided),
         refused=sum(not version["passed"] for version in versions),
@@ -152,6 +165,19 @@ def _summarize(
     )
 
 
+def _missed(value: Span | None, bound: Span | None) -> float | None:
+    """The share of a bound that a value misses."""
+    if value is None or bound is None or not bound.value:
+        return None
+    return abs(bound.value - value.value) / abs(bound.value)
+
+
+def _choose_best(metric: Metric, units: Sequence[Sequence[pd.DataFrame]]) -> list[pd.DataFrame]:
+    """Of each day, the units of the policy that was best on it."""
+    sign = 1.0 if metric.greater_is_better else -1.0
+    return [max(of_day, key=lambda one: sign * quality.value_of(metric, one)) for of_day in zip(*units, strict=True)]
+
+
 def _has_result(record: WindowRecord, step: str) -> bool:
     return step in record.steps and record.steps[step].result is not None
 
@@ -160,7 +186,7 @@ def _describe_window(record: WindowRecord, by_day: dict[str, Span]) -> Line:
     decision, training = record.decision, ""
     if _has_result(record, "register"):
         version = record.steps["register"].result
-        reasons = record.steps["judge"].result["reasons"] if _has_result(record, "judge") else []
+        reasons = Verdict.from_json(record.steps["judge"].result).reasons if _has_result(record, "judge") else []
         training = f"version {version['version']} " + ("passed" if version["passed"] else f"refused: {'; '.join(reasons)}")
     elif "split" in record.steps:
         training = "failed"

@@ -12,7 +12,7 @@ from tasks.pages.charts import Chart, Palette
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BEST = "best_possible"
+BEST, HINDSIGHT = "best_possible", "best_of_each_day"
 
 
 def draw_page(report: Report) -> str:
@@ -42,11 +42,15 @@ def _list_policies(report: Report) -> Table:
     for one in report.policies:
         tone = "" if one.gain is None else "good" if one.gain.low > 0 else "bad" if one.gain.high < 0 else "open"
         gain = Cell("compared with" if one.gain is None else describe_span(one.gain), tone=tone)
-        regret = "unknown" if one.regret is None else f"{one.regret:.1%}"
-        rows.append([one.name, describe_span(one.quality, is_signed=False), gain, regret])
+        regret, missed = ("unknown" if share is None else f"{share:.1%}" for share in (one.regret, one.missed))
+        rows.append([one.name, describe_span(one.quality, is_signed=False), gain, regret, missed])
+    if report.hindsight is not None:
+        rows.append([HINDSIGHT, describe_span(report.hindsight, is_signed=False), "", "0.0%", ""])
     if report.best is not None:
-        rows.append([BEST, describe_span(report.best, is_signed=False), "", "0.0%"])
-    return Table(["policy", report.metric, f"gain over {report.policies[0].name}", "missed of the best possible"], rows)
+        rows.append([BEST, describe_span(report.best, is_signed=False), "", "", "0.0%"])
+    return Table(
+        ["policy", report.metric, f"gain over {report.policies[0].name}", "missed of hindsight", "missed of the truth"], rows
+    )
 
 
 def _list_work(report: Report) -> Table:
@@ -83,7 +87,10 @@ def _list_windows(policy: PolicyResult) -> Table:
         training = f"{line.training}{', promoted' if line.promoted else ''}"
         champion = "none" if line.champion is None else str(line.champion)
         value = None if line.quality is None else f"{line.quality.value:.4f}"
-        rows.append([line.window, Cell(line.decision, tone=tone), what, training, champion, value])
+        begin, _, end = line.window.partition("..")
+        rows.append(
+            [Cell(begin, note=f"to {end}", has_break=True), Cell(line.decision, tone=tone), what, training, champion, value]
+        )
     return Table(["window", "decision", "reason", "training", "champion", "quality"], rows, text_columns=4)
 
 

@@ -74,4 +74,4 @@ if __name__ == "__main__":
     if task == REPLAY:
         replay(place, of_policy, sys.argv[4:])
     else:
-        _print({"report": str(write_report(place))})
+        _print({"address": write_report(place)})

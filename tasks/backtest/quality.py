@@ -211,6 +211,11 @@ def read_units(folder: Path, days: Sequence[str]) -> list[pd.DataFrame]:
     return [pd.read_parquet(folder / FOLDER / f"{day}.parquet") for day in days]
 
 
+def value_of(metric: Metric, units: pd.DataFrame) -> float:
+    """A metric of the units of a day."""
+    return float(_compute(metric, units, np.ones((1, len(units))))[0])
+
+
 def resample(metric: Metric, days: Sequence[pd.DataFrame], *, seed: int) -> Interval:
     """A metric over days together, with the interval of a bootstrap that draws whole users."""
     values, drawn = _draw(metric, [days], seed)
@@ -243,7 +248,7 @@ def _draw(metric: Metric, sides: Sequence[Sequence[pd.DataFrame]], seed: int) ->
     values, drawn = [], []
     for frame in frames:
         place = users.get_indexer(frame[UNIT])
-        values.append(float(_compute(metric, frame, np.ones((1, len(frame))))[0]))
+        values.append(value_of(metric, frame))
         if metric.per_unit:  # sums by user first, so that a resample is one product of small matrices
             columns = frame[[metric.name, metric.name + WEIGHT]].to_numpy(np.float64)
             sums = np.zeros((len(users), 2))

@@ -13,11 +13,11 @@ from tasks.settings import ROOT
 from tasks.use_case import list_use_cases
 from tests.dags.conftest import parse_dags
 
-STEPS = ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback")
+STEPS = ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback", "backtest")
 FOLDER = ROOT / "conf" / "use_cases"
 
 
-def test_every_use_case_has_its_six_dags(parsed: dict[str, Any]) -> None:
+def test_every_use_case_has_its_seven_dags(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     assert set(parsed["dags"]) == {f"{name}.{step}" for name in list_use_cases(FOLDER) for step in STEPS}
 
@@ -66,6 +66,9 @@ def test_assets_connect_the_dags(parsed: dict[str, Any]) -> None:
         assert dags["promotion"]["outlets"] == dags["rollback"]["outlets"] == [f"{name}.champion"]
         assert dags["batch_scoring"]["assets"] == [f"{name}.champion", f"{name}.features"]
         assert dags["rollback"]["assets"] == [f"{name}.champion"]
+        assert dags["backtest"]["assets"] == dags["backtest"]["outlets"] == [], (
+            "a backtest starts nothing, and nothing starts it"
+        )
 
 
 def test_manual_rollback_and_monitoring_wait_for_no_other_task(parsed: dict[str, Any]) -> None:
@@ -84,6 +87,7 @@ def test_tasks_that_make_a_page_link_to_it(parsed: dict[str, Any]) -> None:
     links = {dag: parsed["dags"][f"purchase_propensity.{dag}"]["links"] for dag in ("features", "training")}
     assert links["features"] == {"ingest": [], "validate": ["Data Docs"], "build_features": []}
     assert {task: names for task, names in links["training"].items() if names} == {"profile": ["Profile"]}
+    assert parsed["dags"]["purchase_propensity.backtest"]["links"] == {"replay": ["Report"]}
 
 
 def test_forms_state_the_allowed_values(parsed: dict[str, Any]) -> None:
