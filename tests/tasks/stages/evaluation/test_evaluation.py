@@ -108,6 +108,10 @@ def test_a_former_champion_that_cannot_answer_is_left_out(storage: Storage, stro
     former = synthetic_classification.as_version(weak, 2)
     found = evaluate_anchor(former, strong.split, terms, storage)
     assert isinstance(found, Evaluation) and (found.subject, found.name) == ("anchor", "version_2")
+    refitted = former.model_copy(update={"manifest_digest": "e" * 64, "judged_uri": former.model_uri})
+    refitted = refitted.model_copy(update={"judged_digest": former.manifest_digest, "model_uri": "models:/m-refitted"})
+    same = evaluate_anchor(refitted, strong.split, terms, storage)
+    assert isinstance(same, Evaluation) and same.units == found.units, "a refitted model may have learned from the holdout"
     forged = former.model_copy(update={"manifest_digest": "f" * 64})
     lost = evaluate_anchor(forged, strong.split, terms, storage)
     assert isinstance(lost, Unscored) and "ModelError: " in lost.reason and "not the one expected" in lost.reason

@@ -340,3 +340,17 @@ def test_a_registered_version_links_to_its_card_with_digest(storage: Storage, st
     assert Read(text).line("training", "size of the exported model")[1].endswith("kB")
     assert register_verdict(verdict, storage) == made
     assert tracking.read_run_text(made.run_id, artifact) == text
+
+
+def test_card_and_report_say_how_often_the_holdout_judged(storage: Storage) -> None:
+    verdict = decide(storage, TaskKind.PROPENSITY)
+    assert "The holdout judged" not in Read(card(verdict, storage)).texts["top"]
+    spending = Spending(times=3, alpha=0.0021, spent=0.0304, wealth=0.002, new_share=0.5)
+    lost = Unscored(subject=Role.ANCHOR, name="version_2", reason="it needs the column site")
+    again = verdict.model_copy(update={"spending": spending, "unscored": (lost,)})
+    page, report = Read(card(again, storage)), markdown.write_report(again)
+    assert "3 times" in page.texts["top"] and "alpha 0.0021 spent, 0.03 in all" in page.texts["top"]
+    assert "The same days or rows have judged 3 times" in page.texts["limits"]
+    assert "anchor version_2 could not be scored and was not compared with: it needs the column site" in page.texts["limits"]
+    assert "the holdout has judged 3 times, 50% of it is new; this judging spends an alpha of 0.0021, 0.03 in all" in report
+    assert "anchor version_2 was not compared with: it needs the column site" in report
