@@ -12,11 +12,12 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import GateMode, GateResult, Outcome, Role, Verdict
+from tasks.contracts.judging import GateMode, GateResult, Outcome, Role, Spending, Unscored, Verdict
 from tasks.contracts.training import LearningCurve, LearningPoint
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.jobs.training import register_verdict
+from tasks.stages.reporting import markdown
 from tasks.stages.reporting.model_card import write_card
 from tasks.stages.reporting.sections import interpret_learning
 from tests.tasks import synthetic_classification
