@@ -28,6 +28,7 @@ Change = Callable[[date, Rows], Rows]
 _PRICE, _ITEM, _CUSTOMER, _INVOICE = (HEADER.index(name) for name in ("UnitPrice", "StockCode", "CustomerID", "InvoiceNo"))
 SATURDAY, SUNDAY = 5, 6
 UNITS: dict[str, Any] = {"customers": 150, "items": 80, "invoices_per_day": 30}
+LEARNABLE: dict[str, Any] = {"drift_habit_share": 0.5}  # of the new season, as before: a model can learn it again
 ALWAYS = 10_000
 
 
@@ -214,13 +215,13 @@ def _holidays(name: str, start: date, seed: int) -> World:
 
 
 def _sudden_drift(name: str, start: date, seed: int) -> World:
-    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=4))
+    knobs = Knobs(**UNITS, **LEARNABLE, drift_from=start + timedelta(weeks=4))
     right = Expected(retrain_after=4, retrain_within=4, other_retrains=3, promotes_after=4, promotes_within=8)
     return World(name, "in week 4 most items, tastes and prices change at once", start, seed, knobs, right, has_drift=True)
 
 
 def _gradual_drift(name: str, start: date, seed: int) -> World:
-    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=3), drift_days=42)
+    knobs = Knobs(**UNITS, **LEARNABLE, drift_from=start + timedelta(weeks=3), drift_days=42)
     right = Expected(retrain_after=4, retrain_within=6, other_retrains=4, promotes_after=4, promotes_within=10)
     return World(
         name, "from week 3 on a new season replaces the old one within six weeks", start, seed, knobs, right, has_drift=True
@@ -228,7 +229,7 @@ def _gradual_drift(name: str, start: date, seed: int) -> World:
 
 
 def _seasonal_drift(name: str, start: date, seed: int) -> World:
-    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=3), drift_period_days=84)
+    knobs = Knobs(**UNITS, **LEARNABLE, drift_from=start + timedelta(weeks=3), drift_period_days=84)
     right = Expected(retrain_after=5, retrain_within=6, other_retrains=5, promotes_after=5, promotes_within=10)
     return World(name, "a season comes and goes every twelve weeks", start, seed, knobs, right, has_drift=True)
 
@@ -274,7 +275,7 @@ def _late_week(name: str, start: date, seed: int) -> World:
 
 
 def _slow_review(name: str, start: date, seed: int) -> World:
-    knobs = Knobs(**UNITS, drift_from=start + timedelta(weeks=4))
+    knobs = Knobs(**UNITS, **LEARNABLE, drift_from=start + timedelta(weeks=4))
     right = Expected(retrain_after=4, retrain_within=4, other_retrains=3, promotes_after=4, promotes_within=8)
     return World(
         name, "as sudden_drift; replay it with a person who answers after three days", start, seed, knobs, right, has_drift=True
