@@ -85,7 +85,9 @@ def test_rows_from_daily_files_to_the_endpoint(installation: Installation, spark
     assert storage.manifest(parts.train)["facts"]["window"] is None
     assert storage.manifest(parts.holdout)["facts"]["window"] == "2026-02-03..2026-02-10"
     holdout = read_examples(storage, parts.holdout)
-    assert holdout.rows is not None and tuple(holdout.rows.columns) == (c.ROW_ID, c.TARGET, *FEATURES), "seconds is left out"
+    assert holdout.rows is not None and tuple(holdout.rows.columns) == (c.ROW_ID, c.TARGET, c.SPLIT_ORDER, *FEATURES), (
+        "no seconds"
+    )
 
     spec = MODELS.parse({"kind": "logistic_regression"}, "test")
     trained = train(
