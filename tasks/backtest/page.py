@@ -83,7 +83,7 @@ def _list_windows(policy: PolicyResult) -> Table:
     for line in policy.windows:
         tone = "bad" if line.fault or line.failures else "good" if line.promoted else ""
         failed = "; ".join(f"{name} failed: {error}" for name, error in line.failures.items())
-        what = line.fault or failed or line.reason
+        what = "; ".join(dict.fromkeys(part for part in (line.reason, line.fault, failed) if part))
         training = f"{line.training}{', promoted' if line.promoted else ''}"
         champion = "none" if line.champion is None else str(line.champion)
         value = None if line.quality is None else f"{line.quality.value:.4f}"

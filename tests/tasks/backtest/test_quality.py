@@ -1,0 +1,114 @@
+"""Values, intervals and differences of answers, by outcomes that came later."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import columns as c
+from tasks.backtest import quality
+from tasks.contracts.base import TaskKind
+from tasks.errors import NotEnoughData
+from tasks.io.storage import Storage, frame_writer
+from tasks.jobs.run import Run
+from tasks.metrics import UNIT, WEIGHT, get_metric
+from tasks.models.base import FeatureTables
+
+NDCG = get_metric("ndcg_at_10", TaskKind.PROPENSITY)
+LOSS = get_metric("log_loss", TaskKind.CLASSIFICATION)
+AUC = get_metric("roc_auc", TaskKind.CLASSIFICATION)
+
+
+def day_of(values: list[float], users: list[str] | None = None) -> pd.DataFrame:
+    names = users or [f"u{place}" for place in range(len(values))]
+    return pd.DataFrame({UNIT: names, NDCG.name: values, NDCG.name + WEIGHT: 1.0})
+
+
+def test_days_together_weigh_every_answer_alike() -> None:
+    found = quality.resample(NDCG, [day_of([1.0, 0.0, 0.0, 0.0]), day_of([1.0, 1.0])], seed=7)
+    assert found.value == pytest.approx(0.5) and found.low < 0.5 < found.high
+
+
+def test_the_same_users_on_many_days_are_no_further_evidence() -> None:
+    random = np.random.default_rng(3)
+    values = random.random(40).tolist()
+    once = quality.resample(NDCG, [day_of(values)], seed=7)
+    often = quality.resample(NDCG, [day_of(values)] * 20, seed=7)
+    others = [day_of(values, [f"d{day}u{place}" for place in range(40)]) for day in range(20)]
+    fresh = quality.resample(NDCG, others, seed=7)
+    width = once.high - once.low
+    assert often.high - often.low == pytest.approx(width, rel=1e-9)
+    assert fresh.high - fresh.low < 0.4 * width, "a bootstrap of answers would be as narrow for the same users"
+
+
+def test_differences_are_paired_and_positive_where_ours_is_better() -> None:
+    random = np.random.default_rng(3)
+    base = random.random(200)
+    ours, theirs = [day_of((base + 0.02).tolist())], [day_of(base.tolist())]
+    gain = quality.compare(NDCG, ours, theirs, seed=7)
+    assert gain.value == pytest.approx(0.02) and gain.low == pytest.approx(0.02) and gain.high == pytest.approx(0.02)
+    assert quality.compare(NDCG, theirs, ours, seed=7).high < 0
+    losses = [
+        pd.DataFrame({UNIT: ["a", "b"], LOSS.name: values, LOSS.name + WEIGHT: 1.0}) for values in ([0.1, 0.2], [0.3, 0.4])
+    ]
+    assert quality.compare(LOSS, losses[:1], losses[1:], seed=7).value == pytest.approx(0.2), "a smaller loss is better"
+
+
+def test_metrics_of_all_predictions_together_are_resampled_too() -> None:
+    random = np.random.default_rng(3)
+    label = (random.random(120) < 0.4).astype(float)
+    rows = pd.DataFrame({UNIT: [f"r{n}" for n in range(120)], c.PREDICTION: label * 0.3 + random.random(120), c.LABEL: label})
+    found = quality.resample(AUC, [rows], seed=7)
+    assert 0.5 < found.low < found.value < found.high < 1
+
+
+def test_outcomes_are_the_purchases_of_the_attribution_window(own_home: Path) -> None:
+    storage = Storage(own_home / "data")
+    events = [
+        ("2011-03-13 23:59", "u1", "early", c.PURCHASE),
+        ("2011-03-14 00:00", "u1", "a", c.PURCHASE),
+        ("2011-03-20 12:00", "u1", "a", c.PURCHASE),
+        ("2011-03-20 12:00", "u2", "b", c.PURCHASE),
+        ("2011-03-21 09:00", None, "c", c.PURCHASE),
+        ("2011-03-22 09:00", "u2", "d", c.RETURN),
+        ("2011-03-28 00:00", "u2", "late", c.PURCHASE),
+    ]
+    frame = pd.DataFrame(events, columns=[c.EVENT_AT, c.USER_ID, c.ITEM_ID, c.EVENT_TYPE])
+    frame[c.EVENT_AT] = pd.to_datetime(frame[c.EVENT_AT], utc=True)
+    frame[c.ROW_ID], frame[c.VALUE] = [f"r{n}" for n in range(len(frame))], 1.0
+    for label in ("2011-03-07..2011-03-14", "2011-03-14..2011-03-21", "2011-03-21..2011-04-04"):
+        first, last = (pd.Timestamp(day, tz="UTC") for day in label.split(".."))
+        inside = frame[(frame[c.EVENT_AT] >= first) & (frame[c.EVENT_AT] < last)]
+        storage.publish(
+            use_case="purchase_propensity", layer=c.VALIDATED, partition=label, tables={c.ROWS: frame_writer(inside)}
+        )
+    empty = {name: frame_writer(pd.DataFrame({key: ["x"]})) for name, key in ((c.USERS, c.USER_ID), (c.ITEMS, c.ITEM_ID))}
+    pairs = frame_writer(pd.DataFrame({c.USER_ID: ["x"], c.ITEM_ID: ["x"]}))
+    features = storage.publish(
+        use_case="purchase_propensity", layer=c.FEATURES, partition="2011-03-14", tables={**empty, c.PAIRS: pairs}
+    )
+    run = Run.open("purchase_propensity", run_id="run")
+    labels = quality.read_outcomes(run, features, date(2011, 3, 14)).labels
+    assert labels is not None
+    assert sorted(zip(labels[c.USER_ID], labels[c.ITEM_ID], labels[c.LABEL], strict=True)) == [
+        ("u1", "a", 1.0),
+        ("u2", "b", 1.0),
+    ]
+    with pytest.raises(NotEnoughData, match=r"nothing was validated in 2012-01-01\.\.2012-01-15"):
+        quality.read_outcomes(run, features, date(2012, 1, 1))
+
+
+def test_the_best_possible_answers_are_ranked_and_no_model() -> None:
+    class Knows:
+        def best_items(self, users: object, day: date, days: int, features: FeatureTables, k: int) -> list[list[str]]:
+            return [["b", "a"][:k], []]
+
+    best = quality.BestPossible(Knows(), date(2011, 3, 14), 14)
+    one, nobody = best.recommend(["u1", "u2"], FeatureTables(pd.DataFrame(), pd.DataFrame(), pd.DataFrame()), 10)
+    assert one.items == ("b", "a") and list(one.scores) == sorted(one.scores, reverse=True) and nobody.items == ()
+    with pytest.raises(Exception, match="no model"):
+        best.state()
