@@ -24,7 +24,7 @@ class Size:
     resamples: int = 2_000
     mutations: int | None = None
     equal_models: int = 1_000
-    each_null: int = 1_000
+    each_null: int = 400
     null_units: tuple[int, ...] = SIZES
     each_power: int = 400
     years: int = 100
