@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tasks.contracts.base import Name, TaskKind
-from tasks.contracts.judging import MIN_UNITS_OVER_BASELINE, Comparison, GateResult, Outcome, Role
+from tasks.contracts.judging import MIN_UNITS, MIN_UNITS_OVER_BASELINE, Comparison, GateResult, Outcome, Role
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import get_metric
 from tasks.stages.evaluation.gates.base import MOST_RESAMPLES, ComparingGate, Context, Draws, cannot_gate, describe
@@ -31,6 +31,9 @@ class BeatsChampion(ComparingGate):
     margin: float = Field(0.0, ge=0.0)
     effect: float | None = Field(None, gt=0.0, description="the smallest difference that matters: its power is reported")
     at_least: float | None = Field(None, ge=0.0, description="the gain that `better` needs; default: half of `effect`, or 0")
+    min_units: int = Field(
+        MIN_UNITS, ge=MIN_UNITS_OVER_BASELINE, description="from so many users or rows on a gain is concluded"
+    )
     accept: tuple[Outcome, ...] = Field((Outcome.BETTER,), min_length=1)
 
     @model_validator(mode="after")
@@ -96,7 +99,7 @@ class BeatsChampion(ComparingGate):
         asked = [context.question(context.champion, self.metric, self.margin)]
         if context.anchor is not None:
             asked.append(context.question(context.anchor, self.metric, self.margin, Role.ANCHOR))
-        return asked
+        return [replace(one, min_units=self.min_units) for one in asked]
 
     def draws(self, context: Context) -> Draws | None:
         return Draws(self.questions(context), self._resamples_for(context), self.group_by)

@@ -54,6 +54,8 @@ def test_few_users_conclude_nothing() -> None:
     result = gate.check(context(challenger, champion))
     assert not result.passed
     assert f"too few units: {few}, needed {MIN_UNITS}" in result.reason
+    small = GATES.parse({"kind": "beats_champion", "metric": "ndcg_at_10", "min_units": 50}, "gates")
+    assert small.check(context(challenger, champion)).passed, "a small shop may say so"
 
 
 @pytest.mark.parametrize(("units", "passes"), [(MIN_UNITS_OVER_BASELINE, True), (MIN_UNITS_OVER_BASELINE - 1, False)])
@@ -92,6 +94,7 @@ def test_the_outcome_of_an_interval(low: float, high: float, margin: float, expe
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "accept": ["not_worse"]}, "needs a margin"),
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "accept": []}, "at least 1"),
         ({"kind": "beats_champion", "metric": "ndcg_at_10", "resamples": 100}, "2000"),
+        ({"kind": "beats_champion", "metric": "ndcg_at_10", "min_units": 49}, "50"),
         ({"kind": "minimum_metric", "metric": "ndcg_at_10"}, "at_least, at_most or over_baseline"),
         ({"kind": "beats_all"}, "allowed: beats_champion, calibration, catalog_coverage, freshness"),
         ({"kind": "prediction_sanity", "speed": 1}, "unknown key; allowed here"),
