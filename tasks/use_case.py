@@ -36,6 +36,7 @@ from tasks.stages.monitoring.labels import LabelPolicy
 from tasks.stages.registry.bake import BakePolicy
 from tasks.stages.training.spec import IncrementalSpec, TuningSpec
 
+_OF_ROWS = frozenset(task for task in TaskKind if task.answers_rows)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
@@ -164,6 +165,27 @@ class UseCase(_Section):
         if schedule is not None and not croniter.is_valid(schedule):
             raise ValueError("expected a cron expression of five fields, @hourly, @daily, @weekly, @monthly, or null for none")
         return schedule
+
+    @model_validator(mode="before")
+    @classmethod
+    def _attributes_within_the_label_window(cls, document: Any) -> Any:
+        """Where the YAML states no `drift.labels.attribution_days`, it is the length of the split's label windows."""
+        split, drift = document.get("split"), document.get("drift", {})
+        days = split.label_days if isinstance(split, SplitSpec) and document.get("task") not in _OF_ROWS else None
+        if days is None or not isinstance(drift, dict) or not isinstance(drift.get("labels", {}), dict):
+            return document
+        return {**document, "drift": {**drift, "labels": {"attribution_days": days, **drift.get("labels", {})}}}
+
+    @model_validator(mode="after")
+    def _judges_what_it_learned(self) -> UseCase:
+        learned, judged = self.split.label_days, self.drift.labels.attribution_days
+        if learned is not None and learned != judged and self.task not in _OF_ROWS:
+            raise ValueError(
+                f"drift.labels.attribution_days ({judged}) must equal split.holdout_days ({learned}): models predict what "
+                "happens in that many days, and monitoring must count outcomes of the same time. Leave attribution_days out or "
+                "change one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> UseCase:

@@ -81,6 +81,10 @@ def test_a_review_has_a_period_and_reviewers() -> None:
         (changed(name="shop/../../etc"), ["name", "shop/../../etc"]),
         (changed(start_date="the first of May"), ["start_date", "the first of May"]),
         (changed(split={"kind": "stratified"}), ["stratified", "classification"]),
+        (
+            changed(drift__labels={"attribution_days": 7}),
+            ["drift.labels.attribution_days (7)", "split.holdout_days (14)", "Leave attribution_days out"],
+        ),
         (changed(schedule="@dayly"), ["schedule", "@daily", "'@dayly'"]),
         ("- a list\n", ["a mapping", "list"]),
         ("a: [unclosed", ["not YAML"]),
@@ -94,6 +98,21 @@ def test_errors_name_field_and_value(text: str, parts: list[str]) -> None:
         parse_use_case(text, "x.yaml")
     for part in ["x.yaml", *parts]:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("drift", [{}, {"labels": {}}, {"labels": {"late_days": 3}}, {"labels": {"attribution_days": 9}}])
+def test_outcomes_count_as_long_as_labels(drift: dict[str, Any]) -> None:
+    case = parse_use_case(changed(drift=drift, split={"kind": "by_time", "holdout_days": 9}), "x.yaml")
+    assert case.drift.labels.attribution_days == 9
+    assert case.drift.labels.late_days == drift.get("labels", {}).get("late_days", 1)
+
+
+def test_rows_wait_for_their_labels_as_long_as_stated() -> None:
+    document = yaml.safe_load((FOLDER / "breast_cancer.yaml").read_text())
+    document |= {"split": {"kind": "by_time", "holdout_days": 9}, "drift": {"labels": {"attribution_days": 40}}}
+    assert parse_use_case(yaml.safe_dump(document), "x.yaml").drift.labels.attribution_days == 40
+    del document["drift"]
+    assert parse_use_case(yaml.safe_dump(document), "x.yaml").drift.labels.attribution_days == 14
 
 
 @pytest.mark.parametrize("name", ["../secrets", "a/b", "a.b", "", "Shop", "1st", "x" * 64, "shöp"])

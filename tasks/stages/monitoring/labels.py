@@ -53,7 +53,12 @@ class LabelPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    attribution_days: int = Field(14, ge=1, description="so long after an answer an outcome is still its own")
+    attribution_days: int = Field(
+        14,
+        ge=1,
+        description="so long after an answer an outcome is still its own; of users and items it equals split.holdout_days, "
+        "which is its default",
+    )
     late_days: int = Field(1, ge=0, description="so late outcomes may arrive")
     position_power: float = Field(
         1.0, ge=0, description="place k is viewed k^-power times as often as place 1, where the log has too few pairs"
