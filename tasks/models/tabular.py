@@ -42,7 +42,11 @@ def read_training_rows(train: Examples) -> tuple[Encoding, Floats, NDArray[np.in
         raise NotEnoughData("a classifier needs rows with feature columns; got none")
     target = rows[c.TARGET].to_numpy(dtype=np.int64)
     counts = np.bincount(target, minlength=2)
-    if len(counts) > 2 or not counts.all():
+    if len(counts) > 2:
+        raise NotEnoughData(
+            f"classification is binary: expected the targets 0 and 1, got {', '.join(map(str, np.unique(target)))}"
+        )
+    if not counts.all():
         raise NotEnoughData(f"a classifier needs rows of class 0 and of class 1; got {counts.tolist()} of class 0, 1, ...")
     encoding = Encoding.learn(rows, feature_columns(rows), train.kinds)
     return encoding, encoding.read(rows, "a classifier"), target

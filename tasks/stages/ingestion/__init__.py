@@ -43,12 +43,15 @@ def ingest(use_case: str, source: Source, folder: Path | None, window: Window, s
     from tasks.io.spark import get_spark
 
     frame = source.read(get_spark(), files, window)
-    tables = {c.ROWS: _write_complete(frame, files)}
+    tables = {c.ROWS: _write_complete(frame, files, source)}
     return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
 
 
-def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
-    """A writer that refuses to lose or double a row. The check before and Spark read with two parsers, which must agree."""
+def _write_complete(frame: DataFrame, files: list[SourceFile], source: Source) -> Writer:
+    """A writer that refuses to lose or double a row, or rows that the source refuses.
+
+    The check before and Spark read with two parsers, which must agree.
+    """
     expected = sum(file.rows for file in files)
 
     def write(folder: Path) -> None:
@@ -72,5 +75,6 @@ def _write_complete(frame: DataFrame, files: list[SourceFile]) -> Writer:
                 f"{names}{', ...' if len(files) > 5 else ''}: expected {expected} rows as counted before, Spark read {found}. "
                 "A file changed meanwhile, or its quoting is ambiguous. Nothing was published"
             )
+        source.check_rows(folder)
 
     return write

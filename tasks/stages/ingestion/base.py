@@ -66,6 +66,14 @@ class Source(Spec):
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         """All rows of the files that lie in the window, in one Spark read."""
 
+    def check_rows(self, folder: Path) -> None:
+        """Look at the written rows before they are published. By default every row is welcome.
+
+        Raises
+        ------
+        SourceError : the rows mean something that no use case can learn from.
+        """
+
     def partition(self, window: Window) -> str:
         """The name of the raw partition."""
         return window.label

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from tasks import columns as c
+from tasks.errors import SourceError
 from tasks.stages.ingestion.base import Source, as_json, number, text
 from tasks.stages.ingestion.cells import CellType, spark_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+MOST_OTHER_TARGETS = 0.05  # share of the targets that may be neither 0 nor 1, as dirty cells are
 TIMES = (c.EVENT_AT, c.INGESTED_AT)
 OF_INTERACTIONS = (
     *TIMES,
@@ -152,6 +157,34 @@ class Mapped(Source):
             *((text(name) if name in texts else number(name)).alias(name) for name in self.features),
         )
 
+    def check_rows(self, folder: Path) -> None:
+        """Refuse targets that are not two classes.
+
+        Raises
+        ------
+        SourceError : more than `MOST_OTHER_TARGETS` of the stated targets are neither 0 nor 1. A few others are null, and the
+            suite judges their rows.
+        """
+        column = self.cell_of(c.TARGET)
+        if column is None or self.positive is not None:
+            return
+        import pyarrow.dataset as ds
+
+        rows = ds.dataset(folder, format="parquet")
+        unread = rows.to_table([c.AS_IT_CAME], filter=ds.field(c.TARGET).is_null())[c.AS_IT_CAME].to_pylist()
+        cells = (_read_cell(line, column) for line in unread)
+        others = Counter(cell for cell in cells if cell)
+        stated = others.total() + rows.count_rows(filter=ds.field(c.TARGET).is_valid())
+        if others.total() <= MOST_OTHER_TARGETS * stated:
+            return
+        shown = ", ".join(repr(cell) for cell, _ in others.most_common(5))
+        raise SourceError(
+            f"column {column!r}, the target: expected 0 and 1, got other values in {others.total()} of {stated} rows, "
+            f"{len(others)} different ones: {shown}{', ...' if len(others) > 5 else ''}. Only binary classification is "
+            f"supported. Name the one value that means class 1 in the source, as in positive: {next(iter(others))!r}, and all "
+            "others mean class 0; turn a number into two classes before it is delivered. Nothing was published"
+        )
+
     def _text(self, canonical: str) -> Column:
         from pyspark.sql import functions as F
 
@@ -176,3 +209,13 @@ class Mapped(Source):
         if kind == "string" or self.is_text:
             return F.try_to_timestamp(text(name), F.lit(self.time_format))
         return cell.cast("timestamp")
+
+
+def _read_cell(line: str | None, column: str) -> str:
+    """A cell of a row as it came; empty where there is none, or where the line is no JSON."""
+    try:
+        cells = json.loads(line or "{}")
+    except ValueError:
+        return ""
+    cell = cells.get(column) if isinstance(cells, dict) else None
+    return "" if cell is None else str(cell).strip()
