@@ -51,6 +51,7 @@ INTERACTION_COLUMNS = (
 )
 
 # tabular
+PREDICTED_CLASS = "predicted_class"  # 0 or 1, by the threshold of the model
 TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for)
 # Of examples alone, by the split's kind: what tuning and calibration cut their folds by, as the split cut its parts.
 SPLIT_ORDER = "split_order"  # long, ascending: the moment in microseconds, or the place in the files
@@ -80,6 +81,8 @@ RAW_SCORE = "raw_score"  # double, the model's own score, comparable within one 
 
 # tables of one snapshot
 UNITS = "units"  # the table of an evaluation with one row for each user, or for each row of a table
+# Tables of an evaluation: the users by whom probabilities are judged, where they are others, and their predictions.
+PROBABILITY_UNITS, PROBABILITIES = "probability_units", "probabilities"
 ROWS = "rows"  # the only table of raw, validated, quarantine; the table of tabular features and examples
 USERS, ITEMS, PAIRS, LABELS = "users", "items", "pairs", "labels"  # tables of interaction features and examples
 

@@ -17,11 +17,12 @@ from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
-from tasks.contracts.training import RefitPolicy, ScoringTerms
+from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
 from tasks.errors import ConfigurationError
 from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec
+from tasks.problems import problem_of
 from tasks.settings import get_settings
 from tasks.stages.evaluation import baseline_of, check_gates
 from tasks.stages.evaluation.gates import GATES
@@ -56,6 +57,13 @@ class RecommendSpec(_Section):
 
     k: int = Field(10, ge=1, le=1000)
     exclude_seen: bool = False
+    relevant_from: float = Field(4.0, description="of ratings: from which a rated item counts as relevant in a list")
+
+
+class ProbabilitySpec(_Section):
+    """Whose purchases the probabilities of a recommender are about. Calibration, metrics, gates and monitoring share it."""
+
+    of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
 
 
 class MetricsSpec(_Section):
@@ -150,6 +158,8 @@ class UseCase(_Section):
         RefitPolicy.BEFORE_SERVING, description="whether a challenger that passed is fitted again on all data before it serves"
     )
     recommend: RecommendSpec = RecommendSpec()
+    probability: ProbabilitySpec = ProbabilitySpec()
+    costs: Costs | None = Field(None, description="of wrong classes; null: the threshold of classes is chosen on validation")
     metrics: MetricsSpec
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()
@@ -184,6 +194,19 @@ class UseCase(_Section):
                 f"drift.labels.attribution_days ({judged}) must equal split.holdout_days ({learned}): models predict what "
                 "happens in that many days, and monitoring must count outcomes of the same time. Leave attribution_days out or "
                 "change one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _states_what_applies(self) -> UseCase:
+        if "probability" in self.model_fields_set and not problem_of(self.task).calibrates:
+            allowed = ", ".join(task for task in TaskKind if problem_of(task).calibrates)
+            raise ValueError(f"probability: is for {allowed}; the task is {self.task}: leave it out")
+        if self.costs is not None and not self.task.answers_rows:
+            raise ValueError(f"costs: are of wrong classes of rows; the task is {self.task}: leave them out")
+        if "relevant_from" in self.recommend.model_fields_set and not self.task.rates_pairs:
+            raise ValueError(
+                f"recommend.relevant_from: is for ratings; the task is {self.task}, where what is bought is relevant"
             )
         return self
 
@@ -236,6 +259,9 @@ class UseCase(_Section):
             metrics=self.metrics.all,
             k=self.recommend.k,
             exclude_seen=self.recommend.exclude_seen,
+            relevant_from=self.recommend.relevant_from,
+            probability_of=self.probability.of,
+            costs=self.costs,
         )
 
     def features_as_of(self, as_of: date, history: Sequence[DatasetRef]) -> FeatureRequest:

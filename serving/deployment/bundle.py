@@ -148,7 +148,7 @@ def copy_model(model: ServedModel) -> ServedModel:
     """A second instance, because a model caches arrays of its features and two bundles must not share that cache."""
     state, arrays = model.state()
     fresh = type(model).from_state(state, arrays)
-    fresh.calibration = model.calibration
+    fresh.calibration, fresh.class_threshold = model.calibration, model.class_threshold
     return fresh
 
 

@@ -142,8 +142,15 @@ def predict_rows(
         probabilities = bundle.model.predict_values(values, bundle.terms.row_columns)
     finite = _require_finite("rows", probabilities)
     names = row_ids or [str(place) for place in range(len(rows))]
+    threshold = bundle.model.class_threshold
     answers = [
-        messages.RowPrediction(prediction_id=prediction_id, row_id=name, path=AnswerPath.MODEL, probability=value)
+        messages.RowPrediction(
+            prediction_id=prediction_id,
+            row_id=name,
+            path=AnswerPath.MODEL,
+            probability=value,
+            predicted_class=int(value >= threshold),
+        )
         for prediction_id, name, value in zip(ids, names, finite, strict=True)
     ]
     return Answers(

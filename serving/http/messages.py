@@ -134,6 +134,7 @@ class RowPrediction(ResponseModel, kw_only=True):
     row_id: str
     path: AnswerPath
     probability: Annotated[float, Meta(description="of class 1")]
+    predicted_class: Annotated[int, Meta(description="0 or 1, by the model's threshold of classes")]
 
 
 class PairPrediction(ResponseModel, kw_only=True):

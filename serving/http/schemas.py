@@ -24,6 +24,9 @@ class ModelInService(ResponseBody):
     kind: str
     k: int
     exclude_seen: bool
+    probability_of: str | None = Field(description="whose purchases the probabilities of lists are about; null without them")
+    relevant_from: float | None = Field(description="the least rating of a relevant item; null for other tasks")
+    class_threshold: float | None = Field(description="from which probability on a row is of class 1; null for other tasks")
     row_columns: list[str]
     text_columns: list[str]
     manifest_digest: str

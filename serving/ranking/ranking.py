@@ -117,7 +117,7 @@ class Ranking:
                 vector, offset = query
                 items, products = self.index.search(vector, k, self._seen(user_id))
                 path = AnswerPath.FOLD_IN if weights else AnswerPath.MODEL
-                return self._ranked(items, self.model.calibrated(products + offset), path)
+                return self._ranked(items, self._calibrated(user_id, products + offset), path)
         if recent and user_id not in self.features.user_row:
             found = self.rank_for_session([event.item_id for event in recent], k)
             if found.items:
@@ -146,6 +146,11 @@ class Ranking:
 
     def _ranked(self, positions: NDArray[np.intp], scores: Floats, path: AnswerPath) -> Ranked:
         return Ranked(self.features.item_ids[positions].tolist(), scores.tolist(), path)
+
+    def _calibrated(self, user_id: str, raw: Floats) -> Floats:
+        """The probabilities of a user's raw scores, (items,); the scores of a model that was not calibrated."""
+        calibration = self.model.calibration
+        return raw if calibration is None else self.model.calibrated(raw, calibration.shifts([user_id], self.features))
 
     def _fold_in_weights(self, recent: Sequence[RecentEvent]) -> dict[int, float]:
         """Item position -> number of recent orders, or the last rating. Views are not folded in."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tasks.contracts.base import Contract, Name
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.training import Candidate, Refit
+from tasks.contracts.training import Candidate, Population, Refit
 
 MIN_UNITS, MIN_DIFFERING = 100, 20  # below, no gain is concluded: units, and units whose values differ between the models
 MIN_UNITS_OVER_BASELINE = 50  # of a gain over the baseline: a first champion replaces no better one
@@ -37,6 +37,7 @@ class Evaluation(Contract):
     holdout: DatasetRef
     metrics: dict[str, float]
     units: DatasetRef
+    populations: tuple[Population, ...] = Field((), description="whom the metrics describe; none in older verdicts")
 
 
 class Unscored(Contract):

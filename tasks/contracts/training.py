@@ -13,6 +13,37 @@ from tasks.contracts.base import Contract, Name, TaskKind
 from tasks.contracts.data import Split
 
 
+class ProbabilityOf(StrEnum):
+    """Whose purchases the probabilities of a recommender are about. Calibration, its metrics and monitoring share it."""
+
+    ALL_KNOWN_USERS = "all_known_users"  # everybody whom the features know: who buys nothing counts with zeros
+    BUYERS = "buyers"  # given that the user buys something in the label window
+
+    @property
+    def words(self) -> str:
+        """Whom a figure about these probabilities describes."""
+        return "known users, buyers or not" if self is ProbabilityOf.ALL_KNOWN_USERS else "users who bought in the label window"
+
+
+class Population(Contract):
+    """Whom some metrics describe."""
+
+    whom: str
+    units: int = Field(ge=0, description="users or rows")
+    metrics: tuple[str, ...]
+    left_out: str = Field("", description="who else was in the data and is not described, and why")
+
+    def __str__(self) -> str:
+        return f"{self.units:,} {self.whom}{f' ({self.left_out})' if self.left_out else ''}"
+
+
+class Costs(Contract):
+    """What mistakes about the class of a row cost, in any unit; only their ratio counts."""
+
+    false_positive: float = Field(gt=0.0, description="class 1 is told, and the row is of class 0")
+    false_negative: float = Field(gt=0.0, description="class 0 is told, and the row is of class 1")
+
+
 class ScoringTerms(Contract):
     """How a model is queried and measured. It is stored in the exported model, so that every caller queries it alike.
 
@@ -24,6 +55,11 @@ class ScoringTerms(Contract):
     metrics: tuple[str, ...] = Field((), description="what it is measured by; the first one is the primary metric")
     k: int = Field(10, ge=1, description="length of a recommendation list")
     exclude_seen: bool = Field(False, description="whether lists leave out the items that the user has met")
+    probability_of: ProbabilityOf = Field(
+        ProbabilityOf.ALL_KNOWN_USERS, description="whose purchases the probabilities of lists are about"
+    )
+    relevant_from: float = Field(4.0, description="of ratings: from which a rated item counts as relevant in a list")
+    costs: Costs | None = Field(None, description="of rows: what mistakes cost; None: the threshold is chosen on validation")
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a model that answers rows")
     text_columns: tuple[str, ...] = Field((), description="of them those that hold text; the others hold numbers")
 
@@ -67,6 +103,7 @@ class Candidate(Contract):
     split: Split
     code_version: str
     metrics: dict[str, float] = Field(description="measured on the validation window")
+    populations: tuple[Population, ...] = Field((), description="whom the metrics describe")
     fit_seconds: float
     settings: dict[str, Any] = Field({}, description="of its kind, as they were fitted: the YAML's, or those that tuning chose")
     start: Start | None = Field(None, description="what it learned from; None where the use case does not let it begin warm")

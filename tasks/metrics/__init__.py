@@ -4,6 +4,6 @@ To add one: one function in `ranking`, `lists`, `rating` or `classification`, an
 """
 
 from tasks.metrics.names import UNIT, WEIGHT, Metric, allowed_metrics, get_metric
-from tasks.metrics.scoring import USER_COVERAGE, Scored
+from tasks.metrics.scoring import PROBABILITY, USER_COVERAGE, Scored
 
-__all__ = ["UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "allowed_metrics", "get_metric"]
+__all__ = ["PROBABILITY", "UNIT", "USER_COVERAGE", "WEIGHT", "Metric", "Scored", "allowed_metrics", "get_metric"]

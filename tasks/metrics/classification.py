@@ -2,8 +2,8 @@
 
 Two shapes. The first group returns a part and a weight for each row; the metric is the sum of parts / the sum of weights, and
 0 if no row has weight (scikit-learn's `zero_division=0`). The second group needs all rows together: it receives weights of
-shape (resamples, rows) and returns one value for each resample, without a loop over them. A row counts as predicted positive
-from a probability of 0.5.
+shape (resamples, rows) and returns one value for each resample, without a loop over them. Metrics of classes receive the class
+that the model tells: 1 from its own threshold on (`ServedModel.class_threshold`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tasks.metrics.families import PROBABILITIES, ROWS, Shape, metric
 Parts = tuple[Floats, Floats]
 
 
-@metric("accuracy", Shape.ROWS, tasks=ROWS, greater_is_better=True)
-def accuracy(prediction: Floats, label: Floats) -> Parts:
+@metric("accuracy", Shape.CLASSES, tasks=ROWS, greater_is_better=True)
+def accuracy(chosen: Floats, label: Floats) -> Parts:
     """Rows whose predicted class is their class / rows.
 
     Parameters
     ----------
-    prediction : (rows,), probabilities of class 1.
+    chosen : (rows,), predicted classes: 1.0 for class 1, else 0.0.
     label : (rows,), 1.0 for class 1, else 0.0.
 
     Returns
@@ -32,20 +32,20 @@ def accuracy(prediction: Floats, label: Floats) -> Parts:
 
     Examples
     --------
-    >>> parts, weights = accuracy(np.array([0.9, 0.2, 0.6]), np.array([1.0, 0.0, 0.0]))
+    >>> parts, weights = accuracy(np.array([1.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0]))
     >>> round(float(parts.sum() / weights.sum()), 4)
     0.6667
     """
-    return ((prediction >= 0.5) == (label > 0.5)).astype(np.float64), np.ones_like(label)
+    return ((chosen > 0.5) == (label > 0.5)).astype(np.float64), np.ones_like(label)
 
 
-@metric("precision", Shape.ROWS, tasks=ROWS, greater_is_better=True)
-def precision(prediction: Floats, label: Floats) -> Parts:
+@metric("precision", Shape.CLASSES, tasks=ROWS, greater_is_better=True)
+def precision(chosen: Floats, label: Floats) -> Parts:
     """True positives / predicted positives; 0 if nothing is predicted positive.
 
     Parameters
     ----------
-    prediction : (rows,), probabilities of class 1.
+    chosen : (rows,), predicted classes: 1.0 for class 1, else 0.0.
     label : (rows,), 1.0 for class 1, else 0.0.
 
     Returns
@@ -54,21 +54,21 @@ def precision(prediction: Floats, label: Floats) -> Parts:
 
     Examples
     --------
-    >>> parts, weights = precision(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> parts, weights = precision(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0]))
     >>> float(parts.sum() / weights.sum())
     0.5
     """
-    positive = (prediction >= 0.5).astype(np.float64)
+    positive = (chosen > 0.5).astype(np.float64)
     return positive * label, positive
 
 
-@metric("recall", Shape.ROWS, tasks=ROWS, greater_is_better=True)
-def recall(prediction: Floats, label: Floats) -> Parts:
+@metric("recall", Shape.CLASSES, tasks=ROWS, greater_is_better=True)
+def recall(chosen: Floats, label: Floats) -> Parts:
     """True positives / positives; 0 if there are no positives.
 
     Parameters
     ----------
-    prediction : (rows,), probabilities of class 1.
+    chosen : (rows,), predicted classes: 1.0 for class 1, else 0.0.
     label : (rows,), 1.0 for class 1, else 0.0.
 
     Returns
@@ -77,20 +77,20 @@ def recall(prediction: Floats, label: Floats) -> Parts:
 
     Examples
     --------
-    >>> parts, weights = recall(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> parts, weights = recall(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0]))
     >>> float(parts.sum() / weights.sum())
     0.5
     """
-    return (prediction >= 0.5) * label, label
+    return (chosen > 0.5) * label, label
 
 
-@metric("f1", Shape.ROWS, tasks=ROWS, greater_is_better=True)
-def f1(prediction: Floats, label: Floats) -> Parts:
+@metric("f1", Shape.CLASSES, tasks=ROWS, greater_is_better=True)
+def f1(chosen: Floats, label: Floats) -> Parts:
     """2 TP / (2 TP + FP + FN), the harmonic mean of precision and recall; 0 if all three are 0.
 
     Parameters
     ----------
-    prediction : (rows,), probabilities of class 1.
+    chosen : (rows,), predicted classes: 1.0 for class 1, else 0.0.
     label : (rows,), 1.0 for class 1, else 0.0.
 
     Returns
@@ -99,11 +99,11 @@ def f1(prediction: Floats, label: Floats) -> Parts:
 
     Examples
     --------
-    >>> parts, weights = f1(np.array([0.9, 0.2, 0.6]), np.array([1.0, 1.0, 0.0]))
+    >>> parts, weights = f1(np.array([1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0]))
     >>> float(parts.sum() / weights.sum())
     0.5
     """
-    positive = (prediction >= 0.5).astype(np.float64)
+    positive = (chosen > 0.5).astype(np.float64)
     return 2.0 * positive * label, positive + label
 
 

@@ -27,6 +27,7 @@ class Shape(StrEnum):
     catalogue : the distinct items of all lists and the size of the catalogue -> one value.
     pairs : prediction (pairs,) and label (pairs,) -> a loss for each pair.
     rows : prediction (rows,) and label (rows,) -> a part and a weight for each row.
+    classes : predicted class (rows,) and label (rows,) -> a part and a weight for each row.
     whole : prediction (rows,), label (rows,) and weights (resamples, rows) -> a value for each resample.
     """
 
@@ -35,6 +36,7 @@ class Shape(StrEnum):
     CATALOGUE = "catalogue"
     PAIRS = "pairs"
     ROWS = "rows"
+    CLASSES = "classes"
     WHOLE = "whole"
 
 

@@ -160,14 +160,14 @@ class Metric:
         return np.sqrt(mean) if FAMILIES[self.family].root else mean
 
     def parts(self, *arguments: Floats) -> Any:
-        """The metric's function for each user, pair or row: of shape `hits`, `pairs` or `rows` (see `Shape`).
+        """The metric's function for each user, pair or row: of shape `hits`, `pairs`, `rows` or `classes` (see `Shape`).
 
         Raises
         ------
         ConfigurationError : the metric has another shape.
         """
         family = FAMILIES[self.family]
-        if family.shape not in (Shape.HITS, Shape.PAIRS, Shape.ROWS):
+        if family.shape not in (Shape.HITS, Shape.PAIRS, Shape.ROWS, Shape.CLASSES):
             raise ConfigurationError(f"metric '{self.name}' has no parts of single units")
         return family.function(*arguments)
 

@@ -26,12 +26,12 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
-from tasks.contracts.training import ScoringTerms
+from tasks.contracts.training import ProbabilityOf, ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.kinds import Spec
 from tasks.models.arrays import map_arrays, read_arrays
-from tasks.models.platt import sigmoid
+from tasks.models.platt import Calibration, sigmoid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +104,26 @@ class FeatureTables:
     def user_row(self) -> dict[str, int]:
         """User -> its row in `users`."""
         return {user: row for row, user in enumerate(self.users[c.USER_ID])}
+
+    @cached_property
+    def _logs(self) -> dict[str, Floats]:
+        return {}
+
+    def user_logs(self, column: str) -> Floats:
+        """log(1 + value) of a column of `users`, (users,), NaN where it is missing; computed once.
+
+        Raises
+        ------
+        ModelError : there is no such column.
+        """
+        if column not in self._logs:
+            if column not in self.users:
+                raise ModelError(
+                    f"the calibration needs the users' column {column}, which the features lack; they have: "
+                    f"{', '.join(map(str, self.users.columns))}. Train the model again with the present features"
+                )
+            self._logs[column] = np.log1p(np.maximum(self.users[column].to_numpy(np.float64, na_value=np.nan), 0.0))
+        return self._logs[column]
 
     def pairs_of(self, user_id: str) -> slice:
         """The rows of `sorted_pairs` that belong to a user; empty for one who is unknown."""
@@ -230,7 +250,8 @@ class ServedModel(ABC):
     """
 
     kind: ClassVar[str]
-    calibration: tuple[float, float] | None = None  # probability = sigmoid(a * raw + b)
+    calibration: Calibration | None = None  # raw scores of lists -> probabilities
+    class_threshold: float = 0.5  # from which probability on a row is told to be of class 1
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -259,6 +280,10 @@ class ServedModel(ABC):
 
         return self.predict_rows(pd.DataFrame(values, columns=list(names)))
 
+    def choose_classes(self, probabilities: Floats) -> Floats:
+        """The class that each probability of class 1 tells, 0.0 or 1.0 of the same shape, by `class_threshold`."""
+        return np.asarray(probabilities >= self.class_threshold, dtype=np.float64)
+
     def linear_weights(self) -> Floats | None:
         """The weights of a model that is linear in its encoded columns, (outputs,) in the order of `Encoding.outputs`.
 
@@ -281,7 +306,10 @@ class ServedModel(ABC):
             block = user_ids[start : start + at_once]
             (starts, places, best), paths = self.search(block, features, k, exclude_seen)
             items, raw = features.item_ids[places].tolist(), best.tolist()
-            probable = None if self.calibration is None else self.calibrated(best).tolist()
+            probable = None
+            if self.calibration is not None:
+                shifts = np.repeat(self.calibration.shifts(block, features), np.diff(starts))
+                probable = self.calibrated(best, shifts).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
                 raw_scores = tuple(raw[first:end])
                 scores = raw_scores if probable is None else tuple(probable[first:end])
@@ -318,12 +346,16 @@ class ServedModel(ABC):
         """
         return None
 
-    def calibrated(self, raw: Floats) -> Floats:
-        """Raw scores -> probabilities of the same shape, by the logistic curve fitted on the validation window (Platt 1999)."""
+    def calibrated(self, raw: Floats, shift: Floats | float = 0.0) -> Floats:
+        """Raw scores -> probabilities of the same shape, by the curve fitted on the validation window (Platt 1999).
+
+        Parameters
+        ----------
+        shift : `calibration.shifts` of the users of the scores.
+        """
         if self.calibration is None:
             return raw
-        slope, intercept = self.calibration
-        return sigmoid(slope * raw + intercept)
+        return sigmoid(self.calibration.slope * raw + (self.calibration.intercept + shift))
 
 
 def top_places(scores: Floats, k: int) -> NDArray[np.intp]:
@@ -387,7 +419,8 @@ def save_model(model: ServedModel, folder: Path, terms: ScoringTerms) -> str:
     document = {
         "kind": model.kind,
         "settings": settings,
-        "calibration": model.calibration,
+        "calibration": model.calibration.to_json() if model.calibration else None,
+        "class_threshold": model.class_threshold,
         "terms": terms.to_json(),
     }
     (folder / "model.json").write_text(json.dumps(document, sort_keys=True, indent=1))
@@ -429,8 +462,10 @@ def load_model(
         raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
     arrays = (map_arrays if mapped else read_arrays)(folder / "arrays.npz")
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
-    model.calibration = tuple(document["calibration"]) if document["calibration"] else None
-    return model, ScoringTerms.from_json(document["terms"])
+    model.calibration = Calibration.from_json(document["calibration"]) if document["calibration"] else None
+    model.class_threshold = document.get("class_threshold", ServedModel.class_threshold)
+    # Exports of earlier versions were calibrated on buyers, and do not say so.
+    return model, ScoringTerms.from_json({"probability_of": ProbabilityOf.BUYERS, **document["terms"]})
 
 
 def _refuse_bombs(folder: Path) -> None:

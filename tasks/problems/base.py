@@ -62,16 +62,21 @@ class Problem(ABC):
         return terms
 
     def calibrate(self, model: ServedModel, validation: Examples, terms: ScoringTerms) -> None:
-        """Set the model's `calibration` on data that it did not learn from, where `calibrates` says so."""
+        """Set on data that the model did not learn from what turns its scores into answers: `calibration`, where `calibrates`
+        says so, or `class_threshold`."""
         if self.calibrates:
             calibrate_lists(model, validation, terms)
 
     def carry_over(self, judged: ServedModel, refitted: ServedModel) -> tuple[str, ...]:
         """Give a refitted model what was learned on data that its training now holds; the names of what was carried over."""
-        if judged.calibration is None:
-            return ()
-        refitted.calibration = judged.calibration
-        return ("calibration",)
+        carried = []
+        if judged.calibration is not None:
+            refitted.calibration = judged.calibration
+            carried.append("calibration")
+        if judged.class_threshold != refitted.class_threshold:
+            refitted.class_threshold = judged.class_threshold
+            carried.append("class_threshold")
+        return tuple(carried)
 
     def earlier_windows(self, rounds: int) -> int:
         """How many windows before those of the split `rounds` rounds of tuning need."""
@@ -118,7 +123,7 @@ class Problem(ABC):
 
         Parameters
         ----------
-        predicted : (units,), the predictions for units whose label is `label`.
+        predicted : (units,), the predictions for units whose label is `label`; of rows the predicted classes.
         """
         return float(np.sqrt(np.mean((predicted - label) ** 2)))
 

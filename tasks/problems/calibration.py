@@ -1,23 +1,30 @@
-"""Calibration: raw scores -> probabilities, by one logistic curve (Platt 1999), on data that the model did not learn from."""
+"""Calibration: raw scores of lists -> probabilities (Platt 1999), on data that the model did not learn from."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tasks import columns as c
-from tasks.contracts.training import ScoringTerms
+from tasks.contracts.training import ProbabilityOf, ScoringTerms
 from tasks.metrics.scoring import read_interactions, score_lists
 from tasks.models.base import Examples, ServedModel
-from tasks.models.platt import fit_curve
+from tasks.models.platt import fit_calibration
+
+ACTIVITY = ("user_recency_days", "user_items")  # of the users' features: how long ago a user came, how much they met
 
 
 def calibrate_lists(model: ServedModel, validation: Examples, terms: ScoringTerms) -> None:
-    """Set the model's `calibration` by its top `terms.k` items for each validation user.
+    """Set the model's `calibration` by its top `terms.k` items for each user of `terms.probability_of`.
 
-    The users are those who bought anything in the window, as in `calibration_error`: the probability is that of a customer
-    who comes to buy. The order of a list does not change, because the curve rises or is flat.
+    Of all known users, who buys nothing counts with zeros, and who has not come for long seldom comes: their activity shifts
+    the curve. The order of a list does not change, because the curve rises or is flat and the shift is one for a whole list.
     """
     model.calibration = None
     features, labels = read_interactions(validation)
-    lists = score_lists(model, features, labels, (), k=terms.k, exclude_seen=terms.exclude_seen).predictions
-    model.calibration = fit_curve(lists[c.RAW_SCORE].to_numpy(np.float64), lists[c.LABEL].to_numpy(np.float64))
+    lists = score_lists(model, features, labels, (), terms).promised.predictions
+    raw, label = (lists[name].to_numpy(np.float64) for name in (c.RAW_SCORE, c.LABEL))
+    activity = {}
+    if terms.probability_of is ProbabilityOf.ALL_KNOWN_USERS:
+        rows = lists[c.USER_ID].map(features.user_row).to_numpy(np.intp)
+        activity = {column: features.user_logs(column)[rows] for column in ACTIVITY if column in features.users}
+    model.calibration = fit_calibration(raw, label, activity)

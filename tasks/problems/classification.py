@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
+
+from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
@@ -16,6 +19,7 @@ from tasks.models.encoding import text_columns
 from tasks.models.folds import make_folds
 from tasks.models.tabular import feature_columns
 from tasks.problems.base import Problem, Round
+from tasks.problems.thresholds import ACCURACY, F1, choose_threshold, threshold_of_costs
 from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
 
 
@@ -30,7 +34,7 @@ class Classification(Problem):
     wording: ClassVar[Wording] = Wording(
         label="class",
         labels="rows",
-        errors="Accuracy by class, at a threshold of 0.5",
+        errors="Accuracy by class, at the threshold of each model",
         cases="The ten worst rows",
         case_columns=("row", "prediction", "label", "most unusual features"),
         gain=GainAxes("Cumulative gain", "rows taken, highest prediction first", "share of class 1 found"),
@@ -66,8 +70,18 @@ class Classification(Problem):
         """The rows of the first window."""
         return windows[0]
 
+    def calibrate(self, model: ServedModel, validation: Examples, terms: ScoringTerms) -> None:
+        """Set the model's `class_threshold`: by the costs of mistakes, else the best one for accuracy where this is the
+        primary metric, else for f1, on the validation rows."""
+        if terms.costs is not None:
+            model.class_threshold = threshold_of_costs(terms.costs)
+        elif validation.rows is not None and len(validation.rows):
+            metric = ACCURACY if terms.metrics[:1] == (ACCURACY,) else F1
+            label = validation.rows[c.TARGET].to_numpy(np.float64)
+            model.class_threshold = choose_threshold(model.predict_rows(validation.rows), label, metric)
+
     def measure_label(self, predicted: Floats, label: float) -> float:
-        """The share of correct classes at a threshold of 0.5."""
+        """The share of correct classes; `predicted` are classes."""
         return float(((predicted >= 0.5) == (label > 0.5)).mean())
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:

@@ -41,14 +41,17 @@ class Recommendation(InteractionProblem):
     )
 
     def score(self, model: ServedModel, examples: Examples, terms: ScoringTerms) -> Scored:
-        """Measure the lists of all users who have a label."""
+        """Measure the lists of all users who have a label, and their probabilities by the users of `terms.probability_of`."""
         metrics = self.metrics_of(terms)
         features, labels = read_interactions(examples)
-        return score_lists(model, features, labels, metrics, k=terms.k, exclude_seen=terms.exclude_seen)
+        return score_lists(model, features, labels, metrics, terms)
 
 
 class Propensity(Recommendation):
-    """The top k items of a user, each with the probability that a user who comes to buy buys it."""
+    """The top k items of a user, each with the probability that the user buys it in the label window.
+
+    Whose probability that is, of all known users or of those who buy something, `ScoringTerms.probability_of` says.
+    """
 
     task: ClassVar[TaskKind] = TaskKind.PROPENSITY
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank", "calibration")
@@ -57,5 +60,4 @@ class Propensity(Recommendation):
         Recommendation.wording,
         calibration=PROBABILITY_AXES,
         no_calibration="",
-        limit="Probabilities hold for users who buy something in the window. For all users together they are too high.",
     )

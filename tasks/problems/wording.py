@@ -30,7 +30,6 @@ class Wording:
     calibration : labels of the axes of the calibration curve, predicted and observed; None where there is no curve.
     are_shares : whether the errors by label are shares, shown in percent.
     no_calibration : why there is no calibration curve.
-    limit : what the probabilities do not say; empty where there is nothing to add.
     """
 
     label: str
@@ -42,7 +41,6 @@ class Wording:
     calibration: tuple[str, str] | None
     are_shares: bool = True
     no_calibration: str = ""
-    limit: str = ""
 
 
 PROBABILITY_AXES = ("predicted probability, mean of each tenth", "observed share")

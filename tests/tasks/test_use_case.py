@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tasks.contracts.judging import GateMode
+from tasks.contracts.training import Costs
 from tasks.errors import ConfigurationError
 from tasks.settings import ROOT, get_settings
 from tasks.use_case import list_use_cases, load_use_case, parse_use_case
@@ -85,6 +86,10 @@ def test_a_review_has_a_period_and_reviewers() -> None:
             changed(drift__labels={"attribution_days": 7}),
             ["drift.labels.attribution_days (7)", "split.holdout_days (14)", "Leave attribution_days out"],
         ),
+        (changed(probability={"of": "everybody"}), ["probability.of", "'all_known_users' or 'buyers'", "'everybody'"]),
+        (changed(task="recommendation", probability={"of": "buyers"}), ["probability: is for propensity"]),
+        (changed(recommend__relevant_from=3), ["recommend.relevant_from: is for ratings; the task is propensity"]),
+        (changed(costs={"false_positive": 1, "false_negative": 2}), ["costs: are of wrong classes of rows"]),
         (changed(schedule="@dayly"), ["schedule", "@daily", "'@dayly'"]),
         ("- a list\n", ["a mapping", "list"]),
         ("a: [unclosed", ["not YAML"]),
@@ -98,6 +103,18 @@ def test_errors_name_field_and_value(text: str, parts: list[str]) -> None:
         parse_use_case(text, "x.yaml")
     for part in ["x.yaml", *parts]:
         assert part in str(caught.value)
+
+
+def test_scoring_terms_hold_what_figures_and_answers_share() -> None:
+    terms = parse_use_case(changed(probability={"of": "buyers"}), "x.yaml").scoring_terms
+    assert terms.probability_of == "buyers"
+    assert load_use_case("purchase_propensity", FOLDER).scoring_terms.probability_of == "all_known_users"
+    document = yaml.safe_load((FOLDER / "breast_cancer.yaml").read_text())
+    document |= {"costs": {"false_positive": 1, "false_negative": 4}}
+    assert parse_use_case(yaml.safe_dump(document), "x").scoring_terms.costs == Costs(false_positive=1, false_negative=4)
+    document = yaml.safe_load((FOLDER / "movie_rating.yaml").read_text())
+    document["recommend"]["relevant_from"] = 3.5
+    assert parse_use_case(yaml.safe_dump(document), "x").scoring_terms.relevant_from == 3.5
 
 
 @pytest.mark.parametrize("drift", [{}, {"labels": {}}, {"labels": {"late_days": 3}}, {"labels": {"attribution_days": 9}}])

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
@@ -44,6 +44,9 @@ from tasks.stages.evaluation.named_sets import evaluate_sets
 from tasks.stages.evaluation.paired import Answers, Question, correct_both_ways
 from tasks.stages.evaluation.refitted import check_refit
 from tasks.stages.evaluation.slice_report import CONFIDENCE, RESAMPLES, measure_slices, plan_slices
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @guard(NotEnoughData)
@@ -172,7 +175,7 @@ def _score(subject: _Subject, examples: Examples, split: Split, terms: ScoringTe
         use_case=terms.use_case,
         layer=c.EVALUATION,
         partition=f"{split.as_of.isoformat()}.{subject.role}.{subject.name}"[:100],
-        tables={c.UNITS: frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        tables={name: frame_writer(table) for name, table in scored.tables.items()},
         inputs=[split.holdout],
         facts={
             "model_uri": subject.model_uri,
@@ -180,6 +183,7 @@ def _score(subject: _Subject, examples: Examples, split: Split, terms: ScoringTe
             "metrics": measured,
             "k": terms.k,
             "exclude_seen": terms.exclude_seen,
+            "relevant_from": terms.relevant_from,
         },
     )
     return Evaluation(
@@ -189,6 +193,7 @@ def _score(subject: _Subject, examples: Examples, split: Split, terms: ScoringTe
         holdout=split.holdout,
         metrics=measured,
         units=units,
+        populations=scored.populations,
     )
 
 
@@ -382,11 +387,23 @@ def _outcome(comparisons: Sequence[Comparison]) -> Outcome | None:
 
 
 def _read_answers(evaluation: Evaluation, storage: Storage) -> Answers:
-    units = storage.read(evaluation.units, c.UNITS).sort_values(UNIT, ignore_index=True)
-    predictions = storage.read(evaluation.units, c.PREDICTIONS)
-    keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in predictions]
-    depth = storage.manifest(evaluation.units)["facts"].get("k")
-    return Answers(evaluation, units, predictions.sort_values(keys, ignore_index=True), depth)
+    units, predictions = _read_sorted(evaluation.units, c.UNITS, c.PREDICTIONS, storage)
+    has_others = c.PROBABILITIES in evaluation.units.rows
+    facts = storage.manifest(evaluation.units)["facts"]
+    return Answers(
+        evaluation,
+        units,
+        predictions,
+        depth=facts.get("k"),
+        hides_seen=facts.get("exclude_seen", False),
+        probabilities=_read_sorted(evaluation.units, c.PROBABILITY_UNITS, c.PROBABILITIES, storage) if has_others else None,
+    )
+
+
+def _read_sorted(ref: DatasetRef, units: str, predictions: str, storage: Storage) -> tuple[pd.DataFrame, pd.DataFrame]:
+    answered = storage.read(ref, predictions)
+    keys = [name for name in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if name in answered]
+    return storage.read(ref, units).sort_values(UNIT, ignore_index=True), answered.sort_values(keys, ignore_index=True)
 
 
 __all__ = [

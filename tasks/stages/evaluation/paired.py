@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,23 @@ _WIDE = 4_096  # units from which counting draw by draw is faster than all at on
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model answered on the holdout: its evaluation with both tables of it. `depth`: ranks kept of each list."""
+    """What one model answered on the holdout: its evaluation with both tables of it.
+
+    depth : ranks kept of each list. hides_seen : whether lists leave out what their user had met before.
+    probabilities : units and predictions of the users by whom probabilities are judged; None: the same as above.
+    """
 
     evaluation: Evaluation
     units: pd.DataFrame
     predictions: pd.DataFrame
     depth: int | None = None
+    hides_seen: bool = False
+    probabilities: tuple[pd.DataFrame, pd.DataFrame] | None = None
+
+    @cached_property
+    def promised(self) -> Answers:
+        """The answers by which probabilities are judged; always the same object."""
+        return self if self.probabilities is None else Answers(self.evaluation, *self.probabilities, self.depth)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, Role
 from tasks.errors import NotEnoughData
 from tasks.metrics import UNIT, WEIGHT, Metric
+from tasks.metrics.populations import wanted_labels
 from tasks.models.base import Examples, FeatureTables
 from tasks.stages.evaluation.paired import Answers, Places
 
@@ -179,6 +180,8 @@ def _measure_items(
     if c.RANK in shown:
         labels = examples.labels
         wanted = shown.iloc[:0] if labels is None else labels[(labels[c.LABEL] > 0) & labels[c.ITEM_ID].isin(items)]
+        wanted = wanted_labels(wanted, _features(examples).pairs, exclude_seen=answers.hides_seen)
+        wanted = wanted[wanted[c.USER_ID].isin(users)]
         mass = np.bincount(users.get_indexer(wanted[c.USER_ID]), minlength=len(users)).astype(np.float64)
         kept = answers.depth or int(answers.predictions[c.RANK].max() if len(answers.predictions) else 0)
         hits = np.zeros((len(users), kept))

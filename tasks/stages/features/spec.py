@@ -147,11 +147,6 @@ class SplitSpec(Spec):
         if self.test_sets and not task.answers_rows:
             raise ConfigurationError(f"split.test_sets: only rows have test sets; the task is {task}")
 
-    @property
-    def label_days(self) -> int | None:
-        """How many days after an answer its label covers; None where labels are not what happens in a window."""
-        return None
-
 
 class Shares(SplitSpec):
     """Splits by shares of all rows."""
@@ -247,10 +242,6 @@ class ByTime(TimeCut):
     """
 
     kind: Literal["by_time"] = "by_time"
-
-    @property
-    def label_days(self) -> int | None:
-        return self.holdout_days
 
 
 class Rolling(TimeCut):

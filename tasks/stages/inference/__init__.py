@@ -41,8 +41,8 @@ def score(
     """Let the champion answer for every user (or row) of a features snapshot, and publish the answers.
 
     The snapshot has one table `rows`: `user_id`, `item_id`, `rank` (from 1), `prediction`, `raw_score`, `path`; for tabular
-    use cases `row_id`, `prediction`. Each subject is in the prediction log too, under an id that follows from use case,
-    version, features and subject: doing it again changes nothing.
+    use cases `row_id`, `prediction`, `predicted_class`. Each subject is in the prediction log too, under an id that follows
+    from use case, version, features and subject: doing it again changes nothing.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def score(
 
 
 def score_rows(model: ServedModel, terms: ScoringTerms, rows: pd.DataFrame) -> pd.DataFrame:
-    """`row_id` and `prediction` (the probability of class 1) of each row, ordered by `row_id`."""
+    """`row_id`, `prediction` (the probability of class 1) and `predicted_class` of each row, ordered by `row_id`."""
     ordered = rows.sort_values(c.ROW_ID, ignore_index=True)
     missing = [column for column in terms.row_columns if column not in ordered]
     if missing:
@@ -108,7 +108,8 @@ def score_rows(model: ServedModel, terms: ScoringTerms, rows: pd.DataFrame) -> p
     probabilities = model.predict_rows(ordered[list(terms.row_columns)])
     if fault := find_probability_fault(probabilities, [str(name) for name in ordered[c.ROW_ID]]):
         raise ModelError(f"{terms.use_case}: {fault}; nothing was published")
-    return ordered[[c.ROW_ID]].assign(**{c.PREDICTION: probabilities})
+    classes = model.choose_classes(probabilities).astype(np.int64)
+    return ordered[[c.ROW_ID]].assign(**{c.PREDICTION: probabilities, c.PREDICTED_CLASS: classes})
 
 
 def score_users(model: ServedModel, terms: ScoringTerms, features: FeatureTables) -> list[Recommendation]:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.metrics.calibration import bin_rows
-from tasks.problems.rating import RELEVANT_RATING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,14 +75,16 @@ def best_gain_by_rank(relevant: Floats, k: int) -> Curve:
     return ranks, np.minimum(relevant, ranks[:, None]).sum(axis=1) / max(relevant.sum(), 1.0)
 
 
-def gain_by_share(predictions: pd.DataFrame) -> Curve:
+def gain_by_share(predictions: pd.DataFrame, positive_from: float = 0.5) -> Curve:
     """Share of the rows taken, highest prediction first, and the share of the positives among them; equal ones at once.
 
-    Positive is class 1, or a rating of at least 4.
+    Parameters
+    ----------
+    positive_from : the least label of a positive: a class, or a relevant rating.
     """
     predicted, label = (predictions[name].to_numpy(np.float64) for name in (c.PREDICTION, c.LABEL))
     known = np.isfinite(predicted) & np.isfinite(label)
-    positive = is_positive(label[known])
+    positive = label[known] >= positive_from
     if not positive.any():
         return np.zeros(0), np.zeros(0)
     scores, place = np.unique(-predicted[known], return_inverse=True)
@@ -92,8 +92,3 @@ def gain_by_share(predictions: pd.DataFrame) -> Curve:
     found = np.cumsum(np.bincount(place, positive, len(scores))) / positive.sum()
     kept = np.unique(np.linspace(0, len(scores) - 1, POINTS).astype(int))
     return np.r_[0.0, taken[kept]], np.r_[0.0, found[kept]]
-
-
-def is_positive(label: Floats) -> NDArray[np.bool_]:
-    """Class 1; of ratings, those from 4 on."""
-    return np.asarray(label > 0.5) if np.isin(label, (0.0, 1.0)).all() else np.asarray(label >= RELEVANT_RATING)

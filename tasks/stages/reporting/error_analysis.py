@@ -85,7 +85,8 @@ def mistakes_of_values(sides: Sequence[Side], problem: Problem) -> list[Mistakes
         mine = label == one
         values = {}
         for side in sides:
-            predicted = side.predictions[c.PREDICTION].to_numpy(np.float64)[mine]
+            column = c.PREDICTED_CLASS if c.PREDICTED_CLASS in side.predictions else c.PREDICTION
+            predicted = side.predictions[column].to_numpy(np.float64)[mine]
             values[side.subject] = problem.measure_label(predicted, float(one))
         kind = f"{problem.wording.label} {one:g}"
         finite = {subject: value for subject, value in values.items() if np.isfinite(value)}

@@ -14,6 +14,7 @@ from tasks.contracts.training import LearningCurve
 from tasks.errors import SnapshotError
 from tasks.io.storage import Storage
 from tasks.metrics import UNIT, WEIGHT, Metric, get_metric
+from tasks.metrics.populations import wanted_labels
 from tasks.problems import Problem, problem_of
 from tasks.stages.reporting import curves, error_analysis
 from tasks.stages.reporting.curves import Bin, Curve
@@ -23,6 +24,7 @@ from tasks.stages.reporting.sides import Side, unit_metric
 if TYPE_CHECKING:
     import pandas as pd
 
+RELEVANT_FROM = 4.0  # of evaluations that do not state it
 TEXT_SNAPSHOTS = 60  # at most so many of the newest snapshots are read for names of items
 
 
@@ -120,7 +122,10 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
     users, items, pairs, labels = (tables[name] for name in (c.USERS, c.ITEMS, c.PAIRS, c.LABELS))
     challenger, units = sides[0], list(sides[0].units[UNIT])
     metric = unit_metric(compared, challenger.units, task)
-    labels = labels[labels[c.USER_ID].isin(units)].reset_index(drop=True)
+    problem = problem_of(task)
+    is_list = problem.keeps_lists
+    labels = labels[labels[c.USER_ID].isin(units)]
+    labels = wanted_labels(labels, pairs, exclude_seen=is_list and challenger.hides_seen).reset_index(drop=True)
     kinds = error_analysis.kinds_of_labels(labels, pairs, items)
     counts = {
         "units": len(units),
@@ -128,14 +133,12 @@ def judge_users(sides: Sequence[Side], tables: Mapping[str, pd.DataFrame], compa
         "new_units": int((~challenger.units[UNIT].isin(users[c.USER_ID])).sum()),
         "new_items": int((kinds == error_analysis.NEW_ITEM).sum()),
     }
-    problem = problem_of(task)
-    is_list = problem.keeps_lists
     k = max((int(side.predictions[c.RANK].max()) for side in sides if is_list and len(side.predictions)), default=0)
     bought = labels[labels[c.LABEL] > 0].groupby(c.USER_ID).size()
     relevant = np.array([float(bought.get(unit, 0)) for unit in units])
     gain: dict[str, Curve] = {}
     if not is_list:
-        gain = {side.subject: curves.gain_by_share(side.predictions) for side in sides}
+        gain = {side.subject: curves.gain_by_share(side.predictions, side.relevant_from) for side in sides}
     elif k:
         gain = {side.subject: curves.gain_by_rank(side.predictions, relevant, k) for side in sides}
         gain["best possible"] = curves.best_gain_by_rank(relevant, k)
@@ -207,7 +210,16 @@ def _read_side(subject: str, name: str, ref: DatasetRef, storage: Storage) -> Si
     units = storage.read(ref, c.UNITS).sort_values(UNIT, ignore_index=True)
     predictions = storage.read(ref, c.PREDICTIONS)
     keys = [key for key in (c.ROW_ID, c.USER_ID, c.RANK, c.ITEM_ID) if key in predictions]
-    return Side(subject, name, units, predictions.sort_values(keys, ignore_index=True))
+    facts = storage.manifest(ref)["facts"]
+    return Side(
+        subject,
+        name,
+        units,
+        predictions.sort_values(keys, ignore_index=True),
+        probabilities=storage.read(ref, c.PROBABILITIES) if c.PROBABILITIES in ref.rows else None,
+        hides_seen=facts.get("exclude_seen", False),
+        relevant_from=facts.get("relevant_from", RELEVANT_FROM),
+    )
 
 
 def _with_brier(side: Side) -> Side:
@@ -217,11 +229,9 @@ def _with_brier(side: Side) -> Side:
     metric = get_metric("brier", TaskKind.CLASSIFICATION)
     predicted = side.predictions.set_index(c.ROW_ID).loc[list(side.units[UNIT])]
     loss, weight = metric.parts(predicted[c.PREDICTION].to_numpy(float), predicted[c.LABEL].to_numpy(float))
-    return Side(
-        side.subject, side.name, side.units.assign(**{metric.name: loss, metric.name + WEIGHT: weight}), side.predictions
-    )
+    return replace(side, units=side.units.assign(**{metric.name: loss, metric.name + WEIGHT: weight}))
 
 
 def _calibration(sides: Sequence[Side]) -> dict[str, list[Bin]]:
-    found = {side.subject: curves.calibration_bins(side.predictions) for side in sides}
+    found = {side.subject: curves.calibration_bins(side.promised) for side in sides}
     return {subject: bins for subject, bins in found.items() if bins}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tasks.contracts.judging import GateMode, GateResult, Outcome
+from tasks.contracts.judging import GateMode, GateResult, Outcome, Verdict
+from tasks.contracts.training import Population
 
 
 def format_number(value: float | None) -> str | None:
@@ -36,3 +37,8 @@ def describe_gate(gate: GateResult) -> str:
 def tone_of_interval(low: float, high: float) -> str:
     """The colour of a difference: `good` or `bad` where its whole interval is on one side of zero, else `open`."""
     return "good" if low > 0 else "bad" if high < 0 else "open"
+
+
+def populations_of(verdict: Verdict) -> tuple[Population, ...]:
+    """Whom the metrics on the holdout describe; empty for older verdicts. They are the same for every model."""
+    return verdict.evaluations[0].populations if verdict.evaluations else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.contracts.judging import Role, Verdict
-from tasks.stages.reporting.formatting import describe_gate, describe_outcome
+from tasks.stages.reporting.formatting import describe_gate, describe_outcome, populations_of
 
 
 def write_report(verdict: Verdict) -> str:
@@ -36,6 +36,7 @@ def write_report(verdict: Verdict) -> str:
     for metric in dict.fromkeys(name for one in verdict.evaluations for name in one.metrics):
         values = (one.metrics.get(metric) for one in verdict.evaluations)
         lines.append(f"| {metric} | " + " | ".join("" if value is None else f"{value:.4f}" for value in values) + " |")
+    lines += ["", *[f"* {', '.join(one.metrics)}: {one}" for one in populations_of(verdict)]]
     if verdict.test_sets:
         lines += ["", "## Test sets", "", "| set | rows | metric | challenger | champion |", "|---|---|---|---|---|"]
         for one in verdict.test_sets:

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.judging import Comparison, Evaluation, GateMode, GateResult, Outcome, Role, Verdict
-from tasks.contracts.training import Candidate, LearningCurve, Refit
+from tasks.contracts.training import Candidate, LearningCurve, ProbabilityOf, Refit
+from tasks.metrics import PROBABILITY
 from tasks.metrics.families import FAMILIES
 from tasks.pages import Cell, Table, clean_text
 from tasks.pages.charts import Chart, Interval, chart_intervals, chart_learning
@@ -22,6 +23,7 @@ from tasks.stages.reporting.formatting import (
     format_bytes,
     format_number,
     format_seconds,
+    populations_of,
     tone_of_interval,
 )
 
@@ -62,6 +64,7 @@ class MetricSection:
     chart: Markup | None
     note: str
     test_sets: Table | None = None
+    populations: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,8 @@ def describe_metrics(verdict: Verdict, evidence: Evidence) -> MetricSection:
             f"{100 * first.confidence:.4g}%, by a paired bootstrap of {first.units:,} units with {first.resamples:,} resamples,"
             " each metric on its own. Metrics without a difference cannot be resampled by unit."
         )
-    return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note, _list_test_sets(verdict))
+    whom = [f"{', '.join(one.metrics)}: {one}." for one in populations_of(verdict)]
+    return MetricSection(Table(head, rows), chart.to_svg() if chart else None, note, _list_test_sets(verdict), whom)
 
 
 def _list_test_sets(verdict: Verdict) -> Table | None:
@@ -377,8 +381,11 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         )
     elif evidence.counts:
         yield from _list_limits_of_users(parts, evidence)
-    if evidence.task and evidence.problem.wording.limit:
-        yield evidence.problem.wording.limit
+    if evidence.problem.calibrates:
+        whom = next((one.whom for one in populations_of(verdict) if PROBABILITY in one.metrics), ProbabilityOf.BUYERS.words)
+        yield f"Probabilities are about {whom}." + (
+            " For all users together they are too high." if whom == ProbabilityOf.BUYERS.words else ""
+        )
     for one in verdict.unscored:
         yield f"The {one.subject} {one.name} could not be scored and was not compared with: {one.reason}"
     if verdict.spending is not None and verdict.spending.times > 1:

@@ -15,12 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """What one model answered on the holdout. `units` is sorted by unit; all sides have the same units."""
+    """What one model answered on the holdout. `units` is sorted by unit; all sides have the same units.
+
+    probabilities : predictions by which probabilities are judged; None: `predictions`.
+    hides_seen : whether lists leave out what their user had met before.
+    relevant_from : the least rating of a relevant item.
+    """
 
     subject: str
     name: str
     units: pd.DataFrame
     predictions: pd.DataFrame
+    probabilities: pd.DataFrame | None = None
+    hides_seen: bool = False
+    relevant_from: float = 0.5
+
+    @property
+    def promised(self) -> pd.DataFrame:
+        """The predictions by which probabilities are judged."""
+        return self.predictions if self.probabilities is None else self.probabilities
 
 
 def unit_metric(compared: Sequence[str], units: pd.DataFrame, task: TaskKind) -> Metric | None:

@@ -85,7 +85,11 @@ def train(  # noqa: PLR0913  # what is fitted to what, and what it begins from; 
         measured = {f"validation_{metric}": value for metric, value in scored.metrics.items()}
         run.log_metrics(measured | {"fit_seconds": fit_seconds})
         cuts = _measure_cuts(spec, split, terms, storage, origins=origins, seed=seed)
-        figures = draw(scored.predictions, problem.plots, f"{use_case}: {name}, validation")
+        if scored.populations:
+            run.set_tags(
+                {"titleholder.populations": "; ".join(f"{', '.join(one.metrics)}: {one}" for one in scored.populations)}
+            )
+        figures = draw(scored, problem.plots, f"{use_case}: {name}, validation")
         figures |= explain(spec, model, train_examples, validation, seed=seed, title=f"{use_case}: {name}")
         for path, figure in figures.items():
             run.log_figure(figure, path)
@@ -101,6 +105,7 @@ def train(  # noqa: PLR0913  # what is fitted to what, and what it begins from; 
             split=split,
             code_version=get_code_version(),
             metrics=scored.metrics,
+            populations=scored.populations,
             fit_seconds=fit_seconds,
             settings=spec.model_dump(mode="json", exclude={"kind", "name"}),
             start=start,
@@ -182,6 +187,10 @@ def _params(
     if start is not None:
         params |= {f"start.{name}": value for name, value in start.to_json().items() if value not in (None, "")}
     params |= {"seed": seed, "k": terms.k, "exclude_seen": terms.exclude_seen, "as_of": split.as_of}
+    if terms.task.has_probabilities and not terms.task.answers_rows:
+        params["probability_of"] = terms.probability_of.value
+    if terms.task.rates_pairs:
+        params["relevant_from"] = terms.relevant_from
     for part, ref in _parts(split).items():
         window = storage.manifest(ref)["facts"].get("window")
         params[f"split.{part}"] = f"{ref.partition}/{ref.version}" + (f" labels {window}" if window else "")

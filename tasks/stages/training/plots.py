@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.training import TrialState, Tuned
+from tasks.metrics import Scored
 from tasks.metrics.calibration import bin_rows
 
 if TYPE_CHECKING:
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CALIBRATION = "calibration"
 
-def draw(predictions: pd.DataFrame, names: Sequence[str], title: str) -> dict[str, Figure]:
-    """File name -> figure, for each plot of `PLOTS` that is named; none where there are no predictions.
 
-    Parameters
-    ----------
-    predictions : as in `tasks.metrics.Scored`.
-    """
-    return {f"plots/{name}.png": PLOTS[name](predictions, title) for name in names if len(predictions)}
+def draw(scored: Scored, names: Sequence[str], title: str) -> dict[str, Figure]:
+    """File name -> figure, for each plot of `PLOTS` that is named; none where there are no predictions."""
+    shown = {name: scored.promised.predictions if name == CALIBRATION else scored.predictions for name in names}
+    return {f"plots/{name}.png": PLOTS[name](predictions, title) for name, predictions in shown.items() if len(predictions)}
 
 
 def _by_rank(predictions: pd.DataFrame, title: str) -> Figure:
@@ -74,7 +73,7 @@ PLOTS: dict[str, Callable[[pd.DataFrame, str], Figure]] = {
     "precision_by_rank": _by_rank,
     "predicted_and_given": _ratings,
     "roc": _roc,
-    "calibration": _calibration,
+    CALIBRATION: _calibration,
 }
 
 

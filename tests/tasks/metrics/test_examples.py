@@ -40,6 +40,7 @@ def test_the_parameters_fit_the_shape(family: Family) -> None:
         Shape.CATALOGUE: ("positions", "items"),
         Shape.PAIRS: ("prediction", "label"),
         Shape.ROWS: ("prediction", "label"),
+        Shape.CLASSES: ("chosen", "label"),
         Shape.WHOLE: ("prediction", "label", "weights"),
     }
     assert tuple(inspect.signature(family.function).parameters) == expected[family.shape]

@@ -80,13 +80,42 @@ def test_seen_items_are_excluded_on_request() -> None:
         ).metrics["recall_at_1"]
         for hide in (False, True)
     ]
-    assert found == pytest.approx([(0.5 + 1 + 1) / 3] * 2), "u finds b instead of a"
-    scored = score_model(
-        model,
-        examples(BOUGHT[:1]),
-        ScoringTerms(use_case="test", task=TaskKind.RECOMMENDATION, metrics=("recall_at_1",), k=1, exclude_seen=True),
+    assert found == pytest.approx([(0.5 + 1 + 1) / 3, 1.0]), "u finds b instead of a, which is not wanted of the list"
+
+
+HIDING = ScoringTerms(
+    use_case="test", task=TaskKind.RECOMMENDATION, metrics=("ndcg_at_2", "recall_at_2"), k=2, exclude_seen=True
+)
+
+
+def test_lists_are_not_asked_for_what_they_may_not_show() -> None:
+    """Half of the labels are repeats: a perfect model has an nDCG of 1."""
+    model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4]})
+    scored = score_model(model, examples([("u", "a", 1.0), ("u", "b", 1.0), ("v", "d", 1.0)]), HIDING)
+    assert scored.metrics["ndcg_at_2"] == scored.metrics["recall_at_2"] == 1.0
+    shown = score_model(model, examples([("u", "a", 1.0), ("v", "d", 1.0)]), HIDING.model_copy(update={"exclude_seen": False}))
+    assert shown.units["unit"].tolist() == ["u", "v"] and shown.populations[0].left_out == ""
+
+
+def test_who_only_repeats_is_left_out_and_counted() -> None:
+    model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4]})
+    scored = score_model(model, examples([("u", "a", 1.0), ("v", "d", 1.0)]), HIDING)
+    assert scored.units["unit"].tolist() == ["v"]
+    assert str(scored.populations[0]) == (
+        "1 users who bought in the label window (1 others only items that they had met before)"
     )
-    assert scored.metrics["recall_at_1"] == 0.0, "u has seen a"
+    with pytest.raises(NotEnoughData, match="each of the 1 labels is of an item that its user had met before"):
+        score_model(model, examples([("u", "a", 1.0)]), HIDING)
+
+
+def test_ratings_of_what_lists_may_not_show_keep_their_error() -> None:
+    model = Fixed({"u": [4, 3, 2, 1], "v": [1, 2, 3, 4]})
+    terms = HIDING.model_copy(update={"task": TaskKind.RATING, "metrics": ("rmse", "recall_at_1")})
+    scored = score_model(model, examples([("u", "a", 5.0), ("v", "d", 4.0)]), terms)
+    assert scored.units["unit"].tolist() == ["u", "v"]
+    assert scored.metrics["rmse"] == pytest.approx(np.sqrt(0.5))
+    assert scored.metrics["recall_at_1"] == 1.0, "u's repeated rating is not asked for"
+    assert [(one.metrics, one.units) for one in scored.populations] == [(("rmse", "user_coverage"), 2), (("recall_at_1",), 1)]
 
 
 def test_a_metric_may_have_a_larger_k() -> None:

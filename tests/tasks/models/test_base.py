@@ -17,6 +17,7 @@ from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
 from tasks.models import SERVED
 from tasks.models.base import FeatureTables, load_model, save_model
+from tasks.models.platt import Calibration
 from tasks.models.popularity import PopularityModel
 from tasks.models.prepared import PerFeatures
 
@@ -26,13 +27,13 @@ TERMS = ScoringTerms(use_case="shop", task=TaskKind.RECOMMENDATION, k=3)
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, str]:
     model = PopularityModel(half_life_days=3.0)
-    model.calibration = (0.5, -1.0)
+    model.calibration = Calibration(0.5, -1.0, {"user_recency_days": (-0.7, 2.5)})
     return tmp_path / "model", save_model(model, tmp_path / "model", TERMS)
 
 
 def test_terms_and_calibration_are_exported(saved: tuple[Path, str]) -> None:
     model, terms = load_model(*saved, SERVED)
-    assert (terms, model.calibration) == (TERMS, (0.5, -1.0))
+    assert (terms, model.calibration) == (TERMS, Calibration(0.5, -1.0, {"user_recency_days": (-0.7, 2.5)}))
     assert isinstance(model, PopularityModel)
     assert model.half_life_days == 3.0
 

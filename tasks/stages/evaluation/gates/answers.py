@@ -12,7 +12,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import MIN_UNITS_OF_A_LOSS, GateResult
 from tasks.errors import ConfigurationError, NotEnoughData
-from tasks.metrics import USER_COVERAGE, get_metric
+from tasks.metrics import PROBABILITY, USER_COVERAGE, get_metric
 from tasks.problems import problem_of
 from tasks.stages.evaluation.gates.base import ComparingGate, Context, Gate, cannot_gate
 from tasks.stages.evaluation.paired import Answers, Question
@@ -69,8 +69,9 @@ class Calibration(ComparingGate):
     """Probabilities match frequencies: the expected calibration error is at most `at_most`, and not clearly larger than the
     champion's.
 
-    Clearly is judged by the errors' squares, because their bias can be taken off: the whole interval of the difference lies
-    beyond what an error larger by `margin` would make of it.
+    Of lists, the probabilities of all known users are judged, with zeros for who buys nothing, or those of buyers where the
+    use case says so (`probability.of`). Clearly is judged by the errors' squares, because their bias can be taken off: the
+    whole interval of the difference lies beyond what an error larger by `margin` would make of it.
     """
 
     kind: Literal["calibration"] = "calibration"
@@ -84,9 +85,10 @@ class Calibration(ComparingGate):
                 False, "the calibration error is not a number: a prediction is NaN or infinite, or there is none"
             )
         if value > self.at_most:
-            reason = f"calibration error {value:.4f} is above {self.at_most:.4f}: probabilities do not match frequencies"
+            whom = _whom(context.challenger)
+            reason = f"calibration error {value:.4f}{whom} is above {self.at_most:.4f}: probabilities do not match frequencies"
             return self.answer(False, reason, challenger=value)
-        said = f"calibration error {value:.4f} is at most {self.at_most:.4f}"
+        said = f"calibration error {value:.4f}{_whom(context.challenger)} is at most {self.at_most:.4f}"
         if context.champion is None:
             return self.answer(True, said, challenger=value)
         theirs = _error(context.champion, context.task)
@@ -107,7 +109,8 @@ class Calibration(ComparingGate):
     def questions(self, context: Context) -> list[Question]:
         if context.champion is None:
             return []
-        return [Question(get_metric(SQUARED_CALIBRATION_ERROR, context.task), context.challenger, context.champion)]
+        metric = get_metric(SQUARED_CALIBRATION_ERROR, context.task)
+        return [Question(metric, context.challenger.promised, context.champion.promised)]
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         super().check_fits(task, metrics, candidates)
@@ -119,8 +122,14 @@ class Calibration(ComparingGate):
 
 def _error(answers: Answers, task: TaskKind) -> float:
     """The expected calibration error on the whole holdout; NaN where it is no number."""
-    once = np.ones((1, len(answers.units)))
-    return float(get_metric(CALIBRATION_ERROR, task).compute(answers.units, answers.predictions, once)[0])
+    units, predictions = answers.promised.units, answers.promised.predictions
+    return float(get_metric(CALIBRATION_ERROR, task).compute(units, predictions, np.ones((1, len(units))))[0])
+
+
+def _whom(answers: Answers) -> str:
+    """Whose probabilities are judged, as a part of a sentence; empty where the evaluation does not say."""
+    named = next((one for one in answers.evaluation.populations if {PROBABILITY, CALIBRATION_ERROR} & {*one.metrics}), None)
+    return f" of {named}" if named else ""
 
 
 class CatalogCoverage(Gate):

@@ -172,8 +172,11 @@ class Context:
             return id(question.challenger), id(question.other), question.metric.name, resamples, group_by
 
         fresh = list({key_of(one): one for one in questions if key_of(one) not in self.drawn}.values())
-        found = resample(fresh, seed=self.seed, resamples=resamples, groups=self.groups(group_by)) if fresh else []
-        self.drawn |= {key_of(one): (one, values) for one, values in zip(fresh, found, strict=True)}
+        # Those by whom probabilities are judged are others than those by whom lists are: each population has its own draws.
+        other = self.challenger.promised if self.challenger.promised is not self.challenger else None
+        for asked in ([one for one in fresh if one.challenger is not other], [one for one in fresh if one.challenger is other]):
+            found = resample(asked, seed=self.seed, resamples=resamples, groups=self.groups(group_by)) if asked else []
+            self.drawn |= {key_of(one): (one, values) for one, values in zip(asked, found, strict=True)}
         return [self.drawn[key_of(one)][1] for one in questions]
 
     def compare(

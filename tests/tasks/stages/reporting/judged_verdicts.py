@@ -19,6 +19,7 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve, LearningPoint, ScoringTerms
 from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import ServedModel, read_examples
+from tasks.models.platt import Calibration
 from tasks.problems import score_model
 from tasks.stages.evaluation import judge
 from tasks.stages.evaluation.gates import GATES
@@ -96,7 +97,7 @@ class Known(synthetic_classification.Skilled):
         guess = np.random.default_rng(3).random(taste.shape)
         mixed = np.where((np.arange(users) < share * users)[:, None], taste, guess)
         super().__init__(1 + 4 * mixed if task is TaskKind.RATING else mixed, slope=2 * share)
-        self.calibration = (2.0, -1.0) if task is TaskKind.PROPENSITY else None
+        self.calibration = Calibration(2.0, -1.0) if task is TaskKind.PROPENSITY else None
 
     def score_items(self, user_id: str, features: Any) -> tuple[Any, AnswerPath]:
         return self.scores[int(user_id[1:])][: len(features.item_ids)], AnswerPath.MODEL
@@ -117,12 +118,18 @@ def evaluate(
         use_case=SHOP,
         layer=c.EVALUATION,
         partition=f"2011-06-01.{subject}",
-        tables={"units": frame_writer(scored.units), c.PREDICTIONS: frame_writer(scored.predictions)},
+        tables={table: frame_writer(frame) for table, frame in scored.tables.items()},
         inputs=[holdout],
     )
     metrics = {key: value for key, value in scored.metrics.items() if np.isfinite(value)}
     return Evaluation(
-        subject=subject, name=name or subject, model_uri=f"models:/m-{subject}", holdout=holdout, metrics=metrics, units=units
+        subject=subject,
+        name=name or subject,
+        model_uri=f"models:/m-{subject}",
+        holdout=holdout,
+        metrics=metrics,
+        units=units,
+        populations=scored.populations,
     )
 
 

@@ -62,7 +62,7 @@ def test_gain_by_share_takes_equal_predictions_at_once() -> None:
     assert list(taken) == [0, 0.25, 0.75, 1] and list(found) == [0, 0.5, 1, 1]
     assert list(curves.gain_by_share(predicted([0.3] * 5, [1, 0, 0, 0, 1]))[1]) == [0, 1], "a constant finds nothing early"
     assert len(curves.gain_by_share(predicted([0.3], [0]))[0]) == 0
-    assert list(curves.gain_by_share(predicted([5, 4, 3], [4, 5, 3]))[1]) == [0, 0.5, 1, 1], "ratings from 4 on"
+    assert list(curves.gain_by_share(predicted([5, 4, 3], [4, 5, 3]), 4.0)[1]) == [0, 0.5, 1, 1], "ratings from 4 on"
 
 
 # mistakes

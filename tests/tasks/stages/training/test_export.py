@@ -17,6 +17,7 @@ from tasks.models.base import ModelSpec, ServedModel, save_model
 from tasks.models.bias import Bias, BiasModel, measure_scale
 from tasks.models.ials import Ials
 from tasks.models.item_knn import ItemKnn
+from tasks.models.platt import Calibration
 from tasks.models.popularity import PopularityModel
 from tasks.models.support_vectors import LinearSvm
 from tasks.stages.training.export import export_model
@@ -80,7 +81,7 @@ def refused(spec: ModelSpec, task: TaskKind, change: Callable[[Any], None], fold
     terms = ScoringTerms(use_case="board", task=task, k=5, row_columns=columns)
     model = spec.fit(examples, examples, 7)
     if task is TaskKind.PROPENSITY:
-        model.calibration = (0.0, -1.0)  # flat: every item gets the same probability
+        model.calibration = Calibration(0.0, -1.0)  # flat: every item gets the same probability
     with pytest.raises(ModelError) as error:
         export_model(model, folder / spec.kind, terms, examples, {spec.kind: altered(type(model), change)})
     return str(error.value)
