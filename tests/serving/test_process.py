@@ -27,6 +27,7 @@ from serving.telemetry.prediction_writer import WRITE_SECONDS
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.io.storage import frame_writer
+from tasks.models.platt import Calibration
 from tasks.models.prior import PriorModel
 from tasks.models.smoke_test import count_scores
 from tests.ports import free_port
@@ -311,7 +312,7 @@ def test_endpoint_process_never_unpickles(cached: Installation, tmp_path: Path, 
 
         request_everything()
         second = two_segment_shop.model()
-        second.calibration = (1.0, 0.0)
+        second.calibration = Calibration(1.0, 0.0)
         await_model(process, "sequence", cached.register_and_promote("shop", second).sequence)
         request_everything()
         cached.promote("shop", 9, "f" * 64)  # a model that does not exist

@@ -21,6 +21,7 @@ from tasks.io import tracking
 from tasks.io.storage import frame_writer
 from tasks.models import champion
 from tasks.models.base import load_model
+from tasks.models.platt import Calibration
 from tasks.models.popularity import PopularityModel
 from tasks.models.prior import PriorModel
 from tasks.settings import get_settings
@@ -37,7 +38,7 @@ def serving_mark(client: Any) -> float:
 def test_serves_models_of_registered_kinds(installation: Installation) -> None:
     installation.publish_features("shop")
     popular = PopularityModel(28.0)
-    popular.calibration = (1.0, 0.0)
+    popular.calibration = Calibration(1.0, 0.0)
     installation.register_and_promote("shop", popular)
     installation.register_and_promote("tumours", PriorModel(0.3), TaskKind.CLASSIFICATION)
     client = client_of(create_app(installation.settings))
