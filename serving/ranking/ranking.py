@@ -149,8 +149,7 @@ class Ranking:
 
     def _calibrated(self, user_id: str, raw: Floats) -> Floats:
         """The probabilities of a user's raw scores, (items,); the scores of a model that was not calibrated."""
-        calibration = self.model.calibration
-        return raw if calibration is None else self.model.calibrated(raw, calibration.shifts([user_id], self.features))
+        return self.model.calibrated(raw, self.model.activity_shifts([user_id], self.features))
 
     def _fold_in_weights(self, recent: Sequence[RecentEvent]) -> dict[int, float]:
         """Item position -> number of recent orders, or the last rating. Views are not folded in."""

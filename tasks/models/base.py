@@ -110,7 +110,7 @@ class FeatureTables:
         return {}
 
     def user_logs(self, column: str) -> Floats:
-        """log(1 + value) of a column of `users`, (users,), NaN where it is missing; computed once.
+        """log(1 + value) of a column of `users`, (users + 1,), NaN where it is missing; the last is for an unknown user.
 
         Raises
         ------
@@ -122,7 +122,8 @@ class FeatureTables:
                     f"the calibration needs the users' column {column}, which the features lack; they have: "
                     f"{', '.join(map(str, self.users.columns))}. Train the model again with the present features"
                 )
-            self._logs[column] = np.log1p(np.maximum(self.users[column].to_numpy(np.float64, na_value=np.nan), 0.0))
+            values = np.append(self.users[column].to_numpy(np.float64, na_value=np.nan), np.nan)
+            self._logs[column] = np.log1p(np.maximum(values, 0.0))
         return self._logs[column]
 
     def pairs_of(self, user_id: str) -> slice:
@@ -308,7 +309,7 @@ class ServedModel(ABC):
             items, raw = features.item_ids[places].tolist(), best.tolist()
             probable = None
             if self.calibration is not None:
-                shifts = np.repeat(self.calibration.shifts(block, features), np.diff(starts))
+                shifts = np.repeat(self.activity_shifts(block, features), np.diff(starts))
                 probable = self.calibrated(best, shifts).tolist()
             for user_id, path, first, end in zip(block, paths, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
                 raw_scores = tuple(raw[first:end])
@@ -346,12 +347,22 @@ class ServedModel(ABC):
         """
         return None
 
+    def activity_shifts(self, user_ids: Sequence[str], features: FeatureTables) -> Floats:
+        """What the activity of each user adds to the calibration, (users,); 0 for an unknown user, as of mean activity."""
+        total = np.zeros(len(user_ids))
+        if self.calibration is not None and self.calibration.activity:
+            rows = np.array([features.user_row.get(user, -1) for user in user_ids], dtype=np.intp)
+            for column, (weight, centre) in self.calibration.activity.items():
+                values = features.user_logs(column)[rows]  # -1, for an unknown user, is the last, which is NaN
+                total += weight * np.where(np.isfinite(values), values - centre, 0.0)
+        return total
+
     def calibrated(self, raw: Floats, shift: Floats | float = 0.0) -> Floats:
         """Raw scores -> probabilities of the same shape, by the curve fitted on the validation window (Platt 1999).
 
         Parameters
         ----------
-        shift : `calibration.shifts` of the users of the scores.
+        shift : `activity_shifts` of the users of the scores.
         """
         if self.calibration is None:
             return raw

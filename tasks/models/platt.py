@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from tasks.contracts.arrays import Floats
-
-if TYPE_CHECKING:
-    from tasks.models.base import FeatureTables
 
 CASES_PER_WEIGHT = 10  # of each class, for each weight of a curve (Peduzzi and others 1996); with fewer, activity is left out
 
@@ -33,16 +30,6 @@ class Calibration:
     slope: float
     intercept: float
     activity: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def shifts(self, user_ids: Sequence[str], features: FeatureTables) -> Floats:
-        """What the activity of each user adds, (users,); 0 for an unknown user, who counts as one of mean activity."""
-        total = np.zeros(len(user_ids))
-        if self.activity:
-            rows = np.array([features.user_row.get(user, -1) for user in user_ids], dtype=np.intp)
-            for column, (weight, centre) in self.activity.items():
-                values = np.append(features.user_logs(column), np.nan)[rows]  # -1, for an unknown user, is the last
-                total += weight * np.where(np.isfinite(values), values - centre, 0.0)
-        return total
 
     def to_json(self) -> dict[str, Any]:
         """As stored in an export."""
