@@ -58,7 +58,15 @@ def create_app(
         return EventStore(settings.events_url)
 
     recent = RecentEvents(events)
-    fast = FastRoutes(deployments, writer, metrics, events=events, recent=recent, explore_share=settings.endpoint_explore_share)
+    fast = FastRoutes(
+        deployments,
+        writer,
+        metrics,
+        events=events,
+        recent=recent,
+        explore_share=settings.endpoint_explore_share,
+        shuffle_share=settings.endpoint_shuffle_share,
+    )
     workers = WorkerMetrics(settings.home / "endpoint" / "workers", metrics.registry)
     services = (deployments, writer, recent, workers)
 

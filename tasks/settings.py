@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     endpoint_keys: Literal["required", "off"] = Field("required", description="off: requests from loopback need no key")
     endpoint_rate: float = Field(1000.0, ge=0, description="requests a second of one key or address; 0: no limit")
     endpoint_explore_share: float = Field(0.02, ge=0, le=0.2, description="share of answers that explore one new item")
+    endpoint_shuffle_share: float = Field(
+        0.0, ge=0, le=0.2, description="share of answers with two neighbouring items in random order, to measure places"
+    )
     predictions_keep_days: int = Field(365, ge=1, description="online predictions older than this are removed")
     spark_remote: str = Field("", description="sc://host:port of a Spark Connect server; empty: a local session")
     spark_master: str = Field("local[2]", description="master of a local session")

@@ -20,7 +20,7 @@ from serving.ranking.ranking import Ranked, RecentEvent
 from serving.telemetry.prediction_writer import LogRow
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
-from tasks.contracts.predictions import AnswerPath
+from tasks.contracts.predictions import ITEM_SUBJECT, AnswerPath
 
 MIN_EXPLORED_ITEMS = 5  # shorter lists are not explored: each of their places is too valuable
 
@@ -40,7 +40,7 @@ class Answers:
     @property
     def best_scores(self) -> list[float]:
         """The best score of each subject that the model knows; those of others say nothing about the model."""
-        return [row.scores[0] for row in self.rows if row.scores and not row.path.is_cold]
+        return [max(row.scores) for row in self.rows if row.scores and not row.path.is_cold]
 
 
 def recommend(
@@ -51,6 +51,7 @@ def recommend(
     segment: str | None,
     recent_of: Callable[[str], Sequence[RecentEvent]],
     explore_share: float,
+    shuffle_share: float,
     ids: Sequence[str],
 ) -> Answers:
     """The top `k` items of each user.
@@ -59,7 +60,7 @@ def recommend(
     ----------
     segment : of users whom the features do not know.
     recent_of : the recent events of a user.
-    explore_share : see `explore`.
+    explore_share, shuffle_share : see `explore` and `shuffle`.
     ids : one prediction id per user.
     """
     answers, rows = [], []
@@ -68,12 +69,13 @@ def recommend(
         ranked = bundle.ranks.rank(user_id, k, recent, segment)
         new_items = bundle.ranks.items_to_explore(user_id, recent) if explore_share else []
         ranked, explored, probability = explore(new_items, ranked, explore_share, prediction_id)
+        ranked, place = shuffle(ranked, 0.0 if explored else shuffle_share, prediction_id)
         answers.append(
             messages.UserRecommendations(
                 prediction_id=prediction_id, user_id=user_id, path=ranked.path, items=_items(ranked), explored=explored
             )
         )
-        rows.append(LogRow(prediction_id, user_id, ranked.path, ranked.items, ranked.scores, explored, probability))
+        rows.append(LogRow(prediction_id, user_id, ranked.path, ranked.items, ranked.scores, explored, probability, place))
     return Answers(answers, rows)
 
 
@@ -100,6 +102,33 @@ def explore(new: Sequence[str], ranked: Ranked, share: float, prediction_id: str
     return ranked._replace(items=[*ranked.items[:-1], item]), [item], share / len(new)
 
 
+def shuffle(ranked: Ranked, share: float, prediction_id: str) -> tuple[Ranked, int]:
+    """In a `share` of the answers, put two neighbouring items in random order: which two is random, too.
+
+    The log then shows how much less often a place is viewed than the one above it, because what is worth more is above as
+    often as below (FairPairs, Radlinski and Joachims 2006). Random bits of the prediction id decide, others than those of
+    `explore`, so that the draw can be repeated.
+
+    Returns
+    -------
+    ranked : the answer to give. Each item keeps its score, so that in half of these answers one score is out of order.
+    place : the upper one of the two places, from 1; 0 if the answer is as it was.
+    """
+    pairs = len(ranked.items) - 1
+    if not share or pairs < 1:
+        return ranked, 0
+    drawn = int(prediction_id[-8:], 16) / 2**32
+    if drawn >= share:
+        return ranked, 0
+    place = 1 + min(int(drawn / share * pairs), pairs - 1)
+    if int(prediction_id[-9], 16) % 2:
+        return ranked, place
+    order = list(range(len(ranked.items)))
+    order[place - 1], order[place] = order[place], order[place - 1]
+    items, scores = [ranked.items[n] for n in order], [ranked.scores[n] for n in order]
+    return ranked._replace(items=items, scores=scores), place
+
+
 def recommend_to_session(bundle: Bundle, items: Sequence[str], k: int, segment: str | None, ids: Sequence[str]) -> Answers:
     """The top `k` items for a session without a user id."""
     ranked = bundle.ranks.rank_for_session(items, k, segment)
@@ -118,7 +147,7 @@ def find_similar(bundle: Bundle, item_id: str, k: int, ids: Sequence[str]) -> An
     if ranked is None:
         raise Refusal(HTTPStatus.NOT_FOUND, f"{bundle.use_case} has no item {shorten(item_id)!a}")
     answer = {"prediction_id": ids[0], "path": ranked.path, "items": _items(ranked)}
-    return Answers([answer], [LogRow(ids[0], f"item:{item_id}", ranked.path, ranked.items, ranked.scores)])
+    return Answers([answer], [LogRow(ids[0], f"{ITEM_SUBJECT}{item_id}", ranked.path, ranked.items, ranked.scores)])
 
 
 def _items(ranked: Ranked) -> list[messages.RecommendedItem]:

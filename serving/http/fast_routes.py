@@ -83,9 +83,11 @@ class FastRoutes:
         events: Callable[[], EventStore],
         recent: RecentEvents,
         explore_share: float,
+        shuffle_share: float,
     ) -> None:
         self._source, self._writer, self._metrics = source, writer, metrics
-        self._events, self._recent, self._explore_share = events, recent, explore_share
+        self._events, self._recent = events, recent
+        self._explore_share, self._shuffle_share = explore_share, shuffle_share
         self._pool = ThreadPoolExecutor(THREADS, "large-request")
         self._queued = 0
         self.routes = self._make_routes()
@@ -280,6 +282,7 @@ class FastRoutes:
                 segment=segment,
                 recent_of=lambda user: self._recent.of_user(name, user, since),
                 explore_share=self._explore_share,
+                shuffle_share=self._shuffle_share,
                 ids=ids,
             ),
         )

@@ -20,7 +20,7 @@ import msgspec
 
 from serving.telemetry.metrics import ServingMetrics
 from tasks import clock
-from tasks.contracts.predictions import AnswerPath
+from tasks.contracts.predictions import ONLINE, AnswerPath
 from tasks.io import isolated_process
 from tasks.io.prediction_log import PredictionLog
 
@@ -43,6 +43,7 @@ class LogRow(NamedTuple):
     scores: Sequence[float]
     explored: Sequence[str] = ()
     explored_probability: float = 0.0
+    shuffled_place: int = 0
 
 
 class _Line(msgspec.Struct):
@@ -55,6 +56,7 @@ class _Line(msgspec.Struct):
     scores: Sequence[float]
     explored: Sequence[str]
     explored_probability: float
+    shuffled_place: int
     made_at: datetime
     features_as_of: date | None
     latency_ms: float
@@ -62,7 +64,7 @@ class _Line(msgspec.Struct):
     model_version: int
     manifest_digest: str
     features_version: str
-    channel: str = "online"
+    channel: str = ONLINE
     arm: str = "champion"
     arm_probability: float = 1.0
 

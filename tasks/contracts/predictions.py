@@ -9,6 +9,9 @@ from pydantic import Field
 
 from tasks.contracts.base import Contract, Name
 
+ONLINE, BATCH = "online", "batch"  # channels
+ITEM_SUBJECT = "item:"  # begins the subject of an answer about an item, not for a user
+
 
 class AnswerPath(StrEnum):
     """Which way made an answer. The values are stored in the prediction log and in batch snapshots."""
@@ -35,7 +38,7 @@ class Prediction(Contract):
     prediction_id: str
     made_at: datetime
     use_case: Name
-    channel: str = Field(description="online or batch")
+    channel: str = Field(description=f"{ONLINE} or {BATCH}")
     subject: str = Field(description="the user, or the row's key")
     model_version: int
     manifest_digest: str
@@ -49,3 +52,11 @@ class Prediction(Contract):
     arm_probability: float = Field(1.0, description="with which probability this arm was drawn")
     explored: tuple[str, ...] = Field((), description="items that were put in for exploration, not for their score")
     explored_probability: float = Field(0.0, description="with which probability such an item was put into this answer")
+    shuffled_place: int = Field(
+        0, ge=0, description="the upper one of two neighbouring places whose order was drawn at random; 0: none was"
+    )
+
+    @property
+    def has_subject(self) -> bool:
+        """Whether it is for a known user or a row. The answers to sessions and about items are for nobody in particular."""
+        return bool(self.subject) and not (self.path is AnswerPath.SIMILAR and self.subject.startswith(ITEM_SUBJECT))

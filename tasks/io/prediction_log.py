@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -132,6 +132,18 @@ class PredictionLog:
                 if row.prediction_id == prediction_id and not _is_forgotten(row.subject, row.made_at, forgotten):
                     return row
         return None
+
+    def find_known(self, use_case: str, prediction_ids: Collection[str]) -> set[str]:
+        """Of some ids, those that a prediction of the log has."""
+        found: set[str] = set()
+        missing = set(prediction_ids)
+        for path in reversed(self._files(use_case)):
+            if not missing:
+                break
+            here = missing.intersection(_ids(path))
+            found |= here
+            missing -= here
+        return found
 
     def _files(self, use_case: str) -> list[Path]:
         """Segments, batches, and the journals without a segment."""
@@ -279,6 +291,17 @@ def _rows(path: Path, prediction_id: str | None = None) -> Iterator[Prediction]:
             yield Prediction.model_validate({name: value for name, value in row.items() if value is not None})
 
 
+def _ids(path: Path) -> Iterator[str]:
+    """The prediction ids of a file."""
+    if path.suffix == ".jsonl":
+        yield from (row.prediction_id for row in _rows(path))
+        return
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(columns=["prediction_id"]):
+        yield from batch.column(0).to_pylist()
+
+
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
@@ -292,6 +315,7 @@ def _schema() -> pa.Schema:
         "latency_ms": pa.float64(),
         "arm_probability": pa.float64(),
         "explored_probability": pa.float64(),
+        "shuffled_place": pa.int64(),
     }
     return pa.schema([(name, kinds.get(name, pa.string())) for name in Prediction.model_fields])
 

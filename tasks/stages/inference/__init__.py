@@ -11,7 +11,7 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
-from tasks.contracts.predictions import AnswerPath, Prediction
+from tasks.contracts.predictions import BATCH, AnswerPath, Prediction
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
@@ -82,7 +82,7 @@ def score(
                 prediction_id=_prediction_id(entry, features, subject),
                 made_at=made_at,
                 use_case=use_case,
-                channel="batch",
+                channel=BATCH,
                 subject=subject,
                 model_version=entry.version,
                 manifest_digest=entry.manifest_digest,

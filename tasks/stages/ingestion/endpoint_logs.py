@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tasks import columns as c
 from tasks.contracts.base import Name, Window
+from tasks.contracts.predictions import ONLINE
 from tasks.errors import SourceError
 from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
@@ -98,7 +99,7 @@ class AnswerLog(EndpointLog):
 
     def rows(self, window: Window) -> Iterator[dict[str, Any]]:
         log = PredictionLog(get_settings().predictions_root)
-        shown = (one for one in log.read(self.of, window.start, window.end) if one.channel == "online")
+        shown = (one for one in log.read(self.of, window.start, window.end) if one.channel == ONLINE)
         for answer in sorted(shown, key=lambda one: (one.made_at, one.prediction_id)):
             for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), start=1):
                 cells = {"prediction_id": answer.prediction_id, "rank": rank, "item_id": item, "score": score}

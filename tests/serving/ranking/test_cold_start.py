@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from serving.app import create_app
 from serving.http import answers
 from serving.ranking.ranking import Ranked, RecentEvent
 from serving.ranking.vector_index import MIN_RECALL, VectorIndex
@@ -30,8 +32,6 @@ from tests.serving.installation import Installation
 @pytest.fixture
 def shop_client(cached: Installation, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     """The two-segment shop with a factor model and without exploration."""
-    from serving.app import create_app
-
     settings = cached.settings.model_copy(update={"endpoint_explore_share": 0.0})
     tables = {name: frame_writer(frame) for name, frame in two_segment_shop.tables().items()}
     cached.storage.publish(use_case="market", layer=c.FEATURES, partition="2026-01-01", tables=tables)
@@ -185,6 +185,34 @@ def test_no_item_that_a_user_has_is_explored(shop_client: TestClient) -> None:
     bought = RecentEvent("a5", "purchase", 0.0, 1.0, datetime.now(UTC))
     assert bundle.ranks.items_to_explore("a1", [bought]) == ["b5"]
     assert bundle.ranks.items_to_explore("a1", [bought._replace(event_type="view")]) == ["a5", "b5"]
+
+
+def test_neighbours_change_places_in_a_bounded_share() -> None:
+    ranked = Ranked(["a0", "a1", "a2", "a3"], [4.0, 3.0, 2.0, 1.0], AnswerPath.MODEL)
+    draws = np.random.default_rng(7)
+    seen: Counter[tuple[int, bool]] = Counter()
+    for _ in range(6000):
+        answer, place = answers.shuffle(ranked, 0.2, str(uuid.UUID(bytes=draws.bytes(16), version=4)))
+        assert sorted(zip(answer.scores, answer.items, strict=True)) == sorted(zip(ranked.scores, ranked.items, strict=True))
+        moved = [n for n, (one, other) in enumerate(zip(ranked.items, answer.items, strict=True), start=1) if one != other]
+        assert moved in ([], [place, place + 1])
+        seen[place, bool(moved)] += 1
+    assert not seen[0, True]
+    for place in (1, 2, 3):
+        assert seen[place, True] == pytest.approx(200, abs=60) and seen[place, False] == pytest.approx(200, abs=60)
+    assert answers.shuffle(ranked, 0.0, "0" * 32) == (ranked, 0)
+    single = Ranked(["a0"], [1.0], AnswerPath.MODEL)
+    assert answers.shuffle(single, 0.2, "0" * 32) == (single, 0)
+
+
+def test_the_log_names_the_place_that_was_drawn(cached: Installation, shop_client: TestClient) -> None:
+    settings = cached.settings.model_copy(update={"endpoint_explore_share": 0.0, "endpoint_shuffle_share": 0.2})
+    client = client_of(create_app(settings, SERVED))
+    poll_ledger(client)
+    for _ in range(60):
+        client.get("/v1/market/recommendations/a1")
+    places = {one.shuffled_place for one in logged(client, "market")}
+    assert 0 in places and len(places) > 1
 
 
 def large_catalogue(items: int, first_scale: float) -> tuple[AlsModel, FeatureTables]:
