@@ -6,7 +6,8 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 from serving.ranking.ranking import RecentEvent
 from tasks import clock
@@ -21,23 +22,36 @@ EVENTS_PER_USER = 50  # the newest
 OVERLAP = 1000  # sequence numbers that are read again: PostgreSQL may show a later number before an earlier one
 
 
+class _Kept(NamedTuple):
+    """An event, the id by which it is kept once, and when the store accepted it."""
+
+    event_id: str
+    ingested_at: datetime
+    event: RecentEvent
+
+
 class RecentEvents:
     """Follows the event store. Reading is a dictionary lookup; only `reload` writes."""
 
     def __init__(self, store: Callable[[], EventStore]) -> None:
         self._store = store
-        self._users: OrderedDict[tuple[str, str], deque[tuple[str, RecentEvent]]] = OrderedDict()
+        self._users: OrderedDict[tuple[str, str], deque[_Kept]] = OrderedDict()
         self._last_sequence = -1
         self._reloading = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follow-events", daemon=True)
 
     def of_user(self, use_case: str, user_id: str, since: date | None) -> list[RecentEvent]:
-        """A user's events from the day `since` on, oldest first; all that are kept if it is None."""
+        """A user's events that features as of the day `since` cannot contain, oldest first; all that are kept if it is None.
+
+        Those are the events that happened or arrived after its midnight: one of 23:59:50 that arrives ten seconds later is
+        in the features of the next day only.
+        """
         found = self._users.get((use_case, user_id))
         if found is None:
             return []
-        return [event for _, event in list(found) if since is None or event.at.date() >= since]
+        midnight = datetime.combine(since, time(), UTC) if since is not None else datetime.min.replace(tzinfo=UTC)
+        return [kept.event for kept in list(found) if max(kept.event.at, kept.ingested_at) >= midnight]
 
     def reload(self) -> None:
         """Read the events that the store accepted since the last call."""
@@ -63,9 +77,9 @@ class RecentEvents:
             kept = self._users[key] = deque(maxlen=EVENTS_PER_USER)
             if len(self._users) > MAX_USERS:
                 self._users.popitem(last=False)
-        if all(event_id != event.event_id for event_id, _ in kept):
+        if all(one.event_id != event.event_id for one in kept):
             recent = RecentEvent(event.item_id, event.event_type, event.value or 0.0, event.quantity, event.event_at)
-            kept.append((event.event_id, recent))
+            kept.append(_Kept(event.event_id, event.ingested_at, recent))
 
     def start(self) -> None:
         """Reload every `POLL_SECONDS` in a thread."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.http import answers
 from serving.ranking.ranking import Ranked, RecentEvent
+from serving.ranking.recent_events import RecentEvents
 from serving.ranking.vector_index import MIN_RECALL, VectorIndex
 from tasks import columns as c
 from tasks.contracts.predictions import AnswerPath
+from tasks.io.events import EventStore
 from tasks.io.storage import frame_writer
 from tasks.models import SERVED
 from tasks.models.als import AlsModel, Penalties
@@ -213,6 +215,19 @@ def test_the_log_names_the_place_that_was_drawn(cached: Installation, shop_clien
         client.get("/v1/market/recommendations/a1")
     places = {one.shuffled_place for one in logged(client, "market")}
     assert 0 in places and len(places) > 1
+
+
+def test_an_event_that_arrives_after_midnight_counts_at_once(own_home: Path) -> None:
+    """One of 23:59:50 that arrives at 00:00:05 is in the features of the next day only."""
+    own_home.mkdir()
+    store = EventStore(f"sqlite:///{own_home}/events.db")
+    recent, midnight = RecentEvents(lambda: store), datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC)
+    for name, at, arrived in (("late", -10, 5), ("known", -10, -5), ("new", 60, 61)):
+        kept = event(name, "u", event_at=midnight + timedelta(seconds=at), value=None, quantity=1.0)
+        store.add_events("shop", [kept], midnight + timedelta(seconds=arrived))
+    recent.reload()
+    assert [one.item_id for one in recent.of_user("shop", "u", midnight.date())] == ["late", "new"]
+    assert [one.item_id for one in recent.of_user("shop", "u", None)] == ["late", "known", "new"]
 
 
 def large_catalogue(items: int, first_scale: float) -> tuple[AlsModel, FeatureTables]:
