@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -337,9 +337,11 @@ class FastRoutes:
     # events and outcomes
 
     async def _accept_events(self, use_case: str, body: bytes) -> bytes:
-        name = self._find_recommender(use_case).use_case
+        bundle = self._find_recommender(use_case)
+        name = bundle.use_case
         request: messages.EventsRequest = self._decode("/v1/{use_case}/events", body)
         now = clock.now()
+        label = "rating" if bundle.terms.task.rates_pairs else "purchase"
         for place, event in enumerate(request.events):
             if event.event_type == "rating" and event.value is None:
                 raise messages.InvalidRequest(f"body.events.{place}.value", "a rating needs a value")
@@ -349,12 +351,16 @@ class FastRoutes:
             {**msgspec.structs.asdict(event), "event_at": _to_utc(event.event_at, f"body.events.{place}.event_at")}
             for place, event in enumerate(request.events)
         ]
-        new = await self._store_rows(lambda: self._add_events(name, rows, now))
+        named = [(row.pop("prediction_id"), row) for row in rows]
+        outcomes = [_as_outcome(prediction, row) for prediction, row in named if prediction and row["event_type"] == label]
+        new = await self._store_rows(lambda: self._add_events(name, rows, outcomes, now))
         for event in request.events:
             self._metrics.events.labels(name, event.event_type).inc()
         return _encode(messages.EventsAccepted(new, len(rows) - new, now))
 
-    def _add_events(self, use_case: str, rows: list[dict[str, Any]], now: datetime) -> int:
+    def _add_events(self, use_case: str, rows: list[dict[str, Any]], outcomes: list[dict[str, Any]], now: datetime) -> int:
+        if outcomes:
+            self._events().add_outcomes(use_case, outcomes, now)
         new = self._events().add_events(use_case, rows, now)
         self._recent.reload()
         return new
@@ -383,6 +389,13 @@ class FastRoutes:
 
     def _decode(self, template: str, body: bytes) -> Any:
         return messages.decode(self._decoders[template], body)
+
+
+def _as_outcome(prediction_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event that names an answer, as an outcome of it."""
+    label = event["value"] if event["event_type"] == "rating" else 1.0
+    item, at = event["item_id"], event["event_at"]
+    return {"prediction_id": prediction_id, "item_id": item, "label": label, "happened_at": at}
 
 
 def _read_rows(bundle: Bundle, body: bytes) -> tuple[list[tuple[float | str | None, ...]], Sequence[str] | None]:

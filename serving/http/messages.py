@@ -196,6 +196,9 @@ class Event(RequestModel, kw_only=True):
     event_at: Annotated[datetime, Meta(tz=True, description="with its offset from UTC")]
     value: Annotated[float | None, Meta(description="the rating, or the amount paid")] = None
     quantity: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
+    prediction_id: Annotated[
+        Name | None, Meta(description="of the answer that led to it: the purchase or rating is its outcome, too")
+    ] = None
 
 
 class EventsRequest(RequestModel):

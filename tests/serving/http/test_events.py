@@ -87,6 +87,16 @@ def test_first_outcome_of_a_prediction_counts(shop_client: TestClient, cached: I
     assert [one.prediction_id for one in logged(shop_client, "market")] == [answer["prediction_id"]]
 
 
+def test_an_event_that_names_an_answer_is_its_outcome(shop_client: TestClient, cached: Installation) -> None:
+    name = shop_client.get("/v1/market/recommendations/a1").json()["prediction_id"]
+    events = [event("a1", "a1", prediction_id=name), event("a2", "a1", "view", prediction_id=name), event("a3", "a1")]
+    assert post(shop_client, "events", events).json()["accepted"] == 3
+    assert post(shop_client, "events", events).json()["duplicates"] == 3
+    with sqlite3.connect(cached.settings.home / "events.db") as database:
+        rows = database.execute("SELECT prediction_id, item_id, label FROM outcomes").fetchall()
+    assert rows == [(name, "a1", 1.0)], "a view is no outcome"
+
+
 def test_events_that_cannot_be_stored_get_a_503(cached: Installation, shop_client: TestClient) -> None:
     (cached.settings.home / "events.db").unlink(missing_ok=True)
     (cached.settings.home / "events.db").mkdir()  # the store opens it on the first request
