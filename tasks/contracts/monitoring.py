@@ -48,6 +48,7 @@ class DriftReport(Contract):
     evidence: str = Field("", description="digest of all inputs; another one means that the data were repaired")
     new_labels: int | None = Field(None, description="labels that came after what the champion has learned; None: not counted")
     figures: dict[str, float] = Field({}, description="what was measured and is not judged by a threshold")
+    notes: dict[str, str] = Field({}, description="figure -> why it was not measured")
 
     @property
     def signals(self) -> tuple[Signal, ...]:

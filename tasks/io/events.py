@@ -20,7 +20,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 
+from tasks.errors import ServiceUnavailable
 from tasks.io.database import open_database, tables
 
 _events = Table(
@@ -66,6 +68,16 @@ class KeptEvent(NamedTuple):
     quantity: float
 
 
+class KeptOutcome(NamedTuple):
+    """One stored outcome of a prediction; times in UTC."""
+
+    prediction_id: str
+    item_id: str  # '' for the whole prediction
+    label: float
+    happened_at: datetime
+    ingested_at: datetime
+
+
 class EventStore:
     """Events and outcomes of all use cases behind one SQLAlchemy URL."""
 
@@ -109,12 +121,28 @@ class EventStore:
         with self._db.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
 
-    def outcomes(self, use_case: str) -> list[dict[str, Any]]:
-        """All outcomes of a use case, ordered by the time at which they were stored."""
-        query = select(_outcomes).where(_outcomes.c.use_case == use_case).order_by(_outcomes.c.ingested_at)
-        with self._db.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [{**row, **{name: _utc(row[name]) for name in ("happened_at", "ingested_at")}} for row in rows]
+    def outcomes_between(self, use_case: str, since: datetime, until: datetime) -> Iterator[KeptOutcome]:
+        """The outcomes that were stored from `since` to before `until`, ordered by that time, prediction and item.
+
+        Raises
+        ------
+        ServiceUnavailable : the database does not answer.
+        """
+        kept = [_outcomes.c[name] for name in KeptOutcome._fields]
+        query = (
+            select(*kept)
+            .where(_outcomes.c.use_case == use_case, _outcomes.c.ingested_at >= since, _outcomes.c.ingested_at < until)
+            .order_by(_outcomes.c.ingested_at, _outcomes.c.prediction_id, _outcomes.c.item_id)
+        )
+        try:
+            with self._db.connect() as connection:
+                for row in connection.execution_options(yield_per=10_000).execute(query).mappings():
+                    yield KeptOutcome(**{**row, **{name: _utc(row[name]) for name in ("happened_at", "ingested_at")}})
+        except OperationalError as error:
+            raise ServiceUnavailable(
+                f"{use_case}: the outcomes of predictions cannot be read; check TITLEHOLDER_DATABASE_URL and try again. "
+                f"{str(error.orig)[:200]}"
+            ) from error
 
     def forget(self, use_case: str, user_id: str, predictions: Sequence[str]) -> int:
         """Erase the events of a user and the outcomes of some predictions, and return the number of erased rows."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
+from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.errors import NotEnoughData
 from tasks.io.storage import Storage
@@ -38,3 +39,16 @@ def read_history(spark: SparkSession, storage: Storage, history: Sequence[Datase
     return (
         rows.withColumn("_window", window).withColumn("_newest", newest).where("_window = _newest").drop("_window", "_newest")
     )
+
+
+def find_superseded(storage: Storage, history: Sequence[DatasetRef]) -> dict[str, frozenset[str]]:
+    """Partition -> its source files that a snapshot with a later window has, too: what `read_history` leaves out by itself."""
+    if len(history) == 1:
+        return {}
+    seen: set[str] = set()
+    found = {}
+    for ref in sorted(history, key=lambda ref: (Window.from_label(ref.partition).end, ref.partition), reverse=True):
+        files = set(storage.read(ref, c.ROWS, [c.SOURCE_FILE])[c.SOURCE_FILE].unique())
+        found[ref.partition] = frozenset(files & seen)
+        seen |= files
+    return found

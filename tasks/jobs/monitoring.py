@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks import columns as c
 from tasks.contracts.base import Contract, Window
+from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import Ask, Cause, DriftReport, RetrainDecision
 from tasks.contracts.promotion import ModelVersion
 from tasks.errors import NothingToDo
@@ -94,11 +95,19 @@ def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftRe
         window,
         champion,
         run.storage,
-        run.prediction_log,
+        monitoring_stage.AnswerRecords(run.prediction_log, run.event_store, _find_learned(run, champion)),
         seed=case.seed,
         run_tags=run.tags,
         history=run.decision_log.reports(run.name),
     )
+
+
+def _find_learned(run: Run, champion: ModelVersion) -> tuple[DatasetRef, ...]:
+    """The rows that the champion has learned from, and those that it was judged on."""
+    if not run.use_case.task.answers_rows:
+        return ()
+    split = registry.read_verdict(run.name, champion.version).candidate.split
+    return (*split.before_holdout, split.holdout)
 
 
 def read_request(form: Mapping[str, Any], run_id: str) -> Ask | None:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from tasks.code_version import get_code_version
 from tasks.io.decisions import DecisionLog
+from tasks.io.events import EventStore
 from tasks.io.judgings import JudgingLog
 from tasks.io.ledger import Ledger
 from tasks.io.logs import quiet_libraries
@@ -77,3 +78,8 @@ class Run:
     def prediction_log(self) -> PredictionLog:
         """The prediction log."""
         return PredictionLog(self.settings.predictions_root)
+
+    @cached_property
+    def event_store(self) -> EventStore:
+        """Events and outcomes that clients sent to the endpoint."""
+        return EventStore(self.settings.events_url)

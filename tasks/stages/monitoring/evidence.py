@@ -45,6 +45,7 @@ def gather(
     rows: ComparedRows,
     *,
     figures: Mapping[str, float] | None = None,
+    notes: Mapping[str, str] | None = None,
     seed: int = 0,
     sample_rows: int = SAMPLE_ROWS,
 ) -> Evidence:
@@ -53,6 +54,7 @@ def gather(
     Parameters
     ----------
     figures : name -> value of what was measured without a reference.
+    notes : figure -> why it is not measured.
     seed : picks the samples, by a hash of the row id.
     sample_rows : rows of each side in a sample.
     """
@@ -76,7 +78,15 @@ def gather(
             "doubled": tuple(by.share_doubled(side) for side in both),
             "repeated": by.share_repeated(rows.previous, both[1]) if rows.previous is not None else (0, 0.0),
         }
-    return Evidence(rows.window, counts, samples, known_until=rows.known_until, figures=dict(figures or {}), **facts)
+    return Evidence(
+        rows.window,
+        counts,
+        samples,
+        known_until=rows.known_until,
+        figures=dict(figures or {}),
+        notes=dict(notes or {}),
+        **facts,
+    )
 
 
 def engine_of(rows: Any) -> ModuleType:

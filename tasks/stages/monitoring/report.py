@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.code_version import identify_code
-from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import CheckResult, DriftReport
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.io import tracking
+from tasks.io.history import find_superseded, read_history
 from tasks.io.storage import Storage
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, PREDICTIONS_OF, ROWS_OF, DriftCheck
-from tasks.stages.monitoring.labels import LabelPolicy, attribute, find_propensities, measure_quality, read_outcomes
+from tasks.stages.monitoring.quality import Cohort, Measured, measure_cohort
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,17 +42,6 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Cohort:
-    """Mature answers (see labels.py), and the validated snapshots in which their outcomes are."""
-
-    window: Window
-    exposures: DatasetRef
-    outcomes: Sequence[DatasetRef]
-    policy: LabelPolicy
-    task: TaskKind
-
-
-@dataclass(frozen=True)
 class WindowPair:
     """A window and what it is compared with.
 
@@ -60,6 +50,7 @@ class WindowPair:
     previous : the snapshot of the window before this one; None where there is none.
     new_labels : how many labels came after what the champion learned; None where they were not counted.
     champion_digest : the manifest's digest of the champion; empty outside of a champion's monitoring.
+    figures : name -> value of what was measured of the window already.
     """
 
     window: Window
@@ -69,6 +60,7 @@ class WindowPair:
     previous: DatasetRef | None = None
     new_labels: int | None = None
     champion_digest: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 def monitor(
@@ -87,7 +79,7 @@ def monitor(
     Parameters
     ----------
     seed : picks the samples, by a hash of the row id.
-    cohort : the newest mature answers; None where there are none yet.
+    cohort : the newest mature answers; None: their quality is not measured.
     history : earlier reports, for the plot only.
 
     Raises
@@ -111,10 +103,9 @@ def monitor(
     tables = [*current.rows, *current.predictions, *reference.rows, *reference.predictions]
     is_small = sum(ref.rows[c.ROWS] for ref in tables) <= SMALL_ROWS
     before, now = (_read_side(storage, side, checks, is_small) for side in (reference, current))
-    figures = {
-        **engine_of(now[ROWS_OF]).measure_predictions(now[PREDICTIONS_OF], now[ROWS_OF]),
-        **(_measure_cohort(storage, cohort) if cohort is not None else {}),
-    }
+    quality = measure_cohort(storage, cohort) if cohort is not None else Measured({}, {})
+    measured_now = engine_of(now[ROWS_OF]).measure_predictions(now[PREDICTIONS_OF], now[ROWS_OF])
+    figures = {**measured_now, **pair.figures, **quality.figures}
     rows = ComparedRows(
         window,
         before,
@@ -122,7 +113,7 @@ def monitor(
         previous=_read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
         known_until=Window.from_label(previous.partition).end if previous is not None else None,
     )
-    seen = gather(checks, rows, figures=figures, seed=seed)
+    seen = gather(checks, rows, figures=figures, notes=quality.notes, seed=seed)
     measured, html = judge(checks, seen), render_evidently(checks, seen)
     with tracking.start_run(use_case, f"monitoring {window.label}", key, run_tags) as run:
         report = DriftReport(
@@ -138,6 +129,7 @@ def monitor(
             evidence=key.removeprefix("monitoring-"),
             new_labels=pair.new_labels,
             figures=figures,
+            notes=quality.notes,
         )
         params = {"window": window.label, "reference": pair.reference_label, "seed": seed, "violated": report.violated}
         run.log_params({**params, "current_rows": report.current_rows, "reference_rows": report.reference_rows})
@@ -167,15 +159,19 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
 
         spark = get_spark()
         empty = ", ".join([*(f"`{name}` string" for name in (c.ROW_ID, *columns)), f"{c.EVENT_AT} timestamp"])
-        many = read_rows(spark, storage, side.rows) if side.rows else spark.createDataFrame([], empty)
+        many = read_history(spark, storage, side.rows, None) if side.rows else spark.createDataFrame([], empty)
         return {ROWS_OF: many, PREDICTIONS_OF: read_predictions(spark, storage, side.predictions)}
     import pandas as pd
 
+    superseded = find_superseded(storage, side.rows)
     parts = []
     for ref in side.rows:
         there = list(storage.manifest(ref)["schema"][c.ROWS])
         kept = [name for name in there if name not in NEVER_EQUAL] if needs_all else [*columns, c.ITEM_ID, c.EVENT_AT]
-        parts.append(storage.read(ref, c.ROWS, [name for name in dict.fromkeys([c.ROW_ID, *kept]) if name in there]))
+        old = superseded.get(ref.partition, frozenset())
+        names = dict.fromkeys([c.ROW_ID, *kept, *([c.SOURCE_FILE] if old else [])])
+        frame = storage.read(ref, c.ROWS, [name for name in names if name in there])
+        parts.append(frame[~frame[c.SOURCE_FILE].isin(old)].drop(columns=c.SOURCE_FILE) if old else frame)
     rows = pd.concat(parts, ignore_index=True) if parts else _no_rows(columns)
     answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition) for ref in side.predictions]
     return {
@@ -212,11 +208,6 @@ def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
     )
 
 
-def read_rows(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
-    """The validated rows of several snapshots together."""
-    return spark.read.parquet(*(str(storage.table(ref, c.ROWS)) for ref in refs))
-
-
 def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
     """Batch answers: `row_id`, `subject`, `item_id` (null for tabular), `prediction`, `path`. None may be given."""
     from pyspark.sql import functions as F
@@ -238,25 +229,6 @@ def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[Datas
         (F.col("path") if is_list else F.lit(AnswerPath.MODEL.value)).alias("path"),
         F.col(c.PREDICTION),
     )
-
-
-def _measure_cohort(storage: Storage, cohort: Cohort) -> dict[str, float]:
-    """Quality of the mature answers, and how sound the log of them is."""
-    if not cohort.outcomes:
-        return {}
-    from tasks.io.spark import get_spark
-    from tasks.stages.monitoring.in_spark import measure_predictions
-
-    spark = get_spark()
-    exposures = read_rows(spark, storage, [cohort.exposures]).cache()
-    outcomes = read_outcomes(read_rows(spark, storage, cohort.outcomes), cohort.task)
-    labelled = attribute(exposures, outcomes, cohort.policy, cohort.task).cache()
-    found = measure_quality(labelled, find_propensities(labelled, cohort.policy), cohort.task)
-    log = measure_predictions(exposures, exposures.drop(c.ITEM_ID))
-    labelled.unpersist()
-    exposures.unpersist()
-    kept = {"cold_share": "log_cold_share", "invalid_share": "log_invalid_share", "doubled_answer_share": "log_doubled_share"}
-    return {**found, **{figure: log[name] for name, figure in kept.items() if name in log}}
 
 
 def _refuse_missing_columns(use_case: str, checks: Sequence[DriftCheck], refs: Sequence[DatasetRef], storage: Storage) -> None:
@@ -288,7 +260,9 @@ def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, coh
     seen: list[object] = [use_case, pair.window.label, sides, previous, seed, pair.new_labels]
     seen += [pair.reference_label, pair.champion_digest, identify_code()]
     seen.append([check.model_dump(mode="json") for check in checks])
+    seen.append(sorted(pair.figures.items()))
     if cohort is not None:
-        seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures.key])
-        seen.append(sorted(ref.key for ref in cohort.outcomes))
+        seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures and cohort.exposures.key])
+        seen.append([cohort.version, cohort.learned_until.isoformat()])
+        seen.append([sorted(ref.key for ref in refs) for refs in (cohort.outcomes, cohort.learned)])
     return "monitoring-" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()

@@ -30,10 +30,24 @@ def write_page(report: DriftReport, evidently: str) -> str:
             ],
             text_columns=4,
         ),
+        figures=Table(
+            ("figure", "value"),
+            [(name, f"{value:,.4g}") for name, value in sorted(report.figures.items())],
+            text_columns=1,
+        ),
+        missing=Table(("figure", "why it is missing"), _group_notes(report), text_columns=2),
         frame_title="Distributions, by Evidently",
         frame_lead=LEAD,
         frame=frame_page(evidently),
     )
+
+
+def _group_notes(report: DriftReport) -> list[tuple[str, str]]:
+    """The figures that are missing for one reason, and the reason."""
+    reasons: dict[str, list[str]] = {}
+    for figure, reason in report.notes.items():
+        reasons.setdefault(reason, []).append(figure)
+    return [(", ".join(figures), reason) for reason, figures in reasons.items()]
 
 
 def _show_result(result: CheckResult) -> Cell:

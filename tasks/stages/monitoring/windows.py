@@ -1,21 +1,29 @@
-"""Which snapshots a window is compared with: the thin edge between storage, prediction log and `monitor`."""
+"""Which snapshots a window is compared with: the thin edge between storage, the records of answers, and `monitor`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
+from tasks.io.events import EventStore
+from tasks.io.history import find_superseded
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
+from tasks.problems import problem_of
 from tasks.stages.monitoring.checks.base import DriftCheck
-from tasks.stages.monitoring.labels import LabelPolicy, publish_exposures
-from tasks.stages.monitoring.report import Cohort, Side, WindowPair, monitor, recent
+from tasks.stages.monitoring.exposures import publish_exposures
+from tasks.stages.monitoring.labels import LabelPolicy
+from tasks.stages.monitoring.quality import Cohort
+from tasks.stages.monitoring.report import Side, WindowPair, monitor, recent
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,25 @@ class MonitoringTerms:
     current_days: int | None = None
 
 
+@dataclass(frozen=True)
+class AnswerRecords:
+    """What was answered, and what is known of it beside the validated data.
+
+    events : the store of the outcomes that clients sent.
+    learned : the rows of the champion's split, where it answers rows.
+    """
+
+    log: PredictionLog
+    events: EventStore
+    learned: Sequence[DatasetRef] = ()
+
+
 def monitor_window(
     terms: MonitoringTerms,
     window: Window,
     champion: ModelVersion,
     storage: Storage,
-    log: PredictionLog,
+    records: AnswerRecords,
     *,
     seed: int,
     run_tags: dict[str, str],
@@ -61,11 +82,12 @@ def monitor_window(
     pair = WindowPair(
         window,
         Side(rows, _answers(champion, compared, storage)),
-        Side(reference, _answers(champion, _learned(champion, terms.reference_days), storage)),
+        Side(reference, _reference_answers(champion, terms.reference_days, compared, storage)),
         f"version {champion.version}, data before {champion.as_of}",
         previous=next((ref for ref in reversed(validated) if Window.from_label(ref.partition).end <= compared.start), None),
-        new_labels=sum(ref.rows[c.ROWS] for ref in validated if Window.from_label(ref.partition).end > champion.as_of),
+        new_labels=count_labels(storage, validated, terms.task, champion.as_of, records.learned),
         champion_digest=champion.manifest_digest,
+        figures=_count_sent(use_case, window, records),
     )
     return monitor(
         use_case,
@@ -74,7 +96,7 @@ def monitor_window(
         storage,
         seed=seed,
         run_tags=run_tags,
-        cohort=_find_cohort(use_case, terms, window, validated, storage, log),
+        cohort=_find_cohort(terms, window, champion, validated, storage, records),
         history=[one for one in history if one.window.end < window.end],
     )
 
@@ -91,17 +113,104 @@ def _answers(champion: ModelVersion, days: Window, storage: Storage) -> list[Dat
     return [ref for ref in found if ref is not None]
 
 
+def _reference_answers(champion: ModelVersion, reference_days: int, compared: Window, storage: Storage) -> list[DatasetRef]:
+    """The champion's batch answers of its reference; else its first ones, as many days as are compared with them.
+
+    A version that a person approved days later has no answer of its reference.
+    """
+    learned = _answers(champion, _learned(champion, reference_days), storage)
+    mark = f"v{champion.version}."
+    days = [
+        date.fromisoformat(partition.removeprefix(mark))
+        for partition in storage.partitions(champion.use_case, c.PREDICTIONS)
+        if partition.startswith(mark)
+    ]
+    if learned or not days:
+        return learned
+    end = min(min(days) + timedelta(days=compared.days), compared.start)
+    return _answers(champion, Window(start=min(days), end=end), storage) if end > min(days) else []
+
+
+def count_labels(
+    storage: Storage, history: Sequence[DatasetRef], task: TaskKind, since: date, learned: Sequence[DatasetRef] = ()
+) -> int:
+    """How many labels happened from a day on: events that a model can learn, or rows with a class. Each row counts once.
+
+    Parameters
+    ----------
+    history : validated snapshots; their windows may overlap.
+    learned : rows that are no new ones, although they were delivered again.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    newer = [ref for ref in history if Window.from_label(ref.partition).end > since]
+    superseded = find_superseded(storage, newer)
+    known: set[str] = set()
+    for ref in learned:
+        known |= set(storage.read(ref, c.ROWS, [c.ROW_ID])[c.ROW_ID])
+    count = 0
+    for ref in newer:
+        rows = ds.dataset(storage.table(ref), format="parquet")
+        at = rows.schema.field(c.EVENT_AT).type
+        midnight = datetime.combine(since, time(), UTC if at.tz else None)
+        wanted = ds.field(c.EVENT_AT) >= pa.scalar(midnight, at)
+        if task.answers_rows:
+            wanted &= ds.field(c.TARGET).is_valid() & ~ds.field(c.ROW_ID).isin(pa.array(known, pa.string()))
+        else:
+            wanted &= (ds.field(c.EVENT_TYPE) == problem_of(task).label_event) & ds.field(c.USER_ID).is_valid()
+        if old := superseded.get(ref.partition):
+            wanted &= ~ds.field(c.SOURCE_FILE).isin(pa.array(old, pa.string()))
+        count += rows.count_rows(filter=wanted)
+    return count
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _count_sent(use_case: str, window: Window, records: AnswerRecords) -> dict[str, float]:
+    """How many outcomes clients sent in a window, and how many of them name an answer that the log does not have."""
+    sent = [
+        one.prediction_id for one in records.events.outcomes_between(use_case, _midnight(window.start), _midnight(window.end))
+    ]
+    known = records.log.find_known(use_case, set(sent))
+    unknown = [one for one in sent if one not in known]
+    if unknown:
+        _log.warning(
+            "%s: %d of %d outcomes that were sent in %s name a prediction that the log does not have, such as %s: check that "
+            "clients send the prediction_id of the answer",
+            use_case,
+            len(unknown),
+            len(sent),
+            window.label,
+            unknown[0],
+        )
+    return {"sent_outcomes": float(len(sent)), "unknown_outcomes": float(len(unknown))}
+
+
 def _find_cohort(
-    use_case: str,
     terms: MonitoringTerms,
     window: Window,
+    champion: ModelVersion,
     validated: Sequence[DatasetRef],
     storage: Storage,
-    log: PredictionLog,
-) -> Cohort | None:
-    """The newest answers whose outcomes are all in; None where no answer was given then."""
+    records: AnswerRecords,
+) -> Cohort:
+    """The newest answers whose outcomes are all in."""
     cohort = terms.labels.cohort_of(window)
-    outcomes = [ref for ref in validated if Window.from_label(ref.partition).end > cohort.start]
-    answers = log.read(use_case, since=cohort.start)  # no answer rests on features that did not exist yet
-    exposures = publish_exposures(use_case, cohort, answers, storage)
-    return Cohort(cohort, exposures, outcomes, terms.labels, terms.task) if exposures else None
+    span = terms.labels.span_of(cohort, terms.task)
+    outcomes = [ref for ref in validated if Window.from_label(ref.partition).end > span.start]
+    answers = records.log.read(champion.use_case, since=span.start)  # no answer rests on features that did not exist yet
+    known_by = terms.labels.matures_on(cohort)
+    sent = records.events.outcomes_between(champion.use_case, _midnight(span.start), _midnight(known_by))
+    return Cohort(
+        cohort,
+        publish_exposures(champion.use_case, cohort, span, answers, sent, storage),
+        outcomes,
+        terms.labels,
+        terms.task,
+        champion.version,
+        champion.as_of,
+        records.learned,
+    )

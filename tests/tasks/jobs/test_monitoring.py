@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.data import Split
 from tasks.contracts.monitoring import Cause, DriftReport
 from tasks.errors import NothingToDo
 from tasks.jobs import monitoring
 from tasks.jobs.monitoring import Observation
 from tasks.jobs.run import Run
 from tasks.stages import registry
+from tasks.stages.monitoring import AnswerRecords
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
+from tests.tasks.stages.monitoring.test_windows import champion
 
 DAY = date(2026, 1, 10)
 BLANK = {"asked_by": "", "cause": "by_hand", "reason": "", "key": "", "accepted_by": "", "window_start": None}
@@ -85,6 +89,19 @@ def test_without_a_champion_nothing_is_compared(run: Run) -> None:
     )
     assert observations == seen(1, 2)
     assert monitoring.newest_page(observations) == ""
+
+
+@pytest.mark.usefixtures("own_home")
+def test_the_rows_of_the_champions_split_are_left_out(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [publish(c.EXAMPLES, part) for part in ("train", "validation", "holdout", "earlier")]
+    split = Split(as_of=DAY, train=parts[0], validation=parts[1], holdout=parts[2], earlier=(parts[3],))
+    verdict = SimpleNamespace(candidate=SimpleNamespace(split=split))
+    monkeypatch.setattr(registry, "read_verdict", Recorder(returns=verdict))
+    monkeypatch.setattr(registry, "champion_of", Recorder(returns=champion(1)))
+    records: list[AnswerRecords] = []
+    monkeypatch.setattr("tasks.stages.monitoring.monitor_window", lambda *given, **_: records.append(given[4]))
+    monitoring.monitor(run, stated=window(1), published=[], day=DAY, is_requested=False)
+    assert {ref.key for ref in records[0].learned} == {ref.key for ref in parts}
 
 
 def test_the_newest_report_is_the_page() -> None:

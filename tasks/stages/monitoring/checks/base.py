@@ -53,6 +53,7 @@ class Evidence:
     known_until : the end of the last window before this one; days since then should be here.
     repeated : rows of the window before that occur once there, and the share of those that this window has again.
     figures : name -> value of what is measured without a reference.
+    notes : figure -> why it is not measured.
     """
 
     window: Window
@@ -63,6 +64,7 @@ class Evidence:
     doubled: tuple[float, float] = (0.0, 0.0)
     repeated: tuple[int, float] = (0, 0.0)
     figures: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Distance(NamedTuple):

@@ -37,7 +37,9 @@ class Bound(DriftCheck):
         is_low = self.at_least is not None and value < self.at_least
         is_high = self.at_most is not None and value > self.at_most
         bound = self.at_least if self.at_least is not None else self.at_most
-        note = "not judged: not measured in this window" if math.isnan(value) else ""
+        of_all = self.figure.partition(".")[0]  # `hit_rate.online` is missing where `hit_rate` is
+        reason = seen.notes.get(of_all, "not measured in this window")
+        note = f"not judged: {reason}" if math.isnan(value) else ""
         method = "at_least" if self.at_least is not None else "at_most"
         shown = 0.0 if math.isnan(value) else value
         return (self.answer(self.figure, method, shown, bound or 0.0, is_low or is_high, signal=self.signal, note=note),)

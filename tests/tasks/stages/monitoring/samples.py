@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from tasks.columns import EVENT_AT, ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE
+from tasks.columns import EVENT_AT, ITEM_ID, PREDICTION, QUANTITY, ROW_ID, SEGMENT, SOURCE_FILE, UNIT_PRICE
 from tasks.contracts.base import Window
 from tasks.stages.monitoring.checks.base import Evidence
 from tasks.stages.monitoring.evidence import ComparedRows, gather
@@ -39,6 +39,7 @@ def make_rows(
     return pd.DataFrame(
         {
             ROW_ID: [f"file-{seed}.csv:{number}" for number in range(rows)],
+            SOURCE_FILE: f"file-{seed}.csv",
             EVENT_AT: pd.Series(pd.Timestamp(start, tz="UTC") + pd.to_timedelta(np.arange(rows) % days, unit="D")).astype(
                 MICROS
             ),

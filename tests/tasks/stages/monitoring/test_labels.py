@@ -1,26 +1,21 @@
-"""Late labels: which outcome belongs to which answer, when a cohort counts, and what places in a list do."""
+"""Late labels: which outcome belongs to which answer, and when a cohort counts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.predictions import Prediction
+from tasks.contracts.predictions import BATCH, ONLINE, Prediction
+from tasks.io.events import KeptOutcome
 from tasks.io.storage import Storage
-from tasks.stages.monitoring.labels import (
-    LabelPolicy,
-    attribute,
-    find_propensities,
-    measure_quality,
-    publish_exposures,
-    read_outcomes,
-)
+from tasks.stages.monitoring.exposures import EXPOSURES, OUTCOMES, publish_exposures
+from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, read_outcomes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,13 +25,19 @@ COHORT = Window(start=DAY, end=DAY + timedelta(days=7))
 POLICY = LabelPolicy(attribution_days=3, late_days=1)
 
 
-def answer(name: str, subject: str, items: tuple[str, ...] = ("a", "b"), day: int = 0, **changed: Any) -> Prediction:
-    made = datetime.combine(DAY, datetime.min.time(), UTC) + timedelta(days=day)
+def moment(day: float = 0, hour: float = 0) -> datetime:
+    return datetime.combine(DAY, datetime.min.time(), UTC) + timedelta(days=day, hours=hour)
+
+
+def answer(
+    name: str, subject: str, items: tuple[str, ...] = ("a", "b"), day: int = 0, hour: float = 0, **changed: Any
+) -> Prediction:
+    """An online answer, of features of the same day."""
     fields: dict[str, Any] = {
         "prediction_id": name,
-        "made_at": made,
+        "made_at": moment(day, hour),
         "use_case": "shop",
-        "channel": "online",
+        "channel": ONLINE,
         "subject": subject,
         "model_version": 1,
         "manifest_digest": "a" * 64,
@@ -50,27 +51,48 @@ def answer(name: str, subject: str, items: tuple[str, ...] = ("a", "b"), day: in
     return Prediction(**{**fields, **changed})
 
 
-def bought(*rows: tuple[str, str, int, float], ids: tuple[str | None, ...] = ()) -> pd.DataFrame:
+def became(*rows: tuple[str, str | None, float, float, float]) -> pd.DataFrame:
+    """(subject, item, day, label, value) of outcomes. Day 1.5 is noon of the second day."""
+    names = ["subject", c.ITEM_ID, c.EVENT_AT, c.LABEL, c.VALUE]
+    frame = pd.DataFrame([(row[0], row[1], moment(row[2]), *row[3:]) for row in rows], columns=names)
+    kinds: dict[str, Any] = {"subject": object, c.ITEM_ID: object, c.EVENT_AT: "datetime64[us, UTC]"}
+    kinds |= {c.LABEL: float, c.VALUE: float}
+    return frame.assign(outcome=[f"r{n}" for n in range(len(rows))]).astype(kinds)
+
+
+def bought(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
     """(user, item, day, value) of purchases."""
-    columns = [(c.USER_ID, 0), (c.ITEM_ID, 1), (c.VALUE, 3)]
-    frame = pd.DataFrame({name: [row[place] for row in rows] for name, place in columns})
-    days = [datetime.combine(DAY, datetime.min.time(), UTC) + timedelta(days=row[2], hours=9) for row in rows]
-    more: dict[str, Any] = {c.EVENT_AT: days, c.EVENT_TYPE: c.PURCHASE, c.ROW_ID: [f"r{n}" for n in range(len(rows))]}
-    return frame.assign(**(more | ({"prediction_id": list(ids)} if ids else {})))
+    return became(*((user, item, day, 1.0, value) for user, item, day, value in rows))
 
 
-def read(spark: SparkSession, storage: Storage, log: list[Prediction], cohort: Window = COHORT) -> DataFrame:
-    ref = publish_exposures("shop", cohort, iter(log), storage)
-    assert ref is not None
-    return spark.read.parquet(str(storage.table(ref)))
+def sent(prediction: str, item: str, day: float, label: float = 1.0) -> KeptOutcome:
+    return KeptOutcome(prediction, item, label, moment(day), moment(day))
+
+
+Found = dict[tuple[str, str | None], tuple[Any, ...]]
 
 
 def label(
-    spark: SparkSession, storage: Storage, log: list[Prediction], outcomes: pd.DataFrame, task: TaskKind = TaskKind.PROPENSITY
-) -> tuple[DataFrame, dict[tuple[str, str | None], tuple[Any, ...]]]:
-    found = attribute(read(spark, storage, log), read_outcomes(spark.createDataFrame(outcomes), task), POLICY, task).cache()
-    rows = {(row["prediction_id"], row[c.ITEM_ID]): (row[c.LABEL], row[c.VALUE], row["outcomes"]) for row in found.collect()}
-    return found, rows
+    storage: Storage,
+    log: Sequence[Prediction],
+    outcomes: pd.DataFrame,
+    told: Sequence[KeptOutcome] = (),
+    task: TaskKind = TaskKind.PROPENSITY,
+) -> Found:
+    """(answer, item) -> label, value, number of outcomes, what happened; None where it is unknown."""
+    span = POLICY.span_of(COHORT, task)
+    ref = publish_exposures("shop", COHORT, span, iter(log), iter(told), storage)
+    assert ref is not None
+    exposures, sent = (storage.read(ref, table) for table in (c.ROWS, OUTCOMES))
+    found = attribute(exposures, outcomes, sent, POLICY, task)
+    columns = found[[c.LABEL, c.VALUE, "outcomes", HAPPENED]].astype(object)
+    values = columns.where(columns.notna(), None).itertuples(index=False, name=None)
+    return dict(zip(zip(found["prediction_id"], found[c.ITEM_ID], strict=True), values, strict=True))
+
+
+def owners(found: Found) -> dict[tuple[str, str | None], int]:
+    """(answer, item) -> how many outcomes it owns; those without are left out."""
+    return {key: value[2] for key, value in found.items() if value[2]}
 
 
 def test_a_cohort_counts_when_it_has_matured() -> None:
@@ -78,119 +100,226 @@ def test_a_cohort_counts_when_it_has_matured() -> None:
     cohort = POLICY.cohort_of(window)
     assert cohort == Window(start=date(2011, 3, 16), end=date(2011, 3, 23))
     assert POLICY.is_mature(cohort, window.end) and not POLICY.is_mature(cohort, window.end - timedelta(days=1))
+    assert POLICY.matures_on(cohort) == window.end
+    assert POLICY.span_of(cohort, TaskKind.RATING) == Window(start=cohort.start, end=date(2011, 3, 26))
+    assert POLICY.span_of(cohort, TaskKind.CLASSIFICATION).start == date(2011, 3, 13)
 
 
-def test_exposures_keep_place_channel_and_day_and_only_the_cohort(storage: Storage) -> None:
+# exposures
+
+
+def test_exposures_keep_place_channel_and_moment_of_all_answers_of_the_span(storage: Storage) -> None:
+    span = POLICY.span_of(COHORT, TaskKind.PROPENSITY)
+    late: dict[str, Any] = {"features_as_of": DAY, "made_at": moment(5, 8)}
     log = [
-        answer("p1", "u", ("a", "b", "c")),
-        answer("p2", "u", day=-1),
-        answer("p3", "u", day=7),
-        answer("p4", "row-1", (), features_as_of=None, channel="batch"),
+        answer("online", "u", ("a", "b", "c"), **late),
+        answer("before", "u", day=-1),
+        answer("after", "u", day=9),
+        answer("far", "u", day=10),
+        answer("batch", "row-1", (), channel=BATCH, **late),
+        answer("rehearsal", "u", channel=BATCH, features_as_of=DAY - timedelta(days=90)),
+        answer("session", "", path="similar"),
+        answer("about", "item:a", path="similar"),
+        answer("named", "item:a"),
     ]
-    ref = publish_exposures("shop", COHORT, iter(log), storage)
+    told = [sent("online", "a", 6), sent("batch", "", 6, 0.0)]
+    ref = publish_exposures("shop", COHORT, span, iter(log), iter(told), storage)
     assert ref is not None
     rows = storage.read(ref).sort_values("row_id", ignore_index=True)
-    assert rows["row_id"].tolist() == ["p1/1", "p1/2", "p1/3", "p4/1"]
-    assert rows["position"].tolist() == [1, 2, 3, 1] and rows[c.ITEM_ID].tolist() == ["a", "b", "c", None]
-    assert rows["channel"].tolist() == ["online"] * 3 + ["batch"] and set(rows["day"]) == {DAY}
-    assert publish_exposures("shop", COHORT, iter([*log, answer("late", "v")]), storage) == ref, "a cohort is published once"
-    assert publish_exposures("shop", Window(start=date(2012, 1, 1), end=date(2012, 1, 2)), iter(log), storage) is None
+    assert set(rows["prediction_id"]) == {"online", "after", "batch", "session", "about", "named"}
+    online = rows[rows["prediction_id"] == "online"]
+    assert online["position"].tolist() == [1, 2, 3] and online[c.ITEM_ID].tolist() == ["a", "b", "c"]
+    assert set(online["places"]) == {3} and set(online["at"]) == {moment(5, 8)}, "an online answer counts from its own moment"
+    batch = rows[rows["prediction_id"] == "batch"]
+    assert batch[[c.ITEM_ID, "channel"]].values.tolist() == [[None, BATCH]]
+    assert set(batch["at"]) == {moment()} and set(batch["day"]) == {DAY}, "a batch answer counts from the day of its features"
+    subjects = rows.groupby("prediction_id")["has_subject"].first()
+    assert subjects.to_dict() == {name: name not in {"session", "about"} for name in subjects.index}
+    outcomes = storage.read(ref, OUTCOMES).set_index("prediction_id")
+    assert outcomes[c.ITEM_ID].to_dict() == {"online": "a", "batch": None} and outcomes[c.LABEL].to_dict()["batch"] == 0.0
 
 
-def test_outcomes_find_their_answer_by_id_or_by_user_item_and_window(spark: SparkSession, storage: Storage) -> None:
+def test_a_cohort_is_published_once_for_its_span(storage: Storage) -> None:
+    log, span = [answer("p1", "u")], POLICY.span_of(COHORT, TaskKind.PROPENSITY)
+    first = publish_exposures("shop", COHORT, span, iter(log), iter([]), storage)
+    assert first is not None and first.rows == {"rows": 2, "outcomes": 0}
+    more = [*log, answer("late", "v")]
+    assert publish_exposures("shop", COHORT, span, iter(more), iter([]), storage) == first
+    wider = Window(start=span.start, end=span.end + timedelta(days=1))
+    again = publish_exposures("shop", COHORT, wider, iter(more), iter([]), storage)
+    assert again is not None and again.rows == {"rows": 4, "outcomes": 0}, "another attribution window needs other answers"
+    other = Window(start=date(2012, 1, 1), end=date(2012, 1, 2))
+    assert publish_exposures("shop", other, other, iter(log), iter([]), storage) is None
+    assert storage.partitions("shop", EXPOSURES) == [COHORT.label]
+
+
+# which outcome belongs to which answer
+
+
+def test_an_outcome_counts_only_for_answers_before_it(storage: Storage) -> None:
+    """Bought at 8, answered at 20; answered at 8 and at 20, bought at 12; from features that are days old."""
+    old: dict[str, Any] = {"features_as_of": DAY - timedelta(days=3)}
+    log = [
+        answer("evening", "u", ("a",), hour=20),
+        answer("morning", "v", ("a",), hour=8),
+        answer("night", "v", ("a",), hour=20),
+        answer("stale", "w", ("a", "b"), **old),
+        answer("batch", "x", ("a", "b"), channel=BATCH, hour=30, features_as_of=DAY),
+    ]
+    outcomes = bought(
+        ("u", "a", 8 / 24, 1.0),
+        ("v", "a", 0.5, 1.0),
+        ("w", "a", -1, 1.0),
+        ("w", "b", 2.9, 1.0),
+        ("x", "a", 0.1, 1.0),
+        ("x", "b", 3.0, 1.0),
+    )
+    found = label(storage, log, outcomes)
+    assert owners(found) == {("morning", "a"): 1, ("stale", "b"): 1, ("batch", "a"): 1}
+    assert all(value[0] == value[3] for value in found.values()), "and nothing else came true either"
+
+
+def test_outcomes_belong_to_the_newest_answer_that_showed_the_item(storage: Storage) -> None:
     log = [answer("p1", "u"), answer("p2", "u", day=1), answer("p3", "v"), answer("p4", "w", day=2)]
     outcomes = bought(
-        ("u", "a", 2, 5.0),  # shown on days 0 and 1: the newest answer before it
-        ("u", "b", 0, 1.0),  # of the day of the first answer
+        ("u", "a", 2, 5.0),  # shown on days 0 and 1
+        ("u", "b", 0.4, 1.0),  # before the second answer
         ("u", "b", 9, 1.0),  # after the attribution window of both
         ("v", "z", 1, 1.0),  # never shown
         ("w", "a", 1, 1.0),  # bought before it was shown
         ("v", "a", 2, 3.0),
-        ("v", "a", 2, 4.0),  # twice: one label, both amounts
+        ("v", "a", 2.5, 4.0),  # twice: one label, both amounts
     )
-    _, rows = label(spark, storage, log, outcomes)
-    hits = {key: found for key, found in rows.items() if found[2]}
-    assert hits == {("p2", "a"): (1.0, 5.0, 1), ("p1", "b"): (1.0, 1.0, 1), ("p3", "a"): (1.0, 7.0, 2)}
-    assert all(found == (0.0, 0.0, 0) for key, found in rows.items() if key not in hits), "who did not buy, did not buy"
+    found = label(storage, log, outcomes)
+    hits = {key: value for key, value in found.items() if value[2]}
+    assert hits == {("p2", "a"): (1.0, 5.0, 1, 1.0), ("p1", "b"): (1.0, 1.0, 1, 1.0), ("p3", "a"): (1.0, 7.0, 2, 1.0)}
+    assert found["p1", "a"] == (0.0, 0.0, 0, 1.0), "what the older answer forecast came true, and is not its own"
+    assert found["p4", "a"] == (0.0, 0.0, 0, 0.0), "who did not buy, did not buy"
 
 
-def test_an_id_wins_over_the_window(spark: SparkSession, storage: Storage) -> None:
+def test_one_purchase_of_a_user_with_an_answer_a_day_counts_once(storage: Storage) -> None:
+    """Over all cohorts: the days after a cohort are of the span, so that their answers take what is theirs."""
+    log = [answer(f"p{day}", "u", ("a",), day, channel=BATCH) for day in range(10)]
+    found = label(storage, log, bought(("u", "a", 8.5, 10.0)))
+    assert sum(value[1] for value in found.values()) == 10.0
+    assert owners(found) == {("p8", "a"): 1}
+    assert [name for (name, _), value in found.items() if value[3]] == ["p6", "p7", "p8"], "three forecasts came true"
+
+
+def test_one_purchase_counts_once_over_all_daily_cohorts(storage: Storage) -> None:
+    policy, log = LabelPolicy(), [answer(f"p{day}", "u", ("a",), day, channel=BATCH) for day in range(30)]
+    worth = {}
+    for day in range(30):
+        cohort = Window(start=DAY + timedelta(days=day), end=DAY + timedelta(days=day + 1))
+        span = policy.span_of(cohort, TaskKind.PROPENSITY)
+        ref = publish_exposures("shop", cohort, span, iter(log), iter([]), storage)
+        assert ref is not None
+        exposures, told = (storage.read(ref, table) for table in (c.ROWS, OUTCOMES))
+        found = attribute(exposures, bought(("u", "a", 20.5, 10.0)), told, policy, TaskKind.PROPENSITY)
+        worth[day] = found.loc[found["day"] == cohort.start, c.VALUE].sum()
+    assert sum(worth.values()) == worth[20] == 10.0
+
+
+def test_an_id_decides_the_owner(storage: Storage) -> None:
     log = [answer("p1", "u"), answer("p2", "u", day=1)]
-    _, rows = label(spark, storage, log, bought(("u", "a", 2, 5.0), ("u", "b", 2, 2.0), ids=("p1", None)))
-    assert rows[("p1", "a")] == (1.0, 5.0, 1) and rows[("p2", "a")] == (0.0, 0.0, 0)
-    assert rows[("p2", "b")] == (1.0, 2.0, 1)
+    told = [
+        sent("p1", "a", 2),
+        sent("p2", "z", 2),  # not an item of that answer
+        sent("p2", "", 2),  # which of the two items
+        sent("unknown", "a", 2),
+        sent("p2", "b", 0.5),  # before the answer
+        sent("p1", "b", 9),  # after its attribution window
+    ]
+    found = label(storage, log, bought(), told)
+    assert owners(found) == {("p1", "a"): 1}
+    assert found["p2", "a"] == (0.0, 0.0, 0, 1.0), "the user bought it, and says because of which answer"
 
 
-def test_figures_have_known_answers(spark: SparkSession, storage: Storage) -> None:
-    log = [answer("p1", "u"), answer("p2", "v"), answer("p3", "w", scores=(0.95, 0.05))]
-    found, _ = label(spark, storage, log, bought(("u", "b", 1, 6.0), ("w", "a", 1, 3.0)))
-    figures = measure_quality(found, {1: 1.0, 2: 0.5}, TaskKind.PROPENSITY)
-    assert figures == pytest.approx(
-        {
-            "matured_answers": 3,
-            "label_coverage": 1,
-            "value_per_answer": 3,
-            "hit_rate": 2 / 3,
-            "hit_share": 2 / 6,
-            "hit_share_corrected": 3 / 6,
-            "dcg": (1 / np.log2(3) + 1) / 3,
-            "dcg_corrected": (2 / np.log2(3) + 1) / 3,
-            "brier": (4 * 0.25 + 2 * 0.05**2) / 6,
-            "calibration_ratio": 3 / 2,
-            "calibration_error": (1.0 + 0.05 + 0.05) / 6,
-        }
+def test_an_event_belongs_to_the_answer_that_its_own_outcome_names(storage: Storage) -> None:
+    """A purchase that is sent by id and delivered by the source, too, is the same purchase."""
+    log = [answer("p1", "u"), answer("p2", "u", day=1)]
+    found = label(storage, log, bought(("u", "a", 2, 5.0)), [sent("p1", "a", 2)])
+    assert found["p1", "a"][:2] == (1.0, 5.0) and found["p2", "a"][:3] == (0.0, 0.0, 0)
+
+
+def test_a_sent_no_is_no_outcome_of_other_answers(storage: Storage) -> None:
+    log = [answer("p1", "u", ("a",)), answer("p2", "u", ("a",), hour=1)]
+    found = label(storage, log, bought(("u", "a", 1, 5.0)), [sent("p2", "a", 0.5, 0.0)])
+    assert [found[name, "a"][3] for name in ("p1", "p2")] == [1.0, 1.0], "who bought later, bought"
+
+
+def test_answers_for_nobody_are_known_by_id_only(storage: Storage) -> None:
+    log = [answer("s1", "", path="similar"), answer("s2", "", path="similar")]
+    found = label(storage, log, bought(("", "a", 1, 5.0)), [sent("s1", "a", 1)])
+    assert found["s1", "a"] == (1.0, 0.0, 1, 1.0)
+    assert found["s2", "a"][0] is None and found["s1", "b"][0] is None, "silence of nobody is no answer"
+
+
+def test_the_last_rating_counts_in_whatever_order_it_came(storage: Storage) -> None:
+    log = [answer("p1", "u", ("a",))]
+    rated = became(("u", "a", 1, 1.0, 0.0), ("u", "a", 2, 5.0, 0.0))
+    for rows in (rated, rated.iloc[::-1].assign(outcome=["r0", "r1"])):
+        assert label(storage, log, rows, task=TaskKind.RATING) == {("p1", "a"): (5.0, 0.0, 2, 5.0)}
+
+
+def test_an_outcome_of_a_whole_answer_fits_one_of_one_item(storage: Storage) -> None:
+    log = [answer("p1", "u", ("a",))]
+    found = label(storage, log, became(("u", "a", 1, 1.0, 0.0)), [sent("p1", "", 2, 3.0)], TaskKind.RATING)
+    assert found["p1", "a"] == (3.0, 0.0, 2, 3.0), "the later one of the two"
+
+
+def test_rows_find_their_class(storage: Storage) -> None:
+    """By the id of the answer, or by their own: the last answer before the class was known, else the first after."""
+
+    def scored(name: str, row: str, day: int, **changed: Any) -> Prediction:
+        return answer(name, row, (), day, **{"channel": BATCH, **changed})
+
+    log = [
+        *(scored(f"waits-{day}", "r1", day) for day in (0, 1, 2)),
+        *(scored(f"known-{day}", "r2", day) for day in (0, 1, 2)),
+        scored("silent", "r3", 0),
+        scored("old", "r4", 3),
+        scored("first", "0", 0, channel=ONLINE),
+        scored("second", "0", 0, channel=ONLINE),
+    ]
+    classes = became(("r1", None, 1.5, 1.0, 0.0), ("r2", None, -0.5, 0.0, 0.0), ("r4", None, -1, 1.0, 0.0))
+    found = label(storage, log, classes, [sent("first", "", 1)], TaskKind.CLASSIFICATION)
+    assert owners(found) == {("waits-1", None): 1, ("known-0", None): 1, ("first", None): 1}
+    assert found["waits-1", None][0] == 1.0 and found["known-0", None][0] == 0.0 and found["first", None][0] == 1.0
+    assert found["silent", None][0] is None and found["old", None][0] is None
+    assert found["second", None][3] is None, "row 0 of another request is another row"
+
+
+@pytest.mark.parametrize("task", list(TaskKind))
+def test_no_answers_and_no_outcomes_have_labels_of_their_kind(storage: Storage, task: TaskKind) -> None:
+    found = label(storage, [answer("p1", "u", () if task.answers_rows else ("a",))], became(), task=task)
+    (only,) = found.values()
+    assert only == ((0.0, 0.0, 0, 0.0) if task in {TaskKind.RECOMMENDATION, TaskKind.PROPENSITY} else (None, 0.0, 0, None))
+
+
+def test_outcomes_are_read_of_events_and_of_rows(spark: SparkSession) -> None:
+    events = [
+        ("r0", c.PURCHASE, "u", 2.5),
+        ("r1", c.PURCHASE, "v", None),
+        ("r2", c.PURCHASE, None, 1.0),
+        ("r3", c.RATING, "u", 4.0),
+        ("r4", c.VIEW, "u", None),
+    ]
+    frame = spark.createDataFrame(
+        [(*one, "a", moment(1)) for one in events],
+        "row_id string, event_type string, user_id string, value double, item_id string, event_at timestamp",
     )
 
+    def read(source: DataFrame, task: TaskKind) -> list[tuple[Any, ...]]:
+        columns = ("outcome", "subject", c.ITEM_ID, c.LABEL, c.VALUE)
+        return [tuple(row[name] for name in columns) for row in read_outcomes(source, task).collect()]
 
-def test_unknown_outcomes_are_not_negative(spark: SparkSession, storage: Storage) -> None:
-    """A rating that did not come is unknown: it is not in the error, and the coverage shows it."""
-    log = [answer(f"p{n}", f"u{n}", ("a",), scores=(4.0,)) for n in range(4)]
-    outcomes = bought(("u1", "a", 1, 2.0)).assign(**{c.EVENT_TYPE: c.RATING})
-    found, rows = label(spark, storage, log, outcomes, TaskKind.RATING)
-    assert rows[("p1", "a")][0] == 2.0 and rows[("p0", "a")][0] is None
-    figures = measure_quality(found, {1: 1.0}, TaskKind.RATING)
-    assert (figures["label_coverage"], figures["rmse"], figures["mae"]) == (0.25, 2.0, 2.0)
-    assert "rmse" not in measure_quality(found.where("label is null"), {1: 1.0}, TaskKind.RATING)
-
-
-def test_rows_find_their_class_by_their_id(spark: SparkSession, storage: Storage) -> None:
-    log = [answer(f"p{n}", f"r{n}", (), scores=(score,)) for n, score in enumerate((0.9, 0.2, 0.6))]
-    outcomes = pd.DataFrame({c.ROW_ID: ["r0", "r1"], c.TARGET: [1, 0], c.EVENT_AT: [datetime(2011, 4, 1, tzinfo=UTC)] * 2})
-    found, rows = label(spark, storage, log, outcomes, TaskKind.CLASSIFICATION)
-    assert {key[0]: value[0] for key, value in rows.items()} == {"p0": 1.0, "p1": 0.0, "p2": None}
-    figures = measure_quality(found, {1: 1.0}, TaskKind.CLASSIFICATION)
-    assert figures["label_coverage"] == pytest.approx(2 / 3) and figures["brier"] == pytest.approx((0.01 + 0.04) / 2)
-    assert "hit_share" not in figures
-
-
-def exposed(spark: SparkSession, examined: tuple[float, ...], seed: int, days: int) -> tuple[DataFrame, float]:
-    """Users who buy what they see and like. The first of three items is liked best. The order changes from day to day, so that
-    pairs appear at several positions. Returned too: the share that they like."""
-    random = np.random.default_rng(seed)
-    likes = dict(zip("abc", (0.5, 0.3, 0.2), strict=True))
-    rows = []
-    for user in range(400):
-        for day in range(days):
-            order = "abc" if day == 0 else "".join(random.permutation(list("abc")))
-            for place, item in enumerate(order, start=1):
-                is_hit = random.random() < likes[item] and random.random() < examined[place - 1]
-                rows.append((f"{user}-{day}", f"u{user}", item, place, float(is_hit), 0.5, 0.0))
-    names = ["prediction_id", "subject", c.ITEM_ID, "position", c.LABEL, c.PREDICTION, c.VALUE]
-    frame = pd.DataFrame(rows, columns=names).astype({"position": "int32"})
-    return spark.createDataFrame(frame), float(np.mean(list(likes.values())))
-
-
-def test_positions_are_corrected_from_the_log(spark: SparkSession) -> None:
-    examined = (1.0, 0.6, 0.3)
-    shown, truth = exposed(spark, examined, seed=1, days=4)
-    propensities = find_propensities(shown, LabelPolicy(position_power=0.0))
-    assert [propensities[place] for place in (1, 2, 3)] == pytest.approx(examined, abs=0.07)
-    figures = measure_quality(shown, propensities, TaskKind.PROPENSITY)
-    assert figures["hit_share_corrected"] == pytest.approx(truth, abs=0.03)
-    assert figures["hit_share"] < truth - 0.1, "the raw figure is far below what people like"
-
-
-def test_the_declared_power_applies_without_variation_in_the_log(spark: SparkSession) -> None:
-    shown, _ = exposed(spark, (1.0, 0.6, 0.3), seed=1, days=1)
-    assert find_propensities(shown, LabelPolicy(position_power=1.0)) == pytest.approx({1: 1.0, 2: 1 / 2, 3: 1 / 3})
-    assert find_propensities(shown, LabelPolicy(position_power=9.0))[3] == 0.05, "no purchase counts more than twenty"
+    assert read(frame, TaskKind.PROPENSITY) == [("r0", "u", "a", 1.0, 2.5), ("r1", "v", "a", 1.0, 0.0)]
+    assert read(frame, TaskKind.RATING) == [("r3", "u", "a", 4.0, 0.0)]
+    table = spark.createDataFrame(
+        [("r0", 1, moment(1), moment(2)), ("r1", None, moment(1), moment(2))],
+        "row_id string, target long, event_at timestamp, ingested_at timestamp",
+    )
+    assert read(table, TaskKind.CLASSIFICATION) == [("r0", "r0", None, 1.0, 0.0)]
+    (known,) = read_outcomes(table, TaskKind.CLASSIFICATION).toPandas()[c.EVENT_AT]
+    assert known.tz_localize("UTC") == moment(2), "a class is known from its delivery on"

@@ -27,6 +27,7 @@ from tasks.stages.monitoring import report as report_module
 from tasks.stages.monitoring.checks.base import DriftCheck
 from tasks.stages.monitoring.checks.distributions import ColumnDrift, PredictionDrift
 from tasks.stages.monitoring.checks.faults import DoubledRows
+from tasks.stages.monitoring.report_page import write_page
 from tests.tasks.stages.monitoring.samples import make_rows, make_scores
 
 WINDOW = Window(start=date(2011, 3, 1), end=date(2011, 3, 8))
@@ -119,6 +120,9 @@ def test_the_page_needs_no_other_server(storage: Storage, mlflow_store: None, tm
     page = Path(tracking.get_client().download_artifacts(report.run_id, "drift.html", str(tmp_path))).read_text()
     assert "<h1>shop, 2011-03-01..2011-03-08: drift</h1>" in page and "<iframe" in page
     assert fetched_by(page) == []
+    assert "item_coverage" in page and "why it is missing" not in page
+    missing = report.model_copy(update={"notes": {"hit_rate": "nobody answered", "dcg": "nobody answered"}})
+    assert "hit_rate, dcg" in write_page(missing, "") and "nobody answered" in write_page(missing, "")
     framed = f'<iframe srcdoc="{escape("<script src=https://cdn.example/c.js></script>")}"></iframe>'
     assert fetched_by(framed) == ["https://cdn.example/c.js"]
     broken = "<script src='https://cdn.example/a.js'></script><link href='b.css'><img src='data:image/png;base64,'>"

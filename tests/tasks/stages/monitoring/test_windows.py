@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
+from tasks.io.events import EventStore
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
-from tasks.stages.monitoring import LabelPolicy, MonitoringTerms, monitor_window
-from tasks.stages.monitoring.checks.distributions import ColumnDrift
+from tasks.stages.monitoring import AnswerRecords, LabelPolicy, MonitoringTerms, monitor_window
+from tasks.stages.monitoring.checks.distributions import ColumnDrift, PredictionDrift
 from tasks.stages.monitoring.checks.faults import FrozenRows
 from tasks.stages.monitoring.checks.figures import Bound
-from tests.tasks.stages.monitoring.samples import make_rows
+from tasks.stages.monitoring.windows import count_labels
+from tests.tasks.stages.monitoring.samples import make_rows, make_scores
 from tests.tasks.stages.monitoring.test_labels import answer
 from tests.tasks.stages.monitoring.test_monitor import publish, publish_answers
 
 FIRST = date(2011, 1, 3)
+NOON = datetime(2011, 2, 1, 12, tzinfo=UTC)  # of a day of week 4
 CHECKS = (
     ColumnDrift(columns=(c.UNIT_PRICE,), method="psi", threshold=0.2),
     FrozenRows(),
@@ -34,11 +38,11 @@ def week(number: int) -> Window:
     return Window.before(FIRST + timedelta(days=7 * (number + 1)), 7)
 
 
-def champion(learned: int) -> ModelVersion:
+def champion(learned: int, version: int = 1) -> ModelVersion:
     digest = "a" * 64
     return ModelVersion(
         use_case="shop",
-        version=1,
+        version=version,
         run_id="r",
         model_uri="models:/m-1",
         kind="als",
@@ -51,16 +55,21 @@ def champion(learned: int) -> ModelVersion:
     )
 
 
-def see(storage: Storage, home: Path, number: int, **changed: Any) -> DriftReport | None:
+def records_of(home: Path) -> AnswerRecords:
+    return AnswerRecords(PredictionLog(home / "predictions"), EventStore(f"sqlite:///{home}/events.db"))
+
+
+def see(storage: Storage, home: Path, number: int, reigning: int = 1, **changed: Any) -> DriftReport | None:
     terms = MonitoringTerms(
         **{"task": TaskKind.PROPENSITY, "checks": CHECKS, "labels": LabelPolicy(), "reference_days": 14, **changed}
     )
-    log = PredictionLog(home / "predictions")
-    return monitor_window(terms, week(number), champion(2), storage, log, seed=7, run_tags={})
+    return monitor_window(terms, week(number), champion(2, reigning), storage, records_of(home), seed=7, run_tags={})
 
 
 def fill(storage: Storage, weeks: int = 5, **columns: Any) -> list[pd.DataFrame]:
+    columns = {c.USER_ID: "u", c.EVENT_TYPE: c.PURCHASE, **columns}
     frames = [make_rows(140, number, start=week(number).start, days=7).assign(**columns) for number in range(weeks)]
+    frames = [frame.assign(**{c.SOURCE_FILE: f"week-{number}.csv"}) for number, frame in enumerate(frames)]
     for number, frame in enumerate(frames):
         publish(storage, week(number), frame)
     return frames
@@ -88,6 +97,62 @@ def test_the_reference_is_the_newest_days_of_the_champion(storage: Storage, own_
     assert frozen.evidence != report.evidence, "other data are another look"
 
 
+def test_labels_are_counted_and_not_rows(storage: Storage, own_home: Path) -> None:
+    frames = fill(storage, weeks=5)
+    kinds = [c.VIEW, c.RETURN, c.PURCHASE, c.PURCHASE]
+    mixed = frames[3].assign(**{c.EVENT_TYPE: [kinds[n % 4] for n in range(140)]})
+    mixed.loc[mixed.index % 4 == 3, c.USER_ID] = None
+    publish(storage, week(3), mixed)
+    both = Window(start=week(3).start, end=week(4).end)
+    publish(storage, both, pd.concat([mixed, frames[4]]))  # the two weeks again, with a late file
+    history = storage.history("shop", c.VALIDATED, week(4).end)
+    count = {task: count_labels(storage, history, task, week(2).end) for task in (TaskKind.PROPENSITY, TaskKind.RATING)}
+    assert count == {TaskKind.PROPENSITY: 35 + 140, TaskKind.RATING: 0}
+    assert count_labels(storage, history, TaskKind.PROPENSITY, week(4).end - timedelta(days=1)) == 20, "of the last day"
+
+
+def test_rows_that_come_again_are_no_new_labels(storage: Storage) -> None:
+    def table(number: int) -> pd.DataFrame:
+        rows = make_rows(4, 1, start=week(number).start, days=1)
+        return rows.assign(**{c.SOURCE_FILE: "t.csv"}).assign(**{c.TARGET: pd.array([0, 1, 1, None], dtype="Int64")})
+
+    refs = [publish(storage, week(number), table(number)) for number in range(2)]
+    assert count_labels(storage, refs, TaskKind.CLASSIFICATION, week(0).end) == 3
+    learned = [publish(storage, week(7), table(0)[[c.ROW_ID]].iloc[:2])]
+    assert count_labels(storage, refs, TaskKind.CLASSIFICATION, week(0).end, learned) == 1
+
+
+def test_predictions_of_a_late_approval_have_a_reference(storage: Storage, own_home: Path, mlflow_store: None) -> None:
+    """The champion learned from two weeks, and a person approved it in the third."""
+    fill(storage, weeks=6)
+    check = PredictionDrift(method="jensenshannon", threshold=0.2)
+    for number in (3, 4, 5):
+        publish_answers(
+            storage, week(number).start + timedelta(days=2), make_scores(400, number, shift=2.0 if number == 5 else 0.0)
+        )
+    first, calm, moved = (see(storage, own_home, number, checks=(check,)) for number in (3, 4, 5))
+    assert first is not None and first.checks[0].note == "not judged: 0 values in the reference, 100 needed"
+    assert calm is not None and not calm.violated and calm.checks[0].note == ""
+    assert moved is not None and moved.violated
+
+
+def test_outcomes_of_unknown_predictions_are_counted(
+    storage: Storage, own_home: Path, mlflow_store: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(storage, weeks=5)
+    records = records_of(own_home)
+    records.log.append([answer("known", "u")])
+    records.log.write_batch("shop", "b", [answer("batch", "u")])
+    told = [{"prediction_id": name, "item_id": "", "label": 1.0, "happened_at": NOON} for name in ("known", "batch", "lost")]
+    records.events.add_outcomes("shop", told, NOON)
+    report = see(storage, own_home, 4)
+    assert report is not None
+    assert (report.figures["sent_outcomes"], report.figures["unknown_outcomes"]) == (3, 1)
+    assert "1 of 3 outcomes" in caplog.text and "such as lost" in caplog.text
+    quiet = see(storage, own_home, 3)
+    assert quiet is not None and quiet.figures["sent_outcomes"] == 0
+
+
 def test_mature_answers_are_measured_in_the_same_look(storage: Storage, own_home: Path, mlflow_store: None, spark: Any) -> None:
     log = PredictionLog(own_home / "predictions")
     day = (week(4).start - date(2011, 3, 1)).days - 4  # the cohort lies three days of attribution and one of lateness before
@@ -96,7 +161,7 @@ def test_mature_answers_are_measured_in_the_same_look(storage: Storage, own_home
     )
     bought: dict[str, Any] = {c.USER_ID: "u", c.ITEM_ID: "20002", c.EVENT_TYPE: c.PURCHASE, c.VALUE: 1.0}
     fill(storage, **bought)
-    terms = {"labels": LabelPolicy(attribution_days=3, late_days=1)}
+    terms: dict[str, Any] = {"labels": LabelPolicy(attribution_days=3, late_days=1)}
     report = see(storage, own_home, 4, **terms)
     assert report is not None
     assert {name: report.figures[name] for name in ("matured_answers", "hit_rate", "label_coverage")} == {
@@ -107,6 +172,9 @@ def test_mature_answers_are_measured_in_the_same_look(storage: Storage, own_home
     assert report.figures["log_cold_share"] == 0 and report.figures["value_per_answer"] > 1
     late = PredictionLog(own_home / "predictions")
     late.append([answer("p3", "u", ("20001",), day)])
-    assert see(storage, own_home, 4, labels=LabelPolicy(attribution_days=3, late_days=1)) == report, (
-        "a cohort is looked at once"
-    )
+    assert see(storage, own_home, 4, **terms) == report, "a cohort is looked at once"
+
+    promoted = see(storage, own_home, 4, reigning=2, **terms)
+    assert promoted is not None and not promoted.violated, "what another version answered asks for no retraining"
+    (bound,) = (one for one in promoted.checks if one.check == "bound")
+    assert bound.note == f"not judged: {promoted.notes['hit_rate']}" and "are of version 1, and version 2" in bound.note
