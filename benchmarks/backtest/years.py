@@ -26,23 +26,23 @@ START = date(2011, 3, 7)
 
 
 def count_false_retrains(shop: str, seed: int, window_days: int, days: int) -> int:
-    """The retrain requests in so many days of a shop whose champion never changes."""
+    """The retrain requests in so many days of a shop. Each makes a champion that has learned everything by then."""
     case = load_use_case("purchase_propensity", ROOT / "conf" / "use_cases")
     world = make_world(shop, START, seed)
     first = START - timedelta(days=case.drift.reference_days)
     with tempfile.TemporaryDirectory() as folder:
         generate_invoices(Path(folder), first, START + timedelta(days=days), seed, world.knobs)
         lines = read_lines(Path(folder))
-    days_of = lines[c.EVENT_AT].dt.date
-    reference = lines[days_of < START].reset_index(drop=True)
+    learned, version = START, 1
     past: list[RetrainDecision] = []
-    previous = reference[reference[c.EVENT_AT].dt.date >= START - timedelta(days=window_days)]
+    previous = _between(lines, START - timedelta(days=window_days), START)
     known_until = START
     for step in range(days // window_days):
         window = Window(start=START + timedelta(days=step * window_days), end=START + timedelta(days=(step + 1) * window_days))
-        rows = lines[(days_of >= window.start) & (days_of < window.end)].reset_index(drop=True)
+        rows = _between(lines, window.start, window.end)
         if rows.empty:
             continue
+        reference = _between(lines, learned - timedelta(days=case.drift.reference_days), learned)
         compared = ComparedRows(window, {"rows": reference}, {"rows": rows}, previous, known_until)
         checks = [check for check in case.drift.checks if check.kind != "prediction_drift"]
         results = judge(checks, gather(checks, compared, seed=case.seed))
@@ -57,19 +57,27 @@ def count_false_retrains(shop: str, seed: int, window_days: int, days: int) -> i
             report_uri="",
             run_id="",
         )
-        history = RetrainHistory(past, _champion(), START)
+        history = RetrainHistory(past, _champion(version), learned)
         past.append(decide_retrain(case.name, case.drift.retrain_when, window, report, history))
+        if past[-1].retrain:
+            learned, version = window.end, version + 1
         previous, known_until = rows, window.end
     return sum(one.retrain for one in past)
 
 
-def _champion() -> LedgerEntry:
+def _between(lines: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
+    """The lines of the days from `start` to before `end`."""
+    first, last = pd.Timestamp(start, tz="UTC"), pd.Timestamp(end, tz="UTC")
+    return lines[(lines[c.EVENT_AT] >= first) & (lines[c.EVENT_AT] < last)].reset_index(drop=True)
+
+
+def _champion(version: int) -> LedgerEntry:
     empty = "0" * 64
     return LedgerEntry(
-        sequence=1,
+        sequence=version,
         use_case="purchase_propensity",
         action=Action.PROMOTE,
-        version=1,
+        version=version,
         previous_version=None,
         manifest_digest=empty,
         data_digest=empty,
