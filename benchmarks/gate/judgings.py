@@ -83,8 +83,9 @@ def _year(method: Method, seed: int, step: int, judgings: int, gain: float) -> I
         days = (own + shared[place * step : place * step + HOLDOUT_DAYS]) / np.sqrt(2)
         z = days.sum() / np.sqrt(HOLDOUT_DAYS) + gain * (place % EVERY == EVERY - 1)
         alpha = method(past, holdout)
-        found = bool(1 - NormalDist().cdf(z) <= alpha)
-        past.append(PastJudging(holdout=holdout, alpha=alpha, found_better=found))
+        p = 1 - NormalDist().cdf(z)
+        found = bool(p <= alpha)
+        past.append(PastJudging(holdout=holdout, alpha=alpha, found_better=found, p_better=p))
         yield found
 
 
@@ -106,8 +107,9 @@ def false_promotions_a_year(seeds: int, judgings: int = WEEKS, tick: Callable[[]
         contexts = [replace(make_context(task, pair, place), spending=one) for pair, one in zip(pairs, spendings, strict=True)]
         results = check_contexts(gate, contexts)
         for earlier, context, spending in zip(past, contexts, spendings, strict=True):
-            found = context.comparisons[0].outcome is Outcome.BETTER
-            earlier.append(PastJudging(holdout=holdout, alpha=spending.alpha, found_better=found))
+            (found,) = context.comparisons
+            is_better = found.outcome is Outcome.BETTER
+            earlier.append(PastJudging(holdout=holdout, alpha=spending.alpha, found_better=is_better, p_better=found.p_better))
         promoted += sum(result.passed for result in results)
         tick()
     return promoted / seeds

@@ -110,22 +110,27 @@ class JudgedHoldout(Contract):
 
 
 class PastJudging(Contract):
-    """An earlier judging: its holdout, the alpha that it spent (0 without a champion), and whether it found a gain."""
+    """An earlier judging: its holdout, its alpha (0 without a champion), and what it found.
+
+    p_better : chance of such a gain if there were none; None where nothing was compared, or the judging did not end.
+    """
 
     holdout: JudgedHoldout
     alpha: float
     found_better: bool
+    p_better: float | None = None
 
 
 class Spending(Contract):
     """How often a holdout has judged, and the chance of a false promotion that this judging spends.
 
-    alpha : one-sided, of calling a challenger better, or not worse, that is not; 0 without a champion.
+    alpha : one-sided, of calling a challenger better, or not worse, that is not; 0 without a champion. It is not paid for a
+        challenger that turns out to be no match, and somewhat more for every other.
     """
 
     times: int = Field(ge=1, description="judgings that used days or rows of this holdout, this one included")
     alpha: float = Field(ge=0, le=1)
-    spent: float = Field(ge=0, description="all that the use case has spent, this judging included")
+    spent: float = Field(ge=0, description="all that the use case has paid, this judging included")
     wealth: float = Field(ge=0, description="what is left for the next judging, before new labels add to it")
     new_share: float = Field(ge=0, le=1, description="share of the holdout that never judged before")
 

@@ -9,7 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Boolean, Column, Integer, String, Table, Text, UniqueConstraint, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Integer,
+    RowMapping,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from tasks.contracts.judging import JudgedHoldout, PastJudging, Spending
@@ -26,6 +39,7 @@ _judgings = Table(
     Column("holdout", Text, nullable=False),
     Column("spending", Text, nullable=False),
     Column("found_better", Boolean),
+    Column("p_better", Float),
     UniqueConstraint("use_case", "idempotency_key"),
 )
 
@@ -56,7 +70,7 @@ class JudgingLog:
             known = next((row for row in rows if row["idempotency_key"] == key), None)
             if known is not None:
                 return Spending.from_json(json.loads(known["spending"]))
-            spending = spend([_past(row["holdout"], row["spending"], row["found_better"]) for row in rows])
+            spending = spend([_past(row) for row in rows])
             values = {
                 "use_case": use_case,
                 "sequence": 1 + max((row["sequence"] for row in rows), default=0),
@@ -72,21 +86,25 @@ class JudgingLog:
             return spending
         raise ServiceUnavailable(f"{use_case}: {_TRIES} other judgings were recorded at the same time; try again")
 
-    def settle(self, use_case: str, key: str, *, found_better: bool) -> None:
-        """Record whether a judging found a gain."""
+    def settle(self, use_case: str, key: str, *, found_better: bool, p_better: float | None) -> None:
+        """Record whether a judging found a gain that passed, and the p-value of the gain."""
         this = (_judgings.c.use_case == use_case) & (_judgings.c.idempotency_key == key)
         with self._db.begin() as connection:
-            connection.execute(update(_judgings).where(this).values(found_better=found_better))
+            connection.execute(update(_judgings).where(this).values(found_better=found_better, p_better=p_better))
 
     def judgings(self, use_case: str) -> list[PastJudging]:
         """Every judging of a use case, oldest first."""
         query = select(_judgings).where(_judgings.c.use_case == use_case).order_by(_judgings.c.sequence)
         with self._db.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [_past(row["holdout"], row["spending"], row["found_better"]) for row in rows]
+        return [_past(row) for row in rows]
 
 
-def _past(holdout: str, spending: str, found_better: bool | None) -> PastJudging:
+def _past(row: RowMapping) -> PastJudging:
     """A row as a contract. A judging that was not finished found nothing."""
-    alpha = Spending.from_json(json.loads(spending)).alpha
-    return PastJudging(holdout=JudgedHoldout.from_json(json.loads(holdout)), alpha=alpha, found_better=bool(found_better))
+    return PastJudging(
+        holdout=JudgedHoldout.from_json(json.loads(row["holdout"])),
+        alpha=Spending.from_json(json.loads(row["spending"])).alpha,
+        found_better=bool(row["found_better"]),
+        p_better=row["p_better"],
+    )

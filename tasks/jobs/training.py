@@ -171,7 +171,9 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         anchor=anchor,
         unscored=unscored,
     )
-    run.judging_log.settle(run.name, key, found_better=verdict.passed and verdict.outcome is Outcome.BETTER)
+    p_better = verdict.comparisons[0].p_better if verdict.comparisons else None
+    found_better = verdict.passed and verdict.outcome is Outcome.BETTER
+    run.judging_log.settle(run.name, key, found_better=found_better, p_better=p_better)
     return report_test_sets(run, verdict, champion)
 
 

@@ -3,8 +3,9 @@
 Every judging of a challenger that is no better promotes it with its alpha. So a use case has a wealth of alpha, of which each
 judging spends half, and which grows with every day of labels that never judged before: generalised alpha-investing (Foster and
 Stine 2008, Aharoni and Rosset 2014) with a spending rate by information (Lan and DeMets 1983). A gain that is found pays the
-initial wealth back, as a discovery does there. The expected number of false promotions is at most what was spent, whatever the
-holdouts share.
+initial wealth back, as a discovery does there. A challenger that turns out to be no match costs nothing, and each other one
+more in proportion (the discarding of ADDIS, Tian and Ramdas 2019). The expected number of false promotions is at most what was
+paid, whatever the holdouts share.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tasks.contracts.judging import JudgedHoldout, PastJudging, Spending
 
 START = 0.025  # the wealth of a use case that never judged, and the reward of a gain that was found
 MOST = 0.05  # of wealth: a long pause does not pay for many judgings of one holdout
+NO_MATCH = 0.8  # p-values above it are of challengers that are discarded: they cost nothing
 SAMPLE = 256  # rows of a holdout without days whose ids are kept
 YEAR = 365.25
 
@@ -39,7 +41,7 @@ def spend(holdout: JudgedHoldout, past: Sequence[PastJudging], per_year: float, 
     """
     wealth, seen = START, _Seen()
     for one in past:
-        wealth = max(0.0, min(MOST, wealth + seen.earn(one.holdout, per_year)) - one.alpha)
+        wealth = max(0.0, min(MOST, wealth + seen.earn(one.holdout, per_year)) - cost_of(one))
         if one.found_better:
             wealth = min(MOST, wealth + START)
     new_share = seen.new_share(holdout)
@@ -48,10 +50,16 @@ def spend(holdout: JudgedHoldout, past: Sequence[PastJudging], per_year: float, 
     return Spending(
         times=1 + sum(_overlap(holdout, one.holdout) for one in past),
         alpha=alpha,
-        spent=sum(one.alpha for one in past) + alpha,
-        wealth=wealth - alpha,
+        spent=sum(map(cost_of, past)) + alpha / NO_MATCH,
+        wealth=wealth - alpha / NO_MATCH,
         new_share=new_share,
     )
+
+
+def cost_of(judging: PastJudging) -> float:
+    """What a judging has paid. Of equal challengers as many are above `NO_MATCH` as makes the mean its alpha."""
+    is_discarded = judging.p_better is not None and judging.p_better > NO_MATCH
+    return 0.0 if is_discarded else judging.alpha / NO_MATCH
 
 
 @dataclass

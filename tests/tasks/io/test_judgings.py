@@ -23,11 +23,11 @@ def test_a_retry_is_no_second_judging(tmp_path: Path) -> None:
     assert log.begin("shop", "a", HOLDOUT, spend) == first, "the same training again"
     assert log.begin("shop", "b", HOLDOUT, spend).times == 2
     assert log.begin("ward", "a", HOLDOUT, spend).times == 1, "another use case"
-    log.settle("shop", "b", found_better=True)
+    log.settle("shop", "b", found_better=True, p_better=0.002)
     assert log.begin("shop", "a", HOLDOUT, spend) == first
     assert log.judgings("shop") == [
         PastJudging(holdout=HOLDOUT, alpha=0.01, found_better=False),
-        PastJudging(holdout=HOLDOUT, alpha=0.005, found_better=True),
+        PastJudging(holdout=HOLDOUT, alpha=0.005, found_better=True, p_better=0.002),
     ]
 
 

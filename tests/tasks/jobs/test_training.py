@@ -200,7 +200,7 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
     def judge(*_: Any, spending: Spending, **__: Any) -> SimpleNamespace:
         spent.append(spending)
-        return SimpleNamespace(passed=True, outcome=Outcome.BETTER)
+        return SimpleNamespace(passed=True, outcome=Outcome.BETTER, comparisons=(SimpleNamespace(p_better=0.001),))
 
     monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
     monkeypatch.setattr(registry, "anchor_of", lambda *_: None)
@@ -216,7 +216,7 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
     first, retried, second = spent
     assert retried == first and (first.times, second.times) == (1, 2)
     assert second.alpha == pytest.approx(min(0.05, first.wealth + 0.025) / 2)
-    assert [one.found_better for one in run.judging_log.judgings(CASE)] == [True, True]
+    assert [(one.found_better, one.p_better) for one in run.judging_log.judgings(CASE)] == [(True, 0.001)] * 2
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -230,7 +230,7 @@ def test_the_anchor_takes_part_where_it_can_be_scored(run: Run, monkeypatch: pyt
 
     def judge(_: Any, evaluations: Any, *__: Any, **options: Any) -> SimpleNamespace:
         judged.append((evaluations, options["anchor"], options["unscored"]))
-        return SimpleNamespace(passed=False, outcome=None)
+        return SimpleNamespace(passed=False, outcome=None, comparisons=())
 
     monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
     monkeypatch.setattr(registry, "anchor_of", lambda *_: VERSION.model_copy(update={"version": 2}))

@@ -22,5 +22,6 @@ def upgrade() -> None:
         sa.Column("holdout", sa.Text, nullable=False),
         sa.Column("spending", sa.Text, nullable=False),
         sa.Column("found_better", sa.Boolean),
+        sa.Column("p_better", sa.Float),
         sa.UniqueConstraint("use_case", "idempotency_key"),
     )

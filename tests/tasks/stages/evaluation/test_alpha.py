@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from tasks.contracts.judging import JudgedHoldout, Outcome, PastJudging, Spending
-from tasks.stages.evaluation.alpha import MOST, SAMPLE, START, YEAR, sample_rows, spend
+from tasks.stages.evaluation.alpha import MOST, NO_MATCH, SAMPLE, START, YEAR, cost_of, sample_rows, spend
 from tasks.stages.evaluation.gates import GATES
 from tests.tasks.stages.evaluation.contexts import BETTER, CHAMPION, answers, context
 
@@ -32,24 +32,24 @@ def judge_all(holdouts: list[JudgedHoldout], found: tuple[int, ...] = (), per_ye
 def test_the_first_judging_spends_half_of_what_there_is() -> None:
     (first,) = judge_all([window(0)])
     assert first.alpha == pytest.approx((START + 0.05 * 14 / YEAR) / 2)
-    assert (first.times, first.new_share, first.spent) == (1, 1.0, first.alpha)
-    assert first.alpha + first.wealth == pytest.approx(START + 0.05 * 14 / YEAR)
+    assert (first.times, first.new_share, first.spent) == (1, 1.0, first.alpha / NO_MATCH)
+    assert first.spent + first.wealth == pytest.approx(START + 0.05 * 14 / YEAR)
 
 
 def test_a_year_of_overlapping_judgings_spends_what_was_paid() -> None:
     """52 weekly judgings of 14 days: at most the initial wealth, and the rate of a year."""
     weekly = judge_all([window(7 * week) for week in range(52)])
-    assert sum(one.alpha for one in weekly) == pytest.approx(weekly[-1].spent)
+    assert sum(one.alpha / NO_MATCH for one in weekly) == pytest.approx(weekly[-1].spent)
     assert weekly[-1].spent < START + 0.05 * (14 + 7 * 51) / YEAR < 0.08
     assert weekly[1].times == 2 and weekly[1].new_share == 0.5
-    assert weekly[-1].alpha == pytest.approx(0.05 * 7 / YEAR, rel=0.05), "in the end each week spends what a week pays"
+    assert weekly[-1].alpha / NO_MATCH == pytest.approx(0.05 * 7 / YEAR, rel=0.05), "in the end a week spends what it pays"
     assert 10 * weekly[-1].spent < 52 * 0.025, "each judging by itself would spend ten times as much"
 
 
 def test_the_same_days_judge_for_less_and_less() -> None:
     again = judge_all([window(0)] * 20)
     assert [one.times for one in again] == list(range(1, 21))
-    assert again[1].alpha == pytest.approx(again[0].alpha / 2) and again[1].new_share == 0
+    assert again[1].alpha == pytest.approx(again[0].wealth / 2) and again[1].new_share == 0
     assert again[-1].spent < START + 0.05 * 14 / YEAR
 
 
@@ -60,6 +60,18 @@ def test_a_gain_that_was_found_pays_back() -> None:
     )
     assert found[1] == without[1]
     assert found[2].alpha == pytest.approx(without[2].alpha + START / 2)
+
+
+def test_a_challenger_that_is_no_match_costs_nothing() -> None:
+    """Of equal challengers one in five is discarded, so that each costs its alpha on average."""
+    day = window(0)
+    hopeless, close, unfinished = (
+        PastJudging(holdout=day, alpha=0.01, found_better=False, p_better=p) for p in (0.99, 0.3, None)
+    )
+    assert [cost_of(one) for one in (hopeless, close, unfinished)] == pytest.approx([0.0, 0.0125, 0.0125])
+    assert NO_MATCH * cost_of(close) == pytest.approx(close.alpha)
+    first = spend(day, [], 0.05, has_champion=True)
+    assert spend(day, [hopeless] * 5, 0.05, has_champion=True).alpha == pytest.approx(first.alpha)
 
 
 def test_a_pause_pays_for_few_judgings_only() -> None:
@@ -89,9 +101,9 @@ def test_rows_that_judged_before_pay_nothing() -> None:
     assert (first.new_share, same.new_share, new.new_share) == (1.0, 0.0, 1.0)
     assert half.new_share == pytest.approx(0.5, abs=0.12)
     assert [one.times for one in (first, same, half, new)] == [1, 2, 3, 1]
-    assert same.alpha == pytest.approx(first.alpha / 2)
-    assert half.alpha + half.wealth == pytest.approx(same.wealth + 0.05 * 100 / YEAR * half.new_share)
-    assert new.alpha + new.wealth == pytest.approx(half.wealth + 0.05 * 100 / YEAR)
+    assert same.alpha == pytest.approx(first.wealth / 2)
+    assert half.alpha / NO_MATCH + half.wealth == pytest.approx(same.wealth + 0.05 * 100 / YEAR * half.new_share)
+    assert new.alpha / NO_MATCH + new.wealth == pytest.approx(half.wealth + 0.05 * 100 / YEAR)
     assert len(rows(0, 2000, 0).rows) == SAMPLE
 
 
