@@ -8,15 +8,27 @@ from tasks import columns as c
 from tasks.io.storage import Storage
 from tasks.use_case import UseCase
 
+# What a use case says of things that happen after its examples are made. Any other difference ends the sharing.
+AFTERWARDS = {
+    "title",
+    "description",
+    "owner",
+    "candidates",
+    "recommend",
+    "metrics",
+    "gates",
+    "review",
+    "bake",
+    "registry",
+    "drift",
+}
 SHARED = (c.RAW, c.VALIDATED, c.QUARANTINE, c.FEATURES, c.EXAMPLES)
 
 
 def makes_the_same(one: UseCase, other: UseCase) -> bool:
     """Whether two use cases make the same snapshots out of the same files, before anything is trained."""
-    return all(
-        getattr(one, part) == getattr(other, part)
-        for part in ("name", "task", "source", "validation", "features", "split", "tuning", "seed")
-    )
+    names = set(UseCase.model_fields) - AFTERWARDS
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def adopt_until(name: str, storage: Storage, donor: Storage, moment: datetime) -> None:
