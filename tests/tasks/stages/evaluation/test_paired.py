@@ -203,6 +203,18 @@ def test_rows_of_one_patient_are_drawn_together() -> None:
     assert widths["patient"] > 3 * widths[None]
 
 
+def test_the_groups_of_a_split_are_drawn_together_without_a_setting() -> None:
+    mine, theirs, examples = clustered(40, 25, seed=1)
+    assert examples.rows is not None
+    by_split = Examples(rows=examples.rows.rename(columns={"patient": c.SPLIT_GROUP}))
+    found = []
+    for given, group_by in ((by_split, None), (examples, "patient")):
+        seen = context(mine, theirs, task=TaskKind.CLASSIFICATION, read_holdout=lambda given=given: given)
+        GATES.parse({"kind": "beats_champion", "metric": "log_loss", "group_by": group_by}, "gates").check(seen)
+        found.append(seen.comparisons[0])
+    assert found[0] == found[1] and found[0].units == 40
+
+
 def test_resampling_by_group_keeps_the_error_rate() -> None:
     """150 pairs of equal classifiers, 100 patients of 10 rows each."""
     better = {None: 0, "patient": 0}
