@@ -27,7 +27,7 @@ Rows = list[list[str]]
 Change = Callable[[date, Rows], Rows]
 _PRICE, _ITEM, _CUSTOMER, _INVOICE = (HEADER.index(name) for name in ("UnitPrice", "StockCode", "CustomerID", "InvoiceNo"))
 SATURDAY, SUNDAY = 5, 6
-UNITS: dict[str, Any] = {"customers": 150, "items": 80, "invoices_per_day": 30}
+UNITS: dict[str, Any] = {"customers": 300, "items": 80, "invoices_per_day": 60}  # gates need a hundred users
 LEARNABLE: dict[str, Any] = {"drift_habit_share": 0.5}  # of the new season, as before: a model can learn it again
 ALWAYS = 10_000
 
@@ -283,7 +283,7 @@ def _slow_review(name: str, start: date, seed: int) -> World:
 
 
 def _silent_customers(name: str, start: date, seed: int) -> World:
-    knobs = Knobs(**UNITS | {"customers": 400}, attendance_shape=0.15)
+    knobs = Knobs(**UNITS | {"customers": 900}, attendance_shape=0.15)
     return World(name, "most known customers do not come in most windows", start, seed, knobs, Expected(promotions=2))
 
 
