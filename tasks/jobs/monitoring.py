@@ -89,7 +89,9 @@ def newest_page(observations: Sequence[Observation]) -> str:
 def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftReport | None:
     case = run.use_case
     drift = case.drift
-    terms = monitoring_stage.MonitoringTerms(case.task, drift.checks, drift.labels, drift.reference_days, drift.current_days)
+    terms = monitoring_stage.MonitoringTerms(
+        case.task, drift.checks, drift.labels, drift.reference_days, drift.current_days, case.probability.of
+    )
     return monitoring_stage.monitor_window(
         terms,
         window,

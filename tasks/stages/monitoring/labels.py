@@ -19,7 +19,9 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.problems import problem_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
 HAPPENED = "happened"  # the label of an answer by itself, whichever answer the outcome belongs to
@@ -139,6 +141,14 @@ def attribute(
         **{c.VALUE: names.map(of_row[c.VALUE].sum()).fillna(0.0)},
         outcomes=names.map(of_row["outcome"].nunique()).fillna(0).astype("int64"),
     )
+
+
+def find_buyers(exposures: pd.DataFrame, outcomes: pd.DataFrame, policy: LabelPolicy) -> NDArray[np.bool_]:
+    """Of each exposure, (exposures,), whether its subject did anything in the attribution window, with whichever item."""
+    asked = exposures[exposures["has_subject"]].drop_duplicates(["subject", "at"])
+    came = _join(asked, outcomes, ["subject"], policy)[c.ROW_ID]
+    moments = asked[asked[c.ROW_ID].isin(came)].set_index(["subject", "at"]).index
+    return exposures.set_index(["subject", "at"]).index.isin(moments)
 
 
 _OUTCOME = ["outcome", c.EVENT_AT, c.LABEL, c.VALUE]

@@ -21,12 +21,13 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import COLD_PATHS
+from tasks.contracts.training import ProbabilityOf
 from tasks.io.history import read_history
 from tasks.io.storage import Storage
 from tasks.problems import problem_of
 from tasks.stages.monitoring import in_memory
 from tasks.stages.monitoring.exposures import OUTCOMES
-from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, read_outcomes
+from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, find_buyers, read_outcomes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,8 @@ class Cohort:
     outcomes : the validated snapshots in which their outcomes are.
     version, learned_until : the version in service, and the day up to which it has learned.
     learned : the rows of its split, of a table.
+    probability_of : whom the probabilities of lists are about, as in calibration: with `buyers`, only answers whose subject
+        bought something in the attribution window tell whether they came true.
     """
 
     window: Window
@@ -70,6 +73,7 @@ class Cohort:
     version: int
     learned_until: date
     learned: Sequence[DatasetRef] = ()
+    probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
 
 
 class Measured(NamedTuple):
@@ -94,6 +98,9 @@ def measure_cohort(storage: Storage, cohort: Cohort) -> Measured:
     tallies, logs, versions = [], [], set[int]()
     for exposures, outcomes in _read_parts(storage, cohort):
         labelled = attribute(exposures, outcomes, sent, cohort.policy, cohort.task)
+        if cohort.probability_of is ProbabilityOf.BUYERS and problem_of(cohort.task).calibrates:
+            is_buyer = find_buyers(exposures, outcomes, cohort.policy)
+            labelled = labelled.assign(**{HAPPENED: labelled[HAPPENED].where(is_buyer)})
         is_inside = (labelled["day"] >= cohort.window.start) & (labelled["day"] < cohort.window.end)
         logged = labelled[is_inside]
         versions |= set(logged["model_version"])

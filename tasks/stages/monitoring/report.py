@@ -263,6 +263,6 @@ def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, coh
     seen.append(sorted(pair.figures.items()))
     if cohort is not None:
         seen.append([cohort.window.label, cohort.policy.model_dump(), cohort.task, cohort.exposures and cohort.exposures.key])
-        seen.append([cohort.version, cohort.learned_until.isoformat()])
+        seen.append([cohort.version, cohort.learned_until.isoformat(), cohort.probability_of])
         seen.append([sorted(ref.key for ref in refs) for refs in (cohort.outcomes, cohort.learned)])
     return "monitoring-" + hashlib.sha256(json.dumps(seen).encode()).hexdigest()

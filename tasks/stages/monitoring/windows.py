@@ -12,6 +12,7 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.training import ProbabilityOf
 from tasks.io.events import EventStore
 from tasks.io.history import find_superseded
 from tasks.io.prediction_log import PredictionLog
@@ -32,6 +33,7 @@ class MonitoringTerms:
 
     reference_days : the newest days of the champion's own data are the reference.
     current_days : so many days that end with the window are compared; None: the window as it is.
+    probability_of : whom the probabilities of lists are about.
     """
 
     task: TaskKind
@@ -39,6 +41,7 @@ class MonitoringTerms:
     labels: LabelPolicy
     reference_days: int
     current_days: int | None = None
+    probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
 
 
 @dataclass(frozen=True)
@@ -213,4 +216,5 @@ def _find_cohort(
         champion.version,
         champion.as_of,
         records.learned,
+        terms.probability_of,
     )

@@ -14,6 +14,7 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.predictions import BATCH, Prediction
+from tasks.contracts.training import ProbabilityOf
 from tasks.io.events import KeptOutcome
 from tasks.io.storage import Storage, frame_writer
 from tasks.stages.monitoring import quality as quality_module
@@ -269,6 +270,16 @@ def test_only_the_version_in_service_is_judged(
     assert set(other.notes) == set(QUALITY) and other.notes["hit_rate"] == (
         f"the answers for {COHORT.label} are of version 1, 2, and version 3 is judged by its own"
     )
+
+
+def test_of_buyers_only_who_bought_something_tells_whether_probabilities_came_true(spark: Any, storage: Storage) -> None:
+    """Two customers of four come, one of whom buys what was shown: promised 0.5, delivered to buyers 0.5, to all 0.25."""
+    log = [answer(f"p{n}", f"u{n}", ("a",), 1, model_version=2, scores=(0.5,)) for n in range(4)]
+    cohort = cohort_of(storage, log, {COHORT: purchases(("u0", "a", 2), ("u1", "other", 2))})
+    everybody = measure_cohort(storage, cohort).figures
+    buyers = measure_cohort(storage, replace(cohort, probability_of=ProbabilityOf.BUYERS)).figures
+    assert (everybody["calibration_ratio"], buyers["calibration_ratio"]) == (2.0, 1.0)
+    assert everybody["hit_rate"] == buyers["hit_rate"] == 0.25, "lists are measured by all answers"
 
 
 def test_rows_that_a_version_has_learned_from_are_not_judged(spark: Any, storage: Storage) -> None:
