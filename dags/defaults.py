@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import local_day, start_of_day
 from tasks.errors import ConfigurationError, NothingToDo, ServiceUnavailable, TitleholderError
 from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
@@ -88,7 +89,7 @@ def describe(use_case: UseCase, step: str, text: str) -> dict[str, Any]:
         "description": f"{use_case.title}: {step.replace('_', ' ')}",
         "doc_md": f"# {use_case.title}\n\n{text.strip()}\n\n*Owner: {use_case.owner}. {use_case.description.strip()}*",
         "tags": ["titleholder", use_case.name, step],
-        "start_date": datetime.combine(use_case.start_date, datetime.min.time(), UTC),
+        "start_date": start_of_day(use_case.start_date, use_case.zone),
         "catchup": False,
         "max_active_runs": 1,
         "is_paused_upon_creation": False,
@@ -101,10 +102,11 @@ def clock(use_case: UseCase) -> CronDataIntervalTimetable | None:
     """The time schedule of a use case, unless this machine runs nothing by the clock.
 
     Each run carries the interval between two ticks, which is its window; Airflow 3's own default for a cron string is a moment.
+    It ticks in the use case's time zone, on days that daylight saving shortens or lengthens too.
     """
     if use_case.schedule is None or get_settings().schedules == "off":
         return None
-    return CronDataIntervalTimetable(use_case.schedule, timezone="UTC")
+    return CronDataIntervalTimetable(use_case.schedule, timezone=use_case.time_zone)
 
 
 @contextmanager
@@ -138,16 +140,17 @@ def open_run(use_case: str, context: Any = None) -> Iterator[Run]:
         yield Run.open(use_case, dag_id=dag_run.dag_id, run_id=dag_run.run_id)
 
 
-def window_of_run(context: Any) -> Window:
+def window_of_run(use_case: UseCase, context: Any) -> Window:
     """The window of a run: from the form, else from its data interval."""
     params, interval = context["params"], (context.get("data_interval_start"), context.get("data_interval_end"))
+    stated = params.get("window_start"), params.get("window_end")
     with as_task_outcome():
-        return choose_window(params.get("window_start"), params.get("window_end"), None if None in interval else interval)
+        return choose_window(*stated, None if None in interval else interval, use_case.zone)
 
 
-def stated_window(context: Any) -> Window | None:
+def stated_window(use_case: UseCase, context: Any) -> Window | None:
     """The window of the form; None where it was left empty."""
-    return window_of_run(context) if context["params"]["window_start"] else None
+    return window_of_run(use_case, context) if context["params"]["window_start"] else None
 
 
 def day_param(context: Any, name: str) -> date | None:
@@ -157,7 +160,6 @@ def day_param(context: Any, name: str) -> date | None:
         return parse_day(value, name) if value else None
 
 
-def day_of_run(context: Any) -> date:
-    """The day that a run belongs to: its logical date, else when it was due. The same however often it is tried."""
-    moment = context.get("logical_date") or context["dag_run"].run_after
-    return moment.date()  # type: ignore[no-any-return]  # Airflow's context carries no types
+def day_of_run(use_case: UseCase, context: Any) -> date:
+    """The local day that a run belongs to: of its logical date, else of when it was due. The same however often it is tried."""
+    return local_day(context.get("logical_date") or context["dag_run"].run_after, use_case.zone)

@@ -74,7 +74,7 @@ def build(use_case: UseCase) -> object:
         def split() -> dict[str, Any]:
             """Features and labels of three consecutive windows: train, validation, holdout."""
             context = get_current_context()
-            requests, day = assets.events_of(context, request), day_of_run(context)
+            requests, day = assets.events_of(context, request), day_of_run(use_case, context)
             with open_run(name) as run:
                 return jobs.split(run, as_of=day_param(context, "as_of"), requests=requests, day=day).to_json()
 

@@ -9,12 +9,14 @@ from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
+from tasks.contracts.calendar import Calendar
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
@@ -143,9 +145,12 @@ class UseCase(_Section):
     description: str = ""
     owner: str = "unowned"
     task: TaskKind
+    time_zone: str = Field("UTC", description="whose days windows and schedules are of, such as Europe/London")
+    calendar: Calendar = Calendar()
     schedule: str | None = "@daily"
     start_date: date
     catchup: bool = False
+    late_within_days: int = Field(14, ge=0, description="how far back each run looks for late deliveries; 0: not at all")
     seed: int = Field(7, ge=0)
     source: Source
     validation: ValidationSpec
@@ -167,13 +172,28 @@ class UseCase(_Section):
     registry: RegistrySpec = RegistrySpec()
     drift: DriftSpec = DriftSpec()
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"expected a name of the IANA time zone database, such as Europe/London, got {name!r}")
+        return name
+
     @field_validator("schedule")
     @classmethod
-    def _is_a_schedule(cls, schedule: str | None) -> str | None:
+    def _fires_at_most_once_a_day(cls, schedule: str | None) -> str | None:
         from croniter import croniter
 
-        if schedule is not None and not croniter.is_valid(schedule):
-            raise ValueError("expected a cron expression of five fields, @hourly, @daily, @weekly, @monthly, or null for none")
+        if schedule is None:
+            return schedule
+        fields = croniter.expand(schedule)[0] if croniter.is_valid(schedule) else []
+        if len(fields) != 5:
+            raise ValueError("expected a cron expression of five fields, @daily, @weekly, @monthly, @yearly, or null for none")
+        if any(len(field) > 1 or field[0] == "*" for field in fields[:2]):
+            raise ValueError(
+                f"{schedule!r} fires more than once a day, and a window is whole days: state one minute and one hour, such as "
+                "'0 6 * * *'. What happens within the day reaches the endpoint as events"
+            )
         return schedule
 
     @model_validator(mode="before")
@@ -249,6 +269,11 @@ class UseCase(_Section):
                 return spec
         allowed = ", ".join(spec.candidate_name for spec in self.candidates)
         raise ConfigurationError(f"{self.name}: no candidate '{name}'; allowed: {allowed}")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of its days."""
+        return ZoneInfo(self.time_zone)
 
     @property
     def scoring_terms(self) -> ScoringTerms:

@@ -67,7 +67,7 @@ class TaskKind(StrEnum):
 
 
 class Window(Contract):
-    """Days from `start` to before `end`, both in UTC. Always from the run, never from the clock."""
+    """Days from `start` to before `end`, in the time zone of the use case. Always from the run, never from the clock."""
 
     start: date
     end: date

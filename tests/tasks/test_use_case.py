@@ -91,6 +91,18 @@ def test_a_review_has_a_period_and_reviewers() -> None:
         (changed(recommend__relevant_from=3), ["recommend.relevant_from: is for ratings; the task is propensity"]),
         (changed(costs={"false_positive": 1, "false_negative": 2}), ["costs: are of wrong classes of rows"]),
         (changed(schedule="@dayly"), ["schedule", "@daily", "'@dayly'"]),
+        (changed(schedule="@hourly"), ["schedule", "more than once a day", "one minute and one hour", "'0 6 * * *'"]),
+        (changed(schedule="0 6,18 * * 1"), ["schedule", "'0 6,18 * * 1' fires more than once a day"]),
+        (changed(schedule="*/30 6 * * *"), ["schedule", "more than once a day"]),
+        (changed(schedule="0 6 * * * 30"), ["schedule", "five fields"]),
+        (changed(time_zone="London"), ["time_zone", "Europe/London", "'London'"]),
+        (changed(calendar={"closed_weekdays": ["sun"]}), ["calendar.closed_weekdays.0", "'sunday'", "'sun'"]),
+        (changed(calendar={"holidays": {"country": "XX"}}), ["calendar.holidays", "ISO 3166", "'XX'"]),
+        (changed(calendar={"holidays": {"country": "GB", "subdivision": "BY"}}), ["GB has no 'BY'", "ENG"]),
+        (changed(calendar={"closed_days": ["24.12."]}), ["calendar.closed_days.0", "12-24..01-03", "'24.12.'"]),
+        (changed(calendar={"closed_days": ["02-30"]}), ["calendar.closed_days.0", "day is out of range"]),
+        (changed(calendar={"closed_days": ["2026-12-24..01-03"]}), ["a year in both days or in none"]),
+        (changed(calendar={"closed_days": ["2026-12-24..2026-12-20"]}), ["the last day at or after the first"]),
         ("- a list\n", ["a mapping", "list"]),
         ("a: [unclosed", ["not YAML"]),
         ("", ["a mapping", "NoneType"]),
@@ -130,6 +142,11 @@ def test_rows_wait_for_their_labels_as_long_as_stated() -> None:
     assert parse_use_case(yaml.safe_dump(document), "x.yaml").drift.labels.attribution_days == 40
     del document["drift"]
     assert parse_use_case(yaml.safe_dump(document), "x.yaml").drift.labels.attribution_days == 14
+
+
+@pytest.mark.parametrize("schedule", ["@daily", "@weekly", "@monthly", "30 5 * * 1-5", "0 6 1 */3 *", None])
+def test_schedules_of_a_day_and_more_are_accepted(schedule: str | None) -> None:
+    assert parse_use_case(changed(schedule=schedule), "x.yaml").schedule == schedule
 
 
 @pytest.mark.parametrize("name", ["../secrets", "a/b", "a.b", "", "Shop", "1st", "x" * 64, "shöp"])
