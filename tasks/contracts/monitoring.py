@@ -92,6 +92,7 @@ class RetrainDecision(Contract):
     violated: bool = Field(False, description="whether this window itself was violated")
     signals: tuple[Signal, ...] = Field((), description="what this window's violated checks say; later decisions count them")
     alert: bool = Field(False, description="whether to notify a person")
+    checked: bool = Field(True, description="whether monitoring measured this window; decisions of older versions do not say")
     violations: int
     considered_windows: int
     idempotency_key: str

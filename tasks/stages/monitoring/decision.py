@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,6 +33,9 @@ class RetrainPolicy(BaseModel):
     max_age_days: int | None = Field(None, ge=1, description="retrain on schedule when the champion's data are older than this")
     new_labels: int | None = Field(None, ge=1, description="retrain when so many labels came since the champion's data")
     min_new_labels: int = Field(0, ge=0, description="with fewer new labels there is nothing to learn: do not retrain")
+    fault_lapses_after: int | None = Field(
+        3, ge=1, description="sound windows after which broken data no longer hold back a retraining; null: a person decides"
+    )
     answer_within_days: int = Field(7, ge=1, description="how long to wait for a request, or for a challenger under review")
 
     @field_validator("signals")
@@ -103,6 +107,8 @@ def decide_retrain(
     hold = state.find_hold(cause, before, history.requests, champion) if cause is not Cause.NONE else ""
     if accepted_by:
         reason += f"; {accepted_by} accepts the data as they are"
+    if lapsed := state.find_faults().lapsed:
+        reason += f"; the faults of {', '.join(lapsed)} lapsed, {policy.fault_lapses_after} or more sound windows came since"
     if report and Signal.FAULT in signals:
         broken = ", ".join(
             f"{one.column} {one.value:.3g}" for one in report.checks if one.violated and one.signal is Signal.FAULT
@@ -119,6 +125,7 @@ def decide_retrain(
         violated=bool(signals),
         signals=signals,
         alert=cause in {Cause.FAULT, Cause.LABEL_SHIFT},
+        checked=report is not None,
         violations=len(state.unanswered),
         considered_windows=len(state.recent) + 1,
         idempotency_key=key,
@@ -141,6 +148,13 @@ def find_lost(
     if newest is None or newest.idempotency_key in taken:
         return None
     return newest if newest.window.end >= today - timedelta(days=policy.answer_within_days) else None
+
+
+class _Faults(NamedTuple):
+    """Labels of windows with broken data: those that hold back a retraining, and those that no longer do."""
+
+    holding: list[str]
+    lapsed: list[str]
 
 
 @dataclass(frozen=True)
@@ -204,6 +218,22 @@ class _State:
             return Cause.NEW_LABELS, figures
         return Cause.NONE, figures
 
+    def find_faults(self) -> _Faults:
+        """The earlier windows that the next training would learn from although their data are broken."""
+        patience = self.policy.fault_lapses_after
+        earlier = [one for one in self.latest if one.window != self.window or self.report is None]
+        checked = [(one.window, one.signals) for one in earlier if one.checked]
+        if self.report is not None:
+            checked.append((self.window, self.signals))
+        holding: list[str] = []
+        lapsed: list[str] = []
+        for one in earlier:
+            if Signal.FAULT not in one.signals or (self.champion_as_of and one.window.end <= self.champion_as_of):
+                continue
+            sound = sum(window.end > one.window.end and Signal.FAULT not in signals for window, signals in checked)
+            (holding if patience is None or sound < patience else lapsed).append(one.window.label)
+        return _Faults(holding, lapsed)
+
     def find_hold(
         self,
         cause: Cause,
@@ -213,15 +243,10 @@ class _State:
     ) -> str:
         """What holds back a retraining now; empty where nothing does."""
         policy, end = self.policy, self.window.end
-        broken = [
-            one.window.label
-            for one in self.latest
-            if Signal.FAULT in one.signals
-            and (one.window != self.window or self.report is None)
-            and (self.champion_as_of is None or one.window.end > self.champion_as_of)
-        ]
-        if broken:
-            return f"the data of {', '.join(broken)} are broken and would be trained on: repair or accept them first"
+        if broken := self.find_faults().holding:
+            patience = policy.fault_lapses_after
+            until = f"; a fault lapses after {patience} sound windows" if patience is not None else ""
+            return f"the data of {', '.join(broken)} are broken and would be trained on: repair or accept them first{until}"
         waiting = self._find_waiting(before, requests, champion)
         if waiting or cause is Cause.BY_HAND:
             return waiting

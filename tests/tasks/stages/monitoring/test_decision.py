@@ -249,6 +249,39 @@ def test_a_fault_holds_until_it_is_repaired_accepted_or_learned_from() -> None:
     assert decide(5, "x", [*past, decide(4, "x", past)], champion_as_of=date(2011, 3, 2)).retrain, "trained by hand"
 
 
+@pytest.mark.parametrize(
+    ("patience", "pattern", "answers"),
+    [
+        pytest.param(3, "fxxxx", "...R.", id="after three sound windows; drift does not make a window unsound"),
+        pytest.param(1, "fxx", ".R.", id="after one"),
+        pytest.param(3, "fx?xxx", "....R.", id="a window that was not checked is not sound"),
+        pytest.param(3, "ffxxxx", "....R.", id="each fault lapses by itself, the last one last"),
+        pytest.param(2, "fxfxfxfxx", "........R", id="while faults return nothing is trained"),
+        pytest.param(None, "fxxxxxxxxxxx", "............", id="never, where a person decides"),
+    ],
+)
+def test_a_fault_lapses_after_sound_windows(patience: int | None, pattern: str, answers: str) -> None:
+    policy = RetrainPolicy(violations=1, of_last=1, cooldown_days=3, fault_lapses_after=patience)
+    decisions = live(pattern, policy)
+    assert answers_of(decisions) == answers
+    for one in decisions:
+        if one.retrain:
+            assert "the faults of 2011-03-01..2011-03-02" in one.reason and f"lapsed, {patience} or more sound" in one.reason
+
+
+def test_a_held_decision_states_when_the_fault_lapses() -> None:
+    policy = RetrainPolicy(violations=1, of_last=1)
+    assert "a fault lapses after 3 sound windows" in live("fx", policy)[-1].reason
+    assert "lapses" not in live("fx", policy.model_copy(update={"fault_lapses_after": None}))[-1].reason
+
+
+def test_a_repaired_or_learned_fault_is_not_said_to_lapse() -> None:
+    past = live("fxxx")
+    repaired = decide(2, ".", past, evidence="b" * 64)
+    assert "lapsed" not in decide(6, "x", [past[0], repaired, *past[1:]]).reason
+    assert "lapsed" not in decide(6, "x", past, champion_as_of=date(2011, 3, 2)).reason
+
+
 def test_only_signals_of_the_policy_retrain() -> None:
     policy = RetrainPolicy(signals=(Signal.QUALITY,), cooldown_days=0)
     assert answers_of(live("xxxx", policy)) == "...." and answers_of(live("xqq", policy)) == "..R"
