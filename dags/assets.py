@@ -8,7 +8,7 @@ from airflow.sdk import Asset, get_current_context
 
 
 def features(use_case: str) -> Asset:
-    """New features were published. Extra: `window`, `as_of`, `validated`, `features`, `behind`."""
+    """New features were published. Extra: `window`, `as_of`, `validated`, `features`, `behind`, `late`, `windows`."""
     return Asset(f"{use_case}.features")
 
 

@@ -18,6 +18,8 @@ Reads the raw files of the run's window, checks each row against the expectation
 the rules that they broke, and publishes features as of the window's end.
 
 * **No files in the window**: the run is skipped, which is normal on days without trading.
+* **Late deliveries**: `read_late` looks for files of the last `late_within_days` days that came or changed after their own run,
+  and reads their windows again. A refused one is reported and does not stop the run.
 * **`validate` fails**: a batch rule is broken, or too many rows went to quarantine. The log names the rules and the quarantine.
 * **Data Docs**: the button on `validate` shows each rule, its reason and what was observed, also where it failed.
 * **A corrected file that is refused**: what was validated before stays in use. `build_features` warns until a delivery passes.
@@ -33,10 +35,16 @@ def build(use_case: UseCase) -> object:
     )
     def features() -> None:
         @task
+        def read_late() -> list[str]:
+            """Ingest and validate what came late for earlier windows."""
+            with open_run(name) as run:
+                return jobs.read_late(run, window_of_run(use_case, get_current_context()))
+
+        @task
         def ingest() -> dict[str, Any]:
             """Publish the window's raw rows as an immutable snapshot."""
             with open_run(name) as run:
-                return jobs.ingest(run, window_of_run(get_current_context())).to_json()
+                return jobs.ingest(run, window_of_run(use_case, get_current_context())).to_json()
 
         @task
         def validate(raw: dict[str, Any]) -> dict[str, Any]:
@@ -44,15 +52,19 @@ def build(use_case: UseCase) -> object:
             with open_run(name) as run:
                 return jobs.validate(run, DatasetRef.from_json(raw), show_page=show_page).validated.to_json()
 
-        @task(outlets=[product])
-        def build_features(validated: dict[str, Any]) -> dict[str, Any]:
+        @task(outlets=[product], trigger_rule="none_failed")  # of a closed day there are no rows, but late ones may have come
+        def build_features(validated: dict[str, Any] | None, late: list[str]) -> dict[str, Any]:
             """Features of users, items and pairs as of the window's end, from all that was known by then."""
+            window = window_of_run(use_case, get_current_context())
+            rows = DatasetRef.from_json(validated) if validated else None
             with open_run(name) as run:
-                published = jobs.build_features(run, DatasetRef.from_json(validated))
-            assets.describe_event(product, published.to_json())
+                published = jobs.build_features(run, window, rows, late)
+            assets.describe_event(product, published.to_json() | {"windows": list(published.windows)})
             return published.features.to_json()
 
-        build_features(with_page(validate(ingest()), "Data Docs"))
+        late, raw = read_late(), ingest()
+        late >> raw  # one Spark session at a time, and the past before the present
+        build_features(with_page(validate(raw), "Data Docs"), late)
 
     return features()
 

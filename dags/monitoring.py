@@ -74,7 +74,7 @@ def build(use_case: UseCase) -> object:
     name, data, request = use_case.name, assets.features(use_case.name), assets.retrain_request(use_case.name)
     schedule: Any = [data]
     if get_settings().schedules == "on":  # an event can be lost (airflow #56050): a daily run makes up for it
-        schedule = AssetOrTimeSchedule(timetable=CronTriggerTimetable("@daily", timezone="UTC"), assets=[data])
+        schedule = AssetOrTimeSchedule(timetable=CronTriggerTimetable("@daily", timezone=use_case.time_zone), assets=[data])
 
     @dag(**describe(use_case, "monitoring", TEXT), schedule=schedule, params={**WINDOW_PARAMS, **REQUEST_PARAMS})
     def monitoring() -> None:
@@ -88,10 +88,11 @@ def build(use_case: UseCase) -> object:
         def monitor() -> list[dict[str, Any]]:
             """One drift report per window; none before the first champion, which has nothing to be compared with."""
             context = get_current_context()
-            published = [event["window"] for event in assets.events_of(context, data)]
-            stated, is_requested = stated_window(context), bool(context["params"]["asked_by"])
+            published = [window for event in assets.events_of(context, data) for window in event["windows"]]
+            stated, is_requested = stated_window(use_case, context), bool(context["params"]["asked_by"])
+            day = day_of_run(use_case, context)
             with open_run(name) as run:
-                seen = jobs.monitor(run, stated=stated, published=published, day=day_of_run(context), is_requested=is_requested)
+                seen = jobs.monitor(run, stated=stated, published=published, day=day, is_requested=is_requested)
             show_page(jobs.newest_page(seen))
             return [one.to_json() for one in seen]
 

@@ -19,7 +19,7 @@ def is_requested(record: WindowRecord) -> bool:
 
 def describe_fault(record: WindowRecord) -> str:
     """Why the data of a window are broken, as the validation or monitoring says; empty where they are not."""
-    for step in ("ingest", "validate", "build_features"):
+    for step in ("read_late", "ingest", "validate", "build_features"):
         found = record.steps.get(step)
         if found and found.failed:
             return f"{step}: {found.failed}"
@@ -31,7 +31,7 @@ def describe_fault(record: WindowRecord) -> str:
 
 def find_failures(record: WindowRecord) -> dict[str, str]:
     """The jobs that failed after the data were checked: job -> error."""
-    data = ("ingest", "validate", "build_features")
+    data = ("read_late", "ingest", "validate", "build_features")
     return {name: step.failed for name, step in record.steps.items() if step.failed and name not in data}
 
 

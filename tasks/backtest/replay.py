@@ -142,20 +142,30 @@ class Replay:
     # the jobs, in the order of the DAGs
 
     def _make_features(self, window: Window, is_history: bool) -> features.PublishedFeatures | None:
-        run = self._open("features")
+        run, late, validated = self._open("features"), [], None
         try:
+            if not is_history:
+                late = self._do_json("read_late", lambda: {"windows": features.read_late(run, window)})["windows"]
             raw = self._do("ingest", DatasetRef, lambda: features.ingest(run, window))
             validated = self._do("validate", DatasetRef, lambda: features.validate(run, raw).validated)
-            if is_history:
-                return None
-            return self._do("build_features", features.PublishedFeatures, lambda: features.build_features(run, validated))
+        except Stopped:
+            pass
+        steps = [self.record.steps.get(name) for name in ("read_late", "ingest", "validate")]
+        if is_history or any(step is not None and step.failed for step in steps):
+            return None
+        try:
+            return self._do(
+                "build_features",
+                features.PublishedFeatures,
+                lambda: features.build_features(run, window, validated, late),
+            )
         except Stopped:
             return None
 
     def _wants_training(self, window: Window, published: features.PublishedFeatures | None) -> bool:
         """Monitor and decide as the use case says; then what the policy makes of it."""
         run = self._open("monitoring")
-        labels = [published.window] if published else []
+        labels = list(published.windows) if published else []
         try:
             seen = self._do(
                 "monitor",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from tasks import columns as c
 from tasks.contracts.base import Contract, Window
 from tasks.contracts.data import DatasetRef, Validated, ValidationReport
-from tasks.errors import NothingToDo
+from tasks.errors import NothingToDo, SourceError, ValidationFailed
+from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
 from tasks.stages import features as features_stage
 from tasks.stages import ingestion, validation
@@ -24,9 +25,15 @@ class PublishedFeatures(Contract):
 
     window: str
     as_of: date
-    validated: DatasetRef
+    validated: DatasetRef | None  # None where only late deliveries came
     features: DatasetRef
     behind: tuple[str, ...]  # windows whose newest delivery was refused, so that an older one is in use
+    late: tuple[str, ...] = ()  # earlier windows whose late deliveries were read
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """All windows with new rows, oldest first."""
+        return (*self.late, self.window) if self.validated is not None else self.late
 
 
 def ingest(run: Run, window: Window) -> DatasetRef:
@@ -42,6 +49,30 @@ def ingest(run: Run, window: Window) -> DatasetRef:
     if raw is None:
         raise NothingToDo(f"no raw file for {window.label} in {case.source_path}")
     return raw
+
+
+def read_late(run: Run, window: Window) -> list[str]:
+    """Ingest and validate what came late for earlier windows; the labels of those that are validated now.
+
+    A late delivery that is refused is reported and does not stop the run of its finder.
+    """
+    case, read, refused = run.use_case, [], []
+    found = ingestion.find_late_windows(
+        run.name, case.source, case.source_path, window, run.storage, within_days=case.late_within_days
+    )
+    for one in found:
+        try:
+            raw = ingestion.ingest(run.name, case.source, case.source_path, one, run.storage, found_by=window.end)
+            if raw is not None:
+                validate(run, raw)
+                read.append(one.label)
+                _log.info("%s: a late delivery was read", one.label)
+        except (SourceError, ValidationFailed) as error:
+            refused.append(f"{one.label}: {error}")
+            _log.warning("%s: a late delivery was refused: %s", one.label, error)
+    if refused:
+        notify(f"{run.name}: late deliveries were refused", "\n".join(refused[:5]), level=Level.WARNING)
+    return read
 
 
 def validate(run: Run, raw: DatasetRef, *, show_page: Callable[[str], None] | None = None) -> Validated:
@@ -87,9 +118,20 @@ def publish_docs(run: Run, raw: DatasetRef) -> str:
         return page.as_uri()
 
 
-def build_features(run: Run, validated: DatasetRef) -> PublishedFeatures:
-    """Features as of the end of a validated window, from all that was known by then."""
-    window = Window.from_label(validated.partition)
+def build_features(run: Run, window: Window, validated: DatasetRef | None, late: Sequence[str] = ()) -> PublishedFeatures:
+    """Features as of the end of a window, from all that was known by then.
+
+    Parameters
+    ----------
+    validated : the rows of the window; None where it has none.
+    late : labels of earlier windows whose late deliveries were read.
+
+    Raises
+    ------
+    NothingToDo : neither the window nor an earlier one has new rows.
+    """
+    if validated is None and not late:
+        raise NothingToDo(f"no new rows in {window.label}, and no late delivery")
     made = build_features_as_of(run, window.end)
     behind = [
         refused
@@ -104,6 +146,7 @@ def build_features(run: Run, validated: DatasetRef) -> PublishedFeatures:
         validated=validated,
         features=made,
         behind=tuple(refused.raw.partition for refused in behind),
+        late=tuple(late),
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.contracts.base import Window
 from tasks.settings import ROOT
-from tasks.use_case import list_use_cases
+from tasks.use_case import list_use_cases, load_use_case
 from tests.dags.conftest import parse_dags
 
 STEPS = ("features", "training", "promotion", "batch_scoring", "monitoring", "rollback", "backtest")
@@ -85,7 +86,7 @@ def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
 
 def test_tasks_that_make_a_page_link_to_it(parsed: dict[str, Any]) -> None:
     links = {dag: parsed["dags"][f"purchase_propensity.{dag}"]["links"] for dag in ("features", "training")}
-    assert links["features"] == {"ingest": [], "validate": ["Data Docs"], "build_features": []}
+    assert links["features"] == {"read_late": [], "ingest": [], "validate": ["Data Docs"], "build_features": []}
     assert {task: names for task, names in links["training"].items() if names} == {"profile": ["Profile"]}
     assert parsed["dags"]["purchase_propensity.backtest"]["links"] == {"replay": ["Report"]}
 
@@ -150,15 +151,50 @@ def test_the_form_overrides_the_window_of_the_run(
 
     from dags.defaults import window_of_run
 
+    case = load_use_case("purchase_propensity", FOLDER)
     context = {"params": params}
     if interval:
         context |= {"data_interval_start": interval[0], "data_interval_end": interval[1]}  # type: ignore[dict-item]
     if ".." in expected:
-        assert window_of_run(context).label == expected
-        assert isinstance(window_of_run(context).start, date)
+        assert window_of_run(case, context).label == expected
+        assert isinstance(window_of_run(case, context).start, date)
     else:
         with pytest.raises(AirflowFailException, match=expected):
-            window_of_run(context)
+            window_of_run(case, context)
+
+
+@pytest.mark.parametrize("schedule", ["@daily", "30 1 * * *", "30 2 * * *", "0 0 * * *"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/London", "America/Sao_Paulo", "Pacific/Apia"])
+def test_the_clock_of_a_zone_gives_each_local_day_once(schedule: str, zone: str) -> None:
+    """Over both changes of daylight saving; Brazil's was at midnight, and Apia is 13 or 14 hours ahead."""
+    from airflow.timetables.base import DataInterval, TimeRestriction
+    from airflow.timetables.interval import CronDataIntervalTimetable
+
+    from dags.defaults import clock, describe, window_of_run
+
+    case = load_use_case("purchase_propensity", FOLDER).model_copy(
+        update={"schedule": schedule, "time_zone": zone, "start_date": date(2018, 1, 1)}
+    )
+    made = clock(case)
+    assert made is not None and str(made.timezone) == zone
+    scheduler = CronDataIntervalTimetable(schedule, timezone=made.timezone)
+    start = describe(case, "features", "")["start_date"]
+    restriction = TimeRestriction(earliest=start, latest=None, catchup=True)
+    interval: DataInterval | None = None
+    for place in range(365):
+        due = scheduler.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)
+        assert due is not None
+        interval = due.data_interval
+        context = {"params": {}, "data_interval_start": interval.start, "data_interval_end": interval.end}
+        day = date(2018, 1, 1) + timedelta(days=place)
+        assert window_of_run(case, context) == Window(start=day, end=day + timedelta(days=1))
+
+
+def test_a_run_belongs_to_its_local_day() -> None:
+    from dags.defaults import day_of_run
+
+    case = load_use_case("purchase_propensity", FOLDER).model_copy(update={"time_zone": "Pacific/Auckland"})
+    assert day_of_run(case, {"logical_date": datetime(2011, 1, 1, 18, tzinfo=UTC)}) == date(2011, 1, 2)
 
 
 def test_only_transient_errors_are_retried() -> None:

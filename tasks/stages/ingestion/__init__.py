@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,31 @@ from tasks.errors import SourceError
 from tasks.guards import guard
 from tasks.io.storage import Storage, Writer
 from tasks.stages.ingestion.base import Source, SourceFile
+from tasks.stages.ingestion.late import find_late_days, find_late_windows, mark_late
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["ingest"]
+__all__ = ["find_late_windows", "ingest"]
 
 
 @guard(SourceError)
-def ingest(use_case: str, source: Source, folder: Path | None, window: Window, storage: Storage) -> DatasetRef | None:
+def ingest(
+    use_case: str,
+    source: Source,
+    folder: Path | None,
+    window: Window,
+    storage: Storage,
+    *,
+    found_by: date | None = None,
+) -> DatasetRef | None:
     """Publish the rows of the window as the layer `raw`. None where the window has no file, as on a day without trading.
 
     The same files give the same snapshot and are not read again.
+
+    Parameters
+    ----------
+    found_by : the end of the later window whose run found the files, from which day on they are known; None: they came in time.
 
     Raises
     ------
@@ -36,13 +50,15 @@ def ingest(use_case: str, source: Source, folder: Path | None, window: Window, s
     facts: dict[str, Any] = {"files": {file.name: file.sha256 for file in files}, "source": source.identity}
     if older := {name: sha256 for file in files for name, sha256 in file.supersedes.items()}:
         facts["superseded"] = older
+    if late := find_late_days(use_case, source, window, files, storage, found_by=found_by):
+        facts["late"] = late
     current = storage.current(use_case, c.RAW, partition)
     if current is not None and storage.manifest(current)["facts"] == facts:
         return current
 
     from tasks.io.spark import get_spark
 
-    frame = source.read(get_spark(), files, window)
+    frame = mark_late(source.read(get_spark(), files, window), late)
     tables = {c.ROWS: _write_complete(frame, files, source)}
     return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
 

@@ -45,6 +45,10 @@ class DailyFiles(Mapped):
     def is_text(self) -> bool:
         return self.format in {"csv", "jsonl"}
 
+    @property
+    def may_deliver_late(self) -> bool:
+        return True
+
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         folder = check_folder(folder, self.kind)
         by_day: dict[date, dict[int, Path]] = {}

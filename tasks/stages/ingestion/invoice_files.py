@@ -36,6 +36,10 @@ class InvoiceFiles(Source):
     refuses_files: ClassVar[bool] = True
     kind: Literal["invoice_files"] = "invoice_files"
 
+    @property
+    def may_deliver_late(self) -> bool:
+        return True
+
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         folder = check_folder(folder, self.kind)
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))

@@ -59,6 +59,10 @@ class Table(Mapped, Extracted):
     def _arrival(self) -> str:
         return self.cell_of(c.INGESTED_AT) or self.cell_of(c.EVENT_AT) or ""
 
+    @property
+    def may_deliver_late(self) -> bool:
+        return self.cell_of(c.INGESTED_AT) is None
+
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         from pyspark.sql import functions as F
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -10,12 +11,12 @@ import pytest
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, ValidationReport
-from tasks.errors import NothingToDo, ServiceUnavailable, ValidationFailed
+from tasks.errors import NothingToDo, ServiceUnavailable, SourceError, ValidationFailed
 from tasks.io.storage import Storage, frame_writer
 from tasks.jobs import features
 from tasks.jobs.run import Run
 from tasks.stages import features as features_stage
-from tasks.stages import validation
+from tasks.stages import ingestion, validation
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 
 LABEL = "2026-01-01..2026-01-02"
@@ -101,11 +102,49 @@ def test_features_name_the_windows_that_are_behind(run: Run, publish: Publish, m
     validated, made = publish(c.VALIDATED, LABEL), publish(c.FEATURES, "2026-01-02")
     publish(c.RAW, "2026-01-02..2026-01-03")
     monkeypatch.setattr(features_stage, "build_features", lambda *_: made)
-    published = features.build_features(run, validated)
+    published = features.build_features(run, Window.from_label(LABEL), validated, ["2025-12-30..2025-12-31"])
+    assert published.windows == ("2025-12-30..2025-12-31", LABEL)
     assert published.to_json() == {
         "window": LABEL,
         "as_of": "2026-01-02",
         "validated": validated.to_json(),
         "features": made.to_json(),
         "behind": [LABEL],
+        "late": ["2025-12-30..2025-12-31"],
     }
+
+
+def test_late_rows_alone_make_features(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a closed day, on which the files of a week come."""
+    made, asked = publish(c.FEATURES, "2026-01-02"), Recorder()
+    monkeypatch.setattr(features, "build_features_as_of", lambda _, as_of: asked(as_of) or made)
+    published = features.build_features(run, Window.from_label(LABEL), None, ["2025-12-30..2025-12-31"])
+    assert published.windows == ("2025-12-30..2025-12-31",) and published.validated is None
+    assert asked.calls == [(date(2026, 1, 2),)]
+    with pytest.raises(NothingToDo, match="no new rows in 2026-01-01"):
+        features.build_features(run, Window.from_label(LABEL), None)
+
+
+def test_a_refused_late_delivery_does_not_stop_the_others(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = [Window(start=date(2025, 12, day), end=date(2025, 12, day + 1)) for day in (27, 28, 29, 30)]
+    monkeypatch.setattr(ingestion, "find_late_windows", lambda *_, **__: windows)
+    seen: list[tuple[str, date | None]] = []
+
+    def ingest(name: str, source: Any, folder: Any, window: Window, storage: Storage, *, found_by: date | None) -> Any:
+        seen.append((window.label, found_by))
+        if window is windows[0]:
+            raise SourceError("the file is empty")
+        return publish(c.RAW, window.label)
+
+    def validate(_run: Run, raw: DatasetRef) -> None:
+        if raw.partition == windows[1].label:
+            raise ValidationFailed("too many rows")
+
+    told: list[str] = []
+    monkeypatch.setattr(ingestion, "ingest", ingest)
+    monkeypatch.setattr(features, "validate", validate)
+    monkeypatch.setattr(features, "notify", lambda title, text, level: told.append(text))
+    assert features.read_late(run, Window.from_label(LABEL)) == [one.label for one in windows[2:]]
+    assert seen == [(one.label, date(2026, 1, 2)) for one in windows]
+    (text,) = told
+    assert "the file is empty" in text and "too many rows" in text
