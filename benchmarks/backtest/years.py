@@ -19,10 +19,12 @@ from tasks.stages.ingestion.worlds import make_world
 from tasks.stages.monitoring.decision import RetrainHistory, decide_retrain
 from tasks.stages.monitoring.evidence import ComparedRows, gather
 from tasks.stages.monitoring.judging import judge
+from tasks.stages.monitoring.windows import USUAL_DAYS
 from tasks.use_case import load_use_case
 
 SHOPS = ("calm", "small_shop", "closed_weekends")
 START = date(2011, 3, 7)
+USUAL = timedelta(USUAL_DAYS)
 
 
 def count_false_retrains(shop: str, seed: int, window_days: int, days: int) -> int:
@@ -43,7 +45,18 @@ def count_false_retrains(shop: str, seed: int, window_days: int, days: int) -> i
         if rows.empty:
             continue
         reference = _between(lines, learned - timedelta(days=case.drift.reference_days), learned)
-        compared = ComparedRows(window, {"rows": reference}, {"rows": rows}, previous, known_until)
+        span = Window.before(window.end, max(window_days, case.drift.current_days or window_days))
+        compared = ComparedRows(
+            window,
+            {"rows": reference},
+            {"rows": _between(lines, span.start, span.end)},
+            span=span,
+            own=rows,
+            before=_between(lines, window.start - USUAL, window.start),
+            previous=previous,
+            known_until=known_until,
+            calendar=case.calendar,
+        )
         checks = [check for check in case.drift.checks if check.kind != "prediction_drift"]
         results = judge(checks, gather(checks, compared, seed=case.seed))
         report = DriftReport(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.monitoring.cost import HEAP, measure_cost
+from benchmarks.monitoring.shop import DRIFTING, measure_calm_shops, measure_missed_drift
 from benchmarks.monitoring.simulated import BREAKS, DRIFTS, make_week, week
 from benchmarks.monitoring.year import CHECK_LIST, DISTANCES, REFERENCE_WEEKS, begin_year
 from benchmarks.runner import Benchmark, Figures, Part
@@ -21,7 +22,10 @@ from tasks.stages.monitoring.judging import judge
 
 @dataclass(frozen=True)
 class Size:
-    """`rows` of a simulated week, `sizes` whose verdicts are compared, `cost_rows` of the large window."""
+    """`rows` of a simulated week, `sizes` whose verdicts are compared, `cost_rows` of the large window.
+
+    shop_seeds, shop_days : of small shops without drift. drifting, drifting_seeds : those with drift.
+    """
 
     seeds: int = 20
     weeks: int = 52
@@ -29,6 +33,10 @@ class Size:
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     in_memory_rows: int = 100_000
     cost_rows: int = 1_000_000
+    shop_seeds: int = 5
+    shop_days: int = 364
+    drifting: tuple[str, ...] = tuple(DRIFTING)
+    drifting_seeds: int = 20
 
 
 FULL = Size()
@@ -76,6 +84,18 @@ def measure_faults(size: Size) -> Figures:
                 alerts += decision.alert and number == since
             years += 1
     return {"fault_retrains": float(retrains), "fault_alert_share": alerts / years}
+
+
+def measure_shops(size: Size) -> Figures:
+    """Small shops without drift, and with drift that must be found."""
+    calm = measure_calm_shops(size.shop_seeds, size.shop_days)
+    missed = measure_missed_drift(size.drifting, size.drifting_seeds)
+    return {
+        "small_shops": calm,
+        "small_shop_retrains_per_year": max(one["retrains"] for one in calm.values()),
+        "small_shop_missed": missed,
+        "small_shop_missed_share": float(np.mean([one["missed_share"] for one in missed.values()])),
+    }
 
 
 def measure_verdicts(size: Size) -> Figures:
@@ -140,6 +160,10 @@ MEANING = {
     "drift_detected_share": f"years with drift, {FULL.seeds} seeds a kind: the share with a request within so many windows",
     "fault_retrains": f"retrain requests because of broken data: {len(BREAKS)} kinds, {FULL.seeds} seeds, four weeks each",
     "fault_alert_share": "of those years, the share with an alert in the first broken week",
+    "small_shops": f"shops of 20 invoices of 8 lines a day, {FULL.shop_seeds} seeds: what happens in a year without drift",
+    "small_shop_retrains_per_year": "the largest number of requests of these shops",
+    "small_shop_missed": f"such shops with drift, {FULL.drifting_seeds} seeds: the share without a request within so many days",
+    "small_shop_missed_share": "the mean of these shares",
     "verdict_by_rows": f"1: the verdicts at {', '.join(f'{size:,}' for size in FULL.sizes)} rows are all the same",
     "monitor_seconds": "a million rows of 20 columns with a million predictions, from Spark's start to the report in MLflow",
     "monitor_mb": f"the same: peak memory of Python and Spark's JVM together, whose heap is {HEAP}",
@@ -152,11 +176,23 @@ BENCHMARK = Benchmark(
         "false": Part(measure_false_retrains),
         "detection": Part(measure_detection),
         "faults": Part(measure_faults),
+        "shops": Part(measure_shops),
         "verdicts": Part(measure_verdicts, starts=("jvm",)),
         "cost": Part(lambda size: measure_cost(size.cost_rows), starts=("jvm",)),
         "webhooks": Part(lambda size: measure_webhooks()),
     },
     full=FULL,
-    smallest=Size(seeds=1, weeks=2, rows=200, sizes=(1_000, 2_000), in_memory_rows=1_000, cost_rows=1_000),
+    smallest=Size(
+        seeds=1,
+        weeks=2,
+        rows=200,
+        sizes=(1_000, 2_000),
+        in_memory_rows=1_000,
+        cost_rows=1_000,
+        shop_seeds=1,
+        shop_days=3,
+        drifting=("weekly_sudden",),
+        drifting_seeds=1,
+    ),
     meaning=MEANING,
 )

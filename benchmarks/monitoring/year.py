@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pandas as pd
 
+from benchmarks.monitoring.shop import make_champion
 from benchmarks.monitoring.simulated import COLUMNS, FIRST, make_week
 from tasks.columns import TARGET
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import DriftReport, RetrainDecision, RetrainRequest
-from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.stages.monitoring.checks import CHECKS
 from tasks.stages.monitoring.checks.base import DriftCheck
 from tasks.stages.monitoring.decision import RetrainHistory, RetrainPolicy, decide_retrain
@@ -69,7 +69,9 @@ class Year:
         self.weeks[number] = current
         learned = [self.weeks[n] for n in range(self.learned - REFERENCE_WEEKS, self.learned)]
         reference, window = pd.concat(learned, ignore_index=True), week_of(self.first, number)
-        rows = ComparedRows(window, {"rows": reference}, {"rows": current}, self.weeks[number - 1], window.start)
+        rows = ComparedRows(
+            window, {"rows": reference}, {"rows": current}, previous=self.weeks[number - 1], known_until=window.start
+        )
         evidence = gather(self.checks, rows, figures=figures)
         results = judge(self.checks, evidence)
         report = DriftReport(
@@ -86,7 +88,7 @@ class Year:
             new_labels=sum(len(self.weeks[n]) for n in range(self.learned, number + 1)),
         )
         as_of = week_of(self.first, self.learned - 1).end
-        history = RetrainHistory(self.past, self._champion(), as_of, self.requests)
+        history = RetrainHistory(self.past, make_champion(self.version), as_of, self.requests)
         decision = decide_retrain("shop", self.policy, window, report, history, accepted_by=accepted_by)
         self.past.append(decision)
         self.reports.append(report)
@@ -97,27 +99,6 @@ class Year:
                 RetrainRequest(idempotency_key=key, as_of=window.end, taken_by="run", version=self.version, passed=True)
             )
         return decision
-
-    def _champion(self) -> LedgerEntry:
-        empty = "0" * 64
-        return LedgerEntry(
-            sequence=self.version,
-            use_case="shop",
-            action=Action.PROMOTE,
-            version=self.version,
-            previous_version=None,
-            manifest_digest=empty,
-            data_digest=empty,
-            report_digest=empty,
-            code_version="",
-            actor="bench",
-            trust=Trust.POLICY,
-            reason="",
-            dag_run="",
-            at=datetime(2026, 1, 1, tzinfo=UTC),
-            entry_digest=empty,
-            previous_digest=empty,
-        )
 
 
 def begin_year(seed: int, rows: int) -> Year:

@@ -90,7 +90,14 @@ def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftRe
     case = run.use_case
     drift = case.drift
     terms = monitoring_stage.MonitoringTerms(
-        case.task, drift.checks, drift.labels, drift.reference_days, drift.current_days, case.probability.of
+        case.task,
+        drift.checks,
+        drift.labels,
+        drift.reference_days,
+        drift.current_days,
+        case.probability.of,
+        calendar=case.calendar,
+        time_zone=case.time_zone,
     )
     return monitoring_stage.monitor_window(
         terms,

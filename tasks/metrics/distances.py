@@ -25,8 +25,7 @@ def psi(reference: ArrayLike, current: ArrayLike) -> float:
     ----------
     reference, current : (bins,) counts, at least one of each above 0.
     """
-    r, c = (np.where(share > 0, share, EMPTY_SHARE) for share in _shares(reference, current))
-    return float(((c - r) * np.log(c / r)).sum())
+    return float(psi_of_pairs(reference, current))
 
 
 def jensenshannon(reference: ArrayLike, current: ArrayLike) -> float:
@@ -36,10 +35,21 @@ def jensenshannon(reference: ArrayLike, current: ArrayLike) -> float:
     ----------
     reference, current : (bins,) counts, at least one of each above 0.
     """
+    return float(jensenshannon_of_pairs(reference, current))
+
+
+def psi_of_pairs(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
+    """`psi` of many pairs: (..., bins) counts -> (...) distances."""
+    r, c = (np.where(share > 0, share, EMPTY_SHARE) for share in _shares(reference, current))
+    return np.asarray(((c - r) * np.log(c / r)).sum(axis=-1))
+
+
+def jensenshannon_of_pairs(reference: ArrayLike, current: ArrayLike) -> NDArray[np.float64]:
+    """`jensenshannon` of many pairs: (..., bins) counts -> (...) distances."""
     r, c = _shares(reference, current)
-    middle = (r + c) / 2
-    halves = [(share[share > 0] * np.log(share[share > 0] / middle[share > 0])).sum() / 2 for share in (r, c)]
-    return float(np.sqrt(max(0.0, sum(halves))))
+    middle = np.where(r + c > 0, (r + c) / 2, 1)
+    halves = [(share * np.log(np.where(share > 0, share / middle, 1))).sum(axis=-1) / 2 for share in (r, c)]
+    return np.asarray(np.sqrt(np.maximum(0.0, halves[0] + halves[1])))
 
 
 def merge_rare_bins(reference: Sequence[int], current: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -65,4 +75,4 @@ def merge_rare_bins(reference: Sequence[int], current: Sequence[int]) -> tuple[N
 
 def _shares(*samples: ArrayLike) -> list[NDArray[np.float64]]:
     counts = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    return [one / one.sum() for one in counts]
+    return [one / one.sum(axis=-1, keepdims=True) for one in counts]

@@ -74,7 +74,6 @@ class Source(Spec):
         SourceError : the rows mean something that no use case can learn from.
         """
 
-
     @property
     def may_deliver_late(self) -> bool:
         """Whether rows of a window can come after it. Not where rows belong to the window in which they arrive."""

@@ -5,27 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from tasks import columns as c
+from tasks.contracts.base import Window
 from tasks.contracts.predictions import COLD_PATHS
 from tasks.io.equality import number_equal_rows
 from tasks.stages.monitoring.bins import cut_into_bins
-from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
+from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, UNIT, UNITS, Counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def take_sample(rows: pd.DataFrame, columns: Sequence[str], seed: int, most: int) -> pd.DataFrame:
-    """The `most` rows with the smallest hash of their id: the same ones in whatever order the rows come."""
+def take_sample(rows: pd.DataFrame, columns: Sequence[str], seed: int, most: int, span: Window) -> pd.DataFrame:
+    """The `most` rows of the units with the smallest hash: the same ones in whatever order the rows come.
+
+    Parameters
+    ----------
+    span : the days of the current window. The rows of a user in earlier days are one unit for each span of this length.
+    """
     import pandas as pd
 
-    ids = rows[c.ROW_ID].astype(str)
-    hashes = pd.util.hash_array(ids.to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:], categorize=False)
-    order = pd.DataFrame({"hash": hashes, "id": ids.to_numpy()}).sort_values(["hash", "id"], kind="stable").index
-    return rows[list(dict.fromkeys([c.ROW_ID, *columns]))].iloc[order[:most]].reset_index(drop=True)
+    named = [rows[name].astype("string").radd(f"{name}:") for name in UNITS if name in rows]
+    unit = named[0]
+    for other in named[1:]:
+        unit = unit.fillna(other)
+    if c.EVENT_AT in rows:
+        seconds = (pd.Timestamp(span.end, tz="UTC") - _moments(rows)).dt.total_seconds().to_numpy(np.float64)
+        place = np.nan_to_num(np.ceil(seconds / (span.days * 86_400))).astype(np.int64)
+        unit = unit + "@" + pd.Series(place, index=rows.index).astype("string")
+    ids = rows[c.ROW_ID].astype(str).to_numpy(dtype=object)
+    units = unit.to_numpy(dtype=object)
+    hashes = pd.util.hash_array(units, hash_key=f"{seed:016d}"[-16:], categorize=False)
+    order = pd.DataFrame({"hash": hashes, "id": ids}).sort_values(["hash", "id"], kind="stable").index[:most]
+    kept = list(dict.fromkeys([c.ROW_ID, *columns]))
+    return rows[kept].iloc[order].reset_index(drop=True).assign(**{UNIT: units[order]})
 
 
 def count_bins(
@@ -42,9 +59,16 @@ def count_bins(
     return counted
 
 
-def count_days(rows: pd.DataFrame) -> dict[date, int]:
-    """Rows by day of event."""
-    return {day: int(count) for day, count in rows[c.EVENT_AT].dt.date.value_counts().items()}
+def count_days(rows: pd.DataFrame, zone: ZoneInfo) -> dict[date, int]:
+    """Rows by local day of event."""
+    return {day: int(count) for day, count in _moments(rows).dt.tz_convert(zone).dt.date.value_counts().items()}
+
+
+def _moments(rows: pd.DataFrame) -> pd.Series:
+    """When events happened, in UTC. Times that Spark wrote come without a zone."""
+    import pandas as pd
+
+    return pd.to_datetime(rows[c.EVENT_AT], utc=True)
 
 
 def share_doubled(rows: pd.DataFrame) -> float:

@@ -7,14 +7,16 @@ from datetime import date
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from tasks import columns as c
+from tasks.contracts.base import Window as Days
 from tasks.contracts.predictions import COLD_PATHS
 from tasks.io.equality import hash_cells
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
-from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, Counts
+from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, UNIT, UNITS, Counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +26,17 @@ _SLOTS = 64  # more than the bins of any column
 _TOGETHER = 3
 
 
-def take_sample(rows: DataFrame, columns: Sequence[str], seed: int, most: int) -> pd.DataFrame:
-    """The `most` rows with the smallest hash of their id: the same ones in whatever order the rows come."""
+def take_sample(rows: DataFrame, columns: Sequence[str], seed: int, most: int, span: Days) -> pd.DataFrame:
+    """The `most` rows of the units with the smallest hash, as in in_memory.py."""
     from pyspark.sql import functions as F
 
-    kept = rows.select(*dict.fromkeys([c.ROW_ID, *columns]))
-    order = F.xxhash64(F.lit(seed), F.col(c.ROW_ID))
-    frame: pd.DataFrame = kept.orderBy(order, c.ROW_ID).limit(most).toPandas()
+    unit = F.coalesce(*(F.concat(F.lit(f"{name}:"), F.col(name).cast("string")) for name in UNITS if name in rows.columns))
+    if c.EVENT_AT in rows.columns:
+        until = F.unix_seconds(F.expr(f"TIMESTAMP '{span.end.isoformat()} 00:00:00 UTC'")) - F.unix_seconds(c.EVENT_AT)
+        place = F.coalesce(F.ceil(until / (span.days * 86_400)), F.lit(0))
+        unit = F.concat(unit, F.lit("@"), place.cast("string"))
+    kept = rows.select(*dict.fromkeys([c.ROW_ID, *columns]), unit.alias(UNIT))
+    frame: pd.DataFrame = kept.orderBy(F.xxhash64(F.lit(seed), UNIT), c.ROW_ID).limit(most).toPandas()
     return frame
 
 
@@ -146,10 +152,11 @@ def _content(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
     return rows.select(hash_cells(rows, columns).alias("content"))
 
 
-def count_days(rows: DataFrame) -> dict[date, int]:
+def count_days(rows: DataFrame, zone: ZoneInfo) -> dict[date, int]:
     from pyspark.sql import functions as F
 
-    found = rows.groupBy(F.to_date(c.EVENT_AT).alias("day")).count().collect()
+    day = F.to_date(F.from_utc_timestamp(c.EVENT_AT, zone.key))  # the session is in UTC
+    found = rows.groupBy(day.alias("day")).count().collect()
     return {row["day"]: int(row["count"]) for row in found if row["day"] is not None}
 
 

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.code_version import identify_code
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import CheckResult, DriftReport
 from tasks.contracts.predictions import AnswerPath
@@ -45,7 +47,11 @@ class Side:
 class WindowPair:
     """A window and what it is compared with.
 
-    current, reference : what the window holds, and what the champion was trained on.
+    current, reference : what is compared, and what the champion was trained on.
+    span : the days that are compared, which end with the window; None: those of the window.
+    own : the snapshots of the window alone, in which faults are looked for; None: those of `current`.
+    before : snapshots of the days before the window, which say how many rows are usual; None: those of the reference.
+    calendar, time_zone : which days are closed, and where days begin.
     reference_label : the name of the reference in the report, such as `champion 3, 2011-01-01..2011-03-01`.
     previous : the snapshot of the window before this one; None where there is none.
     new_labels : how many labels came after what the champion learned; None where they were not counted.
@@ -57,6 +63,11 @@ class WindowPair:
     current: Side
     reference: Side
     reference_label: str
+    span: Window | None = None
+    own: Sequence[DatasetRef] | None = None
+    before: Sequence[DatasetRef] | None = None
+    calendar: Calendar = NO_CALENDAR
+    time_zone: str = "UTC"
     previous: DatasetRef | None = None
     new_labels: int | None = None
     champion_digest: str = ""
@@ -110,6 +121,11 @@ def monitor(
         window,
         before,
         now,
+        span=pair.span,
+        own=_read_side(storage, Side(pair.own), checks, is_small)[ROWS_OF] if pair.own is not None else None,
+        before=_read_side(storage, Side(pair.before), [], is_small)[ROWS_OF] if pair.before is not None else None,
+        calendar=pair.calendar,
+        zone=ZoneInfo(pair.time_zone),
         previous=_read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
         known_until=Window.from_label(previous.partition).end if previous is not None else None,
     )
@@ -152,7 +168,7 @@ def recent(history: Sequence[DatasetRef], as_of: date, days: int) -> list[Datase
 
 def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_small: bool) -> dict[str, Any]:
     """Rows and batch answers of one side, in memory where they are few."""
-    columns = sorted({column for check in checks for table, column in check.wanted if table == ROWS_OF})
+    columns = sorted({column for check in checks for table, column in check.wanted if table != PREDICTIONS_OF})
     needs_all = any(check.wants_facts for check in checks)
     if not is_small:
         from tasks.io.spark import get_spark
@@ -167,7 +183,8 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
     parts = []
     for ref in side.rows:
         there = list(storage.manifest(ref)["schema"][c.ROWS])
-        kept = [name for name in there if name not in NEVER_EQUAL] if needs_all else [*columns, c.ITEM_ID, c.EVENT_AT]
+        named = [*columns, c.ITEM_ID, c.USER_ID, c.EVENT_ID, c.EVENT_AT]
+        kept = [name for name in there if name not in NEVER_EQUAL] if needs_all else named
         old = superseded.get(ref.partition, frozenset())
         names = dict.fromkeys([c.ROW_ID, *kept, *([c.SOURCE_FILE] if old else [])])
         frame = storage.read(ref, c.ROWS, [name for name in names if name in there])
@@ -235,7 +252,7 @@ def _refuse_missing_columns(use_case: str, checks: Sequence[DriftCheck], refs: S
     for ref in refs:
         allowed = storage.manifest(ref)["schema"][c.ROWS]
         for table, column in sorted({one for check in checks for one in check.wanted}):
-            if table == ROWS_OF and column not in allowed:
+            if table != PREDICTIONS_OF and column not in allowed:
                 raise ConfigurationError(
                     f"{use_case}: drift.checks: no column {column!r} in snapshot {ref.key}; allowed: {', '.join(allowed)}"
                 )
@@ -257,7 +274,9 @@ def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, coh
     sides = [
         [sorted(ref.key for ref in refs) for refs in (side.rows, side.predictions)] for side in (pair.current, pair.reference)
     ]
-    seen: list[object] = [use_case, pair.window.label, sides, previous, seed, pair.new_labels]
+    others = [None if refs is None else sorted(ref.key for ref in refs) for refs in (pair.own, pair.before)]
+    days = [others, pair.span and pair.span.label, pair.calendar.model_dump(mode="json"), pair.time_zone]
+    seen: list[object] = [use_case, pair.window.label, sides, previous, days, seed, pair.new_labels]
     seen += [pair.reference_label, pair.champion_digest, identify_code()]
     seen.append([check.model_dump(mode="json") for check in checks])
     seen.append(sorted(pair.figures.items()))

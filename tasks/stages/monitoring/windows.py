@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
@@ -26,14 +27,18 @@ from tasks.stages.monitoring.report import Side, WindowPair, monitor, recent
 
 _log = logging.getLogger(__name__)
 
+USUAL_DAYS = 56  # before the window: eight of each weekday
+
 
 @dataclass(frozen=True)
 class MonitoringTerms:
     """What is monitored in a use case.
 
     reference_days : the newest days of the champion's own data are the reference.
-    current_days : so many days that end with the window are compared; None: the window as it is.
+    current_days : so many days that end with the window are compared; None: the window as it is. Faults are looked for in the
+        window alone: a fault of one day is no fault of the days after it.
     probability_of : whom the probabilities of lists are about.
+    calendar, time_zone : which days are closed, and where days begin.
     """
 
     task: TaskKind
@@ -42,6 +47,8 @@ class MonitoringTerms:
     reference_days: int
     current_days: int | None = None
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
+    calendar: Calendar = NO_CALENDAR
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -82,12 +89,18 @@ def monitor_window(
     compared = Window.before(window.end, current_days or window.days)
     rows = [own] if current_days is None else recent(validated, window.end, current_days)
     reference = recent(storage.history(use_case, c.VALIDATED, champion.as_of), champion.as_of, terms.reference_days)
+    earlier, days = [ref for ref in validated if Window.from_label(ref.partition).end <= window.start], timedelta(USUAL_DAYS)
     pair = WindowPair(
         window,
         Side(rows, _answers(champion, compared, storage)),
         Side(reference, _reference_answers(champion, terms.reference_days, compared, storage)),
         f"version {champion.version}, data before {champion.as_of}",
-        previous=next((ref for ref in reversed(validated) if Window.from_label(ref.partition).end <= compared.start), None),
+        span=compared,
+        own=None if rows == [own] else [own],
+        before=[ref for ref in earlier if Window.from_label(ref.partition).end > window.start - days],
+        calendar=terms.calendar,
+        time_zone=terms.time_zone,
+        previous=earlier[-1] if earlier else None,
         new_labels=count_labels(storage, validated, terms.task, champion.as_of, records.learned),
         champion_digest=champion.manifest_digest,
         figures=_count_sent(use_case, window, records),

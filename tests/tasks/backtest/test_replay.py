@@ -39,9 +39,10 @@ class Jobs:
         self.fails: dict[str, BaseException] = {}
         self.interrupt_at: int | None = None
         for owner, name, result in (
+            (features, "read_late", lambda run, window: []),
             (features, "ingest", lambda run, window: ref("raw", window.label)),
             (features, "validate", lambda run, raw: self._validated(raw)),
-            (features, "build_features", lambda run, validated: self._features(validated)),
+            (features, "build_features", lambda run, window, validated, late: self._features(validated)),
             (scoring, "score", lambda run, published, made_at: ref("predictions", "v1.2011-03-14")),
             (monitoring, "monitor", lambda run, **_: []),
             (monitoring, "decide_retrain", lambda run, seen, form: self._decision(run)),
@@ -69,7 +70,9 @@ class Jobs:
         )
         return Validated(validated=ref("validated", raw.partition), quarantine=None, report=report)
 
-    def _features(self, validated: DatasetRef) -> PublishedFeatures:
+    def _features(self, validated: DatasetRef | None) -> PublishedFeatures:
+        if validated is None:
+            raise NothingToDo("no new rows")
         end = Window.from_label(validated.partition).end
         made = ref("features", end.isoformat())
         return PublishedFeatures(window=validated.partition, as_of=end, validated=validated, features=made, behind=())
@@ -116,7 +119,7 @@ def outcomes(journal: Journal) -> list[dict[str, tuple[bool, str, str]]]:
 
 def test_jobs_run_in_the_order_of_the_dags_at_the_simulated_time(jobs: Jobs, tmp_path: Path) -> None:
     make_replay(tmp_path / "p").run()
-    window = ["ingest", "validate", "build_features", "score", "monitor", "decide_retrain", "split", "train"]
+    window = ["read_late", "ingest", "validate", "build_features", "score", "monitor", "decide_retrain", "split", "train"]
     assert [name for name, _ in jobs.ran] == ["ingest", "validate", *window, *window], "history is only ingested"
     assert sorted({at.isoformat(timespec="hours") for _, at in jobs.ran}) == [
         "2011-03-07T01+00:00",
@@ -129,7 +132,7 @@ def test_a_failure_stops_what_needs_its_result_and_nothing_else(jobs: Jobs, tmp_
     jobs.fails = {"validate": NothingToDo("no raw file"), "monitor": RuntimeError("a defect")}
     journal = make_replay(tmp_path / "p").run()
     decided = journal.windows[-1]
-    assert list(decided.steps) == ["ingest", "validate", "monitor"]
+    assert list(decided.steps) == ["read_late", "ingest", "validate", "build_features", "monitor"]
     assert decided.steps["validate"].skipped == "no raw file"
     assert decided.steps["monitor"].failed == "RuntimeError: a defect"
     assert journal.is_done and decided.champion is None

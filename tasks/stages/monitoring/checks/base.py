@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.monitoring import CheckResult, Signal
 from tasks.kinds import Spec
+from tasks.stages.monitoring.resampling import Draws
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_OF, PREDICTIONS_OF = "rows", "predictions"  # the tables that checks look at
+ROWS_OF, PREDICTIONS_OF = "rows", "predictions"  # the tables that checks look at: rows of the days that are compared,
+OWN_OF = "own_rows"  # answers, and rows of the run's window alone, in which broken data are looked for
+UNIT = "unit"  # column of a sample: what is drawn together
+UNITS = ("subject", c.USER_ID, c.EVENT_ID, c.ROW_ID)  # the first of them that a row has names its unit
 NEVER_EQUAL = (c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME)  # names of rows, and what their columns say already
 OF_ITS_DAY = (c.EVENT_AT, c.EVENT_ID)  # what differs where the same is delivered on another day
 
@@ -49,7 +54,10 @@ class Evidence:
 
     counts : (table, column) -> rows by bin.
     samples : (table, column) -> values of a bounded sample of each side, the same rows every time.
-    days : rows by day of event. doubled : share of rows that occur more than once. Both are of the rows.
+    draws : (table, column) -> windows without drift, drawn from the reference (see resampling.py).
+    days : rows by local day of event: of the days before the window, and of the window.
+    calendar : which days are closed.
+    doubled : share of rows that occur more than once. Of the window, as are `days` and `repeated`.
     known_until : the end of the last window before this one; days since then should be here.
     repeated : rows of the window before that occur once there, and the share of those that this window has again.
     figures : name -> value of what is measured without a reference.
@@ -59,7 +67,9 @@ class Evidence:
     window: Window
     counts: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
     samples: Mapping[tuple[str, str], tuple[pd.Series, pd.Series]] = field(default_factory=dict)
+    draws: Mapping[tuple[str, str], Draws] = field(default_factory=dict)
     days: tuple[Mapping[date, int], Mapping[date, int]] = field(default_factory=lambda: ({}, {}))
+    calendar: Calendar = NO_CALENDAR
     known_until: date | None = None
     doubled: tuple[float, float] = (0.0, 0.0)
     repeated: tuple[int, float] = (0, 0.0)
@@ -83,6 +93,11 @@ class DriftCheck(Spec):
     def wanted(self) -> tuple[tuple[str, str], ...]:
         """(table, column) of the columns that are counted and sampled for it."""
         return ()
+
+    @property
+    def wants_draws(self) -> bool:
+        """Whether it compares what it wants with draws from the reference."""
+        return False
 
     @property
     def wants_facts(self) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from tasks.contracts.monitoring import CheckResult, Signal
 from tasks.stages.monitoring.bins import MISSING
-from tasks.stages.monitoring.checks.base import ROWS_OF, DriftCheck, Evidence
+from tasks.stages.monitoring.checks.base import OWN_OF, Counts, DriftCheck, Evidence
+from tasks.stages.monitoring.resampling import Draws, exceeded_by_chance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FAULT = Signal.FAULT
 QUANTILES = np.arange(0.05, 1, 0.05)
 AGREEING = 0.8  # of the quantiles
+SAME_WEEKDAYS = 3
+BEYOND_CHANCE = 4.0  # standard deviations: of a normal distribution one of 16,000 days
 
 
 class UnitChange(DriftCheck):
@@ -42,12 +44,12 @@ class UnitChange(DriftCheck):
 
     @property
     def wanted(self) -> tuple[tuple[str, str], ...]:
-        return tuple((ROWS_OF, column) for column in self.columns)
+        return tuple((OWN_OF, column) for column in self.columns)
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         results = []
         for column in self.columns:
-            before, now = (_numbers(side) for side in seen.samples[ROWS_OF, column])
+            before, now = (_numbers(side) for side in seen.samples[OWN_OF, column])
             few = min(len(before), len(now)) < self.min_rows
             ratio = 1.0 if few else find_rescaling(before, now, self.misfit)
             note = f"not judged: fewer than {self.min_rows} numbers" if few else ""
@@ -86,28 +88,92 @@ def _numbers(values: pd.Series) -> np.ndarray:
 
 
 class MissingValues(DriftCheck):
-    """A column that lost values: the growth of the share of missing values."""
+    """A column that lost values: the growth of the share of missing values, beyond what chance explains.
+
+    Parameters
+    ----------
+    error : the probability, for each column and window, with which chance alone violates the check (see resampling.py).
+    """
 
     kind: Literal["missing_values"] = "missing_values"
     columns: tuple[str, ...] = Field(min_length=1)
     threshold: float = Field(0.2, gt=0, le=1)
+    error: float = Field(0.001, ge=0.001, le=0.1)
 
     @property
     def wanted(self) -> tuple[tuple[str, str], ...]:
-        return tuple((ROWS_OF, column) for column in self.columns)
+        return tuple((OWN_OF, column) for column in self.columns)
+
+    @property
+    def wants_draws(self) -> bool:
+        return True
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
-        shares = {column: seen.counts[ROWS_OF, column].share(MISSING) for column in self.columns}
         return tuple(
-            self.answer(column, "share_grew", now - before, self.threshold, now - before >= self.threshold, signal=FAULT)
-            for column, (before, now) in shares.items()
+            self._judge(column, seen.counts[OWN_OF, column], seen.draws.get((OWN_OF, column))) for column in self.columns
         )
+
+    def _judge(self, column: str, counts: Counts, draws: Draws | None) -> CheckResult:
+        before, now = counts.share(MISSING)
+        threshold = self.threshold
+        drawn = draws.draw() if draws and now - before >= threshold else {}
+        if MISSING in drawn:
+            totals = [np.sum(side, axis=0) for side in zip(*drawn.values(), strict=True)]
+            shares = [missing / total for missing, total in zip(drawn[MISSING], totals, strict=True)]
+            threshold = max(threshold, exceeded_by_chance(shares[1] - shares[0], self.error))
+        return self.answer(column, "share_grew", now - before, threshold, now - before >= threshold, signal=FAULT)
+
+
+class UsualDays(NamedTuple):
+    """What is usual on a weekday, from the days before the window.
+
+    median : rows of the days on which any came. traded : the share of those days.
+    spread : the standard deviation of the root of a day's rows around that of its weekday. Rows of independent units have the
+        same in the root, however many come, so that all weekdays share it.
+    """
+
+    median: float
+    traded: float
+    spread: float
+
+    @property
+    def at_least(self) -> float:
+        """The rows that chance leaves of a usual day."""
+        return max(0.0, math.sqrt(self.median) - BEYOND_CHANCE * self.spread) ** 2
+
+    @property
+    def at_most(self) -> float:
+        """The rows that chance makes of a usual day."""
+        return (math.sqrt(self.median) + BEYOND_CHANCE * self.spread) ** 2
+
+
+def find_usual_days(seen: Evidence) -> dict[int, UsualDays]:
+    """Weekday -> what is usual on it. Days that the calendar closes are left out.
+
+    Only weekdays that occurred `SAME_WEEKDAYS` times or more: fewer do not say what is usual.
+    """
+    before = seen.days[0]
+    if not before:
+        return {}
+    found: dict[int, list[int]] = {}
+    for place in range((max(before) - min(before)).days + 1):
+        day = min(before) + timedelta(days=place)
+        if not seen.calendar.is_closed(day):
+            found.setdefault(day.weekday(), []).append(before.get(day, 0))
+    known = {weekday: np.array(rows, dtype=np.float64) for weekday, rows in found.items() if len(rows) >= SAME_WEEKDAYS}
+    traded = {weekday: rows[rows > 0] for weekday, rows in known.items()}
+    medians = {weekday: float(np.median(rows)) if len(rows) else 0.0 for weekday, rows in traded.items()}
+    squares = sum(float(((np.sqrt(rows) - math.sqrt(medians[weekday])) ** 2).sum()) for weekday, rows in traded.items())
+    freedom = sum(max(0, len(rows) - 1) for rows in traded.values())
+    spread = math.sqrt(squares / freedom) if freedom else 0.0
+    return {day: UsualDays(medians[day], len(traded[day]) / len(rows), spread) for day, rows in known.items()}
 
 
 class MissingDays(DriftCheck):
-    """Days without a row, where the reference had rows on `usual` of that day of the week or more.
+    """Days without a row, where rows came on `usual` of the same weekdays before or more. Closed days are not missing.
 
-    Days count from the end of the window before, so that a day for which no file came at all is missed too.
+    Days count from the end of the window before, so that a day for which no file came at all is missed too. A weekday with so
+    few rows that chance leaves none is not missed.
     """
 
     kind: Literal["missing_days"] = "missing_days"
@@ -118,21 +184,25 @@ class MissingDays(DriftCheck):
         return True
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
-        before, now = seen.days
-        traded = Counter(day.weekday() for day in before)
-        span = [min(before) + timedelta(days=n) for n in range((max(before) - min(before)).days + 1)] if before else []
-        there_were = Counter(day.weekday() for day in span)
-        usual = {day for day, times in there_were.items() if times >= 3 and traded[day] / times >= self.usual}
+        weekdays = find_usual_days(seen)
+        expected = {day for day, usual in weekdays.items() if usual.traded >= self.usual and usual.at_least > 0}
         first = min(seen.window.start, seen.known_until or seen.window.start)
         days = [first + timedelta(days=n) for n in range((seen.window.end - first).days)]
-        missing = [day for day in days if day.weekday() in usual and not now.get(day)]
-        note = "" if usual else "not judged: the reference has fewer than three weeks"
+        missing = [
+            day for day in days if day.weekday() in expected and not seen.days[1].get(day) and not seen.calendar.is_closed(day)
+        ]
+        note = "" if weekdays else f"not judged: fewer than {SAME_WEEKDAYS} weeks before the window"
         named = "event_at" if not missing else f"event_at ({', '.join(map(str, missing[:5]))})"
         return (self.answer(named, "days_missing", len(missing), 1, bool(missing), signal=FAULT, note=note),)
 
 
 class Volume(DriftCheck):
-    """Far more or far fewer rows a day than the reference has on its median day."""
+    """Far more or far fewer rows a day than the median of the same weekday before. Closed days do not count.
+
+    Parameters
+    ----------
+    factor : how many times more or fewer. It is larger where chance alone gives as much, as in a shop of few invoices a day.
+    """
 
     kind: Literal["volume"] = "volume"
     factor: float = Field(4.0, gt=1)
@@ -142,23 +212,30 @@ class Volume(DriftCheck):
         return True
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
-        before, now = (sorted(side.values()) for side in seen.days)
-        if len(before) < 5 or not now:
-            return (
-                self.answer(
-                    "rows", "times_usual", 1, self.factor, False, signal=FAULT, note="not judged: fewer than five days known"
-                ),
-            )
-        ratio = float(np.median(now) / np.median(before))
+        weekdays = find_usual_days(seen)
+        judged = [
+            (rows / usual.median, rows / usual.at_least if usual.at_least else math.inf, rows / usual.at_most)
+            for day, rows in seen.days[1].items()
+            if seen.window.start <= day < seen.window.end
+            and not seen.calendar.is_closed(day)
+            and (usual := weekdays.get(day.weekday())) is not None
+            and usual.median
+        ]
+        note = "" if judged else f"not judged: no open day whose weekday came {SAME_WEEKDAYS} times before"
+        ratio, over_least, over_most = np.median(np.array(judged or [(1.0, 1.0, 1.0)]), axis=0).tolist()
         value = math.exp(abs(math.log(ratio)))
-        return (self.answer("rows", "times_usual", value, self.factor, value >= self.factor, signal=FAULT),)
+        is_beyond = over_least < 1 or over_most > 1
+        return (
+            self.answer("rows", "times_usual", value, self.factor, value >= self.factor and is_beyond, signal=FAULT, note=note),
+        )
 
 
 class DoubledRows(DriftCheck):
-    """Rows delivered twice: the growth of the share of rows that equal an earlier one in all columns."""
+    """Rows delivered twice: the growth of the share of rows that equal an earlier one in all columns, beyond chance."""
 
     kind: Literal["doubled_rows"] = "doubled_rows"
     threshold: float = Field(0.1, gt=0, le=1)
+    min_rows: int = Field(50, ge=10)
 
     @property
     def wants_facts(self) -> bool:
@@ -166,7 +243,10 @@ class DoubledRows(DriftCheck):
 
     def judge(self, seen: Evidence) -> tuple[CheckResult, ...]:
         before, now = seen.doubled
-        return (self.answer("rows", "share_grew", now - before, self.threshold, now - before >= self.threshold, signal=FAULT),)
+        rows = sum(seen.days[1].values())
+        note = f"not judged: {rows} rows in the window, {self.min_rows} needed" if rows < self.min_rows else ""
+        threshold = max(self.threshold, BEYOND_CHANCE * math.sqrt(before * (1 - before) / max(1, rows)))
+        return (self.answer("rows", "share_grew", now - before, threshold, now - before >= threshold, signal=FAULT, note=note),)
 
 
 class FrozenRows(DriftCheck):

@@ -84,8 +84,8 @@ class Windows:
             WEEK,
             {"rows": frame(self.reference), "predictions": frame(self.reference_scores)},
             {"rows": frame(self.current), "predictions": frame(self.scores)},
-            previous,
-            WEEK.start,
+            previous=previous,
+            known_until=WEEK.start,
         )
         return gather(checks, rows, figures=self.figures, seed=seed, sample_rows=sample_rows)
 

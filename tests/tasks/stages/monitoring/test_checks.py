@@ -26,6 +26,7 @@ from tests.tasks.stages.monitoring.samples import (
     COLUMNS,
     DISTANCES,
     METHODS,
+    WEEK,
     Windows,
     make_rows,
     make_windows,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 BROKEN_TWINS = find_check_examples()
-EMPTY = "not judged: 0 values in the window, 100 needed"
 FAULTS = ("unit_change", "missing_values", "missing_days", "volume", "doubled_rows", "frozen_rows")
 
 
@@ -200,11 +200,11 @@ def test_evidently_computes_the_same_values() -> None:
 
 def test_too_few_rows_are_told_and_not_judged() -> None:
     checks = make_checks("column_drift", "unit_change")
-    calm = make_windows(1_200).changed(current=make_rows(99, 2, prices=9.0))
+    calm = make_windows(1_200).changed(current=make_rows(49, 2, prices=9.0))
     results = judge(checks, calm.gather(checks))
     assert violated(results) == []
     assert {result.note for result in results} == {
-        "not judged: 99 values in the window, 100 needed",
+        "not judged: 49 users, events or rows in the window, 50 needed",
         "not judged: fewer than 100 numbers",
     }
     assert max(result.value for result in results) > 0.2
@@ -215,15 +215,17 @@ def test_too_few_values_are_not_judged() -> None:
     seen = Windows(reference=make_rows(0, 1), current=make_rows(0, 2)).gather(checks)
     results = judge(checks, seen)
     assert [(r.value, r.violated, r.note) for r in results] == [
-        (0, False, "not judged: 0 values in the window, 100 needed")
+        (0, False, "not judged: 0 users, events or rows in the window, 50 needed")
     ] * 2
     assert render_evidently(checks, seen) == ""
 
 
 def test_each_column_has_its_own_threshold() -> None:
-    check = ColumnDrift(columns=(UNIT_PRICE, QUANTITY), method="psi", threshold=0.0001, thresholds={UNIT_PRICE: 50.0})
-    results = judge([check], make_windows(1_200).gather([check]))
-    assert [(result.threshold, result.violated) for result in results] == [(50.0, False), (0.0001, True)]
+    check = ColumnDrift(columns=(UNIT_PRICE, QUANTITY), method="psi", threshold=0.2, thresholds={UNIT_PRICE: 50.0})
+    moved = BROKEN_TWINS["column_drift"].broken(make_windows(1_200))
+    results = judge([check], moved.gather([check]))
+    assert [result.violated for result in results] == [False, True]
+    assert results[0].threshold == 50 and 0.2 <= results[1].threshold < 0.4, "the threshold, and what chance adds"
 
 
 ODD = {
@@ -268,10 +270,10 @@ def test_a_sample_depends_on_the_seed_and_not_on_row_order(spark: SparkSession) 
         (in_spark, lambda one: to_spark(spark, one)),
     )
     for by, frame in sides:
-        first = by.take_sample(frame(rows), [UNIT_PRICE], seed=7, most=500)
-        pd.testing.assert_frame_equal(first, by.take_sample(frame(shuffled), [UNIT_PRICE], seed=7, most=500))
+        first = by.take_sample(frame(rows), [UNIT_PRICE], seed=7, most=500, span=WEEK)
+        pd.testing.assert_frame_equal(first, by.take_sample(frame(shuffled), [UNIT_PRICE], seed=7, most=500, span=WEEK))
         assert len(first) == 500
-        assert set(first[ROW_ID]) != set(by.take_sample(frame(rows), [UNIT_PRICE], seed=8, most=500)[ROW_ID])
+        assert set(first[ROW_ID]) != set(by.take_sample(frame(rows), [UNIT_PRICE], seed=8, most=500, span=WEEK)[ROW_ID])
 
 
 @pytest.mark.parametrize(

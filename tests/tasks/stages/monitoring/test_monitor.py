@@ -158,8 +158,8 @@ def test_too_few_values_are_not_judged(storage: Storage, mlflow_store: None) -> 
     report = call(storage, make_rows(400, 2), [], scores=make_scores(0, 2))
     assert not report.violated and report.report_uri == "" and report.reference_rows == 0
     assert {result.note for result in report.checks} == {
-        "not judged: 0 values in the reference, 100 needed",
-        "not judged: 0 values in the window, 100 needed",
+        "not judged: 0 users, events or rows in the reference, 50 needed",
+        "not judged: 0 users, events or rows in the window, 50 needed",
     }
     assert json.loads(json.dumps(report.to_json())) == report.to_json()
 

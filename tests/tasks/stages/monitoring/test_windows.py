@@ -18,10 +18,10 @@ from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.stages.monitoring import AnswerRecords, LabelPolicy, MonitoringTerms, monitor_window
 from tasks.stages.monitoring.checks.distributions import ColumnDrift, PredictionDrift
-from tasks.stages.monitoring.checks.faults import FrozenRows
+from tasks.stages.monitoring.checks.faults import DoubledRows, FrozenRows, MissingDays, Volume
 from tasks.stages.monitoring.checks.figures import Bound
 from tasks.stages.monitoring.windows import count_labels
-from tests.tasks.stages.monitoring.samples import make_rows, make_scores
+from tests.tasks.stages.monitoring.samples import make_rows, make_scores, repeat_rows
 from tests.tasks.stages.monitoring.test_labels import answer
 from tests.tasks.stages.monitoring.test_monitor import publish, publish_answers
 
@@ -131,7 +131,7 @@ def test_predictions_of_a_late_approval_have_a_reference(storage: Storage, own_h
             storage, week(number).start + timedelta(days=2), make_scores(400, number, shift=2.0 if number == 5 else 0.0)
         )
     first, calm, moved = (see(storage, own_home, number, checks=(check,)) for number in (3, 4, 5))
-    assert first is not None and first.checks[0].note == "not judged: 0 values in the reference, 100 needed"
+    assert first is not None and first.checks[0].note == "not judged: 0 users, events or rows in the reference, 50 needed"
     assert calm is not None and not calm.violated and calm.checks[0].note == ""
     assert moved is not None and moved.violated
 
@@ -151,6 +151,21 @@ def test_outcomes_of_unknown_predictions_are_counted(
     assert "1 of 3 outcomes" in caplog.text and "such as lost" in caplog.text
     quiet = see(storage, own_home, 3)
     assert quiet is not None and quiet.figures["sent_outcomes"] == 0
+
+
+def test_faults_are_looked_for_in_the_window_alone(storage: Storage, own_home: Path, mlflow_store: None) -> None:
+    """With two weeks compared, a source that repeats last week is seen, and its doubles of last week count once."""
+    frames = fill(storage)
+    again = repeat_rows(frames[3], 7)
+    publish(storage, week(4), again)
+    frozen = see(storage, own_home, 4, current_days=14)
+    assert frozen is not None and [one.check for one in frozen.checks if one.violated] == ["frozen_rows"]
+    publish(storage, week(4), frames[4])
+    publish(storage, week(3), pd.concat([frames[3], repeat_rows(frames[3])], ignore_index=True))
+    checks = (DoubledRows(), Volume(factor=1.8), MissingDays())
+    doubled, sound = (see(storage, own_home, number, checks=checks, current_days=14) for number in (3, 4))
+    assert doubled is not None and {one.check for one in doubled.checks if one.violated} == {"doubled_rows", "volume"}
+    assert sound is not None and not sound.violated
 
 
 def test_mature_answers_are_measured_in_the_same_look(storage: Storage, own_home: Path, mlflow_store: None, spark: Any) -> None:
