@@ -4,7 +4,7 @@ All functions receive the same three parameters:
 
 items : (users, k), the place of each recommended item in the catalogue, -1 where a list is shorter than k.
 hits : (users, k), 1.0 where the item at that rank is relevant, else 0.0.
-catalogue : what is known of all items.
+catalogue : what is known of all items, and who met them in the longest lookback: no figure depends on how old a shop is.
 
 They return (users,). A user without a recommendation counts as zero.
 """
@@ -25,26 +25,32 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Who met which item, and what the items cost.
+    """Who met which item lately, what is on sale, and what the items cost.
 
-    users, items : (pairs,), the number of the user and the place of the item of each pair that met.
+    users, items : (pairs,), the number of the user and the place of the item of each pair that met in the longest lookback.
     size : the number of items. prices : (size,), mean prices, 0 for an unknown one.
+    on_sale : (size,), whether the item was sold in the longest lookback; None: all were.
     """
 
     users: Places
     items: Places
     size: int
     prices: Floats
+    on_sale: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, features: FeatureTables) -> Catalogue:
         """The catalogue of a set of features, its items in the order of `features.item_ids`."""
         names, starts = features.bounds
-        users = np.repeat(np.arange(len(names)), np.diff(starts))
-        items = features.sorted_items
+        pairs, items, days = features.sorted_pairs, features.sorted_items, features.longest_lookback
+        ages = pairs.get("pair_recency_days")
+        is_recent = np.ones(len(pairs), dtype=np.bool_)
+        if ages is not None and days is not None:
+            is_recent = ages.to_numpy(np.float64, na_value=np.inf) <= days
+        users = np.unique(np.repeat(np.arange(len(names)), np.diff(starts))[is_recent], return_inverse=True)[1]
         prices = items.get("item_mean_price")
         known = np.zeros(len(items)) if prices is None else np.nan_to_num(prices.to_numpy(np.float64, na_value=0.0))
-        return cls(users, features.sorted_pairs["item_position"].to_numpy(), len(items), known)
+        return cls(users, pairs["item_position"].to_numpy()[is_recent], len(items), known, features.on_sale)
 
     @property
     def met(self) -> Floats:
@@ -54,7 +60,7 @@ class Catalogue:
 
 @metric("novelty_at", Shape.LISTS, tasks=LISTS, greater_is_better=True, unit="bits")
 def novelty(items: Places, hits: Floats, catalogue: Catalogue) -> Floats:
-    """Mean of -log2(share of users who met the item): 0 if every user met it, log2(users + 1) if none did.
+    """Mean of -log2(share of recent users who met the item): 0 if every user met it, log2(users + 1) if none did.
 
     One user is added to those who met each item and to all users, so that an unknown item has a finite surprise. Zhou and
     others (2010), Solving the apparent diversity-accuracy dilemma of recommender systems.
@@ -77,7 +83,7 @@ def novelty(items: Places, hits: Floats, catalogue: Catalogue) -> Floats:
 
 @metric("popularity_bias_at", Shape.LISTS, tasks=LISTS, greater_is_better=False)
 def popularity_bias(items: Places, hits: Floats, catalogue: Catalogue) -> Floats:
-    """Mean over the list of the share of the catalogue that fewer users met, a tie counting half.
+    """Mean over the list of the share of the items on sale that fewer users met, a tie counting half.
 
     0.5 for random lists, near 1 if only the most popular items are recommended.
 
@@ -94,9 +100,9 @@ def popularity_bias(items: Places, hits: Floats, catalogue: Catalogue) -> Floats
     array([0.8333, 0.5   ])
     """
     met = catalogue.met
-    ordered = np.sort(met)
+    ordered = np.sort(met if catalogue.on_sale is None else met[catalogue.on_sale])
     below, up_to = (np.searchsorted(ordered, met, side) for side in ("left", "right"))
-    return _mean(items, (below + up_to) / (2.0 * max(len(met), 1)))
+    return _mean(items, (below + up_to) / (2.0 * max(len(ordered), 1)))
 
 
 @metric("diversity_at", Shape.LISTS, tasks=LISTS, greater_is_better=True, unit="cosine distance")

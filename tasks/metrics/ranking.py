@@ -130,12 +130,14 @@ def hit_rate(hits: Floats, relevant: Floats) -> Floats:
 
 @metric("catalog_coverage_at", Shape.CATALOGUE, tasks=LISTS, greater_is_better=True)
 def catalog_coverage(positions: NDArray[np.integer[Any]], items: int) -> float:
-    """Distinct items in any list / items of the catalogue: a property of all lists together, not of one user's.
+    """Distinct items on sale in any list / items on sale: a property of all lists together, not of one user's.
+
+    On sale is what was sold in the longest lookback, so that the figure does not fall as a shop grows old.
 
     Parameters
     ----------
-    positions : (recommendations,), the place of each recommended item in the catalogue.
-    items : the size of the catalogue. The coverage of an empty catalogue is 0.
+    positions : (recommendations,), the place of each recommended item that is on sale.
+    items : how many are on sale. The coverage of an empty catalogue is 0.
 
     Examples
     --------

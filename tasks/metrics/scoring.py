@@ -187,7 +187,8 @@ def score_lists(
             units[metric.name] = family.function(listed, hits[:, : metric.k], catalogue)
             units[metric.name + WEIGHT] = np.ones(len(users))
         elif family.shape is Shape.CATALOGUE:
-            values[metric.name] = family.function(listed[listed >= 0], len(features.item_ids))
+            listed = listed[listed >= 0]
+            values[metric.name] = family.function(listed[features.on_sale[listed]], int(features.on_sale.sum()))
         elif family.shape is Shape.HITS:
             units[metric.name] = family.function(hits[:, : metric.k], relevant)
             units[metric.name + WEIGHT] = (relevant > 0).astype(np.float64)

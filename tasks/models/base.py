@@ -72,6 +72,24 @@ class FeatureTables:
         return {item: position for position, item in enumerate(self.item_ids)}
 
     @cached_property
+    def longest_lookback(self) -> int | None:
+        """The days of the longest window in which items are counted; None where the features count none."""
+        found = (re.fullmatch(r"item_orders_(\d+)d", str(name)) for name in self.items.columns)
+        return max((int(match[1]) for match in found if match), default=None)
+
+    @cached_property
+    def on_sale(self) -> NDArray[np.bool_]:
+        """Which of `item_ids` were sold (or rated) in the longest lookback, (items,); all where the features count nothing.
+
+        `items` holds all that were ever sold, so that its length grows with the history. What is compared with the size of
+        the catalogue is compared with these.
+        """
+        days = self.longest_lookback
+        if days is None:
+            return np.ones(len(self.item_ids), dtype=np.bool_)
+        return self.sorted_items[f"item_orders_{days}d"].to_numpy(np.float64, na_value=0.0) > 0
+
+    @cached_property
     def sorted_pairs(self) -> pd.DataFrame:
         """`pairs` by user and item, with the item's place in `item_ids` as column `item_position`."""
         import pandas as pd
@@ -125,6 +143,13 @@ class FeatureTables:
             values = np.append(self.users[column].to_numpy(np.float64, na_value=np.nan), np.nan)
             self._logs[column] = np.log1p(np.maximum(values, 0.0))
         return self._logs[column]
+
+    def active_users(self, days: int | None) -> list[str]:
+        """The users who came in the newest `days`, sorted; all who ever came where `days` is None or no recency is counted."""
+        ages = self.users.get("user_recency_days")
+        if days is None or ages is None:
+            return sorted(self.users[c.USER_ID])
+        return sorted(self.users[c.USER_ID][ages.to_numpy(np.float64, na_value=np.inf) <= days])
 
     def pairs_of(self, user_id: str) -> slice:
         """The rows of `sorted_pairs` that belong to a user; empty for one who is unknown."""

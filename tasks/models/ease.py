@@ -42,24 +42,27 @@ class Ease(HistorySpec):
     scores = x B with B = I - P diag(1 / diag(P)), P = (X'X + regularization * I)^-1: the least squares of X B = X with zeros
     in the diagonal of B. Steck (2019), Embarrassingly shallow autoencoders for sparse data.
 
-    Needs items^2 * 12 bytes and items^3 steps; `max_items` limits them.
+    Needs items^2 * 12 bytes and items^3 steps; `max_items` limits them. Where more items were ever sold, it learns from those
+    on sale (sold in the longest lookback), so that it does not come to its limit because a shop grows old.
     """
 
     kind: Literal["ease"] = "ease"
     served = EaseModel
     limit = "max_items"
     regularization: float = Field(300.0, gt=0.0, le=1e7)
-    max_items: int = Field(20_000, ge=1, le=100_000, description="limit of items; 20,000 need 5 GB")
+    max_items: int = Field(20_000, ge=1, le=100_000, description="limit of items on sale; 20,000 need 5 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         from scipy.linalg import lapack
 
         known = read_histories(history, self.weighing, "ease")
+        if len(known.items) > self.max_items:
+            known = read_histories(history, self.weighing, "ease", only_on_sale=True)
         size = len(known.items)
         if size > self.max_items:
             raise NotEnoughData(
-                f"ease stores a number for each two items: {size} items need {size**2 * 12 / 2**30:.0f} GB, and max_items "
-                f"allows {self.max_items}. Raise max_items if there is memory, or use ials or item_knn."
+                f"ease stores a number for each two items: {size} items on sale need {size**2 * 12 / 2**30:.0f} GB, and "
+                f"max_items allows {self.max_items}. Raise max_items if there is memory, or use ials or item_knn."
             )
         matrix = known.matrix
         gram = (matrix.T @ matrix).toarray(order="F")

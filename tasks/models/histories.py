@@ -71,8 +71,12 @@ class Histories:
         return csr_matrix((self.weights, self.places, self.starts), shape=(len(self.users), len(self.items)))
 
 
-def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histories:
+def read_histories(history: Examples, weighing: Weighing, whose: str, *, only_on_sale: bool = False) -> Histories:
     """The pairs with a positive weight, and their users and items.
+
+    Parameters
+    ----------
+    only_on_sale : leave out items that were not sold in the longest lookback.
 
     Raises
     ------
@@ -84,6 +88,8 @@ def read_histories(history: Examples, weighing: Weighing, whose: str) -> Histori
     weights, place = weighing.of(features), features.sorted_pairs["item_position"].to_numpy()
     users, starts = features.bounds
     kept = weights > 0
+    if only_on_sale:
+        kept &= features.on_sale[place]
     if not kept.any():
         raise NotEnoughData(f"{whose} needs pairs with an order; none of {len(kept)} pairs has one")
     has_pair = np.bincount(place[kept], minlength=len(features.item_ids)) > 0

@@ -12,7 +12,7 @@ from pydantic import Field
 from tasks.contracts.arrays import Floats
 from tasks.errors import NotEnoughData
 from tasks.models.base import Examples, ServedModel
-from tasks.models.histories import HistoryModel, HistorySpec, Weighing, read_histories
+from tasks.models.histories import Histories, HistoryModel, HistorySpec, Weighing, read_histories
 
 
 class ItemKnnModel(HistoryModel):
@@ -53,7 +53,7 @@ class ItemKnn(HistorySpec):
     who met many items count less. Sarwar and others (2001), Item-based collaborative filtering. An item is its own neighbour.
 
     Each user's items are compared with each other: the cost grows with the square of a user's items, and `max_products`
-    limits it.
+    limits it. Where the whole history exceeds it, only items on sale (sold in the longest lookback) count.
     """
 
     kind: Literal["item_knn"] = "item_knn"
@@ -67,12 +67,15 @@ class ItemKnn(HistorySpec):
         from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 
         known = read_histories(history, self.weighing, "item_knn")
-        products = int((np.diff(known.starts) ** 2).sum())
+        products = _count_products(known)
+        if products > self.max_products:
+            known = read_histories(history, self.weighing, "item_knn", only_on_sale=True)
+            products = _count_products(known)
         if products > self.max_products:
             raise NotEnoughData(
-                f"item_knn compares the items of each user with each other: {len(known.items)} items of {len(known.users)} "
-                f"users have {products:.3g} products, and max_products allows {self.max_products:.3g}. Raise max_products "
-                "to allow more time, or use ials or bpr."
+                f"item_knn compares the items of each user with each other: {len(known.items)} items on sale of "
+                f"{len(known.users)} users have {products:.3g} products, and max_products allows {self.max_products:.3g}. "
+                "Raise max_products to allow more time, or use ials or bpr."
             )
         make = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recommender}[self.similarity]
         learner = make(K=self.neighbours)
@@ -84,3 +87,7 @@ class ItemKnn(HistorySpec):
         nearness = np.nan_to_num(found.data)  # an item whose users have no weight has no cosine
         starts, places = found.indptr.astype(np.int64), found.indices.astype(np.int32)
         return ItemKnnModel(known.items, self.weighing, starts, places, nearness).measure_scale(known)
+
+
+def _count_products(known: Histories) -> int:
+    return int((np.diff(known.starts) ** 2).sum())

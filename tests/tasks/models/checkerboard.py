@@ -119,6 +119,26 @@ def tastes(users: int, items: int, seed: int = 3) -> FeatureTables:
     return tables(pd.DataFrame(names, columns=[c.USER_ID, c.ITEM_ID, c.LABEL]), TaskKind.PROPENSITY)
 
 
+def aged(features: FeatureTables, dead: int, each: int = 1) -> FeatureTables:
+    """The features of the same shop when it has grown old: `dead` items more, which users bought long ago.
+
+    `each` : how many of them each user of old bought; the users of today did so, too.
+    """
+    names = [f"x{place:05d}" for place in range(dead)]
+    items = pd.DataFrame({c.ITEM_ID: names}).reindex(columns=features.items.columns)
+    counted = [str(name) for name in items if str(name).startswith(("item_orders_", "item_buyers_"))]
+    items = items.assign(**dict.fromkeys(counted, 0.0), item_recency_days=900.0, item_age_days=1000.0)
+    users = features.users[c.USER_ID].tolist()
+    met = [(users[place % len(users)], name, 1.0, 900.0) for place, name in enumerate(names * each)]
+    columns = [c.USER_ID, c.ITEM_ID, "pair_orders", "pair_recency_days"]
+    pairs = pd.DataFrame(met, columns=columns).drop_duplicates([c.USER_ID, c.ITEM_ID])
+    return FeatureTables(
+        features.users,
+        pd.concat([features.items, items], ignore_index=True),
+        pd.concat([features.pairs, pairs.reindex(columns=features.pairs.columns)], ignore_index=True),
+    )
+
+
 def rare_rows(size: int = 900) -> pd.DataFrame:
     """Class 1 in a tenth of the rows, likelier the larger the first column is."""
     random = np.random.default_rng(2)
