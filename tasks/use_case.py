@@ -68,6 +68,14 @@ class ProbabilitySpec(_Section):
     of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
 
 
+class BatchSpec(_Section):
+    """Whom batch scoring answers. The endpoint answers everybody who asks."""
+
+    active_days: int | None = Field(
+        365, ge=1, description="users who came in the newest so many days; null: all who ever came. Rows are all answered"
+    )
+
+
 class MetricsSpec(_Section):
     """Names of metrics; each carries its k."""
 
@@ -165,6 +173,7 @@ class UseCase(_Section):
     recommend: RecommendSpec = RecommendSpec()
     probability: ProbabilitySpec = ProbabilitySpec()
     costs: Costs | None = Field(None, description="of wrong classes; null: the threshold of classes is chosen on validation")
+    batch_scoring: BatchSpec = BatchSpec()
     metrics: MetricsSpec
     gates: GatesSpec
     review: ReviewSpec = ReviewSpec()

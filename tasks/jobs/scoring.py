@@ -1,4 +1,4 @@
-"""The job of `<use_case>.batch_scoring`: the champion's predictions for everybody in the newest features."""
+"""The job of `<use_case>.batch_scoring`: the champion's predictions for active users, or for all rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def score(run: Run, *, published: DatasetRef | None, made_at: datetime) -> Datas
 
     Raises
     ------
-    NothingToDo : the use case has no champion or no features yet.
+    NothingToDo : the use case has no champion or no features yet, or no user is active.
     ModelError : the model is not the one that the ledger names, or its predictions are not fit to be published.
     """
     champion = run.ledger.head(run.name)
@@ -29,4 +29,34 @@ def score(run: Run, *, published: DatasetRef | None, made_at: datetime) -> Datas
     if champion is None or features is None:
         missing = "champion" if champion is None else "features"
         raise NothingToDo(f"{run.name} has no {missing} yet: nothing to score")
-    return inference.score(run.name, champion, features, run.storage, run.prediction_log, made_at)
+    return inference.score(
+        run.name,
+        champion,
+        features,
+        run.storage,
+        run.prediction_log,
+        made_at,
+        active_days=run.use_case.batch_scoring.active_days,
+    )
+
+
+def find_champion_fault(run: Run) -> str:
+    """Why the champion cannot answer the newest features, as the use case describes them now.
+
+    Empty if it can, and where there is no champion or no features yet.
+
+    Raises
+    ------
+    ServiceUnavailable : MLflow does not answer.
+    """
+    champion, features = run.ledger.head(run.name), run.storage.newest(run.name, c.FEATURES)
+    if champion is None or features is None:
+        return ""
+    described = run.use_case.features
+    return inference.find_champion_fault(
+        champion,
+        features,
+        run.storage,
+        lookback_days=described.lookback_days,
+        declared=[one.name for one in described.declared],
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ScoringTerms
-from tasks.errors import ModelError
+from tasks.errors import ModelError, ServiceUnavailable, TitleholderError
 from tasks.io import tracking
 from tasks.models.base import ServedModel, load_model
 
@@ -54,6 +54,16 @@ def fetch_champion(
                 _keep(native, kept)
                 found = _load(kept, entry, kinds, mapped=True)
     return found
+
+
+def describe_failure(error: Exception) -> str:
+    """Why a model that was trained on other data cannot answer: whatever its code raises counts.
+
+    A server that does not answer and a fault of this machine (memory, disk) are raised again: another try may succeed.
+    """
+    if isinstance(error, ServiceUnavailable | MemoryError | OSError):
+        raise error
+    return (str(error) if isinstance(error, TitleholderError) else f"{type(error).__name__}: {error}")[:1000]
 
 
 def _load(

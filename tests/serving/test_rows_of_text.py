@@ -21,7 +21,7 @@ from tasks.io.storage import Storage
 from tasks.models import MODELS, SERVED
 from tasks.models.base import load_model, read_examples
 from tasks.stages.features import SPLITS, FeatureRequest, FeatureSpec, build_features, split
-from tasks.stages.inference import score_rows
+from tasks.stages.inference.scoring import score_rows
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.training import train

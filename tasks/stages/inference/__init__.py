@@ -1,31 +1,25 @@
-"""The inference stage: batch scoring. The champion scores every user or row of a features snapshot, once."""
+"""The inference stage: batch scoring. The champion scores every active user, or every row, of a features snapshot, once."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import BATCH, AnswerPath, Prediction
 from tasks.contracts.promotion import LedgerEntry
-from tasks.contracts.training import ScoringTerms
-from tasks.errors import ModelError
+from tasks.errors import ModelError, NothingToDo
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage, frame_writer
 from tasks.models import SERVED
-from tasks.models.answers import find_list_fault, find_probability_fault
-from tasks.models.base import FeatureTables, Recommendation, ServedModel, read_features
+from tasks.models.base import ServedModel, read_features
 from tasks.models.champion import fetch_champion
+from tasks.stages.inference.present_features import find_champion_fault
+from tasks.stages.inference.scoring import as_frame, score_rows, score_users
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["score"]
+__all__ = ["find_champion_fault", "score"]
 
 
 def score(
@@ -36,9 +30,10 @@ def score(
     log: PredictionLog,
     made_at: datetime,
     *,
+    active_days: int | None,
     kinds: Mapping[str, type[ServedModel]] = SERVED,
 ) -> DatasetRef:
-    """Let the champion answer for every user (or row) of a features snapshot, and publish the answers.
+    """Let the champion answer for every active user (or every row) of a features snapshot, and publish the answers.
 
     The snapshot has one table `rows`: `user_id`, `item_id`, `rank` (from 1), `prediction`, `raw_score`, `path`; for tabular
     use cases `row_id`, `prediction`, `predicted_class`. Each subject is in the prediction log too, under an id that follows
@@ -48,9 +43,11 @@ def score(
     ----------
     entry : the champion's entry of the ledger. The fetched model must have its digest.
     made_at : the moment that the log gives the answers; the run's, not the clock's.
+    active_days : answer the users who came in the newest so many days; None: all who ever came.
 
     Raises
     ------
+    NothingToDo : no user is active.
     ModelError : the model is not the one that the ledger names, or its answers are not fit to be published.
     """
     if (entry.use_case, features.use_case) != (use_case, use_case):
@@ -63,7 +60,13 @@ def score(
             (row_id, (), (value,), AnswerPath.MODEL) for row_id, value in zip(frame[c.ROW_ID], frame[c.PREDICTION], strict=True)
         ]
     else:
-        answers = score_users(model, terms, read_features(storage, features))
+        tables = read_features(storage, features)
+        users = tables.active_users(active_days)
+        if not users:
+            raise NothingToDo(
+                f"{use_case}: no user came in the {active_days} days before {features.partition}: nobody to answer"
+            )
+        answers = score_users(model, terms, tables, users)
         frame = as_frame(answers)
         subjects = [(a.user_id, a.items, a.scores, a.path) for a in answers]
     published = storage.publish(
@@ -72,7 +75,12 @@ def score(
         partition=f"v{entry.version}.{features.partition}",
         tables={c.ROWS: frame_writer(frame)},
         inputs=[features],
-        facts={"version": entry.version, "manifest_digest": entry.manifest_digest, "k": terms.k},
+        facts={
+            "version": entry.version,
+            "manifest_digest": entry.manifest_digest,
+            "k": terms.k,
+            "active_days": None if terms.task.answers_rows else active_days,
+        },
     )
     log.write_batch(
         use_case,
@@ -97,49 +105,6 @@ def score(
         ),
     )
     return published
-
-
-def score_rows(model: ServedModel, terms: ScoringTerms, rows: pd.DataFrame) -> pd.DataFrame:
-    """`row_id`, `prediction` (the probability of class 1) and `predicted_class` of each row, ordered by `row_id`."""
-    ordered = rows.sort_values(c.ROW_ID, ignore_index=True)
-    missing = [column for column in terms.row_columns if column not in ordered]
-    if missing:
-        raise ModelError(f"{terms.use_case}: the features lack columns that the model needs: {', '.join(missing)}")
-    probabilities = model.predict_rows(ordered[list(terms.row_columns)])
-    if fault := find_probability_fault(probabilities, [str(name) for name in ordered[c.ROW_ID]]):
-        raise ModelError(f"{terms.use_case}: {fault}; nothing was published")
-    classes = model.choose_classes(probabilities).astype(np.int64)
-    return ordered[[c.ROW_ID]].assign(**{c.PREDICTION: probabilities, c.PREDICTED_CLASS: classes})
-
-
-def score_users(model: ServedModel, terms: ScoringTerms, features: FeatureTables) -> list[Recommendation]:
-    """The top k of every user, ordered by user, each answer checked."""
-    users = sorted(features.users[c.USER_ID])
-    answers = model.recommend(users, features, terms.k, terms.exclude_seen)
-    if [answer.user_id for answer in answers] != users:
-        raise ModelError(f"{terms.use_case}: {len(answers)} answers for {len(users)} users, or in another order")
-    for answer in answers:
-        scores = [*answer.scores, *answer.raw_scores]
-        if fault := find_list_fault(answer.user_id, answer.items, scores, terms, features):
-            raise ModelError(f"{terms.use_case}: {fault}; nothing was published")
-    return answers
-
-
-def as_frame(answers: list[Recommendation]) -> pd.DataFrame:
-    """Recommendations as rows, one an item."""
-    import pandas as pd
-
-    counts = [len(answer.items) for answer in answers]
-    return pd.DataFrame(
-        {
-            c.USER_ID: np.repeat(np.array([answer.user_id for answer in answers], dtype=object), counts),
-            c.ITEM_ID: np.array([item for answer in answers for item in answer.items], dtype=object),
-            c.RANK: np.array([rank for count in counts for rank in range(1, count + 1)], dtype=np.int64),
-            c.PREDICTION: np.array([value for answer in answers for value in answer.scores], dtype=np.float64),
-            c.RAW_SCORE: np.array([value for answer in answers for value in answer.raw_scores], dtype=np.float64),
-            "path": np.repeat(np.array([answer.path for answer in answers], dtype=object), counts),
-        }
-    )
 
 
 def _prediction_id(entry: LedgerEntry, features: DatasetRef, subject: str) -> str:

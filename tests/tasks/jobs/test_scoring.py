@@ -34,7 +34,8 @@ def test_a_champion_without_features_scores_nothing(run: Run) -> None:
 def test_the_features_of_the_event_win_over_the_newest(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[DatasetRef] = []
 
-    def record(name: str, entry: Any, features: DatasetRef, *_: Any) -> DatasetRef:
+    def record(name: str, entry: Any, features: DatasetRef, *_: Any, active_days: int | None) -> DatasetRef:
+        assert active_days == run.use_case.batch_scoring.active_days == 365
         used.append(features)
         return features
 

@@ -15,20 +15,27 @@ from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ScoringTerms
-from tasks.errors import ModelError
+from tasks.errors import ModelError, NothingToDo
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import frame_writer
 from tasks.models.base import FeatureTables, Recommendation
-from tasks.stages.inference import score, score_rows, score_users
+from tasks.stages.inference import score
+from tasks.stages.inference.scoring import score_rows, score_users
 from tests.serving.constant_models import KINDS, TinyClassifier, TinyRanker, TinyRater, tables
 from tests.serving.installation import ROW_COLUMNS, Installation
 
 MADE_AT = datetime(2011, 1, 2, 3, tzinfo=UTC)
 
 
-def run(installation: Installation, use_case: str, entry: LedgerEntry, features: DatasetRef) -> DatasetRef:
+def run(
+    installation: Installation,
+    use_case: str,
+    entry: LedgerEntry,
+    features: DatasetRef,
+    active_days: int | None = None,
+) -> DatasetRef:
     log = PredictionLog(installation.settings.predictions_root)
-    return score(use_case, entry, features, installation.storage, log, MADE_AT, kinds=KINDS)
+    return score(use_case, entry, features, installation.storage, log, MADE_AT, active_days=active_days, kinds=KINDS)
 
 
 def test_every_user_gets_a_traceable_answer(installation: Installation) -> None:
@@ -48,6 +55,37 @@ def test_every_user_gets_a_traceable_answer(installation: Installation) -> None:
     first = predictions[0]
     assert (first.channel, first.made_at, first.model_version, first.items) == ("batch", MADE_AT, 1, ("i4", "i3", "i2"))
     assert (first.manifest_digest, first.features_version) == (entry.manifest_digest, features.version)
+
+
+def aging_users(installation: Installation, newest: float) -> DatasetRef:
+    """Ten users, each of whom came for the last time 100 days before the next one."""
+    made = tables(users=10)
+    ages = [newest + 100.0 * int(str(name)[1:]) for name in made["users"][c.USER_ID]]
+    made["users"] = made["users"].assign(user_recency_days=ages)
+    return installation.storage.publish(
+        use_case="shop",
+        layer=c.FEATURES,
+        partition="2011-01-01",
+        tables={name: frame_writer(table) for name, table in made.items()},
+    )
+
+
+@pytest.mark.parametrize(("active_days", "answered"), [(None, 10), (365, 4), (301, 4), (300, 3), (1, 1)])
+def test_only_users_who_came_within_the_window_are_answered(
+    installation: Installation, active_days: int | None, answered: int
+) -> None:
+    features = aging_users(installation, 1.0)
+    entry = installation.register_and_promote("shop", TinyRanker(1.0))
+    ref = run(installation, "shop", entry, features, active_days)
+    assert set(installation.storage.read(ref)[c.USER_ID]) == {f"u{n}" for n in range(answered)}
+    assert installation.storage.manifest(ref)["facts"]["active_days"] == active_days
+
+
+def test_without_an_active_user_there_is_nothing_to_score(installation: Installation) -> None:
+    features = aging_users(installation, 8.0)
+    entry = installation.register_and_promote("shop", TinyRanker(1.0))
+    with pytest.raises(NothingToDo, match="no user came in the 7 days before 2011-01-01"):
+        run(installation, "shop", entry, features, 7)
 
 
 def test_scoring_twice_changes_nothing(installation: Installation) -> None:
@@ -122,14 +160,15 @@ class Broken(TinyRanker):
 def test_invalid_answers_are_refused(changes: dict[str, object], message: str) -> None:
     terms = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, k=3)
     features = FeatureTables(**tables())
-    assert len(score_users(TinyRanker(1.0), terms, features)) == 3
+    assert len(score_users(TinyRanker(1.0), terms, features, ["u0", "u1", "u2"])) == 3
     with pytest.raises(ModelError, match=message):
-        score_users(Broken(**changes), terms, features)
+        score_users(Broken(**changes), terms, features, ["u0", "u1", "u2"])
 
 
 def test_a_user_who_has_seen_everything_gets_no_items() -> None:
     terms = ScoringTerms(use_case="films", task=TaskKind.RATING, k=3, exclude_seen=True)
-    answers = score_users(TinyRater(1.0), terms, FeatureTables(**tables(items=1)))
+    films = FeatureTables(**tables(items=1))
+    answers = score_users(TinyRater(1.0), terms, films, films.active_users(None))
     assert [len(answer.items) for answer in answers] == [0, 1, 1]
 
 
