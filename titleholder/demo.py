@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,29 +25,29 @@ from rich.table import Table
 
 from tasks import columns as c
 from tasks.contracts.base import Window
-from tasks.errors import ConfigurationError, TitleholderError
+from tasks.errors import (
+    ConfigurationError,
+    LeakageFound,
+    NotEnoughData,
+    SourceError,
+    TitleholderError,
+    ValidationFailed,
+)
 from tasks.io.airflow import DONE, FINAL, AirflowApi
 from tasks.io.decisions import DecisionLog
 from tasks.io.endpoint import await_version, served_model
 from tasks.io.ledger import Ledger
 from tasks.io.polling import NotYet, wait_until
+from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.settings import Settings, get_settings
 from titleholder import services
 from titleholder.demo_data import Calendar, check_folder, plan, spoil
+from titleholder.demo_report import NotPossible, State, Step, make_table, summarize
 
 CASE = "purchase_propensity"
-
-
-@dataclass
-class Step:
-    """One line of the table at the end."""
-
-    name: str
-    outcome: str = ""
-    where: str = ""
-    seconds: float = 0.0
-    is_ok: bool = False
+LOGGED_WITHIN_SECONDS = 60.0
+DATA_FAULTS = (SourceError, ValidationFailed, NotEnoughData, LeakageFound)  # what data, and not the system, can be blamed for
 
 
 @dataclass
@@ -58,12 +58,16 @@ class Load:
     users: list[str]
     answered: int = 0
     failures: list[str] = field(default_factory=list)
-    versions: set[int] = field(default_factory=set)
-    last_prediction: str = ""
+    versions: dict[str, int] = field(default_factory=dict)  # prediction id -> the version that answered
     _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
 
-    def run(self) -> None:
-        """Send requests until `end` is called."""
+    def start(self) -> None:
+        """Send requests in the background until `end` is called."""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
         with httpx.Client(base_url=self.url, timeout=10) as client:
             while not self._stop.is_set():
                 self.send(client, self.users[self.answered % len(self.users)])
@@ -74,15 +78,16 @@ class Load:
             response = client.get(f"/v1/{CASE}/recommendations/{user}")
             response.raise_for_status()
             document = response.json()
-            self.versions.add(document["model_version"])
-            self.last_prediction = document["prediction_id"]
+            self.versions[document["prediction_id"]] = document["model_version"]
             self.answered += 1
         except (httpx.HTTPError, KeyError) as error:
             self.failures.append(repr(error))
 
     def end(self) -> None:
-        """Stop sending requests."""
+        """Stop sending requests, and wait for the last one."""
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
 
 
 class Demo:
@@ -93,6 +98,7 @@ class Demo:
         self.warehouse, self.real = warehouse, real
         self.airflow = AirflowApi(settings)
         self.storage, self.ledger = Storage(settings.data_root), Ledger(settings.ledger_url)
+        self.log = PredictionLog(settings.predictions_root)
         self.sources = settings.home / "sources" / CASE
         self.sources.mkdir(parents=True, exist_ok=True)
         self.steps: list[Step] = []
@@ -107,21 +113,31 @@ class Demo:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """A step of the demo: its name when it begins, its outcome when it ends."""
+        """A step of the demo: its name when it begins, its outcome when it ends.
+
+        A body that ends without an error has read back the fact that proves the step. Where real data do not allow it, the
+        body raises `NotPossible`, and the demo continues; generated data allow every step, so there it is a failure.
+        """
         step = Step(name)
         self.steps.append(step)
         self.console.print(f"[dim]{time.monotonic() - self.began:6.1f} s[/] [bold]▸ {name}[/]", highlight=False)
         begin = time.monotonic()
         try:
             yield step
-            step.is_ok = True
+            step.state = State.DONE
+        except NotPossible as error:
+            step.outcome = str(error)
+            if not self.real:
+                raise
+            step.state = State.NOT_POSSIBLE
         except TitleholderError as error:
             step.outcome = str(error)
             raise
         finally:
             step.seconds = time.monotonic() - begin
-            mark = "[green]✓[/]" if step.is_ok else "[red]✗[/]"
-            self.say(f"{mark} {escape(step.outcome)}")
+            self.say(
+                f"{step.mark} {escape(f'not possible: {step.outcome}' if step.state is State.NOT_POSSIBLE else step.outcome)}"
+            )
 
     def watch(self, dag: str, run_id: str, timeout: float = 600) -> str:
         """Wait for a run, print each task when it ends, and return the address of the run."""
@@ -153,11 +169,14 @@ class Demo:
     @contextlib.contextmanager
     def followed_by(self, *dags: str) -> Iterator[dict[str, str]]:
         """After the body, wait one by one for the runs of `dags` that assets start. Yields their addresses by DAG."""
-        known = {dag: {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.{dag}")} for dag in dags}
+        known = {dag: self._known(dag) for dag in dags}
         pages: dict[str, str] = {}
         yield pages
         for dag in dags:
             pages[dag] = self.watch(dag, self._first_new(dag, known[dag]))
+
+    def _known(self, dag: str) -> set[str]:
+        return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.{dag}")}
 
     def _first_new(self, dag: str, known: set[str]) -> str:
         def probe() -> str:
@@ -173,7 +192,8 @@ class Demo:
         for task in self.airflow.tasks(dag_id, run_id):
             if task["state"] == "failed":
                 lines = self.airflow.log(dag_id, run_id, task["task_id"], task["try_number"]).splitlines()
-                errors = [line for line in lines if "Error: " in line or "Exception: " in line or "Failed: " in line]
+                names = ("Error: ", "Exception: ", *(f"{kind.__name__}: " for kind in DATA_FAULTS))
+                errors = [line for line in lines if any(name in line for name in names)]
                 return f"({task['task_id']}: {' | '.join(errors[-2:])})"
         return ""
 
@@ -198,11 +218,14 @@ class Demo:
         with self.step("Start Airflow, MLflow, Spark and the endpoint") as step:
             services.start(self.settings, lambda line: self.say(f"[dim]{line}[/]"))
             self._await_dags()
+            silent = [service.name for service in services.services(self.settings) if not service.answers()]
+            if silent:
+                raise TitleholderError(f"{', '.join(silent)} does not answer")
             step.outcome, step.where = f"{len(services.table(self.settings))} processes under a supervisor", self.airflow.url
         self.first_champion()
         self.send_requests()
         self.dirty_file()
-        self.worse_challenger()
+        self.simple_challenger()
         self.drift()
         self.roll_back()
         self.trace()
@@ -212,140 +235,223 @@ class Demo:
         with self.step("First champion: raw files to a served model") as step:
             files = self.arrive(self.calendar.history)
             self.say(f"{files} daily files arrive, {self.calendar.history.label}")
-            with self.followed_by("monitoring", "training", "promotion") as pages:
+            known, promotions = self._known("training"), self._known("promotion")
+            with self.followed_by("monitoring"):
                 self.ingest(self.calendar.history)
+            run = self._first_new("training", known)
+            step.where = self._watch_training(run)
+            self._demand_passed(run)
+            step.where = self.watch("promotion", self._first_new("promotion", promotions))
             head = self._head()
+            self._demand_served(head.version)
             step.outcome = f"version {head.version} promoted by {head.actor} and served"
-            step.where = pages["promotion"]
 
     def send_requests(self) -> None:
         """Known users and an unknown one ask the endpoint; then requests go on in the background."""
         with self.step("Requests to the endpoint") as step:
+            self._demand_champion()
             features = self.storage.newest(CASE, c.FEATURES)
             if features is None:
                 raise TitleholderError("no features were published")
             users = sorted(self.storage.read(features, c.USERS, [c.USER_ID])[c.USER_ID])
-            self.load = Load(self.settings.endpoint_url, users[:300])
+            load = Load(self.settings.endpoint_url, users[:300])
             begin = time.monotonic()
             with httpx.Client(base_url=self.settings.endpoint_url, timeout=10) as client:
-                for user in [*self.load.users, "unknown-user"]:
-                    self.load.send(client, user)
-            rate = self.load.answered / (time.monotonic() - begin)
+                for user in [*load.users, "unknown-user"]:
+                    load.send(client, user)
+            rate = load.answered / (time.monotonic() - begin)
+            self.load = load
             self._no_failures()
-            step.outcome = f"{self.load.answered} answered one by one ({rate:.0f}/s), 0 failed, all in the prediction log"
+            self._await_logged(load.versions)
+            step.outcome = f"{load.answered} answered one by one ({rate:.0f}/s), 0 failed, all in the prediction log"
             step.where = f"{self.settings.endpoint_url}/v1/{CASE}/recommendations/{users[0]}"
-            threading.Thread(target=self.load.run, daemon=True).start()
+            load.start()
 
     def dirty_file(self) -> None:
         """A file with bad rows: they go to quarantine, and the others are used."""
         with self.step("A dirty file arrives") as step:
-            self.arrive(self.calendar.dirty)
+            window = self.calendar.dirty
+            if not self.arrive(window):
+                raise NotPossible(f"there is no file of {window.start}")
             if self.real:
-                spoil(self.sources / f"{self.calendar.dirty.start.isoformat()}.csv")
-            with self.followed_by("monitoring"):
-                step.where = self.ingest(self.calendar.dirty)
-            ref = self.storage.current(CASE, c.QUARANTINE, self.calendar.dirty.label)
+                spoil(self.sources / f"{window.start.isoformat()}.csv")
+            with self._as_not_possible(), self.followed_by("monitoring"):
+                step.where = self.ingest(window)
+            ref, used = (self.storage.current(CASE, layer, window.label) for layer in (c.QUARANTINE, c.VALIDATED))
             if ref is None or not ref.rows[c.ROWS]:
                 raise TitleholderError("no row of the dirty file went to quarantine")
+            if used is None or not used.rows[c.ROWS]:
+                raise TitleholderError("no row of the dirty file was used")
             broken = self.storage.read(ref, c.ROWS, [c.BROKEN_RULES])[c.BROKEN_RULES].value_counts()
             worst = ", ".join(f"{rules} {count}" for rules, count in broken.head(3).items())
-            step.outcome = f"{ref.rows[c.ROWS]} rows in quarantine ({worst}); the other rows are used"
+            by = ", which the demo spoilt" if self.real else ""
+            step.outcome = (
+                f"{ref.rows[c.ROWS]} rows of {window.start}{by} in quarantine ({worst}); the other {used.rows[c.ROWS]} are used"
+            )
 
-    def worse_challenger(self) -> None:
+    def simple_challenger(self) -> None:
         """A simple model is trained, and the gates refuse it."""
-        with self.step("A worse challenger is refused") as step:
-            before = self._head()
+        with self.step("A simple challenger is refused") as step:
+            self._demand_champion()
+            before, promotions = self._head(), self._known("promotion")
             conf = {"as_of": self.calendar.dirty.end.isoformat(), "candidates": ["popularity"]}
             run = self.airflow.trigger(f"{CASE}.training", conf)["dag_run_id"]
-            step.where = self.watch("training", run)
+            step.where = self._watch_training(run)
             version = self.airflow.xcom(f"{CASE}.training", run, "register")
-            if version["passed"] or self._head() != before:
-                raise TitleholderError(f"version {version['version']} passed its gates, expected a refusal")
-            verdict = self.airflow.xcom(f"{CASE}.training", run, "judge")
-            reasons = [f"{g['gate']}: {g['reason']}" for g in verdict["gates"] if not g["passed"]]
-            for reason in reasons:
-                self.say(escape(f"  refused by {reason}"))
-            step.outcome = f"version {version['version']} (popularity) refused by {len(reasons)} gates; the champion stays"
             step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}/versions/{version['version']}"
+            if version["passed"]:
+                self.watch("promotion", self._first_new("promotion", promotions))
+                raise NotPossible(f"version {version['version']} (popularity) passed every gate, and is the champion now")
+            reasons = self._refusals(run)
+            for gate, reason in reasons.items():
+                self.say(escape(f"  refused by {gate}: {reason}"))
+            if "beats_champion" not in reasons:
+                raise NotPossible(
+                    f"version {version['version']} (popularity) beats the champion; only {', '.join(reasons)} refused it"
+                )
+            if self._head() != before:
+                raise TitleholderError(f"version {version['version']} was refused, and the champion changed")
+            step.outcome = f"version {version['version']} (popularity) refused by {len(reasons)} gates; the champion stays"
 
     def drift(self) -> None:
         """Later days drift: monitoring requests a retraining, and the new model replaces the champion."""
-        before = self._head()
+        trainings, promotions = self._known("training"), self._known("promotion")
+        window, is_requested = self.calendar.later[0], False
         for place, window in enumerate(self.calendar.later, start=1):
             with self.step(f"Later days arrive ({place} of {len(self.calendar.later)})") as step:
-                self.arrive(window)
-                with self.followed_by("monitoring") as pages:
+                self._demand_champion()
+                if not self.arrive(window):
+                    raise NotPossible(f"there is no file of {window.label}")
+                with self._as_not_possible(), self.followed_by("monitoring") as pages:
                     self.ingest(window)
                 decision = DecisionLog(self.settings.ledger_url).decisions(CASE)[-1]
+                if decision.window != window:
+                    raise TitleholderError(f"monitoring decided about {decision.window.label}, expected {window.label}")
                 step.outcome = f"{'RETRAIN' if decision.retrain else 'no retraining'}: {decision.reason}"
                 step.where = pages["monitoring"]
                 is_requested = decision.retrain
             if is_requested:
                 break
-        with self.step("A new challenger") as step:
+        with self.step("A new challenger replaces the champion") as step:
+            self._demand_champion()
+            before = self._head()
             if is_requested:
-                with self.followed_by("promotion") as pages:
-                    self.watch("training", self._first_new("training", self._known_training()))
+                run = self._first_new("training", trainings)
             elif self.real:
                 self.say("monitoring requested no retraining for these days: the demo triggers one")
-                version = self._train_by_hand(window)
-                if not version["passed"]:
-                    step.outcome = f"version {version['version']} did not beat the champion, which stays"
-                    step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}"
-                    return
-                with self.followed_by("promotion") as pages:
-                    pass
+                run = self.airflow.trigger(f"{CASE}.training", {"as_of": window.end.isoformat()})["dag_run_id"]
             else:
                 raise TitleholderError("monitoring did not notice the drift of the generated days")
+            step.where = self._watch_training(run)
+            self._demand_passed(run)
+            self.watch("promotion", self._first_new("promotion", promotions))
             head = self._head()
             if head.version == before.version:
                 raise TitleholderError("the champion did not change")
             await_version(CASE, head.version)
+            self._demand_served(head.version)
             self._no_failures()
-            step.outcome = f"version {head.version} replaces version {before.version}; no request failed during the swap"
+            by = "requested by monitoring" if is_requested else "requested by the demo, because monitoring requested none"
+            step.outcome = f"version {head.version} replaces version {before.version}, {by}; no request failed during the swap"
             step.where = f"{self.settings.mlflow_tracking_uri}/#/models/{CASE}/versions/{head.version}"
 
     def roll_back(self) -> None:
         """The former champion becomes the champion again."""
         with self.step("Rollback") as step:
+            self._demand_champion()
             before = self._head()
             if before.previous_version is None:
-                step.outcome = "there is no former champion"
-                return
+                raise NotPossible("there is no former champion")
             step.where = self.trigger("rollback", actor="demo", reason="a step of the demo")
-            head, served = self._head(), served_model(CASE)
-            if head.version != before.previous_version or served is None or served["version"] != head.version:
-                raise TitleholderError(
-                    f"the rollback failed: the ledger names version {head.version}, the endpoint serves {served}"
-                )
+            head = self._head()
+            if head.version != before.previous_version:
+                raise TitleholderError(f"the rollback failed: the ledger names version {head.version}")
+            self._demand_served(head.version)
             self._no_failures()
             step.outcome = f"version {head.version} is the champion again, by {head.actor}: {head.reason}"
 
     def trace(self) -> None:
-        """No request failed, and the ledger's chain is intact."""
-        if self.load is None:
-            return
+        """Every answer is in the prediction log, by the model that the ledger names, and the ledger's chain is intact."""
         with self.step("Every prediction can be traced") as step:
+            if self.load is None:
+                raise NotPossible("no request was sent")
             self.load.end()
             self._no_failures()
             broken = self.ledger.broken_links(CASE)
             if broken:
                 raise TitleholderError(f"the ledger's chain is broken at {broken}")
+            logged = self._await_logged(self.load.versions)
+            self._demand_traceable(logged)
             step.outcome = (
-                f"{self.load.answered} answers by versions {', '.join(map(str, sorted(self.load.versions)))}, 0 failed; "
-                f"{len(self.ledger.entries(CASE))} ledger entries, chain intact"
+                f"{len(logged)} answers by versions {', '.join(map(str, sorted(set(logged.values()))))}, all in the prediction "
+                f"log with the model that the ledger names; {len(self.ledger.entries(CASE))} ledger entries, chain intact"
             )
-            step.where = f"titleholder explain {CASE} {self.load.last_prediction}"
+            step.where = f"titleholder explain {CASE} {next(reversed(self.load.versions))}"
 
-    def _train_by_hand(self, window: Window) -> dict[str, Any]:
-        run = self.airflow.trigger(f"{CASE}.training", {"as_of": window.end.isoformat()})["dag_run_id"]
-        self.watch("training", run)
-        version: dict[str, Any] = self.airflow.xcom(f"{CASE}.training", run, "register")
-        return version
+    # facts
 
-    def _known_training(self) -> set[str]:
-        """Training runs that have ended: the run that was just requested has not."""
-        return {run["dag_run_id"] for run in self.airflow.runs(f"{CASE}.training") if run["state"] in FINAL}
+    @contextlib.contextmanager
+    def _as_not_possible(self) -> Iterator[None]:
+        """Real files that a step cannot read, that break too many rules, or that are too few do not allow it.
+
+        Any other failure of a run is one of the demo.
+        """
+        try:
+            yield
+        except TitleholderError as error:
+            if any(f"{kind.__name__}: " in str(error) for kind in DATA_FAULTS):
+                raise NotPossible(str(error)) from error
+            raise
+
+    def _watch_training(self, run: str) -> str:
+        """Wait for a training. Data that are too few to train on do not allow the step."""
+        with self._as_not_possible():
+            return self.watch("training", run)
+
+    def _demand_champion(self) -> None:
+        if self.ledger.head(CASE) is None:
+            raise NotPossible("there is no champion")
+
+    def _demand_passed(self, run: str) -> None:
+        version = self.airflow.xcom(f"{CASE}.training", run, "register")
+        if not version["passed"]:
+            reasons = "; ".join(f"{gate}: {reason}" for gate, reason in self._refusals(run).items())
+            raise NotPossible(f"the gates refused version {version['version']}: {reasons}")
+
+    def _refusals(self, run: str) -> dict[str, str]:
+        """Gate -> reason, of those that refused the challenger of a training."""
+        verdict = self.airflow.xcom(f"{CASE}.training", run, "judge")
+        return {gate["gate"]: gate["reason"] for gate in verdict["gates"] if not gate["passed"] and gate["mode"] == "enabled"}
+
+    def _demand_served(self, version: int) -> None:
+        served = served_model(CASE)
+        if served is None or served["version"] != version:
+            raise TitleholderError(f"the ledger names version {version}, the endpoint serves {served}")
+
+    def _await_logged(self, answered: Mapping[str, int]) -> dict[str, int]:
+        """The version of each answer by the prediction log, which the endpoint writes a moment later."""
+        sent = dict(answered)
+
+        def probe() -> dict[str, int]:
+            logged = {one.prediction_id: one.model_version for one in self.log.read(CASE) if one.prediction_id in sent}
+            if len(logged) < len(sent):
+                raise NotYet(f"{len(sent) - len(logged)} of {len(sent)} missing")
+            return logged
+
+        logged = wait_until(probe, seconds=LOGGED_WITHIN_SECONDS, pause=0.5, what="the prediction log to hold every answer")
+        if logged != sent:
+            raise TitleholderError("the prediction log names other versions than the answers")
+        return logged
+
+    def _demand_traceable(self, logged: Mapping[str, int]) -> None:
+        """The last answer of each version names the model that the ledger has for it, and features that are there."""
+        digests = {entry.version: entry.manifest_digest for entry in self.ledger.entries(CASE)}
+        for version, prediction_id in {version: one for one, version in logged.items()}.items():
+            found = self.log.find(CASE, prediction_id)
+            if found is None or found.manifest_digest != digests.get(version):
+                raise TitleholderError(
+                    f"prediction {prediction_id} names another model than the ledger has for version {version}"
+                )
 
     def _await_dags(self) -> None:
         expected = {
@@ -370,17 +476,13 @@ class Demo:
         if self.load is not None and self.load.failures:
             raise TitleholderError(f"{len(self.load.failures)} requests failed, the first with {self.load.failures[0]}")
 
+    def summary(self) -> str:
+        """How many steps happened, and why the others did not."""
+        return summarize(self.steps)
+
     def table(self) -> Table:
         """All steps with their outcomes."""
-        table = Table(title="What happened", title_justify="left")
-        for name in ("step", "outcome", "seconds", "where to look"):
-            table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
-        for step in self.steps:
-            mark = "[green]✓[/]" if step.is_ok else "[red]✗[/]"
-            table.add_row(f"{mark} {step.name}", escape(step.outcome), f"{step.seconds:.1f}", step.where)
-        table.add_section()
-        table.add_row("total", "", f"{time.monotonic() - self.began:.1f}", str(self.settings.home))
-        return table
+        return make_table(self.steps, time.monotonic() - self.began, str(self.settings.home))
 
 
 def run(data: Path | None, *, keep: bool) -> int:
@@ -393,7 +495,7 @@ def run(data: Path | None, *, keep: bool) -> int:
 
     Returns
     -------
-    int : the exit code, 0 if every step succeeded.
+    int : the exit code, 0 if no step failed. A step that real data do not allow is no failure.
     """
     base = get_settings()
     message = f"another demo runs in {base.home / 'demo'}: wait for its end, or stop it with `make down`"
@@ -431,6 +533,7 @@ def _run(base: Settings, data: Path | None, keep: bool) -> int:
         if not (keep and code == 0):
             services.stop(settings, demo.say)
     console.print(demo.table())
+    console.print(demo.summary(), highlight=False, markup=False, soft_wrap=True)
     if code == 0 and keep:
         for service in services.services(settings):
             console.print(f"[green]●[/] {service.name:<9} {service.url}", highlight=False)
