@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
+import pytest
+
+from tasks.contracts.base import Window
 from tasks.contracts.judging import Verdict
-from tests.tasks.stages.evaluation.contexts import DAYS, candidate, dated
+from tasks.contracts.promotion import ModelVersion
+from tasks.stages.evaluation.gates.base import Lineage
+from tasks.stages.evaluation.gates.freshness import Freshness
+from tests.tasks.stages.evaluation.contexts import BETTER, DAYS, candidate, context, dated
 from tests.tasks.stages.evaluation.gate_examples import ContextPair, examples_of
 from tests.tasks.stages.evaluation.synthetic_pipelines import CHAMPION_AS_OF, Frames, SyntheticClassification
 
@@ -22,7 +28,6 @@ def make_pairs() -> list[ContextPair]:
             dated(date(2011, 5, 25), candidate().split.digest),
             dated(date(2011, 5, 25), windows=DAYS[:-1]),
             dated(None, windows=DAYS[:14] + DAYS[15:]),
-            dated(date(2011, 5, 5), windows=DAYS[5:]),
             dated(None, windows=()),
         )
     ]
@@ -50,3 +55,42 @@ def a_day_missing(pipeline: SyntheticClassification) -> Verdict:
 @examples.mutation
 def the_champions_own_rows(pipeline: SyntheticClassification) -> Verdict:
     return pipeline.judge(champion_digest="same")
+
+
+SATURDAY, WEEKS_OF_A_SPLIT = 5, 6
+
+
+def at(as_of: date, windows: list[Window], champion_as_of: date, *, labels: bool = True) -> bool:
+    """Whether a candidate as of a day passes whose split has three windows of two weeks."""
+    champion = dated(champion_as_of).registered_champion
+    assert isinstance(champion, ModelVersion)
+    made = candidate()
+    seen = context(BETTER, registered_champion=champion)
+    seen.candidate = made.model_copy(update={"split": made.split.model_copy(update={"as_of": as_of})})
+    seen.lineage = Lineage(tuple(windows), as_of - timedelta(weeks=WEEKS_OF_A_SPLIT) if labels else None)
+    return Freshness(missing_days=0).check(seen).passed
+
+
+def trading_days(first: date, end: date, absent: frozenset[date] = frozenset()) -> list[Window]:
+    days = [first + timedelta(days=place) for place in range((end - first).days)]
+    return [Window(start=day, end=day + timedelta(days=1)) for day in days if day.weekday() != SATURDAY and day not in absent]
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["by time", "rows without a first day"])
+@pytest.mark.parametrize("weeks", [16, 17, 52, 104])
+def test_the_reign_of_a_champion_and_closed_saturdays_refuse_nobody(weeks: int, labels: bool) -> None:
+    first, crowned = date(2026, 1, 5), date(2026, 3, 2)
+    as_of = crowned + timedelta(weeks=weeks)
+    assert at(as_of, trading_days(first, as_of), crowned, labels=labels)
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["by time", "rows without a first day"])
+def test_a_lost_trading_day_counts_while_it_is_learned_from(labels: bool) -> None:
+    first, crowned, lost = date(2026, 1, 5), date(2026, 3, 2), date(2026, 6, 9)
+    for as_of, passes in ((date(2026, 6, 22), False), (date(2026, 12, 7), True)):
+        assert at(as_of, trading_days(first, as_of, frozenset({lost})), crowned, labels=labels) is passes
+
+
+def test_a_source_that_stopped_is_missed() -> None:
+    first, crowned, as_of = date(2026, 1, 5), date(2026, 3, 2), date(2026, 6, 22)
+    assert not at(as_of, trading_days(first, as_of - timedelta(days=3)), crowned)
