@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
 
 from dags import assets
 from dags.defaults import day_of_run, day_param, describe, for_each_use_case, open_run, tell_failure
@@ -17,6 +17,7 @@ from tasks.io import isolated_process
 from tasks.jobs import training as jobs
 from tasks.use_case import UseCase
 
+FAILURE = "failure"  # key of the XCom in which a candidate's task leaves its reason
 ENDPOINT_COMMAND = isolated_process.command("serving.standalone")  # serves one export, to the gates alone
 TEXT = """
 Trains every candidate, chooses the best on the validation window, scores it and the champion on the same newest holdout,
@@ -24,6 +25,10 @@ and applies the gates. Runs on a retrain request; by hand with the form.
 
 * **A refused candidate is a normal outcome**: the run succeeds, `announce_challenger` is skipped, the champion stays, and
   the reasons are on the model version in MLflow.
+* **A candidate that fails ends nothing**: the others are judged, and the log of `judge`, the report and the model card name it
+  with its reason. If all fail, `judge` fails with all reasons.
+* **A champion that cannot be scored has lost** (a column that it needs is gone, its export was deleted): the challenger is
+  judged as a first one, and a person decides, also where reviews are automatic.
 * **Profile**: the button on `profile` opens a page about the rows that were known: statistics, gaps, outliers, correlations.
 * **Running it again** finds its finished MLflow runs and its registered version: no second one is made.
 """
@@ -32,6 +37,12 @@ and applies the gates. Runs on a retrain request; by hand with the form.
 def give_up(context: Any) -> None:
     """The failure callback of every task: the requests of a failed training hold back no other."""
     jobs.give_up(context["dag"].dag_id.removesuffix(".training"), context["run_id"])
+
+
+def read_failures(context: Any, count: int) -> dict[str, str]:
+    """Candidate -> why it failed, of those that could leave a reason."""
+    left = context["ti"].xcom_pull(task_ids="train", key=FAILURE, map_indexes=list(range(count))) or []
+    return {candidate: reason for one in left if one for candidate, reason in one.items()}
 
 
 def list_params(use_case: UseCase) -> dict[str, Param]:
@@ -84,21 +95,29 @@ def build(use_case: UseCase) -> object:
             with open_run(name) as run:
                 show_page(jobs.profile(run, Split.from_json(split)))
 
-        @task(map_index_template="{{ candidate }}")
+        # without `give_up`: the requests of the run stay with the candidates that are left
+        @task(map_index_template="{{ candidate }}", on_failure_callback=tell_failure)
         def train(candidate: str, split: dict[str, Any]) -> dict[str, Any]:
             """Tune where the use case says so, then fit, calibrate, export and log one candidate."""
-            get_current_context()["candidate"] = candidate
-            with open_run(name) as run:
-                return jobs.train(run, candidate, Split.from_json(split)).to_json()
+            context = get_current_context()
+            context["candidate"] = candidate
+            try:
+                with open_run(name) as run:
+                    return jobs.train(run, candidate, Split.from_json(split)).to_json()
+            except Exception as error:
+                context["ti"].xcom_push(FAILURE, {candidate: str(error) or type(error).__name__})
+                raise
 
-        @task
-        def judge(trained: list[dict[str, Any]], split: dict[str, Any]) -> dict[str, Any]:
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def judge(trained: list[dict[str, Any]], split: dict[str, Any], expected: list[str]) -> dict[str, Any]:
             """Score the chosen candidate and the champion, once, on the same holdout, and apply the gates."""
             candidates = [Candidate.from_json(one) for one in trained]
+            failed = jobs.list_failed(expected, candidates, read_failures(get_current_context(), len(expected)))
             with open_run(name) as run:
-                return jobs.judge(run, candidates, Split.from_json(split), endpoint_command=ENDPOINT_COMMAND).to_json()
+                split_of_all = Split.from_json(split)
+                return jobs.judge(run, candidates, split_of_all, endpoint_command=ENDPOINT_COMMAND, failed=failed).to_json()
 
-        @task
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def draw_learning_curve(trained: list[dict[str, Any]]) -> None:
             """Would more data help the chosen candidate? For its model card."""
             with open_run(name) as run:
@@ -118,8 +137,9 @@ def build(use_case: UseCase) -> object:
 
         parts = split()
         with_page(profile(parts), "Profile")
-        trained = train.partial(split=parts).expand(candidate=list_candidates())
-        version = register(judge(trained, parts))
+        wanted = list_candidates()
+        trained = train.partial(split=parts).expand(candidate=wanted)
+        version = register(judge(trained, parts, wanted))
         draw_learning_curve(trained) >> version
         announce_challenger(version)
 

@@ -1,10 +1,13 @@
-"""`titleholder doctor`: checks of a machine, the use-case files, the ledger and the services."""
+"""`titleholder doctor`: checks of a machine, the use-case files, the ledger, the champions and the services."""
 
 from __future__ import annotations
 
 from tasks.contracts.base import Contract
 from tasks.errors import ConfigurationError, ServiceUnavailable
 from tasks.io.ledger import Ledger
+from tasks.io.storage import Storage
+from tasks.jobs.run import Run
+from tasks.jobs.scoring import find_champion_fault
 from tasks.settings import Settings
 from tasks.stages.registry import compare_aliases
 from tasks.stages.validation.suite import load_suite
@@ -33,6 +36,7 @@ def examine(settings: Settings, *, files_only: bool = False) -> list[Finding]:
         detail = f"entries {broken} were altered" if broken else f"{len(ledger.entries(name))} entries, the chain is intact"
         findings.append(Finding(what=f"ledger of {name}", ok=not broken, detail=detail))
         findings.append(_check_aliases(name, ledger))
+        findings += _check_champion(name, settings)
     for service in services.services(settings):
         is_up = service.answers()
         findings.append(Finding(what=service.name, ok=is_up, detail=service.url if is_up else f"{service.url} does not answer"))
@@ -48,6 +52,24 @@ def _check_aliases(name: str, ledger: Ledger) -> Finding:
     wrong = [f"{alias} names version {found}, the ledger says {expected}" for alias, (found, expected) in differences.items()]
     remedy = f"; restore them with `titleholder reconcile {name}`"
     return Finding(what=what, ok=not wrong, detail="; ".join(wrong) + remedy if wrong else "as in the ledger")
+
+
+def _check_champion(name: str, settings: Settings) -> list[Finding]:
+    """Whether the champion can answer the features that the file describes; nothing where the file cannot be read."""
+    what = f"champion of {name}"
+    try:
+        case = load_use_case(name, settings.use_cases)
+    except ConfigurationError:
+        return []
+    try:
+        fault = find_champion_fault(Run(case, settings, Storage(settings.data_root), "doctor"))
+    except ServiceUnavailable as error:
+        return [Finding(what=what, ok=False, detail=f"not asked: {error}")]
+    remedy = (
+        f"It cannot answer the features that {name}.yaml describes: {fault}. Undo the change of the file or of the data; "
+        "otherwise the next challenger is judged as a first one, and a person must approve it"
+    )
+    return [Finding(what=what, ok=not fault, detail=remedy if fault else "answers the features that the file describes")]
 
 
 def _check_file(name: str, settings: Settings) -> Finding:

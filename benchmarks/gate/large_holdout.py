@@ -21,7 +21,7 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io.storage import Storage, frame_writer
 from tasks.metrics import UNIT, WEIGHT, get_metric
-from tasks.stages.evaluation import judge
+from tasks.stages.evaluation import Scores, judge
 from tasks.stages.evaluation.gates import GATES
 
 SLICES, METRICS, ROUNDS = 8, ("log_loss", "roc_auc", "accuracy"), 3
@@ -99,7 +99,7 @@ def _judge(storage: Storage, evaluations: Sequence[Evaluation], resamples: int) 
     gates = [GATES.parse(check, "benchmark") for check in _checks(resamples)]
     return judge(
         candidate,
-        evaluations,
+        Scores(tuple(evaluations)),
         gates,
         ScoringTerms(use_case=CASE, task=TASK),
         storage,

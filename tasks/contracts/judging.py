@@ -48,6 +48,13 @@ class Unscored(Contract):
     reason: str
 
 
+class FailedCandidate(Contract):
+    """A candidate whose training failed. The others of its run are judged without it."""
+
+    name: Name
+    reason: str
+
+
 class Outcome(StrEnum):
     BETTER = "better"
     NOT_WORSE = "not_worse"
@@ -158,6 +165,7 @@ class GateResult(Contract):
     mode: GateMode
     passed: bool
     reason: str
+    is_judged: bool = Field(True, description="False where there was nothing to judge, such as no champion to compare with")
     figures: dict[str, float] = Field({}, description="what the gate measured, by name")
     comparisons: tuple[Comparison, ...] = Field((), description="what it judged one by one, such as slices")
 
@@ -182,9 +190,10 @@ class Verdict(Contract):
     slices: tuple[Slice, ...] = Field((), description="what the gates judged; where no gate judges slices, the default ones")
     weak_segments: tuple[Slice, ...] = Field((), description="where the challenger is weakest, over all columns; worst first")
     passed: bool
-    outcome: Outcome | None = Field(description="against the champion; None where there is none")
-    unscored: tuple[Unscored, ...] = Field((), description="the models beside the challenger that could not be scored")
+    outcome: Outcome | None = Field(description="against the champion; None where there is none, or it could not be scored")
     spending: Spending | None = Field(None, description="of alpha; None in older verdicts")
+    unscored: tuple[Unscored, ...] = Field((), description="the models beside the challenger that could not be scored")
+    failed: tuple[FailedCandidate, ...] = Field((), description="the candidates of the training that failed")
 
     test_sets: tuple[SetResult, ...] = ()
     refit: Refit | None = Field(None, description="the model that serves; None where the use case serves the judged one")
@@ -203,3 +212,11 @@ class Verdict(Contract):
     def reasons(self) -> tuple[str, ...]:
         """Why it was refused; empty when it passed."""
         return tuple(f"{g.gate}: {g.reason}" for g in self.gates if not g.passed and g.mode is GateMode.ENABLED)
+
+    @property
+    def lost_champion(self) -> str:
+        """Why the champion could not be scored; empty where it was scored, or where there is none.
+
+        The challenger was then judged as a first one, and no policy may promote it: a person must.
+        """
+        return next((one.reason for one in self.unscored if one.subject is Role.CHAMPION), "")

@@ -36,6 +36,14 @@ class ModelVersion(Contract):
         return (self.judged_uri, self.judged_digest) if self.judged_digest else (self.model_uri, self.manifest_digest)
 
 
+class LostVersion(Contract):
+    """A version that the ledger names as champion and that the registry no longer has, and why."""
+
+    use_case: Name
+    version: int = Field(ge=1)
+    reason: str
+
+
 class Trust(StrEnum):
     """How it is known that a word is its speaker's."""
 

@@ -64,6 +64,24 @@ def raise_if_unreachable() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _raise_if_gone(what: str) -> Iterator[None]:
+    """Turn MLflow's answer that something does not exist (any more) into a ModelError; use it inside `raise_if_unreachable`.
+
+    An artifact that a server no longer has comes as a status of 404, within the text of another error.
+    """
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (requests.HTTPError, MlflowException) as error:
+        code = getattr(error, "error_code", None)
+        if code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND") and "404 Client Error" not in str(error):
+            raise
+        raise ModelError(f"MLflow has no {what} (any more); was it deleted or pruned? {str(error)[:200]}") from error
+
+
 class TrackedRun:
     """One MLflow run that is open for writing."""
 
@@ -248,10 +266,16 @@ def has_artifact(run_id: str, artifact_file: str) -> bool:
 
 
 def read_run_text(run_id: str, artifact_file: str) -> str:
-    """A text artifact of a run."""
+    """A text artifact of a run.
+
+    Raises
+    ------
+    ModelError : there is no such run or artifact.
+    """
     import tempfile
 
-    with raise_if_unreachable(), tempfile.TemporaryDirectory() as folder:
+    gone = _raise_if_gone(f"artifact {artifact_file} of run {run_id}")
+    with raise_if_unreachable(), gone, tempfile.TemporaryDirectory() as folder:
         return Path(get_client().download_artifacts(run_id, artifact_file, folder)).read_text()
 
 
@@ -320,10 +344,15 @@ def columns_of(frame: Any) -> dict[str, str]:
 
 
 def download_native(model_uri: str, folder: Path) -> Path:
-    """Download the files of an exported model, without the pyfunc wrapper, into a private folder of the caller."""
+    """Download the files of an exported model, without the pyfunc wrapper, into a private folder of the caller.
+
+    Raises
+    ------
+    ModelError : there is no such model, or its files are gone.
+    """
     import mlflow
 
-    with raise_if_unreachable():
+    with raise_if_unreachable(), _raise_if_gone(f"export of {model_uri}"):
         # MLflow reads a path below models:/m-... as a name and a version, so the location comes from the model
         location = get_client().get_logged_model(model_uri.removeprefix("models:/")).artifact_location
         path = mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/artifacts/{NATIVE}", dst_path=str(folder))
@@ -364,8 +393,13 @@ def register_version(use_case: str, model_uri: str, run_id: str, tags: Mapping[s
 
 
 def version_tags(use_case: str, version: int) -> dict[str, str]:
-    """The tags of one model version."""
-    with raise_if_unreachable():
+    """The tags of one model version.
+
+    Raises
+    ------
+    ModelError : there is no such version.
+    """
+    with raise_if_unreachable(), _raise_if_gone(f"version {version} of {use_case}"):
         return dict(get_client().get_model_version(use_case, str(version)).tags)
 
 

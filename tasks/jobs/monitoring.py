@@ -11,10 +11,11 @@ from tasks import columns as c
 from tasks.contracts.base import Contract, Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import Ask, Cause, DriftReport, RetrainDecision
-from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.promotion import LostVersion, ModelVersion
 from tasks.errors import NothingToDo
 from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
+from tasks.jobs.scoring import find_champion_fault
 from tasks.stages import monitoring as monitoring_stage
 from tasks.stages import registry
 
@@ -67,13 +68,13 @@ def choose_windows(run: Run, *, stated: Window | None, published: Sequence[str],
 def monitor(run: Run, *, stated: Window | None, published: Sequence[str], day: date, is_requested: bool) -> list[Observation]:
     """One observation per window of `choose_windows`.
 
-    Without reports before the first champion, which has nothing to be compared with.
+    Without reports before the first champion, and where it is lost: there is nothing to compare with.
     """
     windows = choose_windows(run, stated=stated, published=published, day=day, is_requested=is_requested)
     champion = registry.champion_of(run.name, run.ledger)
     observations = []
     for window in windows:
-        report = _monitor_window(run, window, champion) if champion else None
+        report = _monitor_window(run, window, champion) if isinstance(champion, ModelVersion) else None
         if report is not None:
             run.decision_log.record_report(report)
             _log.info("%s: %s", window.label, report.report_uri or "nothing to compare")
@@ -135,6 +136,8 @@ def read_request(form: Mapping[str, Any], run_id: str) -> Ask | None:
 def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mapping[str, Any]) -> RetrainDecision:
     """Record one decision per window, also a no; then see to a request that no training took.
 
+    A champion that cannot answer the present features is a reason to retrain, as a missing one is.
+
     Parameters
     ----------
     form : a request (see `read_request`) counts for the last window. `accepted_by` counts where `window_start` is stated:
@@ -151,6 +154,7 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
     request = read_request(form, run.run_id)
     accepted_by = form["accepted_by"] if form["window_start"] else ""
     champion = registry.champion_of(run.name, run.ledger)
+    fault = champion.reason if isinstance(champion, LostVersion) else find_champion_fault(run) if observations else ""
     decisions = []
     for seen in observations:
         own_request = request if seen is observations[-1] else None
@@ -162,8 +166,9 @@ def decide_retrain(run: Run, observations: Sequence[Observation], *, form: Mappi
             monitoring_stage.RetrainHistory(
                 run.decision_log.decisions(run.name),
                 run.ledger.head(run.name),
-                champion.as_of if champion else None,
+                champion.as_of if isinstance(champion, ModelVersion) else None,
                 run.decision_log.requests(run.name),
+                lost_champion=fault,
             ),
             ask=own_request,
             accepted_by=accepted_by,

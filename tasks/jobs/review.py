@@ -12,6 +12,7 @@ from tasks.contracts.base import Contract
 from tasks.contracts.promotion import Approval, ModelVersion, OpenReview, Rejection, ReviewChannel, Trust
 from tasks.errors import NothingToDo, PromotionRefused
 from tasks.io import tracking
+from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
 from tasks.stages import registry
 from tasks.stages import review as review_stage
@@ -40,6 +41,8 @@ def begin(
 ) -> Approval | Rejection | Pending:
     """Decide by the form or the policy at once; else prepare a review.
 
+    The policy decides nothing where `registry.needs_person` gives a reason.
+
     A task that is tried again gets what its earlier try recorded or opened, so that a person need not answer twice.
 
     Parameters
@@ -61,7 +64,10 @@ def begin(
         decision = decide_by_form(run, version, form, user=user, is_signed_in=is_signed_in, now=now)
         return record(run, decision, ReviewChannel.FORM, now)
     if run.use_case.review.by == "auto":
-        return approve_by_policy(version)
+        why = registry.needs_person(registry.read_verdict(run.name, number), run.ledger.head(run.name))
+        if not why:
+            return approve_by_policy(version)
+        _log.warning("version %d needs a person although review is auto, because %s", number, why)
     recorded = review_stage.recorded_decision(version, run.run_id, open_for, run.ledger)
     if recorded is not None:
         return record(run, *recorded, now)
@@ -188,21 +194,30 @@ def trust_in_airflow(airflow_url: str, *, is_signed_in: bool) -> Trust:
 def write_request(run: Run, review: OpenReview) -> Request:
     """What a reviewer needs to decide: links to the model card and the version, the deadline, and the report."""
     version = review.version
-    report = markdown.write_report(registry.read_verdict(run.name, version.version))
+    verdict = registry.read_verdict(run.name, version.version)
+    why = registry.needs_person(verdict, run.ledger.head(run.name))
+    warning = f"**A person must decide**, because {why}\n\n" if why else ""
+    report = markdown.write_report(verdict)
     return Request(
         subject=f"{run.use_case.title}: promote version {version.version}?",
         body=(
             f"[Model card]({registry.card_page(version)}) · [version {version.version} in MLflow]"
             f"({tracking.version_page(run.name, version.version)}) · report `{review.mark}`\n\n"
             f"Open until {review.expires_at:%Y-%m-%d %H:%M} UTC. No answer counts as a rejection. **Approve** promotes this "
-            f"version as this report shows it. **Reject** withdraws the challenger.\n\n{report}"
+            f"version as this report shows it. **Reject** withdraws the challenger.\n\n{warning}{report}"
         ),
     )
 
 
 def open_review(run: Run, review: OpenReview) -> None:
-    """Record that the review is open, and show on the version's page how to answer."""
+    """Record that the review is open, show on the version's page how to answer, and tell people whom nothing else tells.
+
+    A use case whose reviews are by policy has nobody who looks for one.
+    """
     review_stage.open_review(review, run.ledger)
+    if run.use_case.review.by == "auto":
+        why = registry.needs_person(registry.read_verdict(run.name, review.version.version), run.ledger.head(run.name))
+        notify(f"{run.name}: version {review.version.version} needs a person", f"Because {why}", level=Level.WARNING)
 
 
 def poll(review: OpenReview, now: datetime) -> dict[str, Any] | None:

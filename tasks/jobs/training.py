@@ -10,10 +10,10 @@ from typing import Any
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Evaluation, Outcome, Unscored, Verdict
-from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.judging import FailedCandidate, Outcome, Role, Verdict
+from tasks.contracts.promotion import LostVersion, ModelVersion
 from tasks.contracts.training import Candidate, LearningCurve, Refit, RefitPolicy
-from tasks.errors import ModelError, NothingToDo
+from tasks.errors import ModelError, NothingToDo, ServiceUnavailable
 from tasks.io.decisions import DecisionLog
 from tasks.io.storage import Storage
 from tasks.jobs.run import Run
@@ -126,40 +126,67 @@ def train(run: Run, candidate: str, split: Split) -> Candidate:
 def champion_for(run: Run, candidate: str) -> ModelVersion | None:
     """The champion that a candidate's tuning or warm start begins from; None for a candidate that has neither.
 
-    Only these candidates need MLflow's tags, so that the others train while a champion's tags are broken.
+    Only these candidates need MLflow's tags, so that the others train while a champion's tags are broken. A champion that
+    is lost helps none: they begin from nothing.
     """
-    uses_champion = (*run.use_case.tuning.candidates, *run.use_case.incremental.candidates)
-    return registry.champion_of(run.name, run.ledger) if candidate in uses_champion else None
+    if candidate not in (*run.use_case.tuning.candidates, *run.use_case.incremental.candidates):
+        return None
+    champion = registry.champion_of(run.name, run.ledger)
+    if isinstance(champion, LostVersion):
+        _log.warning("%s begins without the champion: %s", candidate, champion.reason)
+        return None
+    return champion
 
 
-def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_command: Sequence[str]) -> Verdict:
+def judge(
+    run: Run,
+    candidates: Sequence[Candidate],
+    split: Split,
+    *,
+    endpoint_command: Sequence[str],
+    failed: Sequence[FailedCandidate] = (),
+) -> Verdict:
     """Score the chosen candidate, the champion and the anchor, once, on the same holdout, and apply the gates.
 
     The judging is recorded with the alpha that it spends before the gates run. An anchor that cannot be scored is skipped.
 
+    A champion that cannot be scored ends nothing: the challenger is judged as a first one, and a person decides.
+
     Parameters
     ----------
     endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
+    failed : the candidates whose training failed. The others are judged.
+
+    Raises
+    ------
+    ModelError : every candidate failed, each with its reason.
     """
+    for one in failed:
+        _log.warning("candidate %s failed and is not judged: %s", one.name, one.reason)
+    if not candidates:
+        reasons = "; ".join(f"{one.name}: {one.reason}" for one in failed) or "none was trained"
+        raise ModelError(f"{run.name}: no candidate can be judged. {reasons}")
     case, champion = run.use_case, registry.champion_of(run.name, run.ledger)
-    evaluations = evaluation.evaluate(
+    scores = evaluation.evaluate(
         candidates, champion, split, case.scoring_terms, run.storage, baseline=evaluation.baseline_of(case.gates.checks)
     )
-    anchor = registry.anchor_of(run.name, run.ledger, case.gates.anchor) if champion else None
-    anchored = [evaluation.evaluate_anchor(anchor, split, case.scoring_terms, run.storage)] if anchor else []
-    unscored = [one for one in anchored if isinstance(one, Unscored)]
-    for one in unscored:
-        _log.warning("%s takes no part in the judging: %s", one.name, one.reason)
+    anchor = registry.anchor_of(run.name, run.ledger, case.gates.anchor) if isinstance(champion, ModelVersion) else None
+    if anchor is not None:
+        found = evaluation.evaluate_anchor(anchor, split, case.scoring_terms, run.storage)
+        scores = scores.with_more(found)
+    for lost in scores.unscored:
+        _log.warning("%s could not be scored, and takes no part in the judging: %s", lost.name, lost.reason)
     chosen, holdout = choose(run, candidates), evaluation.read_holdout(split, run.storage)
     key = evaluation.judging_key(chosen, champion)
-    per_year, has_champion = case.gates.false_promotions_per_year, champion is not None
+    per_year = case.gates.false_promotions_per_year
+    has_champion = any(one.subject is Role.CHAMPION for one in scores.evaluations)
     spending = run.judging_log.begin(
         run.name, key, holdout, lambda past: evaluation.spend(holdout, past, per_year, has_champion=has_champion)
     )
     _log.info("%s", spending.describe())
     verdict = evaluation.judge(
         chosen,
-        (*evaluations, *(one for one in anchored if isinstance(one, Evaluation))),
+        scores,
         case.gates.checks,
         case.scoring_terms,
         run.storage,
@@ -169,12 +196,12 @@ def judge(run: Run, candidates: Sequence[Candidate], split: Split, *, endpoint_c
         endpoint_command=endpoint_command,
         spending=spending,
         anchor=anchor,
-        unscored=unscored,
+        failed=failed,
     )
     p_better = verdict.comparisons[0].p_better if verdict.comparisons else None
     found_better = verdict.passed and verdict.outcome is Outcome.BETTER
     run.judging_log.settle(run.name, key, found_better=found_better, p_better=p_better)
-    return report_test_sets(run, verdict, champion)
+    return report_test_sets(run, verdict, champion if has_champion and isinstance(champion, ModelVersion) else None)
 
 
 def report_test_sets(run: Run, verdict: Verdict, champion: ModelVersion | None) -> Verdict:
@@ -184,17 +211,39 @@ def report_test_sets(run: Run, verdict: Verdict, champion: ModelVersion | None) 
     return verdict.model_copy(update={"test_sets": sets})
 
 
+def list_failed(expected: Sequence[str], trained: Sequence[Candidate], reasons: Mapping[str, str]) -> list[FailedCandidate]:
+    """The candidates that a training asked for and did not get.
+
+    Parameters
+    ----------
+    reasons : name -> why, of those that could say so. A process that was killed could not.
+    """
+    there = {one.name for one in trained}
+    silent = "it ended without a reason: it was killed, or ran out of memory or time. Its task's log has the rest"
+    return [FailedCandidate(name=name, reason=reasons.get(name) or silent) for name in expected if name not in there]
+
+
 def choose(run: Run, candidates: Sequence[Candidate]) -> Candidate:
     """The best candidate on the validation window, by the primary metric."""
     return evaluation.choose(candidates, run.use_case.metrics.primary, run.use_case.task)
 
 
-def draw_learning_curve(run: Run, candidates: Sequence[Candidate]) -> LearningCurve:
-    """Measure whether more data would help the chosen candidate. Its model card shows the curve."""
-    case, chosen = run.use_case, choose(run, candidates)
-    curve = training_stage.draw_learning_curve(
-        chosen, case.candidate(chosen.name), case.scoring_terms, run.storage, seed=case.seed
-    )
+def draw_learning_curve(run: Run, candidates: Sequence[Candidate]) -> LearningCurve | None:
+    """Measure whether more data would help the chosen candidate. Its model card shows the curve.
+
+    A curve that cannot be measured must not end a training, so every error but of a server is a warning.
+    """
+    case = run.use_case
+    try:
+        chosen = choose(run, candidates)
+        curve = training_stage.draw_learning_curve(
+            chosen, case.candidate(chosen.name), case.scoring_terms, run.storage, seed=case.seed
+        )
+    except ServiceUnavailable:
+        raise
+    except Exception as error:
+        _log.warning("no learning curve: %s", error)
+        return None
     for point in curve.points:
         _log.info("%d %s: %s %.4f", point.units, curve.unit, curve.metric, point.validation)
     return curve

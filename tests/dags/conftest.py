@@ -30,6 +30,8 @@ print(json.dumps({
     "dags": {dag.dag_id: {
         "tasks": {task.task_id: [task.retries, sorted(task.downstream_task_ids)] for task in dag.tasks},
         "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
+        "rules": {task.task_id: str(task.trigger_rule) for task in dag.tasks},
+        "told": {task.task_id: [call.__name__ for call in task.on_failure_callback] for task in dag.tasks},
         "tags": sorted(dag.tags), "doc": dag.doc_md or "", "params": form(dag), "max_active_runs": dag.max_active_runs,
         "timetable": type(dag.timetable).__name__,
         "assets": sorted(asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])),

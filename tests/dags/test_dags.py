@@ -84,6 +84,26 @@ def test_candidates_train_as_mapped_tasks(parsed: dict[str, Any]) -> None:
     assert parsed["dags"]["purchase_propensity.training"]["mapped"] == ["train"]
 
 
+def test_a_candidate_that_fails_does_not_end_a_training(parsed: dict[str, Any]) -> None:
+    training = parsed["dags"]["purchase_propensity.training"]
+    left = {task for task, rule in training["rules"].items() if rule != "all_success"}
+    assert left == {"judge", "draw_learning_curve"}
+    assert {training["rules"][task] for task in left} == {"all_done_min_one_success"}
+    assert training["told"]["train"] == ["tell_failure"], "the requests of the run stay with the candidates that are left"
+    assert training["told"]["judge"] == ["tell_failure", "give_up"]
+
+
+def test_the_reasons_of_failed_candidates_are_read_from_their_tasks() -> None:
+    from dags.training import FAILURE, read_failures
+
+    class Left:
+        def xcom_pull(self, *, task_ids: str, key: str, map_indexes: list[int]) -> list[dict[str, str] | None]:
+            assert (task_ids, key, map_indexes) == ("train", FAILURE, [0, 1, 2])
+            return [None, {"ease": "too many items"}, None]
+
+    assert read_failures({"ti": Left()}, 3) == {"ease": "too many items"}
+
+
 def test_tasks_that_make_a_page_link_to_it(parsed: dict[str, Any]) -> None:
     links = {dag: parsed["dags"][f"purchase_propensity.{dag}"]["links"] for dag in ("features", "training")}
     assert links["features"] == {"read_late": [], "ingest": [], "validate": ["Data Docs"], "build_features": []}

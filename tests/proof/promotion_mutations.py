@@ -12,13 +12,13 @@ import pandas as pd
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import GateMode, Verdict
+from tasks.contracts.judging import GateMode, Role, Unscored, Verdict
 from tasks.contracts.promotion import Approval, Decision, Trust
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.io import tracking
 from tasks.io.ledger import Ledger
 from tasks.jobs.training import register_verdict
-from tasks.stages.evaluation import baseline_of, choose, evaluate, judge
+from tasks.stages.evaluation import Scores, baseline_of, choose, evaluate, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.registry import champion_of, promote, read_verdict, version_of
 from tasks.stages.registry.versions import verdict_folder
@@ -56,7 +56,14 @@ def _judge(mode: GateMode, place: Workbench) -> Verdict:
     verdict = _first(place)
     gate = GATES.parse({"kind": "prediction_sanity", "mode": mode}, "proof")
     return judge(
-        verdict.candidate, verdict.evaluations, [gate], TERMS, place.storage, mode=GateMode.ENABLED, champion=None, seed=7
+        verdict.candidate,
+        Scores(verdict.evaluations),
+        [gate],
+        TERMS,
+        place.storage,
+        mode=GateMode.ENABLED,
+        champion=None,
+        seed=7,
     )
 
 
@@ -92,6 +99,18 @@ def _promote_without_comparison(place: Workbench) -> object:
     ledger = _set_current("early", {}, place)
     late = register_verdict(place.classification.judge(is_first=True, seed=8), place.storage)
     yes = {"use_case": USE_CASE, "version": late.version, "report_digest": late.report_digest, "trust": Trust.LOCAL}
+    return promote(Approval(**yes, actor="ada", reason="it is better"), "another run", ledger)
+
+
+def _promote_against_lost_champion(trust: Trust, place: Workbench) -> object:
+    """Promote a challenger that was judged as a first one because the champion could not be scored."""
+    ledger = _set_current("lost", {}, place)
+    head = ledger.head(USE_CASE)
+    lost = Unscored(subject=Role.CHAMPION, name="old", reason="the features lack the column y")
+    first = place.classification.judge(is_first=True, seed=8)
+    against = {"champion_version": head.version if head else None, "unscored": (lost,)}
+    late = register_verdict(first.model_copy(update=against), place.storage)
+    yes = {"use_case": USE_CASE, "version": late.version, "report_digest": late.report_digest, "trust": trust}
     return promote(Approval(**yes, actor="ada", reason="it is better"), "another run", ledger)
 
 
@@ -169,6 +188,12 @@ MUTATIONS = (
     Mutation("an_approval_that_expired", "promote", partial(_set_current, "expired", {"expires_at": PAST}), honest),
     Mutation("an_approval_by_nobody", "promote", partial(_set_current, "nobody", {"actor": ""}), honest),
     Mutation("judged_before_there_was_a_champion", "promote", _promote_without_comparison, honest),
+    Mutation(
+        "a_policy_where_the_champion_could_not_be_scored",
+        "promote",
+        partial(_promote_against_lost_champion, Trust.POLICY),
+        partial(_promote_against_lost_champion, Trust.LOCAL),
+    ),
     Mutation("a_tag_of_the_champion_was_altered", "champion_of", partial(_look_up, OTHER), partial(_look_up, {})),
     Mutation("a_verdict_that_was_altered", "read_verdict", partial(_read, " "), partial(_read, "")),
     Mutation("a_code_signed_by_another_key", "read_code", partial(_read_code, OTHER_KEY, None), honest_code),

@@ -18,6 +18,7 @@ from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import (
     Comparison,
     Evaluation,
+    FailedCandidate,
     GateMode,
     GateResult,
     JudgedHoldout,
@@ -27,16 +28,17 @@ from tasks.contracts.judging import (
     Unscored,
     Verdict,
 )
-from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.promotion import LostVersion, ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData, ServiceUnavailable, TitleholderError
 from tasks.guards import guard
 from tasks.io import tracking
 from tasks.io.endpoint import StandaloneExport, serve_standalone
 from tasks.io.storage import Storage, frame_writer
-from tasks.metrics import UNIT, USER_COVERAGE, get_metric
+from tasks.metrics import UNIT, USER_COVERAGE, Scored, get_metric
 from tasks.models import SERVED
 from tasks.models.base import Examples, load_model, read_examples
+from tasks.models.champion import describe_failure
 from tasks.problems import problem_of
 from tasks.stages.evaluation.alpha import sample_rows, spend
 from tasks.stages.evaluation.gates.base import Context, Export, Gate, Lineage
@@ -108,55 +110,17 @@ def _demand_an_enabled_gate(gates: Sequence[Gate], mode: GateMode) -> None:
         )
 
 
-@guard(ModelError, NotEnoughData)
-def evaluate(
-    candidates: Sequence[Candidate],
-    champion: ModelVersion | None,
-    split: Split,
-    terms: ScoringTerms,
-    storage: Storage,
-    *,
-    baseline: str | None = None,
-) -> tuple[Evaluation, ...]:
-    """Score, once each and on the same holdout, the chosen candidate, the champion and the baseline, where there are any.
+class Scores(NamedTuple):
+    """What `evaluate` measured: the models that were scored, the challenger first, and those that could not be."""
 
-    Each is loaded from its export, with its digest checked: what is judged is what would be served. The candidate is
-    chosen by the primary metric of the terms.
+    evaluations: tuple[Evaluation, ...]
+    unscored: tuple[Unscored, ...] = ()
 
-    Raises
-    ------
-    ModelError : an export is missing or is not the one that was trained.
-    NotEnoughData : the holdout has no label.
-    """
-    chosen = choose(candidates, terms.primary, terms.task)
-    subjects = [(Role.CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
-    if champion is not None:
-        subjects.append((Role.CHAMPION, f"version_{champion.version}", *champion.judged))
-    subjects += [
-        (Role.BASELINE, one.name, one.model_uri, one.manifest_digest)
-        for one in candidates
-        if one.name == baseline and one.name != chosen.name
-    ]
-    examples = read_examples(storage, split.holdout)
-    return tuple(
-        _score(_Subject(role, name, model_uri, digest), examples, split, terms, storage)
-        for role, name, model_uri, digest in subjects
-    )
-
-
-def evaluate_anchor(anchor: ModelVersion, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation | Unscored:
-    """Score a former champion on the holdout; or the reason why it cannot answer it, whatever that is."""
-    name = f"version_{anchor.version}"
-    try:
-        subject = _Subject(Role.ANCHOR, name, *anchor.judged)
-        found = _score(subject, read_examples(storage, split.holdout), split, terms, storage)
-    except ServiceUnavailable:
-        raise
-    except Exception as error:  # it was trained on other columns, by other code
-        return Unscored(subject=Role.ANCHOR, name=name, reason=f"{type(error).__name__}: {str(error)[:300]}")
-    if terms.primary not in found.metrics:
-        return Unscored(subject=Role.ANCHOR, name=name, reason=f"its {terms.primary} is not a number on this holdout")
-    return found
+    def with_more(self, found: Evaluation | Unscored) -> Scores:
+        """With what became of one model more."""
+        if isinstance(found, Unscored):
+            return Scores(self.evaluations, (*self.unscored, found))
+        return Scores((*self.evaluations, found), self.unscored)
 
 
 class _Subject(NamedTuple):
@@ -168,8 +132,86 @@ class _Subject(NamedTuple):
     digest: str
 
 
-def _score(subject: _Subject, examples: Examples, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation:
-    scored = problem_of(terms.task).score(_load(subject.model_uri, subject.digest).model, examples, terms)
+@guard(ModelError, NotEnoughData)
+def evaluate(
+    candidates: Sequence[Candidate],
+    champion: ModelVersion | LostVersion | None,
+    split: Split,
+    terms: ScoringTerms,
+    storage: Storage,
+    *,
+    baseline: str | None = None,
+) -> Scores:
+    """Score, once each and on the same holdout, the chosen candidate, the champion and the baseline, where there are any.
+
+    Each is loaded from its export, with its digest checked: what is judged is what would be served. The candidate is
+    chosen by the primary metric of the terms.
+
+    A champion that cannot answer the holdout (its export is gone, its kind was removed, the features lack a column that it
+    needs, its predictions are not numbers) has lost: it is among the unscored ones, with the reason. A failure of the
+    challenger or the baseline, which were trained on these data, is raised.
+
+    Raises
+    ------
+    ModelError : an export of this training is missing or is not the one that was trained.
+    NotEnoughData : the holdout has no label.
+    ServiceUnavailable : MLflow does not answer.
+    """
+    chosen = choose(candidates, terms.primary, terms.task)
+    own = [_Subject(Role.CHALLENGER, chosen.name, chosen.model_uri, chosen.manifest_digest)]
+    own += [
+        _Subject(Role.BASELINE, one.name, one.model_uri, one.manifest_digest)
+        for one in candidates
+        if one.name == baseline and one.name != chosen.name
+    ]
+    examples = read_examples(storage, split.holdout)
+    evaluations = {one.role: _publish(one, _score(one, examples, terms), split, terms, storage) for one in own}
+    is_measurable = terms.primary in evaluations[Role.CHALLENGER].metrics
+    unscored = []
+    if champion is not None:
+        name = f"version_{champion.version}"
+        if isinstance(champion, LostVersion):
+            fault = champion.reason
+        else:
+            subject = _Subject(Role.CHAMPION, name, *champion.judged)
+            scored, fault = _try_to_score(subject, examples, terms)
+            if scored is not None and is_measurable and not math.isfinite(scored.metrics[terms.primary]):
+                fault = f"its {terms.primary} is not a number on this holdout, the challenger's is"
+            elif scored is not None:
+                evaluations[Role.CHAMPION] = _publish(subject, scored, split, terms, storage)
+        if fault:
+            unscored.append(Unscored(subject=Role.CHAMPION, name=name, reason=fault))
+    in_order = (Role.CHALLENGER, Role.CHAMPION, Role.BASELINE)
+    return Scores(tuple(evaluations[role] for role in in_order if role in evaluations), tuple(unscored))
+
+
+def evaluate_anchor(anchor: ModelVersion, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation | Unscored:
+    """Score a former champion on the holdout; or the reason why it cannot answer it, whatever that is."""
+    subject = _Subject(Role.ANCHOR, f"version_{anchor.version}", *anchor.judged)
+    scored, fault = _try_to_score(subject, read_examples(storage, split.holdout), terms)
+    if scored is not None and not math.isfinite(scored.metrics[terms.primary]):
+        scored, fault = None, f"its {terms.primary} is not a number on this holdout"
+    if scored is None:
+        return Unscored(subject=Role.ANCHOR, name=subject.name, reason=fault)
+    return _publish(subject, scored, split, terms, storage)
+
+
+def _score(subject: _Subject, examples: Examples, terms: ScoringTerms) -> Scored:
+    return problem_of(terms.task).score(_load(subject.model_uri, subject.digest).model, examples, terms)
+
+
+def _try_to_score(subject: _Subject, examples: Examples, terms: ScoringTerms) -> tuple[Scored | None, str]:
+    """A model that was trained on other data, scored; or None and why it cannot be.
+
+    The challenger was scored on the same holdout before, so the fault is the model's.
+    """
+    try:
+        return _score(subject, examples, terms), ""
+    except Exception as error:
+        return None, describe_failure(error)
+
+
+def _publish(subject: _Subject, scored: Scored, split: Split, terms: ScoringTerms, storage: Storage) -> Evaluation:
     measured = {metric: value for metric, value in scored.metrics.items() if math.isfinite(value)}
     units = storage.publish(
         use_case=terms.use_case,
@@ -259,9 +301,9 @@ def read_holdout(split: Split, storage: Storage) -> JudgedHoldout:
     return JudgedHoldout(as_of=split.as_of, rows=rows)
 
 
-def judging_key(candidate: Candidate, champion: ModelVersion | None) -> str:
+def judging_key(candidate: Candidate, champion: ModelVersion | LostVersion | None) -> str:
     """The digest of who is judged against whom on what: a retry of a training judges by the same key."""
-    opponent = champion.manifest_digest if champion else None
+    opponent = champion.manifest_digest if isinstance(champion, ModelVersion) else champion and f"lost {champion.version}"
     said = [candidate.use_case, candidate.run_id, candidate.manifest_digest, opponent, candidate.split.holdout.digest]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -269,23 +311,26 @@ def judging_key(candidate: Candidate, champion: ModelVersion | None) -> str:
 @guard(ConfigurationError)
 def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters that gates read through
     candidate: Candidate,
-    evaluations: Sequence[Evaluation],
+    scores: Scores,
     gates: Sequence[Gate],
     terms: ScoringTerms,
     storage: Storage,
     *,
     mode: GateMode,
-    champion: ModelVersion | None,
+    champion: ModelVersion | LostVersion | None,
     seed: int,
     endpoint_command: Sequence[str] = (),
     spending: Spending | None = None,
     anchor: ModelVersion | None = None,
-    unscored: Sequence[Unscored] = (),
+    failed: Sequence[FailedCandidate] = (),
 ) -> Verdict:
     """Apply every gate. The verdict passes unless an enabled gate refuses; dry_run gates only report.
 
+    Where the champion could not be scored, the challenger is judged as a first one, and the verdict demands a person.
+
     Parameters
     ----------
+    failed : the candidates of the training that failed, which the verdict reports.
     endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
     spending : the alpha of this judging; None judges as if it were the only one.
     anchor : the former champion whose evaluation is among the evaluations.
@@ -296,8 +341,9 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     ConfigurationError : the mode is enabled and no gate is: nothing would be judged.
     """
     _demand_an_enabled_gate(gates, mode)
-    answers = {one.subject: _read_answers(one, storage) for one in evaluations}
-    if Role.CHALLENGER not in answers or (champion is not None) != (Role.CHAMPION in answers):
+    answers = {one.subject: _read_answers(one, storage) for one in scores.evaluations}
+    lost = next((one.reason for one in scores.unscored if one.subject is Role.CHAMPION), "")
+    if Role.CHALLENGER not in answers or (champion is not None) != (Role.CHAMPION in answers or bool(lost)):
         raise ConfigurationError(
             f"{terms.use_case}: judging needs evaluations of the challenger{' and the champion' if champion else ''}; "
             f"got {', '.join(answers) or 'none'}: run evaluate with the same champion"
@@ -313,7 +359,8 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         anchor=answers.get(Role.ANCHOR),
         anchor_version=anchor.version if anchor else None,
         spending=spending,
-        registered_champion=champion,
+        lost_champion=lost,
+        registered_champion=champion if isinstance(champion, ModelVersion) else None,
         lineage=_lineage(candidate.split, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
@@ -331,7 +378,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         use_case=terms.use_case,
         candidate=candidate,
         champion_version=context.champion_version,
-        evaluations=tuple(evaluations),
+        evaluations=scores.evaluations,
         comparisons=comparisons,
         gates=tuple(results),
         slices=slices,
@@ -339,7 +386,8 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         passed=passed,
         outcome=_outcome(comparisons),
         spending=spending,
-        unscored=tuple(unscored),
+        unscored=scores.unscored,
+        failed=tuple(failed),
     )
 
 
@@ -407,6 +455,8 @@ def _read_sorted(ref: DatasetRef, units: str, predictions: str, storage: Storage
 
 
 __all__ = [
+    "Scores",
+    "ServiceUnavailable",
     "baseline_of",
     "check_gates",
     "check_refit",

@@ -12,11 +12,11 @@ from tasks.contracts.data import Split
 from tasks.contracts.judging import Role, SetResult
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
-from tasks.errors import ModelError, NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.models import SERVED
 from tasks.models.base import Examples, ServedModel, load_model, read_examples
+from tasks.models.champion import describe_failure
 from tasks.problems import problem_of
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,9 @@ def evaluate_sets(
         if champion is not None:
             try:
                 values[Role.CHAMPION] = _measure(_load(*champion.judged), examples, terms)
-            except (ModelError, NotEnoughData) as error:
-                _log.warning("test set %s: version %d could not be scored: %s", name, champion.version, error)
+            except Exception as error:
+                fault = describe_failure(error)
+                _log.warning("test set %s: version %d could not be scored: %s", name, champion.version, fault)
         results.append(SetResult(name=name, rows=ref.rows[c.ROWS], values=values))
     return tuple(results)
 

@@ -62,12 +62,14 @@ class RetrainHistory:
         was learned from: its violation is answered already.
     requests : the state of each decision to retrain. One that no training took, that is being answered, or whose challenger
         waits for its review holds back the next one for `answer_within_days`.
+    lost_champion : why the champion cannot answer any more; empty where it can. A lost one is no champion.
     """
 
     decisions: Sequence[RetrainDecision] = ()
     champion: LedgerEntry | None = None
     champion_as_of: date | None = None
     requests: Sequence[RetrainRequest] = ()
+    lost_champion: str = ""
 
 
 def decide_retrain(
@@ -103,7 +105,7 @@ def decide_retrain(
     signals = tuple(one for one in report.signals if not (accepted_by and one is Signal.FAULT)) if report else ()
 
     state = _State(policy, window, report, signals, history.champion_as_of, list(latest.values()))
-    cause, reason = state.find_cause(champion, ask)
+    cause, reason = state.find_cause(champion, ask, history.lost_champion)
     hold = state.find_hold(cause, before, history.requests, champion) if cause is not Cause.NONE else ""
     if accepted_by:
         reason += f"; {accepted_by} accepts the data as they are"
@@ -183,7 +185,7 @@ class _State:
     def unanswered(self) -> list[tuple[Window, tuple[Signal, ...]]]:
         return [(w, s) for w, s in self.counted if self.champion_as_of is None or w.end > self.champion_as_of]
 
-    def find_cause(self, champion: LedgerEntry | None, ask: Ask | None) -> tuple[Cause, str]:
+    def find_cause(self, champion: LedgerEntry | None, ask: Ask | None, lost_champion: str) -> tuple[Cause, str]:
         """The first cause that there is, and all figures."""
         policy, unanswered, counted = self.policy, self.unanswered, self.counted
         figures = f"{len(unanswered)} of the last {len(self.recent) + 1} windows violated, {policy.violations} needed"
@@ -208,8 +210,13 @@ class _State:
 
         if ask is not None:
             return ask.cause, f"{ask.by} requests it: {ask.reason or 'no reason was given'}; {figures}"
-        if champion is None:
-            return Cause.NO_CHAMPION, f"there is no champion yet; {figures}"
+        if champion is None or lost_champion:
+            lost = (
+                f"champion version {champion.version} cannot answer: {lost_champion}"
+                if champion
+                else "there is no champion yet"
+            )
+            return Cause.NO_CHAMPION, f"{lost}; {figures}"
         if drifted:
             return next(cause for signal, cause in _CAUSES.items() if signal in found), figures
         if is_old:

@@ -22,7 +22,7 @@ from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconc
 from tasks.stages.registry.anchor import anchor_of
 from tasks.stages.registry.bake import BakeJudgement, BakePolicy, watch_bake
 from tasks.stages.registry.interrupted import close_interrupted_runs
-from tasks.stages.registry.promotion import promote, rollback
+from tasks.stages.registry.promotion import needs_person, promote, rollback
 from tasks.stages.registry.rehearsal import rehearse
 from tasks.stages.registry.versions import CARD, card_page, champion_of, read_verdict, verdict_folder, version_of
 
@@ -64,7 +64,7 @@ def register(verdict: Verdict, storage: Storage, write_report: WriteReport) -> M
     use_case, candidate = verdict.use_case, verdict.candidate
     for evaluation in verdict.evaluations:
         storage.verify(evaluation.units)
-    if verdict.champion_version is not None:
+    if verdict.champion_version is not None and not verdict.lost_champion:
         champion = version_of(use_case, verdict.champion_version)
         if champion.judged[1] == candidate.manifest_digest:
             return champion.model_copy(update={"passed": verdict.passed})
@@ -121,7 +121,7 @@ def _tags(verdict: Verdict, report_digest: str) -> dict[str, str]:
     data = [ref.digest for ref in (candidate.split.train, candidate.split.validation, candidate.split.holdout)]
     return {
         "passed": str(verdict.passed).lower(),
-        "verdict": verdict.outcome.value if verdict.outcome else "first",
+        "verdict": verdict.outcome.value if verdict.outcome else "champion_unscored" if verdict.lost_champion else "first",
         "reasons": "; ".join(verdict.reasons)[:5000],
         "gates_not_enabled": ", ".join(modes) or "none",
         "judged_against": str(verdict.champion_version) if verdict.champion_version is not None else NO_CHAMPION,
@@ -147,6 +147,7 @@ __all__ = [
     "close_interrupted_runs",
     "compare_aliases",
     "follow_ledger",
+    "needs_person",
     "promote",
     "read_verdict",
     "reconcile_aliases",

@@ -66,10 +66,14 @@ def reconcile_aliases(use_case: str, ledger: Ledger, restore: bool, now: datetim
 
 
 def compare_aliases(use_case: str, ledger: Ledger) -> dict[str, tuple[int | None, int | None]]:
-    """Alias -> the version that it names and the one that it should, by the ledger; only those that differ."""
+    """Alias -> the version that it names and the one that it should, by the ledger; only those that differ.
+
+    No alias can name a version that was deleted from the registry.
+    """
     head = ledger.head(use_case)
-    found = tracking.aliases(use_case)
-    expected = {Role.CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
+    found, there = tracking.aliases(use_case), tracking.versions(use_case)
+    named = {Role.CHAMPION: head.version if head else None, PREVIOUS_CHAMPION: head.previous_version if head else None}
+    expected = {alias: version if version in there else None for alias, version in named.items()}
     if found.get(Role.CHALLENGER) in [version for version in expected.values() if version is not None]:
         expected[Role.CHALLENGER] = None
     return {alias: (found.get(alias), version) for alias, version in expected.items() if found.get(alias) != version}

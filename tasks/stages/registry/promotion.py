@@ -34,7 +34,8 @@ def promote(
     PromotionRefused : the version did not pass (and the approval is no override), was judged against another champion than the
         present one, knows less than the present one (its `as_of` is earlier, which no override changes), was champion
         before (that is what `rollback` is for), failed its rehearsal, or lost the race; or the approval names another
-        report, has expired, or has no actor; or the ledger was altered, and another entry would make that look right.
+        report, has expired, or has no actor, or is a policy's where a person must decide (see `needs_person`); or the
+        ledger was altered, and another entry would make that look right.
     ModelError : there is no such version, or its verdict was altered.
     """
     use_case, version = approval.use_case, approval.version
@@ -65,8 +66,10 @@ def promote(
             f"{use_case}: version {version} was judged against {name_version(verdict.champion_version)}, but the champion is "
             f"{name_version(head.version if head else None)}: trigger {use_case}.training to judge against that one"
         )
+    if (why := needs_person(verdict, head)) and approval.trust is Trust.POLICY:
+        raise PromotionRefused(f"{use_case}: version {version} needs the approval of a person, because {why}")
     if head is not None:
-        _demand_newer(verdict, read_verdict(use_case, head.version))
+        _demand_newer(verdict, head)
     rehearsal(use_case, version, registered.manifest_digest)
     entry = ledger.append(
         use_case=use_case,
@@ -199,8 +202,24 @@ def _demand_approved(approval: Approval, version: ModelVersion, now: datetime) -
         )
 
 
-def _demand_newer(challenger: Verdict, champion: Verdict) -> None:
+def needs_person(challenger: Verdict, head: LedgerEntry | None) -> str:
+    """Why a person must decide about a challenger, whatever the use case's policy is; empty where the policy may."""
+    if challenger.lost_champion:
+        return f"champion version {challenger.champion_version} could not be scored: {challenger.lost_champion}"
+    if head is not None:
+        try:
+            read_verdict(challenger.use_case, head.version)
+        except ModelError as error:
+            return f"the verdict of champion version {head.version}, which holds its day, cannot be read: {error}"
+    return ""
+
+
+def _demand_newer(challenger: Verdict, head: LedgerEntry) -> None:
     """A backfilled or late run never replaces a champion that learned newer data, whatever the gates are."""
+    try:
+        champion = read_verdict(challenger.use_case, head.version)
+    except ModelError:
+        return  # the champion's day is unknown, and a person has approved (see `needs_person`)
     offered, present = challenger.candidate.split.as_of, champion.candidate.split.as_of
     if offered < present:
         raise PromotionRefused(

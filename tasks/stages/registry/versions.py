@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from tasks.contracts.judging import Verdict
-from tasks.contracts.promotion import ModelVersion
+from tasks.contracts.promotion import LostVersion, ModelVersion
 from tasks.errors import ModelError
 from tasks.guards import guard
 from tasks.io import tracking
@@ -56,19 +56,24 @@ def read_verdict(use_case: str, version: int) -> Verdict:
     """
     known = version_of(use_case, version)
     text = tracking.read_run_text(known.run_id, f"{verdict_folder(known.report_digest)}/verdict.json")
+    altered = ModelError(
+        f"{use_case} version {version}: its verdict is not the one that its tags name, so one of them was altered by hand; "
+        "train again"
+    )
+    if hashlib.sha256(text.encode()).hexdigest() != known.report_digest:
+        raise altered
     verdict = Verdict.from_json(json.loads(text))
-    found, registered = (verdict.served_digest, verdict.passed), (known.manifest_digest, known.passed)
-    if hashlib.sha256(text.encode()).hexdigest() != known.report_digest or found != registered:
-        raise ModelError(
-            f"{use_case} version {version}: its verdict is not the one that its tags name, so one of them was altered by hand; "
-            "train again"
-        )
+    if (verdict.served_digest, verdict.passed) != (known.manifest_digest, known.passed):
+        raise altered
     return verdict
 
 
 @guard(ModelError)
-def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
+def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | LostVersion | None:
     """The champion by the ledger's head, never by the alias; None before the first.
+
+    A version that was deleted from the registry is a lost one: no person can bring it back, so that it must not end what
+    asks for it.
 
     Raises
     ------
@@ -77,6 +82,12 @@ def champion_of(use_case: str, ledger: Ledger) -> ModelVersion | None:
     head = ledger.head(use_case)
     if head is None:
         return None
+    if head.version not in tracking.versions(use_case):
+        return LostVersion(
+            use_case=use_case,
+            version=head.version,
+            reason=f"the registry has no version {head.version} any more: it was deleted",
+        )
     champion = version_of(use_case, head.version)
     if champion.manifest_digest != head.manifest_digest:
         raise ModelError(

@@ -26,9 +26,11 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def describe_gate(gate: GateResult) -> str:
-    """What the gate did: `pass`, `refuse`, `would refuse` (dry run), or `not evaluated` (disabled)."""
+    """What the gate did: `pass`, `refuse`, `would refuse` (dry run), `not judged`, or `not evaluated` (disabled)."""
     if gate.mode is GateMode.DISABLED:
         return "not evaluated"
+    if not gate.is_judged:
+        return "not judged"
     if gate.passed:
         return "pass"
     return "refuse" if gate.mode is GateMode.ENABLED else "would refuse"

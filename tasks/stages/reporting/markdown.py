@@ -9,16 +9,14 @@ from tasks.stages.reporting.formatting import describe_gate, describe_outcome, p
 def write_report(verdict: Verdict) -> str:
     """The verdict with its reasons, every gate, and every metric of every model that was scored."""
     candidate = verdict.candidate
-    against = (
-        f"version {verdict.champion_version}" if verdict.champion_version is not None else "no model: there is no champion yet"
-    )
     lines = [
         f"# {verdict.use_case}: {candidate.name} {'passed' if verdict.passed else 'was refused'}",
         "",
         *[f"* {reason}" for reason in verdict.reasons],
-        f"* judged against {against}, on the holdout `{candidate.split.holdout.key}`",
+        f"* judged against {_name_opponent(verdict)}, on the holdout `{candidate.split.holdout.key}`",
         *([f"* {verdict.spending.describe()}"] if verdict.spending else []),
         *(f"* {one.subject} {one.name} was not compared with: {one.reason}" for one in verdict.unscored),
+        *[f"* candidate {one.name} failed and was not judged: {one.reason}" for one in verdict.failed],
         f"* model `{candidate.model_uri}`, manifest `{candidate.manifest_digest[:12]}`, code `{candidate.code_version}`",
         *_describe_refit(verdict),
         "",
@@ -76,6 +74,17 @@ def _describe_refit(verdict: Verdict) -> list[str]:
         f"* serves `{verdict.served_uri}`, manifest `{verdict.served_digest[:12]}`: fitted again on all data, after the "
         "verdict on the model above"
     ]
+
+
+def _name_opponent(verdict: Verdict) -> str:
+    if verdict.champion_version is None:
+        return "no model: there is no champion yet"
+    if not verdict.lost_champion:
+        return f"version {verdict.champion_version}"
+    return (
+        f"no model, as a first one: champion version {verdict.champion_version} could not be scored "
+        f"({verdict.lost_champion}). A person must decide"
+    )
 
 
 def _emphasize(result: str) -> str:

@@ -103,10 +103,18 @@ def describe_verdict(verdict: Verdict) -> Banner:
         return Banner("warn", "Passed without gates", "No gate was enabled, so the verdict proves nothing.")
     refusals = [gate.gate for gate in verdict.gates if gate.mode is GateMode.DRY_RUN and not gate.passed]
     warning = f"Gates in dry run would have refused it: {', '.join(refusals)}." if refusals else ""
+    if verdict.lost_champion:
+        asked = [gate for gate in enabled if gate.is_judged]
+        text = f"All {len(asked)} gates that could judge it as a first model passed. {_compare(verdict)}"
+        return Banner("warn", "Passed, a person must decide", text, warning=warning)
     return Banner("good", "Passed", f"All {len(enabled)} enabled gates passed. {_compare(verdict)}", warning=warning)
 
 
 def _compare(verdict: Verdict) -> str:
+    if verdict.lost_champion:
+        return (
+            f"It was compared with no champion: version {verdict.champion_version} could not be scored. {verdict.lost_champion}"
+        )
     if not verdict.comparisons:
         return "There is no champion to compare with yet."
     first = verdict.comparisons[0]
@@ -116,7 +124,9 @@ def _compare(verdict: Verdict) -> str:
 
 
 def name_opponent(verdict: Verdict) -> str:
-    return "no champion" if verdict.champion_version is None else f"champion version {verdict.champion_version}"
+    if verdict.champion_version is None:
+        return "no champion"
+    return f"champion version {verdict.champion_version}{', which could not be scored' if verdict.lost_champion else ''}"
 
 
 def list_tiles(verdict: Verdict, training: Training, evidence: Evidence) -> Iterator[Tile]:
@@ -164,6 +174,8 @@ def list_gates(gates: Sequence[GateResult]) -> Table:
 
 
 def _show_result(gate: GateResult) -> Cell:
+    if not gate.is_judged:
+        return Cell(describe_gate(gate), "open")
     tone = "warn" if gate.mode is GateMode.DISABLED else "good" if gate.passed else "bad"
     return Cell(describe_gate(gate), tone)
 
@@ -386,8 +398,7 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         yield f"Probabilities are about {whom}." + (
             " For all users together they are too high." if whom == ProbabilityOf.BUYERS.words else ""
         )
-    for one in verdict.unscored:
-        yield f"The {one.subject} {one.name} could not be scored and was not compared with: {one.reason}"
+    yield from _list_left_out(verdict)
     if verdict.spending is not None and verdict.spending.times > 1:
         yield (
             f"The same days or rows have judged {verdict.spending.times} times. Only new labels add to the alpha that later "
@@ -400,8 +411,18 @@ def list_limits(verdict: Verdict, parts: Sequence[Part], evidence: Evidence) -> 
         )
         if first.units < first.min_units:
             yield f"The holdout has {first.units} units. A gain is concluded from {first.min_units} units on."
-    if not verdict.comparisons:
+    if not verdict.comparisons and not verdict.lost_champion:
         yield "There was no champion. At most the difference to the baseline was judged, where a gate requires one."
+
+
+def _list_left_out(verdict: Verdict) -> Iterator[str]:
+    """The models that took no part in the judging."""
+    for candidate in verdict.failed:
+        yield f"Candidate {candidate.name} failed and was not judged: {candidate.reason}"
+    for one in verdict.unscored:
+        yield f"The {one.subject} {one.name} could not be scored and was not compared with: {one.reason}"
+    if verdict.lost_champion:
+        yield "Nothing shows whether this model is better than the champion."
 
 
 def _list_limits_of_users(parts: Sequence[Part], evidence: Evidence) -> Iterator[str]:

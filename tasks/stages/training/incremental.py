@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, Start
+from tasks.errors import ModelError
 from tasks.io import tracking
 from tasks.models import SERVED
 from tasks.models.base import ModelSpec, ServedModel, load_model
@@ -21,7 +22,7 @@ def begin(
     """What a candidate begins from, and the champion's model where it begins warm; nothing where the policy does not name it.
 
     The model is the one that was judged, verified by its digest. One that was refitted learned from the newest data, on which
-    the candidate may be judged.
+    the candidate may be judged. A champion that cannot be loaded helps nobody: the training is full.
 
     Raises
     ------
@@ -29,14 +30,17 @@ def begin(
     """
     if spec.candidate_name not in policy.candidates:
         return None, None
-    previous = None if champion is None else Candidate.from_json(tracking.read_run_dict(champion.run_id, CANDIDATE))
-    start = choose_start(spec, policy, as_of, previous, champion.version if champion else None)
-    if champion is None or not start.is_warm:
-        return start, None
-    with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
-        model_uri, digest = champion.judged  # a refitted one knows what judges the candidate
-        native = tracking.download_native(model_uri, Path(folder))
-        return start, load_model(native, digest, SERVED)[0]
+    try:
+        previous = None if champion is None else Candidate.from_json(tracking.read_run_dict(champion.run_id, CANDIDATE))
+        start = choose_start(spec, policy, as_of, previous, champion.version if champion else None)
+        if champion is None or not start.is_warm:
+            return start, None
+        with tempfile.TemporaryDirectory(prefix="titleholder-model-") as folder:
+            model_uri, digest = champion.judged  # a refitted one knows what judges the candidate
+            native = tracking.download_native(model_uri, Path(folder))
+            return start, load_model(native, digest, SERVED)[0]
+    except ModelError as error:
+        return Start(is_warm=False, reason=f"the champion cannot be loaded: {error}"[:500], full_as_of=as_of), None
 
 
 def choose_start(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.code_version import identify_code
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.training import Candidate, ScoringTerms, Trial, TrialState, Tuned
-from tasks.errors import NotEnoughData, TitleholderError
+from tasks.errors import ModelError, NotEnoughData, TitleholderError
 from tasks.io import tracking
 from tasks.io.storage import Storage
 from tasks.metrics import get_metric
@@ -130,8 +130,11 @@ def make_judge(search: SearchKind, windows: Sequence[Examples], rounds: int, ter
 
 
 def read_settings(run_id: str, kind: str) -> dict[str, Any]:
-    """The settings that the candidate of a run was fitted with; none where it is of another kind."""
-    candidate = Candidate.from_json(tracking.read_run_dict(run_id, CANDIDATE))
+    """The settings that the candidate of a run was fitted with; none where it is of another kind, or its run is gone."""
+    try:
+        candidate = Candidate.from_json(tracking.read_run_dict(run_id, CANDIDATE))
+    except ModelError:
+        return {}
     return candidate.settings if candidate.kind == kind else {}
 
 

@@ -10,10 +10,13 @@ import pytest
 
 from tasks.contracts.promotion import Approval, OpenReview, ReviewChannel, Trust
 from tasks.errors import NothingToDo, PromotionRefused, ServiceUnavailable
+from tasks.io import tracking
 from tasks.jobs import review
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
+from tasks.stages import registry
 from tasks.stages import review as review_stage
+from tasks.use_case import ReviewSpec
 from tests.tasks.jobs.conftest import CASE
 from tests.tasks.jobs.test_rollback import promote
 from tests.tasks.jobs.test_training import VERSION
@@ -89,6 +92,44 @@ def test_a_code_that_does_not_count_is_recorded(run: Run) -> None:
         decide(run, code="eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm5hIn0.")
     (record,) = run.ledger.reviews(CASE)
     assert (record.said, record.counted, record.channel) == ("a code", False, ReviewChannel.FORM)
+
+
+# the policy
+
+
+BY_NOBODY = BLANK | {"version": None}
+
+
+@pytest.fixture
+def by_policy(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A use case whose reviews are automatic, and a challenger that passed."""
+    monkeypatch.setattr(registry, "version_of", lambda *_: VERSION)
+    monkeypatch.setattr(registry, "read_verdict", lambda *_: "verdict")
+    monkeypatch.setattr(tracking, "version_tags", lambda *_: {})
+    case = run.use_case.model_copy(update={"review": ReviewSpec(by="auto")})
+    return Run(case, run.settings, run.storage, "run")
+
+
+def begin(run: Run) -> Any:
+    return review.begin(run, form=BY_NOBODY, challenger=3, user="", is_signed_in=False, now=NOW)
+
+
+def test_a_policy_approves_what_passed(by_policy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "needs_person", lambda *_: "")
+    assert begin(by_policy) == review.approve_by_policy(VERSION)
+
+
+def test_a_policy_waits_for_a_person_where_the_champion_could_not_be_scored(
+    by_policy: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(review, "notify", lambda title, body, **_: told.append((title, body)))
+    monkeypatch.setattr(registry, "needs_person", lambda *_: "the features lack the column x")
+    monkeypatch.setattr(review_stage, "open_review", lambda *_: None)
+    found = begin(by_policy)
+    assert isinstance(found, review.Pending) and not found.is_open
+    review.open_review(by_policy, found.review)
+    assert told == [(f"{CASE}: version 3 needs a person", "Because the features lack the column x")]
 
 
 # Airflow's page

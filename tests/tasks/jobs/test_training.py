@@ -11,18 +11,22 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Evaluation, JudgedHoldout, Outcome, Role, Spending, Unscored
-from tasks.contracts.promotion import ModelVersion
-from tasks.errors import NothingToDo, ServiceUnavailable
+from tasks.contracts.judging import Evaluation, FailedCandidate, JudgedHoldout, Outcome, Role, Spending, Unscored
+from tasks.contracts.promotion import LostVersion, ModelVersion
+from tasks.contracts.training import Candidate
+from tasks.errors import ModelError, NothingToDo, ServiceUnavailable
 from tasks.io.storage import Storage, frame_writer
 from tasks.jobs import training
 from tasks.jobs.run import Run
 from tasks.settings import get_settings
 from tasks.stages import evaluation, profiling, registry
 from tasks.stages import features as features_stage
+from tasks.stages import training as training_stage
+from tasks.stages.evaluation import Scores
 from tasks.stages.features import FeatureRequest
 from tasks.stages.training.spec import IncrementalSpec
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
+from tests.tasks.stages.evaluation.contexts import candidate as make_candidate
 
 DAY = date(2026, 1, 10)
 REQUESTS = [
@@ -177,6 +181,66 @@ def test_which_candidates_start_from_the_champion(
     assert len(champion_of.calls) == (expected is not None)
 
 
+def test_a_candidate_begins_from_nothing_where_the_champion_is_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = LostVersion(use_case=CASE, version=3, reason="it was deleted")
+    monkeypatch.setattr(registry, "champion_of", lambda *_: lost)
+    assert training.champion_for(run, "logistic_regression") is None
+
+
+# candidates that fail
+
+
+def trained(name: str) -> Candidate:
+    return make_candidate().model_copy(update={"name": name})
+
+
+def test_every_candidate_that_is_missing_has_a_reason() -> None:
+    failed = training.list_failed(["a", "b", "c", "d"], [trained("a"), trained("d")], {"b": "too many items", "d": "at first"})
+    assert [one.name for one in failed] == ["b", "c"]
+    assert failed[0].reason == "too many items"
+    assert "killed, or ran out of memory or time" in failed[1].reason
+
+
+def test_the_candidates_that_are_left_are_judged(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(registry, "champion_of", lambda *_: None)
+    monkeypatch.setattr(evaluation, "evaluate", lambda candidates, *_, **__: Scores(()))
+
+    def judge(chosen: Candidate, *_: Any, **named: Any) -> SimpleNamespace:
+        given.update(named, chosen=chosen)
+        return SimpleNamespace(passed=False, outcome=None, comparisons=())
+
+    monkeypatch.setattr(evaluation, "judge", judge)
+    monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
+    examples = publish(c.EXAMPLES, "2026-01-10")
+    split = Split(as_of=DAY, train=examples, validation=examples, holdout=examples)
+    left = trained("prior").model_copy(update={"metrics": {run.use_case.metrics.primary: 0.5}})
+    failed = [FailedCandidate(name="ease", reason="too many items")]
+    training.judge(run, [left], split, endpoint_command=(), failed=failed)
+    assert given["chosen"] is left and given["failed"] == failed
+
+
+def test_a_training_without_a_candidate_fails_with_all_reasons(run: Run, publish: Publish) -> None:
+    examples = publish(c.EXAMPLES, "2026-01-10")
+    split = Split(as_of=DAY, train=examples, validation=examples, holdout=examples)
+    failed = [FailedCandidate(name="ease", reason="too many items"), FailedCandidate(name="ials", reason="no pair")]
+    with pytest.raises(ModelError, match=r"no candidate can be judged\. ease: too many items; ials: no pair"):
+        training.judge(run, [], split, endpoint_command=(), failed=failed)
+
+
+def test_a_learning_curve_that_cannot_be_measured_ends_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [ValueError("a share has one class"), ServiceUnavailable("MLflow does not answer")]
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(training_stage, "draw_learning_curve", fail)
+    left = trained("prior").model_copy(update={"metrics": {run.use_case.metrics.primary: 0.5}})
+    assert training.draw_learning_curve(run, [left]) is None
+    with pytest.raises(ServiceUnavailable):
+        training.draw_learning_curve(run, [left])
+
+
 def test_a_profile_that_cannot_be_made_ends_nothing(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> str:
         raise ServiceUnavailable("MLflow does not answer")
@@ -204,7 +268,8 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
     monkeypatch.setattr(registry, "anchor_of", lambda *_: None)
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: ())
+    scores = Scores((SimpleNamespace(subject=Role.CHAMPION),))  # type: ignore[arg-type]  # the job asks who was scored
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: scores)
     monkeypatch.setattr(evaluation, "read_holdout", lambda *_: holdout)
     monkeypatch.setattr(evaluation, "choose", lambda *_: chosen[-1])
     monkeypatch.setattr(evaluation, "judging_key", lambda candidate, champion: f"{candidate} {champion.version}")
@@ -212,7 +277,7 @@ def test_a_judging_is_recorded_once(run: Run, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
     for name in ("first", "first", "second"):
         chosen.append(name)
-        training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
+        training.judge(run, [trained(name)], None, endpoint_command=())  # type: ignore[arg-type]  # it is only handed on
     first, retried, second = spent
     assert retried == first and (first.times, second.times) == (1, 2)
     assert second.alpha == pytest.approx(min(0.05, first.wealth + 0.025) / 2)
@@ -228,20 +293,20 @@ def test_the_anchor_takes_part_where_it_can_be_scored(run: Run, monkeypatch: pyt
     unscored = Unscored(subject=Role.ANCHOR, name="version_2", reason="it needs the column site")
     judged: list[Any] = []
 
-    def judge(_: Any, evaluations: Any, *__: Any, **options: Any) -> SimpleNamespace:
-        judged.append((evaluations, options["anchor"], options["unscored"]))
+    def judge(_: Any, scores: Scores, *__: Any, **options: Any) -> SimpleNamespace:
+        judged.append((scores, options["anchor"]))
         return SimpleNamespace(passed=False, outcome=None, comparisons=())
 
     monkeypatch.setattr(registry, "champion_of", lambda *_: VERSION)
     monkeypatch.setattr(registry, "anchor_of", lambda *_: VERSION.model_copy(update={"version": 2}))
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: ())
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: Scores(()))
     monkeypatch.setattr(evaluation, "evaluate_anchor", lambda *_: unscored if is_lost else scored)
     monkeypatch.setattr(evaluation, "read_holdout", lambda *_: JudgedHoldout(as_of=DAY))
     monkeypatch.setattr(evaluation, "choose", lambda *_: None)
     monkeypatch.setattr(evaluation, "judging_key", lambda *_: "key")
     monkeypatch.setattr(evaluation, "judge", judge)
     monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
-    training.judge(run, [], None, endpoint_command=())  # type: ignore[arg-type]  # the split is only handed on
-    ((evaluations, anchor, left_out),) = judged
-    assert (evaluations, left_out) == (((), [unscored]) if is_lost else ((scored,), []))
+    training.judge(run, [trained("prior")], None, endpoint_command=())  # type: ignore[arg-type]  # it is only handed on
+    ((scores, anchor),) = judged
+    assert scores == (Scores((), (unscored,)) if is_lost else Scores((scored,)))
     assert anchor.version == 2

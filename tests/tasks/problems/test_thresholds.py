@@ -20,7 +20,7 @@ from tasks.models.logistic_regression import LogisticRegressionSpec
 from tasks.models.prior import PriorModel
 from tasks.problems import problem_of, score_model
 from tasks.problems.thresholds import choose_threshold, threshold_of_costs
-from tasks.stages.inference import score_rows
+from tasks.stages.inference.scoring import score_rows
 from tests.tasks.models.checkerboard import checkerboard
 
 METRICS = ("f1", "precision", "recall", "accuracy")

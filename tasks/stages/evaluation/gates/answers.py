@@ -90,7 +90,7 @@ class Calibration(ComparingGate):
             return self.answer(False, reason, challenger=value)
         said = f"calibration error {value:.4f}{_whom(context.challenger)} is at most {self.at_most:.4f}"
         if context.champion is None:
-            return self.answer(True, said, challenger=value)
+            return self.answer(True, f"{said}; against the champion: {context.no_champion}", challenger=value)
         theirs = _error(context.champion, context.task)
         try:
             (found,) = context.compare(
@@ -133,7 +133,7 @@ def _whom(answers: Answers) -> str:
 
 
 class CatalogCoverage(Gate):
-    """The lists show enough of the catalogue, and their items are not much more popular than the champion's.
+    """The lists show enough of what is on sale, and their items are not much more popular than the champion's.
 
     `metric` is a `catalog_coverage_at_<k>`. `popularity_at_most` bounds the popularity bias, the past buyers of a
     recommended item on average (Abdollahpouri and others 2019), as a multiple of the champion's.
@@ -149,11 +149,13 @@ class CatalogCoverage(Gate):
         if value is None:
             return self.answer(False, f"{self.metric} was not measured: it is not in metrics.report")
         if value < self.at_least:
-            reason = f"the lists show {value:.2%} of the catalogue, less than {self.at_least:.2%}"
+            reason = f"the lists show {value:.2%} of the items on sale, less than {self.at_least:.2%}"
             return self.answer(False, reason, challenger=value)
-        said = f"the lists show {value:.2%} of the catalogue"
-        if self.popularity_at_most is None or context.champion is None:
+        said = f"the lists show {value:.2%} of the items on sale"
+        if self.popularity_at_most is None:
             return self.answer(True, said, challenger=value)
+        if context.champion is None:
+            return self.answer(True, f"{said}; against the champion: {context.no_champion}", challenger=value)
         mine, theirs = (self._popularity(side, context) for side in (context.challenger, context.champion))
         ratio = mine / theirs if theirs > 0 else float(mine > 0) * np.inf
         passed = not ratio > self.popularity_at_most and np.isfinite(mine)
@@ -221,7 +223,10 @@ class SuspiciousImprovement(Gate):
         if faults:
             reason = f"{'; '.join(faults)}: implausible. Check the features for the label, or for data from the future"
             return self.answer(False, reason, **figures)
-        return self.answer(True, f"{self.metric} {value:.4f} is within the plausible range", **figures)
+        reason = f"{self.metric} {value:.4f} is within the plausible range"
+        if self.over_champion is not None and context.champion is None:
+            reason += f"; against the champion: {context.no_champion}"
+        return self.answer(True, reason, **figures)
 
     def check_fits(self, task: TaskKind, metrics: Sequence[str], candidates: Sequence[str]) -> None:
         get_metric(self.metric, task)

@@ -64,6 +64,7 @@ class Context:
     comparisons : collects what was compared with the champion.
     spending : the alpha of this judging, which widens the intervals that a promotion rests on; None for a single judging.
     registered_champion : the champion's version; its answers are `champion`.
+    lost_champion : why the champion could not be scored; empty where it was, or where there is none.
     read_holdout, read_export, read_signature, read_columns : the features and labels of the holdout; the challenger's export;
         names and types of the inputs that MLflow shows for it; the same of each frame that it can learn from, by its name.
     open_endpoint : serves the challenger's export by the real endpoint, at the address that comes, while the context lasts.
@@ -83,6 +84,7 @@ class Context:
     comparisons: list[Comparison] = field(default_factory=list)
     spending: Spending | None = None
     registered_champion: ModelVersion | None = None
+    lost_champion: str = ""
     lineage: Lineage = Lineage()
     read_holdout: Callable[[], Examples] | None = None
     read_export: Callable[[], Export] | None = None
@@ -95,6 +97,13 @@ class Context:
     def __post_init__(self) -> None:
         self._slices: dict[tuple[object, ...], list[SliceAnswers]] = {}
         self._groups: dict[str, Places] = {}
+
+    @property
+    def no_champion(self) -> str:
+        """Why there are no answers of a champion to compare with."""
+        if not self.lost_champion:
+            return "there is no champion yet"
+        return f"not judged because champion version {self.champion_version} could not be scored: {self.lost_champion}"
 
     @cached_property
     def holdout(self) -> Examples:
@@ -287,6 +296,10 @@ class Gate(Spec):
         """A result; figures that are not finite are left out, because JSON has no name for them."""
         finite = {name: float(value) for name, value in figures.items() if value is not None and np.isfinite(value)}
         return GateResult(gate=self.kind, mode=self.mode or GateMode.ENABLED, passed=passed, reason=reason, figures=finite)
+
+    def abstain(self, context: Context) -> GateResult:
+        """The result of a gate that only compares with the champion, where there are no answers of one."""
+        return self.answer(True, context.no_champion).model_copy(update={"is_judged": False})
 
 
 class ComparingGate(Gate):

@@ -317,15 +317,15 @@ def decide(
     gates = gates_of(pipeline.name, pipeline.with_endpoint)
     terms = ScoringTerms(use_case=use_case, task=pipeline.TASK, metrics=pipeline.METRICS, k=k)
     split = candidates[0].split
-    evaluations = evaluate(candidates, champion, split, terms, pipeline.storage, baseline=baseline_of(gates))
+    scores = evaluate(candidates, champion, split, terms, pipeline.storage, baseline=baseline_of(gates))
     if anchor is not None:
         former = evaluate_anchor(anchor, split, terms, pipeline.storage)
         assert isinstance(former, Evaluation), former
-        evaluations = (*evaluations, former)
+        scores = scores.with_more(former)
     chosen = choose(candidates, pipeline.METRICS[0], pipeline.TASK)
     return judge(
         chosen,
-        evaluations,
+        scores,
         gates,
         ScoringTerms(use_case=use_case, task=pipeline.TASK),
         pipeline.storage,

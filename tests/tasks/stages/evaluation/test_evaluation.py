@@ -13,7 +13,7 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
 from tasks.errors import ConfigurationError, ModelError, NotEnoughData
 from tasks.io.storage import Storage
-from tasks.stages.evaluation import baseline_of, check_gates, choose, evaluate, evaluate_anchor, judge
+from tasks.stages.evaluation import Scores, baseline_of, check_gates, choose, evaluate, evaluate_anchor, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Gate
 from tests.tasks import synthetic_classification
@@ -32,7 +32,7 @@ OVER = gate("minimum_metric", metric="ndcg_at_3", over_baseline="weak")
 
 def score(
     storage: Storage, candidates: list[Candidate], champion: ModelVersion | None = None, baseline: str | None = None
-) -> tuple[Evaluation, ...]:
+) -> Scores:
     split = candidates[0].split
     task = TaskKind.RECOMMENDATION
     return evaluate(
@@ -81,19 +81,20 @@ def test_baseline_of() -> None:
 
 def test_everybody_is_scored_once_on_the_same_holdout(storage: Storage, strong: Candidate, weak: Candidate) -> None:
     champion = synthetic_classification.as_version(weak)
-    evaluations = score(storage, [weak, strong], champion, "weak")
-    assert [(one.subject, one.name) for one in evaluations] == [
+    scores = score(storage, [weak, strong], champion, "weak")
+    assert scores.unscored == ()
+    assert [(one.subject, one.name) for one in scores.evaluations] == [
         ("challenger", "strong"),
         ("champion", "version_1"),
         ("baseline", "weak"),
     ]
-    challenger, old, baseline = evaluations
+    challenger, old, baseline = scores.evaluations
     assert challenger.metrics["ndcg_at_3"] > 0.9 > old.metrics["ndcg_at_3"] == baseline.metrics["ndcg_at_3"]
     assert challenger.metrics["user_coverage"] == 1.0
     assert challenger.units.layer == "evaluation"
     assert challenger.units.rows == {"units": synthetic_classification.USERS, "predictions": 3 * synthetic_classification.USERS}
     assert storage.manifest(challenger.units)["inputs"] == [strong.split.holdout.to_json()]
-    assert score(storage, [weak, strong], champion, "weak") == evaluations, "the same again, bit for bit"
+    assert score(storage, [weak, strong], champion, "weak") == scores, "the same again, bit for bit"
 
 
 def test_a_model_that_is_not_the_one_that_was_trained_is_not_scored(storage: Storage, strong: Candidate) -> None:
@@ -144,7 +145,7 @@ def test_the_better_one_passes_and_the_worse_one_is_refused(storage: Storage, st
 def test_the_first_one_needs_no_champion(storage: Storage, strong: Candidate) -> None:
     verdict = decide(storage, [strong], None, BEATS)
     assert verdict.passed and verdict.outcome is None and verdict.comparisons == ()
-    assert verdict.gates[0].reason == "there is no champion yet"
+    assert verdict.gates[0].reason == "there is no champion yet" and not verdict.gates[0].is_judged
     untold = decide(storage, [strong], None, OVER)
     assert "the baseline 'weak' was not trained in this run" in untold.reasons[0]
 

@@ -125,6 +125,12 @@ def test_cooldown_counts_days_of_data(cooldown: int) -> None:
     assert requested == list(range(0, 12, max(1, cooldown)))
 
 
+def test_a_champion_that_cannot_answer_is_a_reason_to_retrain() -> None:
+    decision = decide(2, ".", [], lost_champion="the features lack the column site")
+    assert (decision.retrain, decision.cause) == (True, "no_champion")
+    assert decision.reason.startswith(f"champion version {CHAMPION.version} cannot answer: the features lack the column site; ")
+
+
 def test_reasons_state_the_figures() -> None:
     past = live("xx")
     assert past[0].reason == "1 of the last 1 windows violated, 2 needed"

@@ -12,8 +12,9 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
+from tasks.contracts.judging import Role, Unscored
 from tasks.contracts.predictions import AnswerPath
-from tasks.contracts.promotion import Action, LedgerEntry, ModelVersion, Trust
+from tasks.contracts.promotion import Action, LedgerEntry, LostVersion, ModelVersion, Trust
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError, PromotionRefused
 from tasks.io import tracking
@@ -21,8 +22,18 @@ from tasks.io.ledger import GENESIS
 from tasks.jobs.training import register_verdict
 from tasks.models import SERVED
 from tasks.models.smoke_test import SCORE_EDGES, count_scores
-from tasks.stages.registry import promote, reconcile_aliases, rehearse, rollback, version_of
+from tasks.stages.registry import (
+    champion_of,
+    compare_aliases,
+    promote,
+    read_verdict,
+    reconcile_aliases,
+    rehearse,
+    rollback,
+    version_of,
+)
 from tasks.stages.registry.promotion import default_target
+from tasks.stages.registry.versions import verdict_folder
 from tests.tasks import synthetic_classification
 from tests.tasks.stages.registry.registered_models import SHOP, RegistryHarness, unrehearsed
 
@@ -264,6 +275,62 @@ def test_a_tag_does_not_make_a_run_newer(harness: RegistryHarness) -> None:
     version = harness.register(candidate=older, against=champion)
     tracking.tag_version(SHOP, version, {"as_of": "2030-01-01"})
     tracking.tag_version(SHOP, champion, {"as_of": "2000-01-01"})
+    with pytest.raises(PromotionRefused, match="an older run never replaces a newer one"):
+        harness.promote(version)
+
+
+# a champion that is lost
+
+
+def against_lost(harness: RegistryHarness, champion: int) -> int:
+    """A challenger that was judged as a first one, because the champion could not be scored."""
+    lost = Unscored(subject=Role.CHAMPION, name=f"version_{champion}", reason="the features lack the column x")
+    verdict = harness.verdict(against=champion).model_copy(update={"unscored": (lost,), "outcome": None})
+    return register_verdict(verdict, harness.storage).version
+
+
+def test_no_policy_promotes_over_a_champion_that_could_not_be_scored(harness: RegistryHarness) -> None:
+    (champion,) = harness.promote_champions(1)
+    version = against_lost(harness, champion)
+    assert tracking.version_tags(SHOP, version)["verdict"] == "champion_unscored"
+    with pytest.raises(PromotionRefused, match=r"needs the approval of a person, .* the features lack the column x"):
+        promote(harness.approval(version, trust=Trust.POLICY), "run", harness.ledger, rehearsal=unrehearsed)
+    assert harness.promote(version, "by ada").version == version
+
+
+def test_a_champion_that_was_deleted_holds_nobody_back(harness: RegistryHarness) -> None:
+    first, second = harness.promote_champions(2)
+    tracking.get_client().delete_model_version(SHOP, str(second))
+    lost = champion_of(SHOP, harness.ledger)
+    assert isinstance(lost, LostVersion) and (lost.version, lost.use_case) == (second, SHOP)
+    version = against_lost(harness, second)
+    assert tracking.aliases(SHOP)["challenger"] == version
+    assert harness.promote(version, "by ada").version == version
+    assert tracking.aliases(SHOP) == {"champion": version}, "no alias names a version that is gone"
+    assert compare_aliases(SHOP, harness.ledger) == {}
+    assert first in tracking.versions(SHOP)
+
+
+def test_a_champion_without_its_verdict_needs_a_person(harness: RegistryHarness) -> None:
+    (champion,) = harness.promote_champions(1)
+    version = harness.register(against=champion)
+    known = version_of(SHOP, champion)
+    with tracking.reopen_run(known.run_id) as run:
+        run.log_text("{}", f"{verdict_folder(known.report_digest)}/verdict.json")
+    with pytest.raises(ModelError):
+        read_verdict(SHOP, champion)
+    with pytest.raises(PromotionRefused, match=r"needs the approval of a person, .* which holds its day, cannot be read"):
+        promote(harness.approval(version, trust=Trust.POLICY), "run", harness.ledger, rehearsal=unrehearsed)
+    assert harness.promote(version, "by ada").version == version
+
+
+def test_an_older_run_does_not_replace_a_champion_that_could_not_be_scored(harness: RegistryHarness) -> None:
+    (champion,) = harness.promote_champions(1)
+    late = harness.log()
+    older = late.model_copy(update={"split": late.split.model_copy(update={"as_of": date(2011, 5, 31)})})
+    lost = Unscored(subject=Role.CHAMPION, name="version_1", reason="the features lack the column x")
+    verdict = harness.verdict(against=champion, candidate=older).model_copy(update={"unscored": (lost,)})
+    version = register_verdict(verdict, harness.storage).version
     with pytest.raises(PromotionRefused, match="an older run never replaces a newer one"):
         harness.promote(version)
 

@@ -21,7 +21,7 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import ServedModel, read_examples
 from tasks.models.platt import Calibration
 from tasks.problems import score_model
-from tasks.stages.evaluation import judge
+from tasks.stages.evaluation import Scores, judge
 from tasks.stages.evaluation.gates import GATES
 from tasks.stages.reporting.evidence import Training
 from tasks.stages.reporting.model_card import write_card
@@ -182,7 +182,7 @@ def decide(
         gates.append(GATES.parse(entry, "gates"))
     return judge(
         candidate,
-        evaluations,
+        Scores(tuple(evaluations)),
         gates,
         ScoringTerms(use_case=SHOP, task=task),
         storage,

@@ -12,7 +12,7 @@ import pytest
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.judging import GateMode, GateResult, Outcome, Role, Spending, Unscored, Verdict
+from tasks.contracts.judging import FailedCandidate, GateMode, GateResult, Outcome, Role, Spending, Unscored, Verdict
 from tasks.contracts.training import LearningCurve, LearningPoint
 from tasks.io import tracking
 from tasks.io.storage import Storage
@@ -249,6 +249,24 @@ def test_without_a_champion_the_card_shows_the_baseline(storage: Storage) -> Non
     assert page.lines["metrics"][1][0] == "rmse ↓", "the metric that decides comes first"
     assert "difference" not in page.lines["slices"][0]
     assert "There was no champion" in page.texts["limits"]
+
+
+def test_a_champion_that_could_not_be_scored_is_shown_everywhere(storage: Storage) -> None:
+    why = "the features lack the column x"
+    first = decide(storage, TaskKind.RATING, champion=None)
+    lost = Unscored(subject=Role.CHAMPION, name="version_3", reason=why)
+    failed = FailedCandidate(name="ease", reason="too many items")
+    verdict = first.model_copy(update={"champion_version": 3, "unscored": (lost,), "failed": (failed,)})
+    page = Read(card(verdict, storage))
+    assert ("div", {"class": "verdict warn"}) in page.elements and ("div", {"class": "verdict good"}) not in page.elements
+    assert "clever against champion version 3, which could not be scored" in page.texts["top"]
+    assert "Passed, a person must decide" in page.texts["top"] and why in page.texts["top"]
+    assert page.line("gates", "beats_champion")[2] == "not judged"
+    assert "Nothing shows whether this model is better" in page.texts["limits"] and why in page.texts["limits"]
+    assert "Candidate ease failed and was not judged: too many items" in page.texts["limits"]
+    report = markdown.write_report(verdict)
+    assert f"as a first one: champion version 3 could not be scored ({why}). A person must decide" in report
+    assert "candidate ease failed and was not judged: too many items" in report
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(GateMode.DISABLED, "not evaluated"), (GateMode.DRY_RUN, "would refuse")])
