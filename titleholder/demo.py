@@ -315,7 +315,7 @@ class Demo:
 
     def drift(self) -> None:
         """Later days drift: monitoring requests a retraining, and the new model replaces the champion."""
-        trainings, promotions = self._known("training"), self._known("promotion")
+        before, trainings, promotions = self.ledger.head(CASE), self._known("training"), self._known("promotion")
         window, is_requested = self.calendar.later[0], False
         for place, window in enumerate(self.calendar.later, start=1):
             with self.step(f"Later days arrive ({place} of {len(self.calendar.later)})") as step:
@@ -333,8 +333,8 @@ class Demo:
             if is_requested:
                 break
         with self.step("A new challenger replaces the champion") as step:
-            self._demand_champion()
-            before = self._head()
+            if before is None:
+                raise NotPossible("there is no champion")
             if is_requested:
                 run = self._first_new("training", trainings)
             elif self.real:

@@ -29,6 +29,7 @@ class ItemNeighbours:
     - `_item_starts`, `_user_starts`: int64 of shape (n + 1,) and (u + 1,), where the pairs of each item begin in `_customers`
       and those of each user in `_items`.
     - `_norms`: float64 of shape (n,), square root of the number of customers, at least 1.
+    - `_on_sale`: bool of shape (n,). Other items have neighbours and are none: nobody can buy them.
     """
 
     def __init__(self, features: FeatureTables) -> None:
@@ -40,6 +41,7 @@ class ItemNeighbours:
         size = len(features.item_ids)
         self._item_starts = np.r_[0, np.cumsum(np.bincount(self._items, minlength=size))]
         self._user_starts = np.r_[0, np.cumsum(np.bincount(user))] if len(user) else np.zeros(1, dtype=np.int64)
+        self._on_sale = features.on_sale
         self._norms = np.sqrt(np.maximum(np.diff(self._item_starts), 1))
         self.nearest = lru_cache(maxsize=CACHED_ITEMS)(self._nearest)
 
@@ -59,7 +61,7 @@ class ItemNeighbours:
         within = np.arange(lengths.sum()) - np.repeat(np.r_[0, np.cumsum(lengths)[:-1]], lengths)
         met = self._items[np.repeat(starts, lengths) + within]
         common = np.bincount(met, minlength=len(self._norms)).astype(np.float64)
-        scores = np.where(common > 0, common / (self._norms * self._norms[item]), -np.inf)
+        scores = np.where((common > 0) & self._on_sale, common / (self._norms * self._norms[item]), -np.inf)
         scores[item] = -np.inf
         top = top_places(scores, MAX_NEIGHBOURS)
         return top, scores[top]
@@ -83,15 +85,19 @@ class ItemNeighbours:
 
 
 class SegmentPopularity:
-    """The items that most users of a segment (such as a country) met. The score is the share of the segment's users."""
+    """The items that most users of a segment (such as a country) met in the longest lookback.
+
+    The score is the share of the segment's users who came in that time: it does not fall as a shop grows old.
+    """
 
     def __init__(self, features: FeatureTables) -> None:
         self._segments: dict[str, tuple[NDArray[np.intp], Floats]] = {}
         if c.SEGMENT not in features.users:
             return
-        known = features.users.dropna(subset=[c.SEGMENT])
+        active = features.users[c.USER_ID].isin(features.active_users(features.longest_lookback))
+        known = features.users[active].dropna(subset=[c.SEGMENT])
         segment_of = dict(zip(known[c.USER_ID], known[c.SEGMENT], strict=True))
-        pairs = features.sorted_pairs
+        pairs = features.sorted_pairs[features.is_recent_pair]
         segment_of_pair = pairs[c.USER_ID].map(segment_of).to_numpy(dtype=object)
         item = pairs["item_position"].to_numpy(dtype=np.int64)
         sizes = known.groupby(c.SEGMENT).size()

@@ -42,11 +42,7 @@ class Catalogue:
     def of(cls, features: FeatureTables) -> Catalogue:
         """The catalogue of a set of features, its items in the order of `features.item_ids`."""
         names, starts = features.bounds
-        pairs, items, days = features.sorted_pairs, features.sorted_items, features.longest_lookback
-        ages = pairs.get("pair_recency_days")
-        is_recent = np.ones(len(pairs), dtype=np.bool_)
-        if ages is not None and days is not None:
-            is_recent = ages.to_numpy(np.float64, na_value=np.inf) <= days
+        pairs, items, is_recent = features.sorted_pairs, features.sorted_items, features.is_recent_pair
         users = np.unique(np.repeat(np.arange(len(names)), np.diff(starts))[is_recent], return_inverse=True)[1]
         prices = items.get("item_mean_price")
         known = np.zeros(len(items)) if prices is None else np.nan_to_num(prices.to_numpy(np.float64, na_value=0.0))

@@ -107,6 +107,14 @@ class FeatureTables:
         return self.pairs.iloc[order].reset_index(drop=True).assign(item_position=position[order])
 
     @cached_property
+    def is_recent_pair(self) -> NDArray[np.bool_]:
+        """Which of `sorted_pairs` met in the longest lookback, (pairs,); all where the features count nothing."""
+        ages, days = self.sorted_pairs.get("pair_recency_days"), self.longest_lookback
+        if ages is None or days is None:
+            return np.ones(len(self.sorted_pairs), dtype=np.bool_)
+        return ages.to_numpy(np.float64, na_value=np.inf) <= days
+
+    @cached_property
     def bounds(self) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The users of `sorted_pairs` in their order, and where the rows of each begin; one more for where the last ends."""
         users = self.sorted_pairs[c.USER_ID].to_numpy(dtype=object)
