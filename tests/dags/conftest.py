@@ -21,6 +21,9 @@ began = time.perf_counter()
 bag = DagBag(dag_folder=sys.argv[1])
 seconds = time.perf_counter() - began
 heavy = ("pandas", "pyspark", "mlflow", "great_expectations", "evidently", "sklearn", "scipy", "matplotlib", "torch")
+def told(task):
+    calls = task.on_failure_callback or []
+    return [call.__name__ for call in (calls if isinstance(calls, (list, tuple)) else [calls])]
 def form(dag):
     return {name: dag.params.get_param(name).schema for name in dag.params}
 print(json.dumps({
@@ -31,7 +34,7 @@ print(json.dumps({
         "tasks": {task.task_id: [task.retries, sorted(task.downstream_task_ids)] for task in dag.tasks},
         "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
         "rules": {task.task_id: str(task.trigger_rule) for task in dag.tasks},
-        "told": {task.task_id: [call.__name__ for call in task.on_failure_callback] for task in dag.tasks},
+        "told": {task.task_id: told(task) for task in dag.tasks},
         "tags": sorted(dag.tags), "doc": dag.doc_md or "", "params": form(dag), "max_active_runs": dag.max_active_runs,
         "timetable": type(dag.timetable).__name__,
         "assets": sorted(asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])),
