@@ -13,6 +13,7 @@ from tasks.contracts.data import Split
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate
+from tasks.errors import ModelError
 from tasks.io import isolated_process
 from tasks.jobs import training as jobs
 from tasks.use_case import UseCase
@@ -123,10 +124,12 @@ def build(use_case: UseCase) -> object:
             with open_run(name) as run:
                 jobs.draw_learning_curve(run, [Candidate.from_json(one) for one in trained])
 
-        @task
-        def register(verdict: dict[str, Any]) -> dict[str, Any]:
+        @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def register(verdict: dict[str, Any] | None) -> dict[str, Any]:
             """A version in the registry, with its verdict and reasons; alias challenger if it passed."""
             with open_run(name) as run:
+                if verdict is None:  # only the learning curve succeeded
+                    raise ModelError(f"{name}: there is nothing to register, because judge failed")
                 return jobs.register(run, Verdict.from_json(verdict)).to_json()
 
         @task(outlets=[product])

@@ -33,7 +33,7 @@ print(json.dumps({
     "dags": {dag.dag_id: {
         "tasks": {task.task_id: [task.retries, sorted(task.downstream_task_ids)] for task in dag.tasks},
         "mapped": [task.task_id for task in dag.tasks if task.is_mapped],
-        "rules": {task.task_id: str(task.trigger_rule) for task in dag.tasks},
+        "rules": {task.task_id: getattr(task.trigger_rule, "value", task.trigger_rule) for task in dag.tasks},
         "told": {task.task_id: told(task) for task in dag.tasks},
         "tags": sorted(dag.tags), "doc": dag.doc_md or "", "params": form(dag), "max_active_runs": dag.max_active_runs,
         "timetable": type(dag.timetable).__name__,
