@@ -12,7 +12,8 @@ INGESTED_AT = "ingested_at"  # timestamp, UTC: when the pipeline could know of i
 AS_IT_CAME = "as_it_came"  # string, the row as JSON, untouched: what quarantine shows and a replay parses again
 
 # interactions
-EVENT_ID = "event_id"  # string, the invoice or basket
+EVENT_ID = "event_id"  # string, the invoice or basket; of tabular rows their own name, where the source has one
+LINE_ID = "line_id"  # string or null, the line of the invoice, where the source has one and an item can be on several lines
 EVENT_TYPE = "event_type"  # string, one of EVENT_TYPES
 USER_ID = "user_id"  # string or null (an anonymous sale)
 ITEM_ID = "item_id"  # string
@@ -48,11 +49,13 @@ INTERACTION_COLUMNS = (
     SEGMENT,
     USER_ATTRIBUTES,
     ITEM_ATTRIBUTES,
+    LINE_ID,
 )
 
 # tabular
 PREDICTED_CLASS = "predicted_class"  # 0 or 1, by the threshold of the model
-TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for)
+TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for), null where it is not known yet, or NO_CLASS
+NO_CLASS = -1  # the target of a row whose cell is neither of the two classes
 # Of examples alone, by the split's kind: what tuning and calibration cut their folds by, as the split cut its parts.
 SPLIT_ORDER = "split_order"  # long, ascending: the moment in microseconds, or the place in the files
 SPLIT_GROUP = "split_group"  # string: rows of one group are never on two sides

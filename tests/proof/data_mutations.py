@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.data import DatasetRef, Severity
+from tasks.io.orders import OWN_AT
 from tasks.io.spark import get_spark
 from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.spec import ByTime
@@ -21,6 +24,9 @@ from tests.proof.proof import Mutation, Workbench
 from tests.tasks.stages.ingestion.source_examples import find_source_examples
 from tests.tasks.stages.validation.suite_runner import SUITES, WINDOW, judge, judge_twins, load, to_frame, twin_id
 from tests.tasks.stages.validation.twins import BROKEN_BATCHES, BROKEN_ROWS, GOOD, UNUSUAL, Row
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 # files
 
@@ -130,15 +136,19 @@ def _leak(verb: str, is_known: bool, place: Workbench) -> tuple[str, ...]:
     return (verb,) if digests[0] == digests[1] else ()
 
 
-def _cut_through(is_torn: bool, place: Workbench) -> object:
-    """Split data with one basket on both sides of the beginning of the holdout, or with two baskets."""
+def _leave_orders(rows: DataFrame, *_: object) -> DataFrame:
+    return rows.withColumn(OWN_AT, rows[c.EVENT_AT])
+
+
+def _cut_through(is_settled: bool, place: Workbench) -> object:
+    """Split data with one basket on both sides of the beginning of the holdout. If `is_settled`, it is of its first moment."""
     late, early = (datetime(2011, 2, 22, tzinfo=UTC) + timedelta(minutes=minutes) for minutes in (1, -1))
-    rows = [_buys(200, early, early), _buys(203, late, late) | ({c.EVENT_ID: "e200"} if is_torn else {})]
-    name = f"cut_{is_torn}".lower()
+    rows = [_buys(200, early, early), _buys(203, late, late) | {c.EVENT_ID: "e200"}]
+    name = f"cut_{is_settled}".lower()
     history = [_publish(place, name, c.VALIDATED, _past() + rows)]
-    return split(
-        FeatureRequest(name, TaskKind.PROPENSITY, SPEC, history, AS_OF), ByTime(holdout_days=WEEK), place.storage, seed=7
-    )
+    request = FeatureRequest(name, TaskKind.PROPENSITY, SPEC, history, AS_OF)
+    with nullcontext() if is_settled else patch("tasks.stages.features.builders.settle_orders", _leave_orders):
+        return split(request, ByTime(holdout_days=WEEK), place.storage, seed=7)
 
 
 def _profile(use_case: str, rows: list[Row], place: Workbench) -> str:
@@ -165,6 +175,6 @@ MUTATIONS = (
         Mutation(f"rows_from_the_future_in_{verb}", verb, partial(_leak, verb, False), partial(_leak, verb, True))
         for verb in ("build_features", "split")
     ),
-    Mutation("an_event_on_both_sides_of_the_cut", "split", partial(_cut_through, True), partial(_cut_through, False)),
+    Mutation("an_event_on_both_sides_of_the_cut", "split", partial(_cut_through, False), partial(_cut_through, True)),
     Mutation("nothing_to_look_at", "profile", partial(_profile, "empty", []), partial(_profile, "looked_at", _past())),
 )

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tasks import columns as c
 from tasks.contracts.base import Window
-from tasks.errors import NotEnoughData
+from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Inspect
 from tasks.problems import problem_of
 from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
-from tasks.stages.features.history import INTERACTION_SCHEMA, known_at, midnight
+from tasks.stages.features.history import INTERACTION_SCHEMA, is_choice, known_at, midnight
 from tasks.stages.features.spec import ByGroup, ByOrder, FeatureRequest, Shares, SplitSpec, TimeCut
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 PARTS = tabular.PARTS
 Keep = Callable[["DataFrame"], "DataFrame"]
@@ -59,8 +60,13 @@ class InteractionBuilder(Builder):
         """The tables `users`, `items` and `pairs`."""
         from pyspark.sql import functions as F
 
-        names = AttributeNames.of(known.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
-        return self._features(known, self.request.as_of, names, keep)
+        choices = known.where(is_choice())
+        settled = self._settle(choices, find_open_orders(choices, keep))
+        names = AttributeNames.of(choices.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
+        return self._features(settled, self.request.as_of, names, keep)
+
+    def _settle(self, choices: DataFrame, open_orders: DataFrame | None) -> DataFrame:
+        return settle_orders(choices, open_orders, self.request.spec.order_days)
 
     def _features(self, known: DataFrame, as_of: date, names: AttributeNames, keep: Keep) -> Tables:
         spec, task = self.request.spec, self.request.task
@@ -88,15 +94,21 @@ class InteractionBuilder(Builder):
         NotEnoughData : a part has no features or no labels.
         """
         use_case = self.request.use_case
+        choices = known.where(is_choice())
+        open_orders = find_open_orders(choices, keep)
         past = {part: known_at(window.start, self.request.spec.known_by) for part, window in windows.items()}
-        found = self._count(known, windows, past)
-        windows = self._with_data(windows, found)
-        check_events(known, {f"{use_case}: {part}": midnight(window.start) for part, window in windows.items()})
+        found = self._count(choices, past)
+        windows = self._with_features(windows, found)
+        settled = self._settle(choices, open_orders)
+        if open_orders is not None:
+            settled = keep(settled)
+        check_events(settled, {f"{use_case}: {part}": midnight(window.start) for part, window in windows.items()})
+        labels = {part: keep(interactions.make_labels(settled, window, self.request.task)) for part, window in windows.items()}
         tables = {}
-        for part, window in windows.items():
+        for part in self._with_labels(windows, labels):
             names = AttributeNames.of(found, f"{part}_")
-            features = self._features(known.where(past[part]), window.start, names, keep)
-            tables[part] = features | {c.LABELS: interactions.make_labels(known, window, self.request.task)}
+            features = self._features(self._settle(choices.where(past[part]), open_orders), windows[part].start, names, keep)
+            tables[part] = features | {c.LABELS: labels[part]}
         return tables, lambda part: partial(inspect_interactions, part=f"{use_case}: {part}")
 
     def _in_days(self, split_spec: SplitSpec) -> SplitSpec:
@@ -116,33 +128,36 @@ class InteractionBuilder(Builder):
         lengths = {"holdout_days": holdout, "validation_days": validation, "holdout_share": None, "validation_share": None}
         return split_spec.model_copy(update=lengths)
 
-    def _count(self, known: DataFrame, windows: Mapping[str, Window], past: Mapping[str, object]) -> dict[str, int]:
-        """How much was known on the first day of each window, and how many labels it has, in one pass."""
+    def _count(self, choices: DataFrame, past: Mapping[str, Column]) -> dict[str, int]:
+        """How much was known on the first day of each window, and the attributes, in one pass."""
         from pyspark.sql import functions as F
 
-        task = self.request.task
-        counts = known.agg(
+        counts = choices.agg(
             *(F.count_if(is_past).alias(f"{part}_known") for part, is_past in past.items()),
-            *(F.count_if(interactions.is_label(window, task)).alias(f"{part}_labels") for part, window in windows.items()),
             *(column for part, is_past in past.items() for column in AttributeNames.aggregates(is_past, f"{part}_")),
         ).first()
         return counts.asDict() if counts else {}
 
-    def _with_data(self, windows: Mapping[str, Window], found: Mapping[str, int]) -> dict[str, Window]:
-        """The windows that have features and labels; the three parts of the split must be among them."""
-        request, kept = self.request, {}
-        for part, window in windows.items():
-            has_features, has_labels = found.get(f"{part}_known"), found.get(f"{part}_labels")
-            if part in PARTS and not has_features:
+    def _with_features(self, windows: Mapping[str, Window], found: Mapping[str, int]) -> dict[str, Window]:
+        """The windows before which something was known; the three parts of the split must be among them."""
+        kept = {part: window for part, window in windows.items() if found.get(f"{part}_known")}
+        for part in PARTS:
+            if part not in kept:
                 begins = f" It is where the {part} window begins."
-                raise NotEnoughData(nothing_known(request, window.start) + begins)
-            if part in PARTS and not has_labels:
+                raise NotEnoughData(nothing_known(self.request, windows[part].start) + begins)
+        return kept
+
+    def _with_labels(self, windows: Mapping[str, Window], labels: Mapping[str, DataFrame]) -> list[str]:
+        """The parts that have labels; the three of the split must be among them."""
+        kept = [part for part in windows if not labels[part].isEmpty()]
+        for part in PARTS:
+            if part not in kept:
+                event = problem_of(self.request.task).label_event
+                missing = f"{event} of a known user" + (" who kept it" if event == c.PURCHASE else "")
                 raise NotEnoughData(
-                    f"{request.use_case}: the {part} window {window.label} has no {problem_of(request.task).label_event} of a "
-                    f"known user; ingest those days, move as_of, or change the days of the split ({part}_days)"
+                    f"{self.request.use_case}: the {part} window {windows[part].label} has no {missing}; "
+                    f"ingest those days, move as_of, or change the days of the split ({part}_days)"
                 )
-            if has_features and has_labels:
-                kept[part] = window
         return kept
 
 
@@ -150,8 +165,8 @@ class RowBuilder(Builder):
     """Rows with a target. What is earlier than the validation window is learned from, however long ago it was."""
 
     def make_tables(self, known: DataFrame, keep: Keep) -> Tables:
-        """The table `rows`."""
-        return {c.ROWS: tabular.make_rows(known, self.request.spec.stated_texts)}
+        """The table `rows`. It has those whose target is not known yet, too."""
+        return {c.ROWS: tabular.make_rows(tabular.keep_newest(known), self.request.spec.stated_texts)}
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
         """The three parts and the test sets. By days, validation and holdout have a window."""
@@ -162,16 +177,20 @@ class RowBuilder(Builder):
     def make_parts(
         self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int, keep: Keep
     ) -> tuple[dict[str, Tables], Callable[[str], Inspect]]:
-        """The rows of each part.
+        """The rows of each part. Rows whose target is not known yet are in none.
 
         Raises
         ------
         NotEnoughData : a part has no row of a class, or a test set has no row.
+        ConfigurationError : a target is neither 0 nor 1.
         """
+        from pyspark.sql import functions as F
+
         names, _ = self.cut(split_spec, 0)
-        parted, remedy = self._part(known, split_spec, windows, seed)
+        labelled = tabular.keep_newest(known).where(F.col(c.TARGET).isNotNull())
+        parted, remedy = self._part(labelled, split_spec, windows, seed)
         self._demand_both_classes(parted, names[len(PARTS) :], remedy)
-        features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, "part")]
+        features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, "part")]
         figures = check_rows(parted, features, split_spec.copies_at_most)
         texts = self.request.spec.stated_texts
         tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"), texts)} for part in names}
@@ -208,12 +227,17 @@ class RowBuilder(Builder):
 
     def _demand_both_classes(self, parted: DataFrame, test_sets: Sequence[str], remedy: str) -> None:
         counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
+        if others := sum(count for (_, target), count in counts.items() if target not in (0, 1)):
+            raise ConfigurationError(
+                f"{self.request.use_case}: {others} of {sum(counts.values())} rows have a target that is neither 0 nor 1; set "
+                "source.positive, or send such rows to quarantine by a rule of the suite"
+            )
         for part in PARTS:
             for target in (0, 1):
                 if not counts.get((part, target)):
                     raise NotEnoughData(
                         f"{self.request.use_case}: the {part} part has no row of class {target} among "
-                        f"{sum(counts.values())} known rows; ingest more rows, or {remedy}"
+                        f"{sum(counts.values())} rows with a known target; ingest more rows, or {remedy}"
                     )
         for part in test_sets:
             if not any(counts.get((part, target)) for target in (0, 1)):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 INTERACTION_SCHEMA = (
     f"{c.ROW_ID} string, {c.SOURCE_FILE} string, {c.EVENT_AT} timestamp, {c.INGESTED_AT} timestamp, {c.EVENT_ID} string, "
     f"{c.EVENT_TYPE} string, {c.USER_ID} string, {c.ITEM_ID} string, {c.QUANTITY} double, {c.UNIT_PRICE} double, "
-    f"{c.VALUE} double, {c.SEGMENT} string, {c.ITEM_TEXT} string, {c.USER_ATTRIBUTES} string, {c.ITEM_ATTRIBUTES} string"
+    f"{c.VALUE} double, {c.SEGMENT} string, {c.ITEM_TEXT} string, {c.USER_ATTRIBUTES} string, {c.ITEM_ATTRIBUTES} string, "
+    f"{c.LINE_ID} string"
 )
 
 
@@ -25,6 +26,13 @@ def known_at(as_of: date, known_by: str) -> Column:
 
     happened = F.col(c.EVENT_AT) < midnight(as_of)
     return happened & (F.col(c.INGESTED_AT) <= midnight(as_of)) if known_by == c.INGESTED_AT else happened
+
+
+def is_choice() -> Column:
+    """Whether a user chose something. Views and recommendations are neither features nor labels."""
+    from pyspark.sql import functions as F
+
+    return ~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES)
 
 
 def midnight(day: date) -> Column:

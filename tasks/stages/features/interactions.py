@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.errors import ConfigurationError
+from tasks.io.orders import BOUGHT, ORDER, OWN_AT, count_pieces, find_returned
 from tasks.problems import problem_of
 from tasks.stages.features.attributes import AttributeNames, add_told
 from tasks.stages.features.history import midnight
@@ -22,7 +23,7 @@ from tasks.stages.features.vocabulary import KEYS, Declared, add_declared, prepa
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_AGE, _VISIT, _RATED_AT, _RATING = "_age", "_visit", "_rated_at", "_rating"
+_AGE, _RATED_AT, _RATING = "_age", "_rated_at", "_rating"
 
 
 def make_features(
@@ -39,7 +40,8 @@ def make_features(
 
     Parameters
     ----------
-    rows : interactions, all known as of `as_of`. Rows without a user count for their item only.
+    rows : choices of users, all known as of `as_of`, settled (see `tasks.io.orders`). Rows without a user count for their item
+        only.
     names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
     declared : further features of the use case, each a column of its owner's table.
@@ -53,12 +55,14 @@ def make_features(
     pairs : user_id, item_id, pair_orders, pair_orders_{w}d, pair_recency_days, pair_quantity (net of returns),
         pair_rating (the last one given; null unless the task is about ratings).
 
-    An order is one event (an invoice, a rating). Who only ever returned is in no table. Recency 1 is the day before.
+    An order is one event (an invoice, a rating), of the day of its first row. One that was wholly returned is none: its pieces
+    and its value count with those of the return. Who only ever returned is in no table. Recency 1 is the day before.
     """
     from pyspark.sql import functions as F
 
-    rows = rows.where(~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES))
-    visits = keep(_visits(rows, as_of))
+    all_visits = _visits(rows, as_of)
+    returned = find_returned(all_visits)
+    visits = keep(_without_returned(all_visits, returned))
     known = visits.where(F.col(c.USER_ID).isNotNull())
     last_rating = F.max(F.struct(_RATED_AT, _RATING))[_RATING] if task.rates_pairs else F.lit(None)
     pairs = keep(
@@ -75,7 +79,7 @@ def make_features(
     users, items = _users(known, pairs, _segments(rows), lookback_days), _items(visits, pairs, lookback_days)
     tables = add_told({c.USERS: users, c.ITEMS: items, c.PAIRS: pairs}, rows, names)
     _refuse_taken_names(tables, declared)
-    tables = add_declared(tables, prepare_lines(rows, as_of.isoformat()), declared, _TABLES)
+    tables = add_declared(tables, prepare_lines(rows, returned, as_of.isoformat()), declared, _TABLES)
     return {table: _sorted(tables[table], *KEYS[owner]) for owner, table in _TABLES.items()}
 
 
@@ -91,43 +95,54 @@ def _refuse_taken_names(tables: dict[str, DataFrame], declared: Sequence[Declare
 def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
     """What happened in a window: one row for each user and item, sorted; 1.0 if bought, or the last rating given.
 
+    An order belongs to the window of its first row. What was bought and wholly returned inside the window is no label.
+
     Parameters
     ----------
-    rows : interactions that are known on the day `as_of`.
+    rows : choices of users that are known on the day `as_of`, settled (see `tasks.io.orders`).
     """
     from pyspark.sql import functions as F
 
-    found = rows.where(is_label(window, task)).groupBy(c.USER_ID, c.ITEM_ID)
-    last_rating = F.max(F.struct(c.EVENT_AT, c.VALUE, c.ROW_ID))[c.VALUE]
-    label = last_rating if task.rates_pairs else F.lit(1.0)
-    return _sorted(found.agg(label.cast("double").alias(c.LABEL)), c.USER_ID, c.ITEM_ID)
-
-
-def is_label(window: Window, task: TaskKind) -> Column:
-    """Whether a row is an event that the models predict."""
-    from pyspark.sql import functions as F
-
-    inside = (F.col(c.EVENT_AT) >= midnight(window.start)) & (F.col(c.EVENT_AT) < midnight(window.end))
-    return inside & (F.col(c.EVENT_TYPE) == problem_of(task).label_event) & F.col(c.USER_ID).isNotNull()
+    is_inside = (F.col(c.EVENT_AT) >= midnight(window.start)) & (F.col(c.EVENT_AT) < midnight(window.end))
+    inside = rows.where(is_inside & F.col(c.USER_ID).isNotNull())
+    event = problem_of(task).label_event
+    if event == c.PURCHASE:
+        visits = _visits(inside, window.end)
+        labelled = _without_returned(visits, find_returned(visits)).where(F.col(_AGE).isNotNull() & F.col(BOUGHT).isNotNull())
+    else:
+        labelled = inside.where(F.col(c.EVENT_TYPE) == event)
+    label = F.max(F.struct(OWN_AT, c.VALUE, c.ROW_ID))[c.VALUE] if task.rates_pairs else F.lit(1.0)
+    found = labelled.groupBy(c.USER_ID, c.ITEM_ID).agg(label.cast("double").alias(c.LABEL))
+    return _sorted(found, c.USER_ID, c.ITEM_ID)
 
 
 def _visits(rows: DataFrame, as_of: date) -> DataFrame:
-    """One row for each user, item and event. `_age` is null for returns, whose value and quantity still count."""
+    """One row for each user, item and order. `_age` is null for returns, whose value and quantity still count."""
     from pyspark.sql import functions as F
 
     bought = F.col(c.EVENT_TYPE) != c.RETURN
     is_rating = F.col(c.EVENT_TYPE) == c.RATING
     age = F.date_diff(F.lit(as_of.isoformat()).cast("date"), F.col(c.EVENT_AT).cast("date"))
-    return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(_VISIT)).agg(
+    return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER)).agg(
         F.min(F.when(bought, age)).alias(_AGE),
         F.min(age).alias("_any_age"),
         F.sum(in_units(F.when(~is_rating, F.col(c.VALUE)))).alias(c.VALUE),
         F.sum(in_units(F.when(~is_rating, F.col(c.QUANTITY)))).alias(c.QUANTITY),
         F.sum(in_units(F.when(bought, F.col(c.UNIT_PRICE)))).alias("_prices"),
         F.count(F.when(bought, F.col(c.UNIT_PRICE))).alias("_priced"),
-        F.max(F.when(is_rating, F.col(c.EVENT_AT))).alias(_RATED_AT),
-        F.max(F.when(is_rating, F.col(c.VALUE))).alias(_RATING),
+        F.max(F.when(is_rating, F.col(OWN_AT))).alias(_RATED_AT),
+        F.max(F.when(is_rating, F.struct(OWN_AT, c.VALUE)))[c.VALUE].alias(_RATING),
+        *count_pieces(in_units),
     )
+
+
+def _without_returned(visits: DataFrame, returned: DataFrame) -> DataFrame:
+    """The visits with `_age` null for those that were wholly returned."""
+    from pyspark.sql import functions as F
+
+    keys = [c.USER_ID, c.ITEM_ID, ORDER]
+    marked = visits.join(returned.withColumn("_came_back", F.lit(True)), keys, "left")
+    return marked.withColumn(_AGE, F.when(F.col("_came_back").isNull(), F.col(_AGE))).drop("_came_back")
 
 
 def _segments(rows: DataFrame) -> DataFrame:
@@ -143,7 +158,7 @@ def _users(known: DataFrame, pairs: DataFrame, segments: DataFrame, lookback_day
     from pyspark.sql import functions as F
 
     spend = {w: F.coalesce(F.sum(F.when(F.col("_any_age") <= w, F.col(c.VALUE))), F.lit(0)) for w in lookback_days}
-    by_visit = known.groupBy(c.USER_ID, _VISIT).agg(
+    by_visit = known.groupBy(c.USER_ID, ORDER).agg(
         F.min(_AGE).alias(_AGE),
         *(amount.alias(f"_spend_{w}") for w, amount in spend.items()),
         F.sum(in_units(F.col(_RATING))).alias("_ratings"),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import Name
+from tasks.io.orders import ORDER
 from tasks.stages.features.sums import sum_exactly
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Owner = Literal["user", "item", "pair"]
 KEYS: dict[str, tuple[str, ...]] = {"user": (c.USER_ID,), "item": (c.ITEM_ID,), "pair": (c.USER_ID, c.ITEM_ID)}
-_AGE, _ORDER, _BOUGHT, _CATEGORY = "_age", "_order", "_bought", "_category"
+_AGE, _WISH, _CATEGORY = "_age", "_wish", "_category"
 
 
 class Declared(BaseModel):
@@ -87,28 +88,33 @@ def add_declared(
     return found
 
 
-def prepare_lines(rows: DataFrame, as_of: str) -> DataFrame:
-    """Known rows with their age in days (1 is the day before `as_of`), order, and whether they are a wish at all."""
+def prepare_lines(rows: DataFrame, returned: DataFrame, as_of: str) -> DataFrame:
+    """Known rows with their age in days (1 is the day before `as_of`), order, and whether they are a wish at all.
+
+    Parameters
+    ----------
+    returned : `user_id`, `item_id`, `_order` of the purchases that were wholly returned.
+    """
     from pyspark.sql import functions as F
 
     age = F.date_diff(F.lit(as_of).cast("date"), F.col(c.EVENT_AT).cast("date"))
-    return rows.select(
-        "*", age.alias(_AGE), F.coalesce(c.EVENT_ID, c.ROW_ID).alias(_ORDER), (F.col(c.EVENT_TYPE) != c.RETURN).alias(_BOUGHT)
-    )
+    lines = rows.select("*", age.alias(_AGE), F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER))
+    marked = lines.join(returned.withColumn("_came_back", F.lit(True)), [c.USER_ID, c.ITEM_ID, ORDER], "left")
+    return marked.withColumn(_WISH, (F.col(c.EVENT_TYPE) != c.RETURN) & F.col("_came_back").isNull()).drop("_came_back")
 
 
-def _inside(one: Declared, column: Column | str, bought: bool = True) -> Column:
+def _inside(one: Declared, column: Column | str, is_wish: bool = True) -> Column:
     from pyspark.sql import functions as F
 
     value = F.col(column) if isinstance(column, str) else column
     condition = F.col(_AGE) <= one.days
-    return F.when(condition & F.col(_BOUGHT) if bought else condition, value)
+    return F.when(condition & F.col(_WISH) if is_wish else condition, value)
 
 
 def _orders(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return F.count_distinct(_inside(one, _ORDER))
+    return F.count_distinct(_inside(one, ORDER))
 
 
 def _lines(one: Declared) -> Column:
@@ -118,13 +124,13 @@ def _lines(one: Declared) -> Column:
 
 
 def _quantity(one: Declared) -> Column:
-    return sum_exactly(_inside(one, c.QUANTITY, bought=False))
+    return sum_exactly(_inside(one, c.QUANTITY, is_wish=False))
 
 
 def _spend(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return sum_exactly(F.when(F.col(c.EVENT_TYPE) != c.RATING, _inside(one, c.VALUE, bought=False)))
+    return sum_exactly(F.when(F.col(c.EVENT_TYPE) != c.RATING, _inside(one, c.VALUE, is_wish=False)))
 
 
 def _recency(one: Declared) -> Column:
@@ -152,8 +158,9 @@ def _mean_price(one: Declared) -> Column:
 def _return_share(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    came_back = F.coalesce(sum_exactly(F.when(~F.col(_BOUGHT), -_inside(one, c.QUANTITY, bought=False))), F.lit(0.0))
-    bought = sum_exactly(_inside(one, c.QUANTITY))
+    is_return, pieces = F.col(c.EVENT_TYPE) == c.RETURN, _inside(one, c.QUANTITY, is_wish=False)
+    came_back = F.coalesce(sum_exactly(F.when(is_return, -pieces)), F.lit(0.0))
+    bought = sum_exactly(F.when(~is_return, pieces))
     return came_back / F.nullif(bought, F.lit(0.0))
 
 
@@ -174,10 +181,10 @@ def _price_affinity(mine: DataFrame, lines: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     def mean(frame: DataFrame, key: str) -> DataFrame:
-        priced = frame.where(F.col(_BOUGHT) & (F.col(c.UNIT_PRICE) > 0))
+        priced = frame.where(F.col(_WISH) & (F.col(c.UNIT_PRICE) > 0))
         return priced.groupBy(key).agg((sum_exactly(F.col(c.UNIT_PRICE)) / F.count(c.UNIT_PRICE)).alias(f"_{key}"))
 
-    pairs = mine.where(_BOUGHT).select(c.USER_ID, c.ITEM_ID).distinct()
+    pairs = mine.where(_WISH).select(c.USER_ID, c.ITEM_ID).distinct()
     joined = pairs.join(mean(mine, c.USER_ID), c.USER_ID).join(mean(lines, c.ITEM_ID), c.ITEM_ID)
     user, item = F.col(f"_{c.USER_ID}"), F.col(f"_{c.ITEM_ID}")
     return joined.withColumn("value", F.least(user, item) / F.greatest(user, item))
@@ -188,12 +195,10 @@ def _category_affinity(mine: DataFrame, lines: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     word = F.upper(F.regexp_extract(F.col(c.ITEM_TEXT), r"([\p{L}\p{N}-]+)[^\p{L}\p{N}]*$", 1))
-    named = lines.where(_BOUGHT).select(c.ITEM_ID, c.EVENT_AT, c.ROW_ID, F.nullif(word, F.lit("")).alias(_CATEGORY))
+    named = lines.where(_WISH).select(c.ITEM_ID, c.EVENT_AT, c.ROW_ID, F.nullif(word, F.lit("")).alias(_CATEGORY))
     newest = F.max(F.when(F.col(_CATEGORY).isNotNull(), F.struct(c.EVENT_AT, c.ROW_ID, _CATEGORY)))[_CATEGORY]
     categories = named.groupBy(c.ITEM_ID).agg(newest.alias(_CATEGORY)).where(F.col(_CATEGORY).isNotNull())
-    counted = (
-        mine.where(_BOUGHT).groupBy(c.USER_ID, c.ITEM_ID).agg(F.count(F.lit(1)).alias("_lines")).join(categories, c.ITEM_ID)
-    )
+    counted = mine.where(_WISH).groupBy(c.USER_ID, c.ITEM_ID).agg(F.count(F.lit(1)).alias("_lines")).join(categories, c.ITEM_ID)
     by_category = counted.groupBy(c.USER_ID, _CATEGORY).agg(F.sum("_lines").alias("_category_lines"))
     by_user = counted.groupBy(c.USER_ID).agg(F.sum("_lines").alias("_user_lines"))
     joined = counted.join(by_category, [c.USER_ID, _CATEGORY]).join(by_user, c.USER_ID)
@@ -204,12 +209,12 @@ def _co_purchase(mine: DataFrame, lines: DataFrame) -> DataFrame:
     """How often a basket with the item also holds one of the user's other items, on average over those; 0 to 1."""
     from pyspark.sql import functions as F
 
-    baskets = lines.where(_BOUGHT).select(_ORDER, c.ITEM_ID).distinct()
-    other = baskets.select(_ORDER, F.col(c.ITEM_ID).alias("_other"))
-    together = baskets.join(other, _ORDER).where(F.col(c.ITEM_ID) != F.col("_other"))
+    baskets = lines.where(_WISH).select(ORDER, c.ITEM_ID).distinct()
+    other = baskets.select(ORDER, F.col(c.ITEM_ID).alias("_other"))
+    together = baskets.join(other, ORDER).where(F.col(c.ITEM_ID) != F.col("_other"))
     together = together.groupBy(c.ITEM_ID, "_other").agg(F.count(F.lit(1)).alias("_together"))
     alone = baskets.groupBy(c.ITEM_ID).agg(F.count(F.lit(1)).alias("_baskets"))
-    pairs = mine.where(_BOUGHT).select(c.USER_ID, c.ITEM_ID).distinct()
+    pairs = mine.where(_WISH).select(c.USER_ID, c.ITEM_ID).distinct()
     theirs = pairs.select(c.USER_ID, F.col(c.ITEM_ID).alias("_other"))
     met = pairs.join(theirs, c.USER_ID).where(F.col(c.ITEM_ID) != F.col("_other"))
     joined = (

@@ -82,6 +82,7 @@ class InvoiceFiles(Source):
             text("Country").alias(c.SEGMENT),
             F.lit(None).cast("string").alias(c.USER_ATTRIBUTES),
             F.lit(None).cast("string").alias(c.ITEM_ATTRIBUTES),
+            F.lit(None).cast("string").alias(c.LINE_ID),
         )
 
 

@@ -22,6 +22,7 @@ TIMES = (c.EVENT_AT, c.INGESTED_AT)
 OF_INTERACTIONS = (
     *TIMES,
     c.EVENT_ID,
+    c.LINE_ID,
     c.EVENT_TYPE,
     c.USER_ID,
     c.ITEM_ID,
@@ -45,9 +46,11 @@ class Mapped(Source):
     columns : canonical column -> column of the source, where the names differ.
     time_format : pattern of times in text columns, in Spark's syntax. Whole numbers are seconds since 1970, UTC.
     positive : rows with a target: the cell that means class 1. Any other cell means class 0. None: the cells are 0 and 1.
+        The target of an empty cell is not known yet. Such a row is scored, and a later delivery of it can bring the target.
     leave_out : rows with a target: columns that are not features, such as those known only afterwards.
 
     Rows are tabular where a column is the `target`. Every column that is neither named in `columns` nor left out is a feature.
+    Their `event_id` is the name of a row: of several deliveries of the same name the newest one counts.
 
     Columns that the source lacks are null, with these defaults: `event_type` is `return` for negative quantities and otherwise
     `purchase`, `value` is quantity times price, `ingested_at` is midnight after the day of the delivery, and `event_at` of
@@ -62,7 +65,7 @@ class Mapped(Source):
 
     @model_validator(mode="after")
     def _maps_what_is_there(self) -> Self:
-        allowed = (*TIMES, c.TARGET) if self.maps_rows else OF_INTERACTIONS
+        allowed = (*TIMES, c.EVENT_ID, c.TARGET) if self.maps_rows else OF_INTERACTIONS
         for canonical, column in self.columns.items():
             if canonical not in allowed:
                 raise ValueError(f"columns: no canonical column {canonical!r}; allowed: {', '.join(allowed)}")
@@ -93,7 +96,7 @@ class Mapped(Source):
     @property
     def features(self) -> tuple[str, ...]:
         """The feature columns of tabular rows."""
-        excluded = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.TARGET))}
+        excluded = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.EVENT_ID, c.TARGET))}
         return tuple(name for name in self.cells if name not in excluded)
 
     def cell_of(self, canonical: str) -> str | None:
@@ -136,6 +139,7 @@ class Mapped(Source):
             self._text(c.SEGMENT).alias(c.SEGMENT),
             self._text(c.USER_ATTRIBUTES).alias(c.USER_ATTRIBUTES),
             self._text(c.ITEM_ATTRIBUTES).alias(c.ITEM_ATTRIBUTES),
+            self._text(c.LINE_ID).alias(c.LINE_ID),
         )
 
     def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None) -> DataFrame:
@@ -144,7 +148,9 @@ class Mapped(Source):
 
         label = self._text(c.TARGET)
         value = self._number(c.TARGET)
-        target = F.when(value.isin(0, 1), value) if self.positive is None else F.when(label.isNotNull(), label == self.positive)
+        known = F.when(value.isin(0, 1), value).otherwise(c.NO_CLASS) if self.positive is None else label == self.positive
+        target = F.when(label.isNotNull(), known.cast("long"))
+        name = [self._text(c.EVENT_ID).alias(c.EVENT_ID)] if self.cell_of(c.EVENT_ID) else []
         day = F.date_sub(F.to_date(known_at), 1).cast("timestamp")
         texts = {name for name, kind in self.cells.items() if kind == "string"}
         return frame.select(
@@ -153,7 +159,8 @@ class Mapped(Source):
             (self._moment(c.EVENT_AT) if self.cell_of(c.EVENT_AT) else day).alias(c.EVENT_AT),
             F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
             (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
-            target.cast("long").alias(c.TARGET),
+            target.alias(c.TARGET),
+            *name,
             *((text(name) if name in texts else number(name)).alias(name) for name in self.features),
         )
 
@@ -162,8 +169,8 @@ class Mapped(Source):
 
         Raises
         ------
-        SourceError : more than `MOST_OTHER_TARGETS` of the stated targets are neither 0 nor 1. A few others are null, and the
-            suite judges their rows.
+        SourceError : more than `MOST_OTHER_TARGETS` of the stated targets are neither 0 nor 1. A few others are `NO_CLASS`,
+            and the suite judges their rows.
         """
         column = self.cell_of(c.TARGET)
         if column is None or self.positive is not None:
@@ -171,10 +178,9 @@ class Mapped(Source):
         import pyarrow.dataset as ds
 
         rows = ds.dataset(folder, format="parquet")
-        unread = rows.to_table([c.AS_IT_CAME], filter=ds.field(c.TARGET).is_null())[c.AS_IT_CAME].to_pylist()
-        cells = (_read_cell(line, column) for line in unread)
-        others = Counter(cell for cell in cells if cell)
-        stated = others.total() + rows.count_rows(filter=ds.field(c.TARGET).is_valid())
+        unread = rows.to_table([c.AS_IT_CAME], filter=ds.field(c.TARGET) == c.NO_CLASS)[c.AS_IT_CAME].to_pylist()
+        others = Counter(_read_cell(line, column) for line in unread)
+        stated = rows.count_rows(filter=ds.field(c.TARGET).is_valid())
         if others.total() <= MOST_OTHER_TARGETS * stated:
             return
         shown = ", ".join(repr(cell) for cell, _ in others.most_common(5))

@@ -154,6 +154,7 @@ class MovieLens(Source):
                 nothing.cast("double").alias(c.UNIT_PRICE),
                 value.alias(c.VALUE),
                 nothing.cast("string").alias(c.SEGMENT),
+                nothing.cast("string").alias(c.LINE_ID),
             )
         )
         films, people = _read_about(files, layout)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.io.equality import hash_cells
+from tasks.io.orders import line_of
 from tasks.stages.validation.past import Past
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ MISSING_FEATURES = "missing_features"  # long, number of features of a tabular r
 LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
 DAYS_BEFORE_END = "days_before_end"  # long, whole days from the event's day to the window's end: 1 on its last day
 PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
-DELIVERED_BEFORE = "delivered_before"  # boolean, whether an identical row is in a file of the past
+# boolean, whether an identical row is in a file of the past; not where a correction of its order replaced it since then
+DELIVERED_BEFORE = "delivered_before"
 RETURNED_ITEM_WAS_SOLD = (
     "returned_item_was_sold"  # boolean, null unless a return: whether the item was sold here or in the past
 )
@@ -68,7 +71,7 @@ def _price_band(_frame: DataFrame, _window: Window) -> Column:
 def _features(frame: DataFrame) -> list[Column]:
     from pyspark.sql import functions as F
 
-    known = {*c.TABULAR_COLUMNS, *_SIMPLE}
+    known = {*c.TABULAR_COLUMNS, c.EVENT_ID, *_SIMPLE}
     return [F.col(f"`{name}`").cast("double") for name in frame.columns if name not in known]
 
 
@@ -95,7 +98,17 @@ def _add_delivered(frame: DataFrame, past: Past) -> DataFrame:
     before = past.rows(frame.sparkSession)
     if before is None:
         return frame.withColumn(DELIVERED_BEFORE, F.lit(False))
-    known = before.select(F.xxhash64(c.AS_IT_CAME).alias("_hash"), F.col(c.AS_IT_CAME).alias("_came")).distinct()
+    came = [F.xxhash64(c.AS_IT_CAME).alias("_hash"), F.col(c.AS_IT_CAME).alias("_came")]
+    if c.EVENT_ID in before.columns:
+        lines = before.withColumn("_line", line_of(before))
+        names = [name for name in (c.USER_ID, c.EVENT_ID, c.EVENT_TYPE, "_line") if name in lines.columns]
+        named = lines.select(*came, c.INGESTED_AT, hash_cells(lines, names).alias("_name"))
+        copies = named.join(frame.select(*came).distinct(), ["_hash", "_came"], "left_semi")
+        newest = named.join(copies.select("_name").distinct(), "_name", "left_semi").groupBy("_name")
+        known = copies.join(newest.agg(F.max(c.INGESTED_AT).alias("_newest")), "_name").where(f"{c.INGESTED_AT} = _newest")
+    else:
+        known = before.select(*came)
+    known = known.select("_hash", "_came").distinct()
     same = (F.xxhash64(c.AS_IT_CAME) == F.col("_hash")) & (F.col(c.AS_IT_CAME) == F.col("_came"))
     joined = frame.join(known, same, "left")
     return joined.select(*[f"`{name}`" for name in frame.columns], F.col("_came").isNotNull().alias(DELIVERED_BEFORE))

@@ -183,19 +183,6 @@ def test_a_split_measures_its_cold_share(spark: SparkSession, publish: Publish, 
     assert storage.manifest(parts.train)["figures"]["cold_users"] == 0
 
 
-def test_an_event_on_both_sides_of_the_cut_is_refused(spark: SparkSession, publish: Publish, storage: Storage) -> None:
-    rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
-    rows += [row("ann", "tea", "2011-02-21T23:59", "night"), row("ann", "pen", "2011-02-22T00:00", "night")]
-    with pytest.raises(LeakageFound, match="holdout: event night of user ann lies on both sides of the cut"):
-        split(
-            FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SMALL, [publish(rows)], AS_OF),
-            ByTime(holdout_days=7),
-            storage,
-            seed=7,
-        )
-    assert not list(storage.root.glob("*/examples/*/CURRENT")), "nothing was published"
-
-
 def test_features_from_after_the_cut_are_refused(
     spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

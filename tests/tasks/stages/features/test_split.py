@@ -170,7 +170,7 @@ def test_tabular_features_ignore_later_rows(spark: object, storage: Storage) -> 
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="allowed: by_time, stratified"):
+    with pytest.raises(ConfigurationError, match="allowed: by_group, by_order, by_time, rolling, stratified"):
         SPLITS.parse({"kind": "random"}, "case.yaml: split")
     with pytest.raises(ConfigurationError, match=r"at least 0\.1 for training"):
         SPLITS.parse({"kind": "stratified", "validation_share": 0.5, "holdout_share": 0.5}, "case.yaml: split")

@@ -28,13 +28,13 @@ def check(folder: Path, came: list[Any], read: list[int | None], **settings: Any
 @pytest.mark.parametrize(
     ("came", "read", "shown"),
     [
-        (["1", "2", "3"] * 20, [1, None, None] * 20, "in 40 of 60 rows, 2 different ones: '2', '3'. Only binary"),
-        (["0", "1", "2"] * 20, [0, 1, None] * 20, "in 20 of 60 rows, 1 different ones: '2'. Only binary"),
-        (["1", "2"] * 20, [1, None] * 20, "positive: '2'"),
-        ([f"{value / 7:.3f}" for value in range(1, 50)], [None] * 49, "in 49 of 49 rows, 49 different ones: '0.143'"),
+        (["1", "2", "3"] * 20, [1, c.NO_CLASS, c.NO_CLASS] * 20, "in 40 of 60 rows, 2 different ones: '2', '3'. Only binary"),
+        (["0", "1", "2"] * 20, [0, 1, c.NO_CLASS] * 20, "in 20 of 60 rows, 1 different ones: '2'. Only binary"),
+        (["1", "2"] * 20, [1, c.NO_CLASS] * 20, "positive: '2'"),
+        ([f"{value / 7:.3f}" for value in range(1, 50)], [c.NO_CLASS] * 49, "in 49 of 49 rows, 49 different ones: '0.143'"),
         (
             ["benign", "malignant"] * 5,
-            [None] * 10,
+            [c.NO_CLASS] * 10,
             "Name the one value that means class 1 in the source, as in positive: 'benign'",
         ),
     ],
@@ -49,6 +49,6 @@ def test_other_targets_are_refused(tmp_path: Path, came: list[str], read: list[i
 
 def test_unknown_and_few_dirty_targets_are_welcome(tmp_path: Path) -> None:
     check(tmp_path / "unknown", ["0", "1", "", None] * 20, [0, 1, None, None] * 20)
-    check(tmp_path / "dirty", ["0"] * 50 + ["1"] * 49 + ["n/a"], [0] * 50 + [1] * 49 + [None])
+    check(tmp_path / "dirty", ["0"] * 50 + ["1"] * 49 + ["n/a"], [0] * 50 + [1] * 49 + [c.NO_CLASS])
     check(tmp_path / "named", ["1", "2", "3"] * 20, [0, 1, 0] * 20, positive="2")
     check(tmp_path / "none", [""] * 5, [None] * 5)
