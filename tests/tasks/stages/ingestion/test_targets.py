@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tasks.errors import SourceError
 from tasks.stages.ingestion.sources import SOURCES
 
 
-def check(folder: Path, came: list[Any], read: list[int | None], **settings: Any) -> None:
+def check(folder: Path, came: list[Any], read: Sequence[int | None], **settings: Any) -> None:
     """Let a source look at rows whose targets came so and were read so."""
     cells = {"quality": "string", "x": "double"}
     entry = {"kind": "daily_files", "format": "csv", "cells": cells, "columns": {"target": "quality"}, **settings}
