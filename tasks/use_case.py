@@ -295,6 +295,7 @@ class UseCase(_Section):
             exclude_seen=self.recommend.exclude_seen,
             relevant_from=self.recommend.relevant_from,
             probability_of=self.probability.of,
+            active_days=self.batch_scoring.active_days,
             costs=self.costs,
         )
 

@@ -58,6 +58,7 @@ class ScoringTerms(Contract):
     probability_of: ProbabilityOf = Field(
         ProbabilityOf.ALL_KNOWN_USERS, description="whose purchases the probabilities of lists are about"
     )
+    active_days: int | None = Field(None, description="known users are those who came in so many days; None: all who ever came")
     relevant_from: float = Field(4.0, description="of ratings: from which a rated item counts as relevant in a list")
     costs: Costs | None = Field(None, description="of rows: what mistakes cost; None: the threshold is chosen on validation")
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a model that answers rows")

@@ -6,7 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
-from tasks.contracts.training import ProbabilityOf
+from tasks.contracts.training import ProbabilityOf, ScoringTerms
 from tasks.models.base import FeatureTables
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 MOST_USERS = 50_000  # whose lists measure probabilities; of more, those with the smallest hash of their id
 
 
-def probability_users(of: ProbabilityOf, features: FeatureTables, labels: pd.DataFrame) -> list[str]:
-    """The users by whom probabilities are calibrated and judged, sorted.
+def probability_users(terms: ScoringTerms, features: FeatureTables, labels: pd.DataFrame) -> list[str]:
+    """The users by whom probabilities are calibrated and judged, sorted: those whom batch scoring answers, or buyers.
 
     Parameters
     ----------
     labels : all labels of the window, one row a pair.
     """
-    everybody = features.users[c.USER_ID] if of is ProbabilityOf.ALL_KNOWN_USERS else labels[c.USER_ID]
-    users = sorted(set(everybody))
+    is_of_buyers = terms.probability_of is ProbabilityOf.BUYERS
+    users = sorted(set(labels[c.USER_ID])) if is_of_buyers else features.active_users(terms.active_days)
     if len(users) > MOST_USERS:
         users = sorted(sorted(users, key=lambda user: (zlib.crc32(user.encode()), user))[:MOST_USERS])
     return users

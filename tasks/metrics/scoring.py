@@ -160,7 +160,7 @@ def score_lists(
     depth = max(terms.k, *(metric.k or 1 for metric in metrics)) if metrics else terms.k
     promised = users
     if terms.task.has_probabilities:
-        promised = pd.Index(probability_users(terms.probability_of, features, labels))
+        promised = pd.Index(probability_users(terms, features, labels))
     asked = users.union(promised, sort=False)
     every = _list_items(model, features, list(asked), depth, terms.exclude_seen)
     bought = set(zip(wanted[c.USER_ID], wanted[c.ITEM_ID], strict=True))

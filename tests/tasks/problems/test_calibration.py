@@ -152,3 +152,10 @@ def test_calibrations_of_earlier_exports_are_read() -> None:
     assert Calibration.from_json([0.5, -1.0]) == Calibration(0.5, -1.0)
     one = Calibration(0.5, -1.0, {"user_recency_days": (-0.7, 2.5)})
     assert Calibration.from_json(one.to_json()) == one
+
+
+def test_known_users_are_those_whom_batch_scoring_answers() -> None:
+    terms = ScoringTerms(use_case="test", task=TaskKind.PROPENSITY, metrics=("calibration_error",), k=5, active_days=30)
+    examples = shop(1)
+    scored = score_model(Popularity(recent_days=28).fit(examples, examples, 7), examples, terms)
+    assert scored.populations[-1].units == len(scored.promised.units) == 750, "half of 1,500 came in the newest 30 days"
