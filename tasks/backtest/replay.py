@@ -22,7 +22,7 @@ from tasks.backtest.plan import Plan, PolicyPlan, Retraining
 from tasks.backtest.sharing import adopt_until
 from tasks.contracts.base import Contract, Window
 from tasks.contracts.data import DatasetRef, Split
-from tasks.contracts.judging import Verdict
+from tasks.contracts.judging import FailedCandidate, Verdict
 from tasks.contracts.monitoring import Cause, RetrainDecision
 from tasks.contracts.promotion import Approval, LedgerEntry, ModelVersion, Rejection
 from tasks.contracts.training import Candidate
@@ -215,17 +215,27 @@ class Replay:
             requests = [monitoring.request_retraining(decision)]
         try:
             parts = self._do("split", Split, lambda: training.split(run, as_of=None, requests=requests, day=window.end))
-            trained = []
-            for spec in self.case.candidates:
-                name = spec.candidate_name
-                trained.append(self._do(f"train {name}", Candidate, partial(training.train, run, name, parts)))
+            trained, failed = self._train_candidates(run, parts)
             verdict = self._do(
-                "judge", Verdict, lambda: training.judge(run, trained, parts, endpoint_command=self.endpoint_command)
+                "judge",
+                Verdict,
+                lambda: training.judge(run, trained, parts, endpoint_command=self.endpoint_command, failed=failed),
             )
             return self._do("register", ModelVersion, lambda: training.register(run, verdict))
         except Stopped:
             training.give_up(run.name, run.run_id)
             raise
+
+    def _train_candidates(self, run: Run, parts: Split) -> tuple[list[Candidate], list[FailedCandidate]]:
+        """Train each candidate. One that fails does not stop the others."""
+        trained, reasons = [], {}
+        names = [spec.candidate_name for spec in self.case.candidates]
+        for name in names:
+            try:
+                trained.append(self._do(f"train {name}", Candidate, partial(training.train, run, name, parts)))
+            except Stopped as stopped:
+                reasons[name] = str(stopped)
+        return trained, training.list_failed(names, trained, reasons)
 
     def _ask_for_promotion(self, challenger: int) -> None:
         """The review's task: the policy decides at once, or a person answers later."""

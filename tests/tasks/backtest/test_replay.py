@@ -16,9 +16,10 @@ from tasks.backtest.replay import Replay
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split, Validated, ValidationReport
 from tasks.contracts.monitoring import Cause, RetrainDecision
-from tasks.errors import NothingToDo, ServiceUnavailable
+from tasks.errors import ModelError, NothingToDo, ServiceUnavailable
 from tasks.jobs import features, monitoring, scoring, training
 from tasks.jobs.features import PublishedFeatures
+from tasks.use_case import load_use_case
 
 CASE = "purchase_propensity"
 
@@ -48,6 +49,7 @@ class Jobs:
             (monitoring, "decide_retrain", lambda run, seen, form: self._decision(run)),
             (training, "split", lambda run, **_: self._split()),
             (training, "train", lambda run, name, parts: self._stop()),
+            (training, "judge", lambda run, trained, parts, endpoint_command, failed: self._judge(trained, failed)),
         ):
             monkeypatch.setattr(owner, name, self._stand_in(name, result))
         monkeypatch.setattr(training, "give_up", lambda *_: None)
@@ -93,6 +95,10 @@ class Jobs:
     def _split(self) -> Split:
         return Split(as_of=date(2011, 3, 14), **{part: ref("examples", part) for part in ("train", "validation", "holdout")})
 
+    def _judge(self, trained: list[Any], failed: list[Any]) -> None:
+        assert trained == []
+        raise ModelError("; ".join(f"{one.name}: {one.reason}" for one in failed))
+
     def _stop(self) -> None:
         raise ServiceUnavailable("MLflow does not answer")
 
@@ -119,13 +125,22 @@ def outcomes(journal: Journal) -> list[dict[str, tuple[bool, str, str]]]:
 
 def test_jobs_run_in_the_order_of_the_dags_at_the_simulated_time(jobs: Jobs, tmp_path: Path) -> None:
     make_replay(tmp_path / "p").run()
-    window = ["read_late", "ingest", "validate", "build_features", "score", "monitor", "decide_retrain", "split", "train"]
+    before = ["read_late", "ingest", "validate", "build_features", "score", "monitor", "decide_retrain", "split"]
+    window = [*before, *["train"] * 3, "judge"]
     assert [name for name, _ in jobs.ran] == ["ingest", "validate", *window, *window], "history is only ingested"
     assert sorted({at.isoformat(timespec="hours") for _, at in jobs.ran}) == [
         "2011-03-07T01+00:00",
         "2011-03-14T01+00:00",
         "2011-03-21T01+00:00",
     ]
+
+
+def test_a_failed_candidate_stops_no_other(jobs: Jobs, tmp_path: Path) -> None:
+    steps = make_replay(tmp_path).run().windows[-1].steps
+    names = [spec.candidate_name for spec in load_use_case(CASE).candidates]
+    reason = "ServiceUnavailable: MLflow does not answer"
+    assert [steps[f"train {name}"].failed for name in names] == [reason] * len(names)
+    assert steps["judge"].failed == "ModelError: " + "; ".join(f"{name}: {reason}" for name in names)
 
 
 def test_a_failure_stops_what_needs_its_result_and_nothing_else(jobs: Jobs, tmp_path: Path) -> None:
