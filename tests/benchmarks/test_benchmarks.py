@@ -114,7 +114,7 @@ def test_figures_need_a_meaning_and_parts_their_programs() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(SystemExit, match="no benchmark 'speed'; the benchmarks are: dags, data"):
+    with pytest.raises(SystemExit, match="no benchmark 'speed'; the benchmarks are: backtest, calibration, dags, data"):
         main(["speed"])
     with pytest.raises(SystemExit, match="gate has no part speed; the parts are: costs, "):
         main(["gate-speed"])

@@ -148,7 +148,7 @@ def test_unknown_columns_in_settings_are_named(storage: Storage, spark: SparkSes
     [
         (
             {"columns": {"target": "said", "item_id": "job"}},
-            "no canonical column 'item_id'; allowed: event_at, ingested_at, target",
+            "no canonical column 'item_id'; allowed: event_at, ingested_at, event_id, target",
         ),
         ({"leave_out": ["nothing"]}, "leave_out: no column nothing in cells"),
         ({"columns": {"item_id": "job", "event_at": "age"}}, "positive and leave_out need rows with a target"),

@@ -24,6 +24,7 @@ from tasks.io.api_keys import ApiKeys
 from tasks.io.database import MIGRATIONS, SCHEMA, VERSION_TABLE, open_database
 from tasks.io.decisions import DecisionLog
 from tasks.io.events import EventStore
+from tasks.io.judgings import JudgingLog
 from tasks.io.ledger import Ledger
 from tasks.settings import ROOT
 
@@ -71,7 +72,8 @@ def test_decisions_requests_and_reports_read_as_before(former: Path) -> None:
     decided = [json.loads(row["decision"]) for row in rows(former, "SELECT decision FROM retrain_decisions ORDER BY id")]
     reported = [json.loads(row["report"]) for row in rows(former, "SELECT report FROM drift_reports ORDER BY window_end")]
     log = DecisionLog(f"sqlite:///{former}")
-    assert [json.loads(json.dumps(one.to_json())) for one in log.decisions(CASE)] == decided
+    complete = [{**one, "checked": True} for one in decided]  # every window was checked at that time
+    assert [json.loads(json.dumps(one.to_json())) for one in log.decisions(CASE)] == complete
     known = [{**one, "notes": {}} for one in reported]  # reports of that time give no reasons
     assert [json.loads(json.dumps(one.to_json())) for one in log.reports(CASE)] == known
     assert [(one.version, one.passed) for one in log.requests(CASE)] == [(1, True), (2, False), (3, True)]
@@ -97,6 +99,7 @@ def test_keys_events_and_outcomes_read_as_before(former: Path) -> None:
 @pytest.mark.parametrize("is_former", [False, True])
 def test_the_schema_is_what_the_adapters_define(former: Path, tmp_path: Path, is_former: bool) -> None:
     path = former if is_former else tmp_path / "fresh.db"
+    assert JudgingLog(f"sqlite:///{path}").judgings(CASE) == []
     with open_database(f"sqlite:///{path}").connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, database.tables) == []
