@@ -6,7 +6,8 @@ divides the deviation of its mean by its own standard error; the interval comes 
 Efron and Tibshirani 1993, section 12.5), which hold for skewed differences where quantiles of the differences do not.
 
 A rare loss may be absent from a holdout. So the lower limit counts one unit more than there are, on which the challenger loses
-as much as one unit of either model lies from its mean at most, or as a confident prediction would cost if it were wrong. One
+as much as one unit lies from the mean difference at most, or more: where large values are good, as one unit of either model
+lies from its mean; where a confident prediction can be wrong, as this would cost. One
 pseudo-observation in the direction of the claim is what Agresti and Coull (1998) add to a share, and the largest possible value
 what Learned-Miller and Thomas (2019) add to a sample.
 
@@ -520,8 +521,11 @@ def _deviations(question: Question, row: Places, groups: int) -> tuple[float, Fl
         influence = metric.influence(side.units, side.predictions)
         grouped = np.bincount(row, influence, groups) * groups / max(1, len(influence))
         found.append(grouped - grouped.mean() if groups else grouped)
-        loss = max(loss, float(np.abs(grouped).max(initial=0.0)), metric.risk(side.units, side.predictions) - value)
-    return sign * (mine - theirs), sign * (found[0] - found[1]), loss
+        loss = max(loss, metric.risk(side.units, side.predictions) - value)
+        if metric.greater_is_better:  # what a unit gained can be lost; what a unit is hard to predict is so for both models
+            loss = max(loss, float(np.abs(grouped).max(initial=0.0)))
+    differences = sign * (found[0] - found[1])
+    return sign * (mine - theirs), differences, max(loss, float(np.abs(differences).max(initial=0.0)))
 
 
 class _Whole:
