@@ -18,7 +18,8 @@ def threshold_of_costs(costs: Costs) -> float:
 def choose_threshold(probability: Floats, label: Floats, metric: str) -> float:
     """The threshold at which a metric of classes is largest; of equal ones the one that is nearest to 0.5.
 
-    It lies in the middle between two neighbouring probabilities, the lowest one having 0 for a neighbour.
+    It lies in the middle between two neighbouring probabilities, of which 0 and 1 are the outermost. Above all of them no
+    row is told to be of class 1: the best for accuracy where a model knows nothing and class 1 is the rarer one.
 
     Parameters
     ----------
@@ -31,12 +32,14 @@ def choose_threshold(probability: Floats, label: Floats, metric: str) -> float:
         return 0.5
     distinct, place = np.unique(probability, return_inverse=True)
     # Of each distinct probability: the rows, and those of class 1, that are told to be of class 1 from it on.
-    taken = np.cumsum(np.bincount(place)[::-1])[::-1].astype(np.float64)
-    found = np.cumsum(np.bincount(place, label)[::-1])[::-1]
+    taken = np.r_[np.cumsum(np.bincount(place)[::-1])[::-1].astype(np.float64), 0.0]
+    found = np.r_[np.cumsum(np.bincount(place, label)[::-1])[::-1], 0.0]
     if metric == ACCURACY:
         value = (found + (len(label) - positives) - (taken - found)) / len(label)
     else:
         value = 2.0 * found / (positives + taken)
-    thresholds = (distinct + np.r_[0.0, distinct[:-1]]) / 2.0
+    thresholds = (np.r_[distinct, 1.0] + np.r_[0.0, distinct]) / 2.0
+    if thresholds[-1] <= distinct[-1]:  # a probability of 1 is of class 1 at every threshold
+        value, thresholds = value[:-1], thresholds[:-1]
     best = np.flatnonzero(value >= value.max() - 1e-12)
     return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])

@@ -85,6 +85,10 @@ def test_the_choice_equals_a_plain_search() -> None:
 
 def test_without_positives_or_numbers_nothing_is_chosen() -> None:
     assert choose_threshold(np.array([0.1, 0.2]), np.zeros(2), "f1") == 0.5
+    same = np.full(4, 0.25)
+    assert choose_threshold(same, np.array([1.0, 0, 0, 0]), "accuracy") == pytest.approx(0.625), "the larger class for all"
+    assert choose_threshold(same, np.array([1.0, 0, 0, 0]), "f1") < 0.25
+    assert choose_threshold(np.ones(4), np.array([1.0, 0, 0, 0]), "accuracy") == 0.5, "1 is of class 1 everywhere"
     assert choose_threshold(np.array([np.nan, 0.2]), np.ones(2), "f1") == 0.5
 
 
