@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 from pathlib import Path
 
 import pytest
+
+from tests.archives import unpack
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LINE = "536365,85123a ,WHITE HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
@@ -22,8 +23,7 @@ def write_day(folder: Path, day: str, *lines: str) -> Path:
 def online_retail(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the 305 real daily files."""
     folder = tmp_path_factory.mktemp("online-retail")
-    with tarfile.open(real_data / "online-retail.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    unpack(real_data / "online-retail.tar.xz", folder)
     return folder / "online-retail" / "by-day"
 
 
@@ -31,6 +31,5 @@ def online_retail(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def ml_100k(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the real MovieLens 100K."""
     folder = tmp_path_factory.mktemp("ml-100k")
-    with tarfile.open(real_data / "ml-100k.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+    unpack(real_data / "ml-100k.tar.xz", folder)
     return folder / "ml-100k"
