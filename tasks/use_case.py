@@ -9,14 +9,14 @@ from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
-from tasks.contracts.calendar import Calendar
+from tasks.contracts.calendar import Calendar, TimeZone
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
@@ -153,7 +153,7 @@ class UseCase(_Section):
     description: str = ""
     owner: str = "unowned"
     task: TaskKind
-    time_zone: str = Field("UTC", description="whose days windows and schedules are of, such as Europe/London")
+    time_zone: TimeZone = Field("UTC", description="whose days windows and schedules are of, such as Europe/London")
     calendar: Calendar = Calendar()
     schedule: str | None = "@daily"
     start_date: date
@@ -181,12 +181,10 @@ class UseCase(_Section):
     registry: RegistrySpec = RegistrySpec()
     drift: DriftSpec = DriftSpec()
 
-    @field_validator("time_zone")
+    @field_validator("source")
     @classmethod
-    def _is_a_time_zone(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"expected a name of the IANA time zone database, such as Europe/London, got {name!r}")
-        return name
+    def _has_its_days(cls, source: Source, parsed: ValidationInfo) -> Source:
+        return source.in_days_of(ZoneInfo(parsed.data.get("time_zone", "UTC")))
 
     @field_validator("schedule")
     @classmethod
@@ -301,7 +299,7 @@ class UseCase(_Section):
 
     def features_as_of(self, as_of: date, history: Sequence[DatasetRef]) -> FeatureRequest:
         """The request for this use case's features as of a day, out of a history of validated snapshots."""
-        return FeatureRequest(self.name, self.task, self.features, history, as_of)
+        return FeatureRequest(self.name, self.task, self.features, history, as_of, self.zone)
 
     @property
     def source_path(self) -> Path | None:

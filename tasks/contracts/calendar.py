@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -17,6 +17,15 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 _DAY = r"(?:(?P<{0}year>\d{{4}})-)?(?P<{0}month>\d{{2}})-(?P<{0}day>\d{{2}})"
 _SPAN = re.compile(_DAY.format("") + r"(?:\.\." + _DAY.format("last_") + ")?")
 _LEAP_YEAR = 2000  # has 29 February, so that every day of every year is a day of it
+
+
+def _check_time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"expected a name of the IANA time zone database, such as Europe/London, got {name!r}")
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_check_time_zone)]
 
 
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:

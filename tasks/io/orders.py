@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
+from tasks.contracts.calendar import UTC_ZONE
+from tasks.io.days import local_date
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -21,8 +24,8 @@ BOUGHT, RETURNED, AT = "_bought", "_returned", "_at"  # pieces of an order and i
 FEW_ORDERS = 500_000  # as many are sent to every worker
 
 
-def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame]) -> DataFrame | None:
-    """The orders that are not of one day and one delivery: `_user`, `_event`. None where there is none, as on most days.
+def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame], zone: ZoneInfo = UTC_ZONE) -> DataFrame | None:
+    """The orders that are not of one local day and one delivery: `_user`, `_event`. None where there is none, as on most days.
 
     Parameters
     ----------
@@ -31,7 +34,7 @@ def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame]) ->
     """
     from pyspark.sql import functions as F
 
-    first, last = (F.to_date(edge(c.EVENT_AT)) for edge in (F.min, F.max))
+    first, last = (local_date(edge(c.EVENT_AT), zone) for edge in (F.min, F.max))
     is_open = (first != last) | (F.min(c.INGESTED_AT) != F.max(c.INGESTED_AT))
     named = rows.where(F.col(c.EVENT_ID).isNotNull())
     orders = named.groupBy(F.col(c.USER_ID).alias("_user"), F.col(c.EVENT_ID).alias("_event")).agg(is_open.alias("_is_open"))

@@ -89,7 +89,9 @@ def validate(run: Run, raw: DatasetRef, *, show_page: Callable[[str], None] | No
     spec, settings = run.use_case.validation, run.settings
     docs = settings.home / DOCS
     try:
-        done = validation.validate(raw, spec.suite, spec.tolerance, run.storage, settings.expectations, docs)
+        done = validation.validate(
+            raw, spec.suite, spec.tolerance, run.storage, settings.expectations, docs, zone=run.use_case.zone
+        )
     finally:
         if show_page is not None:
             show_page(publish_docs(run, raw))

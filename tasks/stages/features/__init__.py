@@ -45,7 +45,7 @@ def build_features(request: FeatureRequest, storage: Storage) -> DatasetRef:
         return built
     builder = builder_of(request)
     with _rows(request.history, storage, builder.schema) as (rows, keep):
-        known = rows.where(known_at(request.as_of, request.spec.known_by))
+        known = rows.where(known_at(request.as_of, request.spec.known_by, request.zone))
         if known.isEmpty():
             raise NotEnoughData(nothing_known(request, request.as_of))
         return place.publish(builder.make_tables(known, keep), request.history, facts)
@@ -78,7 +78,7 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
         with _rows(history, storage, builder.schema) as (rows, keep):
-            known = rows.where(known_at(as_of, request.spec.known_by))
+            known = rows.where(known_at(as_of, request.spec.known_by, request.zone))
             tables, inspection_of = builder.make_parts(known, split_spec, windows, seed, keep)
             parts |= {
                 part: places[part].publish(tables[part], history, facts_of[part], inspection_of(part))
@@ -93,6 +93,7 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
 
 def _facts(request: FeatureRequest) -> dict[str, Any]:
     return {
+        "time_zone": request.zone.key,
         "as_of": request.as_of.isoformat(),
         "features": request.spec.model_dump(mode="json"),
         "task": request.task.value,

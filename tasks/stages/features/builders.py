@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, NotEnoughData
+from tasks.io.days import midnight
 from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Inspect
 from tasks.problems import problem_of
 from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
-from tasks.stages.features.history import INTERACTION_SCHEMA, is_choice, known_at, midnight
+from tasks.stages.features.history import INTERACTION_SCHEMA, is_choice, known_at
 from tasks.stages.features.spec import ByGroup, ByOrder, FeatureRequest, Shares, SplitSpec, TimeCut
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class InteractionBuilder(Builder):
         from pyspark.sql import functions as F
 
         choices = known.where(is_choice())
-        settled = self._settle(choices, find_open_orders(choices, keep))
+        settled = self._settle(choices, find_open_orders(choices, keep, self.request.zone))
         names = AttributeNames.of(choices.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
         return self._features(settled, self.request.as_of, names, keep)
 
@@ -71,7 +72,7 @@ class InteractionBuilder(Builder):
     def _features(self, known: DataFrame, as_of: date, names: AttributeNames, keep: Keep) -> Tables:
         spec, task = self.request.spec, self.request.task
         return interactions.make_features(
-            known, as_of, spec.lookback_days, task, names=names, keep=keep, declared=spec.declared
+            known, as_of, spec.lookback_days, task, names=names, keep=keep, declared=spec.declared, zone=self.request.zone
         )
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
@@ -95,15 +96,20 @@ class InteractionBuilder(Builder):
         """
         use_case = self.request.use_case
         choices = known.where(is_choice())
-        open_orders = find_open_orders(choices, keep)
-        past = {part: known_at(window.start, self.request.spec.known_by) for part, window in windows.items()}
+        open_orders = find_open_orders(choices, keep, self.request.zone)
+        past = {part: known_at(window.start, self.request.spec.known_by, self.request.zone) for part, window in windows.items()}
         found = self._count(choices, past)
         windows = self._with_features(windows, found)
         settled = self._settle(choices, open_orders)
         if open_orders is not None:
             settled = keep(settled)
-        check_events(settled, {f"{use_case}: {part}": midnight(window.start) for part, window in windows.items()})
-        labels = {part: keep(interactions.make_labels(settled, window, self.request.task)) for part, window in windows.items()}
+        check_events(
+            settled, {f"{use_case}: {part}": midnight(window.start, self.request.zone) for part, window in windows.items()}
+        )
+        labels = {
+            part: keep(interactions.make_labels(settled, window, self.request.task, self.request.zone))
+            for part, window in windows.items()
+        }
         tables = {}
         for part in self._with_labels(windows, labels):
             names = AttributeNames.of(found, f"{part}_")
@@ -203,7 +209,7 @@ class RowBuilder(Builder):
         """
         from pyspark.sql import functions as F
 
-        marked = tabular.set_aside(rows.withColumn("part", F.lit("")), split_spec.test_sets)
+        marked = tabular.set_aside(rows.withColumn("part", F.lit("")), split_spec.test_sets, self.request.zone)
         if isinstance(split_spec, ByGroup):
             marked = tabular.name_groups(marked, split_spec.group_by)
         elif isinstance(split_spec, TimeCut):
@@ -212,7 +218,8 @@ class RowBuilder(Builder):
             marked = tabular.order_by_file(marked)
         rest, remedy = marked.where("part = ''").drop("part"), "change the shares of the split"
         if isinstance(split_spec, TimeCut) and split_spec.holdout_share is None:
-            parted = tabular.cut_parts(rest, windows["validation"], windows["holdout"], split_spec.train_days)
+            parts = windows["validation"], windows["holdout"]
+            parted = tabular.cut_parts(rest, *parts, split_spec.train_days, self.request.zone)
             remedy = "change the days of the split (holdout_days, validation_days, train_days)"
         elif isinstance(split_spec, TimeCut | ByOrder):
             parted = tabular.cut_shares(rest, c.SPLIT_ORDER, *split_spec.shares)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
+from tasks.contracts.calendar import UTC_ZONE
+from tasks.io.days import local_date, midnight
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -20,12 +23,13 @@ INTERACTION_SCHEMA = (
 )
 
 
-def known_at(as_of: date, known_by: str) -> Column:
-    """Whether a row happened before the first moment of `as_of`, and was known at that moment."""
+def known_at(as_of: date, known_by: str, zone: ZoneInfo = UTC_ZONE) -> Column:
+    """Whether a row happened before the first moment of the local day `as_of`, and was known at that moment."""
     from pyspark.sql import functions as F
 
-    happened = F.col(c.EVENT_AT) < midnight(as_of)
-    return happened & (F.col(c.INGESTED_AT) <= midnight(as_of)) if known_by == c.INGESTED_AT else happened
+    moment = midnight(as_of, zone)
+    happened = F.col(c.EVENT_AT) < moment
+    return happened & (F.col(c.INGESTED_AT) <= moment) if known_by == c.INGESTED_AT else happened
 
 
 def is_choice() -> Column:
@@ -35,8 +39,8 @@ def is_choice() -> Column:
     return ~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES)
 
 
-def midnight(day: date) -> Column:
-    """The first moment of a day in UTC, whatever the time zone of client and server."""
+def age_of(as_of: date, zone: ZoneInfo = UTC_ZONE) -> Column:
+    """The age of a row in local days: 1 on the day before `as_of`."""
     from pyspark.sql import functions as F
 
-    return F.expr(f"TIMESTAMP '{day.isoformat()} 00:00:00 UTC'")
+    return F.date_diff(F.lit(as_of.isoformat()).cast("date"), local_date(F.col(c.EVENT_AT), zone))

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.errors import ConfigurationError
+from tasks.io.days import midnight
 from tasks.io.orders import BOUGHT, ORDER, OWN_AT, count_pieces, find_returned
 from tasks.problems import problem_of
 from tasks.stages.features.attributes import AttributeNames, add_told
-from tasks.stages.features.history import midnight
+from tasks.stages.features.history import age_of
 from tasks.stages.features.sums import as_amount, in_units
 from tasks.stages.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
@@ -35,6 +38,7 @@ def make_features(
     names: AttributeNames,
     keep: Callable[[DataFrame], DataFrame],
     declared: Sequence[Declared] = (),
+    zone: ZoneInfo = UTC_ZONE,
 ) -> dict[str, DataFrame]:
     """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
 
@@ -45,6 +49,7 @@ def make_features(
     names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
     declared : further features of the use case, each a column of its owner's table.
+    zone : whose days `as_of` and ages are of.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def make_features(
     """
     from pyspark.sql import functions as F
 
-    all_visits = _visits(rows, as_of)
+    all_visits = _visits(rows, as_of, zone)
     returned = find_returned(all_visits)
     visits = keep(_without_returned(all_visits, returned))
     known = visits.where(F.col(c.USER_ID).isNotNull())
@@ -79,7 +84,7 @@ def make_features(
     users, items = _users(known, pairs, _segments(rows), lookback_days), _items(visits, pairs, lookback_days)
     tables = add_told({c.USERS: users, c.ITEMS: items, c.PAIRS: pairs}, rows, names)
     _refuse_taken_names(tables, declared)
-    tables = add_declared(tables, prepare_lines(rows, returned, as_of.isoformat()), declared, _TABLES)
+    tables = add_declared(tables, prepare_lines(rows, returned, age_of(as_of, zone)), declared, _TABLES)
     return {table: _sorted(tables[table], *KEYS[owner]) for owner, table in _TABLES.items()}
 
 
@@ -92,7 +97,7 @@ def _refuse_taken_names(tables: dict[str, DataFrame], declared: Sequence[Declare
         raise ConfigurationError(f"features.declared: {', '.join(twice)} is there already; give it another name")
 
 
-def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
+def make_labels(rows: DataFrame, window: Window, task: TaskKind, zone: ZoneInfo = UTC_ZONE) -> DataFrame:
     """What happened in a window: one row for each user and item, sorted; 1.0 if bought, or the last rating given.
 
     An order belongs to the window of its first row. What was bought and wholly returned inside the window is no label.
@@ -103,11 +108,11 @@ def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    is_inside = (F.col(c.EVENT_AT) >= midnight(window.start)) & (F.col(c.EVENT_AT) < midnight(window.end))
+    is_inside = (F.col(c.EVENT_AT) >= midnight(window.start, zone)) & (F.col(c.EVENT_AT) < midnight(window.end, zone))
     inside = rows.where(is_inside & F.col(c.USER_ID).isNotNull())
     event = problem_of(task).label_event
     if event == c.PURCHASE:
-        visits = _visits(inside, window.end)
+        visits = _visits(inside, window.end, zone)
         labelled = _without_returned(visits, find_returned(visits)).where(F.col(_AGE).isNotNull() & F.col(BOUGHT).isNotNull())
     else:
         labelled = inside.where(F.col(c.EVENT_TYPE) == event)
@@ -116,13 +121,13 @@ def make_labels(rows: DataFrame, window: Window, task: TaskKind) -> DataFrame:
     return _sorted(found, c.USER_ID, c.ITEM_ID)
 
 
-def _visits(rows: DataFrame, as_of: date) -> DataFrame:
+def _visits(rows: DataFrame, as_of: date, zone: ZoneInfo) -> DataFrame:
     """One row for each user, item and order. `_age` is null for returns, whose value and quantity still count."""
     from pyspark.sql import functions as F
 
     bought = F.col(c.EVENT_TYPE) != c.RETURN
     is_rating = F.col(c.EVENT_TYPE) == c.RATING
-    age = F.date_diff(F.lit(as_of.isoformat()).cast("date"), F.col(c.EVENT_AT).cast("date"))
+    age = age_of(as_of, zone)
     return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER)).agg(
         F.min(F.when(bought, age)).alias(_AGE),
         F.min(age).alias("_any_age"),

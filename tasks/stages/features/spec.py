@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.contracts.base import Name, TaskKind
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef
 from tasks.errors import ConfigurationError
 from tasks.kinds import KindRegistry, Spec
@@ -75,6 +77,7 @@ class FeatureRequest:
 
     history : current validated snapshots; their windows may overlap.
     as_of : only what happened before this day's midnight, and could be known then, counts.
+    zone : whose days they are.
     """
 
     use_case: str
@@ -82,6 +85,7 @@ class FeatureRequest:
     spec: FeatureSpec
     history: Sequence[DatasetRef]
     as_of: date
+    zone: ZoneInfo = UTC_ZONE
 
 
 class TestSet(BaseModel):

@@ -6,11 +6,13 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.errors import ConfigurationError
-from tasks.stages.features.history import midnight
+from tasks.io.days import midnight
 from tasks.stages.features.spec import TestSet
 
 if TYPE_CHECKING:
@@ -78,19 +80,22 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
     return kept.repartition(1).sortWithinPartitions(c.ROW_ID)
 
 
-def cut_parts(rows: DataFrame, validation: Window, holdout: Window, train_days: int | None = None) -> DataFrame:
+def cut_parts(
+    rows: DataFrame, validation: Window, holdout: Window, train_days: int | None = None, zone: ZoneInfo = UTC_ZONE
+) -> DataFrame:
     """Rows that are known as of the holdout's end with a column `part`, by when they happened.
 
     Parameters
     ----------
     train_days : rows longer ago than so many days before the validation window are left out; None: all are learned from.
+    zone : whose days the windows are of.
     """
     from pyspark.sql import functions as F
 
     at = F.col(c.EVENT_AT)
     if train_days is not None:
-        rows = rows.where(at >= midnight(validation.start - timedelta(days=train_days)))
-    part = F.when(at >= midnight(holdout.start), PARTS[2]).when(at >= midnight(validation.start), PARTS[1])
+        rows = rows.where(at >= midnight(validation.start - timedelta(days=train_days), zone))
+    part = F.when(at >= midnight(holdout.start, zone), PARTS[2]).when(at >= midnight(validation.start, zone), PARTS[1])
     return rows.withColumn("part", part.otherwise(PARTS[0]))
 
 
@@ -172,7 +177,7 @@ def _draw(
     return units.withColumn("part", part.otherwise(PARTS[0]))
 
 
-def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet]) -> DataFrame:
+def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet], zone: ZoneInfo = UTC_ZONE) -> DataFrame:
     """Parted rows where those of a test set have its part, `test_<name>`. A row is in the first set whose conditions it fits.
 
     Raises
@@ -183,11 +188,11 @@ def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet]) -> DataFrame:
 
     part = F.col("part")
     for name, wanted in reversed(list(test_sets.items())):
-        part = F.when(_fits(parted, name, wanted), f"{TEST}{name}").otherwise(part)
+        part = F.when(_fits(parted, name, wanted, zone), f"{TEST}{name}").otherwise(part)
     return parted.withColumn("part", part)
 
 
-def _fits(rows: DataFrame, name: str, wanted: TestSet) -> Column:
+def _fits(rows: DataFrame, name: str, wanted: TestSet, zone: ZoneInfo) -> Column:
     """Whether a row fits all conditions of a test set; never null."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import StringType
@@ -204,7 +209,7 @@ def _fits(rows: DataFrame, name: str, wanted: TestSet) -> Column:
     if wanted.files:
         fits &= F.col(c.SOURCE_FILE).rlike(f"^{fnmatch.translate(wanted.files)}")
     if wanted.first_day:
-        fits &= F.col(c.EVENT_AT) >= midnight(wanted.first_day)
+        fits &= F.col(c.EVENT_AT) >= midnight(wanted.first_day, zone)
     if wanted.last_day:
-        fits &= F.col(c.EVENT_AT) < midnight(wanted.last_day + timedelta(days=1))
+        fits &= F.col(c.EVENT_AT) < midnight(wanted.last_day + timedelta(days=1), zone)
     return F.coalesce(fits, F.lit(False))

@@ -88,8 +88,8 @@ def add_declared(
     return found
 
 
-def prepare_lines(rows: DataFrame, returned: DataFrame, as_of: str) -> DataFrame:
-    """Known rows with their age in days (1 is the day before `as_of`), order, and whether they are a wish at all.
+def prepare_lines(rows: DataFrame, returned: DataFrame, age: Column) -> DataFrame:
+    """Known rows with their age in days, order, and whether they are a wish at all.
 
     Parameters
     ----------
@@ -97,7 +97,6 @@ def prepare_lines(rows: DataFrame, returned: DataFrame, as_of: str) -> DataFrame
     """
     from pyspark.sql import functions as F
 
-    age = F.date_diff(F.lit(as_of).cast("date"), F.col(c.EVENT_AT).cast("date"))
     lines = rows.select("*", age.alias(_AGE), F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER))
     marked = lines.join(returned.withColumn("_came_back", F.lit(True)), [c.USER_ID, c.ITEM_ID, ORDER], "left")
     return marked.withColumn(_WISH, (F.col(c.EVENT_TYPE) != c.RETURN) & F.col("_came_back").isNull()).drop("_came_back")

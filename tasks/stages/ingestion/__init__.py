@@ -58,7 +58,7 @@ def ingest(
 
     from tasks.io.spark import get_spark
 
-    frame = mark_late(source.read(get_spark(), files, window), late)
+    frame = mark_late(source.read(get_spark(), files, window), late, source.days_of)
     tables = {c.ROWS: _write_complete(frame, files, source)}
     return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
 

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, PrivateAttr
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE, TimeZone
 from tasks.errors import SourceError
 from tasks.kinds import Spec
 
@@ -52,6 +56,18 @@ class Source(Spec):
     refuses_files: ClassVar[bool] = False  # whether it is a guard: it reads delivered files and refuses broken ones
 
     path: Path | None = None
+    _days_of: ZoneInfo = PrivateAttr(UTC_ZONE)
+
+    def in_days_of(self, zone: ZoneInfo) -> Self:
+        """The source with windows and deliveries of the local days of a use case."""
+        found = self.model_copy()
+        found._days_of = zone
+        return found
+
+    @property
+    def days_of(self) -> ZoneInfo:
+        """The time zone whose days windows and deliveries are of."""
+        return self._days_of
 
     @abstractmethod
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
@@ -86,7 +102,31 @@ class Source(Spec):
     @property
     def identity(self) -> dict[str, object]:
         """What determines the rows besides the files. It is part of the raw snapshot's version."""
-        return {**self.model_dump(mode="json", exclude={"path"}), "reader_version": self.reader_version}
+        stated = {**self.model_dump(mode="json", exclude={"path", "time_zone"}), "reader_version": self.reader_version}
+        zones = [zone.key for zone in self.zones]
+        return stated if set(zones) == {UTC_ZONE.key} else {**stated, "time_zones": zones}  # snapshots in UTC stay current
+
+    @property
+    def zones(self) -> tuple[ZoneInfo, ...]:
+        """The time zones that determine the rows."""
+        return (self.days_of,)
+
+
+class LocalTimes(Source):
+    """A source whose cells may hold local times without an offset."""
+
+    time_zone: TimeZone | None = Field(
+        None, description="whose local times the cells without an offset are, such as Europe/London; null: the use case's"
+    )
+
+    @property
+    def times_of(self) -> ZoneInfo:
+        """The time zone of times without an offset."""
+        return self.days_of if self.time_zone is None else ZoneInfo(self.time_zone)
+
+    @property
+    def zones(self) -> tuple[ZoneInfo, ...]:
+        return (self.days_of, self.times_of)
 
 
 def check_folder(folder: Path | None, kind: str) -> Path:

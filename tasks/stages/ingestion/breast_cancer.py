@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import start_of_day
 from tasks.stages.ingestion.base import Source, SourceFile
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class BreastCancer(Source):
         names = [str(name) for name in bunch.feature_names]
         measured = pd.DataFrame(bunch.data, columns=names)
         cells = measured.assign(diagnosis=[str(bunch.target_names[code]) for code in bunch.target])
-        midnight = datetime.combine(window.start, time(), UTC)
+        midnight = start_of_day(window.start, self.days_of)
         rows = pd.DataFrame(
             {
                 c.ROW_ID: [f"{NAME}:{place}" for place in range(1, len(measured) + 1)],

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import SourceError
+from tasks.io.days import midnight_of
 from tasks.stages.ingestion import formats
 from tasks.stages.ingestion.base import SourceFile, check_folder, number_rows, plain_paths, read_bytes
 from tasks.stages.ingestion.mapped import Mapped
@@ -27,7 +28,7 @@ NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:\.r(?P<revision>\d{1,4}))?\.(?P
 
 
 class DailyFiles(Mapped):
-    """One delivery a day. A file is known from midnight after its day, unless a column holds the time of each row."""
+    """One delivery a day. A file is known from midnight after its local day, unless a column holds the time of each row."""
 
     refuses_files: ClassVar[bool] = True
     kind: Literal["daily_files"] = "daily_files"
@@ -110,8 +111,10 @@ class DailyFiles(Mapped):
             frame = formats.read_avro(spark, [file.path for file in files], self.cells)
         else:
             frame = number_rows(spark.read.format(self.format).schema(self.schema_of_cells).load(paths))
+        local = set() if self.is_text else formats.find_local_times(self.format, [file.path for file in files])
         day = F.to_date(F.substring(c.SOURCE_FILE, 1, 10))
         # Revisions and compressed files of a day are one delivery, whose rows a later window that reads it again replaces.
         whole = F.concat(F.substring(c.SOURCE_FILE, 1, 10), F.lit(f".{self.format}"))
         named = frame.withColumn(c.ROW_ID, F.concat_ws(":", whole, F.substring_index(c.ROW_ID, ":", -1)))
-        return self.to_canonical(named.withColumn(c.SOURCE_FILE, whole), F.date_add(day, 1).cast("timestamp"), as_it_came)
+        known_at = midnight_of(F.date_add(day, 1), self.days_of)
+        return self.to_canonical(named.withColumn(c.SOURCE_FILE, whole), known_at, as_it_came, local)

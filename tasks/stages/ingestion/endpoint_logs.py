@@ -6,14 +6,16 @@ import itertools
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from datetime import UTC, datetime, time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks import columns as c
 from tasks.contracts.base import Name, Window
+from tasks.contracts.calendar import start_of_day
 from tasks.contracts.predictions import ONLINE
 from tasks.errors import SourceError
+from tasks.io.days import local_date
 from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
 from tasks.stages.ingestion.base import SourceFile
@@ -43,7 +45,7 @@ class EndpointLog(Extracted):
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         from pyspark.sql import functions as F
 
-        day = F.concat(F.lit(f"{self.kind}@"), F.to_date(c.INGESTED_AT).cast("string"))
+        day = F.concat(F.lit(f"{self.kind}@"), local_date(F.col(c.INGESTED_AT), self.days_of).cast("string"))
         frame = self.open(spark, files, spark_schema(_CELLS)).withColumn(c.SOURCE_FILE, day)
         missing = [F.lit(None).cast("string").alias(name) for name in c.INTERACTION_COLUMNS if name not in frame.columns]
         return frame.select("*", *missing).select(*c.INTERACTION_COLUMNS)
@@ -74,7 +76,7 @@ class EventLog(EndpointLog):
 
         from tasks.io.events import EventStore
 
-        since, until = (datetime.combine(day, time(), UTC) for day in (window.start, window.end))
+        since, until = (start_of_day(day, self.days_of) for day in (window.start, window.end))
         url = get_settings().events_url
         try:
             for event in EventStore(url).events_between(self.of, since, until):
@@ -99,7 +101,10 @@ class AnswerLog(EndpointLog):
 
     def rows(self, window: Window) -> Iterator[dict[str, Any]]:
         log = PredictionLog(get_settings().predictions_root)
-        shown = (one for one in log.read(self.of, window.start, window.end) if one.channel == ONLINE)
+        since, until = (start_of_day(day, self.days_of) for day in (window.start, window.end))
+        last = (until - timedelta(microseconds=1)).date()  # the log's days are in UTC
+        kept = log.read(self.of, since.date(), last + timedelta(days=1))
+        shown = (one for one in kept if one.channel == ONLINE and since <= one.made_at < until)
         for answer in sorted(shown, key=lambda one: (one.made_at, one.prediction_id)):
             for rank, (item, score) in enumerate(zip(answer.items, answer.scores, strict=True), start=1):
                 cells = {"prediction_id": answer.prediction_id, "rank": rank, "item_id": item, "score": score}

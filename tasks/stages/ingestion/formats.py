@@ -154,6 +154,54 @@ def count_avro(path: Path, names: Sequence[str]) -> int:
         raise SourceError(f"{path}: not a complete Avro file: {str(error)[:200]}; deliver it again") from error
 
 
+def find_local_times(format_name: str, paths: Sequence[Path]) -> set[str]:
+    """The columns whose times have no offset: local times of whoever wrote the files.
+
+    Raises
+    ------
+    SourceError : a column has such times in some of the files only.
+    """
+    found = [(_LOCAL_TIMES[format_name](path), path) for path in paths]
+    local = {name for names, _ in found for name in names}
+    for names, path in found:
+        if missing := sorted(local - names):
+            raise SourceError(
+                f"{path}: times of {', '.join(missing)} have an offset, and those of other files of this window have none; "
+                "write all files with it, or all without it"
+            )
+    return local
+
+
+def local_times_of_arrow(schema: Any) -> set[str]:
+    """The columns of a schema whose times have no zone."""
+    import pyarrow as pa
+
+    return {field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz is None}
+
+
+def _local_times_of_parquet(path: Path) -> set[str]:
+    import pyarrow.parquet as pq
+
+    return local_times_of_arrow(pq.read_schema(path))
+
+
+def _local_times_of_orc(path: Path) -> set[str]:
+    from pyarrow import orc
+
+    return local_times_of_arrow(orc.ORCFile(path).schema)
+
+
+def _local_times_of_avro(path: Path) -> set[str]:
+    import fastavro
+
+    with path.open("rb") as stream:
+        schema: Any = fastavro.block_reader(stream).writer_schema
+    return {field["name"] for field in schema["fields"] if "local-timestamp" in json.dumps(field["type"])}
+
+
+_LOCAL_TIMES = {"parquet": _local_times_of_parquet, "orc": _local_times_of_orc, "avro": _local_times_of_avro}
+
+
 def read_avro(spark: SparkSession, paths: Sequence[Path], cells: Mapping[str, CellType]) -> DataFrame:
     """The cells of Avro files with `source_file` and `row_id`, one task for each file.
 

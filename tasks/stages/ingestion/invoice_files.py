@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import SourceError
+from tasks.io.days import midnight_of, read_local
 from tasks.stages.ingestion.base import (
-    Source,
+    LocalTimes,
     SourceFile,
     as_json,
     check_folder,
@@ -30,8 +31,8 @@ HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "U
 DATE_FORMAT = "yyyy-MM-dd HH:mm:ss"
 
 
-class InvoiceFiles(Source):
-    """Invoice lines, one file a day. A file is known from midnight after its day. An InvoiceNo with C is a return."""
+class InvoiceFiles(LocalTimes):
+    """Invoice lines, one file a day. A file is known from midnight after its local day. An InvoiceNo with C is a return."""
 
     refuses_files: ClassVar[bool] = True
     kind: Literal["invoice_files"] = "invoice_files"
@@ -68,8 +69,8 @@ class InvoiceFiles(Source):
         return number_rows(cells).select(
             c.ROW_ID,
             c.SOURCE_FILE,
-            F.try_to_timestamp(text("InvoiceDate"), F.lit(DATE_FORMAT)).alias(c.EVENT_AT),
-            F.date_add(day, 1).cast("timestamp").alias(c.INGESTED_AT),
+            read_local(F.try_to_timestamp(text("InvoiceDate"), F.lit(DATE_FORMAT)), self.times_of).alias(c.EVENT_AT),
+            midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
             as_json(list(HEADER)).alias(c.AS_IT_CAME),
             invoice.alias(c.EVENT_ID),
             F.when(invoice.rlike("^[Cc]"), c.RETURN).when(invoice.isNotNull(), c.PURCHASE).alias(c.EVENT_TYPE),

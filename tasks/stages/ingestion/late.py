@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.errors import SourceError
+from tasks.io.days import midnight
 from tasks.io.storage import Storage
 from tasks.stages.ingestion.base import Source, SourceFile
 
@@ -92,13 +95,19 @@ def find_late_days(
     return late | {file.day.isoformat(): found_by.isoformat() for file in new}
 
 
-def mark_late(rows: DataFrame, late: Mapping[str, str]) -> DataFrame:
-    """Rows of late days with a later `ingested_at`, so that no training example uses what could not be known."""
+def mark_late(rows: DataFrame, late: Mapping[str, str], zone: ZoneInfo = UTC_ZONE) -> DataFrame:
+    """Rows of late days with a later `ingested_at`, so that no training example uses what could not be known.
+
+    Parameters
+    ----------
+    late : day -> the local day from which its rows are known.
+    zone : whose days they are.
+    """
     from pyspark.sql import functions as F
 
     known = F.col(c.INGESTED_AT)
     for day, known_from in sorted(late.items()):
-        moment = F.expr(f"TIMESTAMP '{known_from} 00:00:00 UTC'")
+        moment = midnight(date.fromisoformat(known_from), zone)
         known = F.when(F.col(c.SOURCE_FILE).contains(day), F.greatest(F.col(c.INGESTED_AT), moment)).otherwise(known)
     return rows.withColumn(c.INGESTED_AT, known)
 

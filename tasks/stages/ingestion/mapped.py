@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -11,7 +12,8 @@ from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.errors import SourceError
-from tasks.stages.ingestion.base import Source, as_json, number, text
+from tasks.io.days import local_date, midnight_of, read_local, states_offset
+from tasks.stages.ingestion.base import LocalTimes, as_json, number, text
 from tasks.stages.ingestion.cells import CellType, spark_schema
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ OF_INTERACTIONS = (
 )
 
 
-class Mapped(Source):
+class Mapped(LocalTimes):
     """Interactions, or rows with a target, with a declared schema. Types are never inferred.
 
     Attributes
@@ -44,7 +46,8 @@ class Mapped(Source):
     cells : every column of the source, in order, with its type. A missing or additional column is refused. A cell of another
         type becomes null, which the suite judges.
     columns : canonical column -> column of the source, where the names differ.
-    time_format : pattern of times in text columns, in Spark's syntax. Whole numbers are seconds since 1970, UTC.
+    time_format : pattern of times in text columns, in Spark's syntax. Whole numbers are seconds since 1970, UTC. Times without
+        an offset are local times of `time_zone`.
     positive : rows with a target: the cell that means class 1. Any other cell means class 0. None: the cells are 0 and 1.
         The target of an empty cell is not known yet. Such a row is scored, and a later delivery of it can bring the target.
     leave_out : rows with a target: columns that are not features, such as those known only afterwards.
@@ -113,20 +116,27 @@ class Mapped(Source):
         """The schema for Spark's readers."""
         return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.cells)
 
-    def to_canonical(self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None) -> DataFrame:
-        """Cells with `row_id` and `source_file` -> the canonical columns, null where a cell does not parse."""
+    def to_canonical(
+        self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None, local: Collection[str] = ()
+    ) -> DataFrame:
+        """Cells with `row_id` and `source_file` -> the canonical columns, null where a cell does not parse.
+
+        Parameters
+        ----------
+        local : columns of the type `timestamp` that hold local times (see `find_local_times`).
+        """
         from pyspark.sql import functions as F
 
         if self.maps_rows:
-            return self._to_rows(frame, known_at, as_it_came)
+            return self._to_rows(frame, known_at, as_it_came, local)
         amount = self._number(c.QUANTITY) * self._number(c.UNIT_PRICE)
         kind = F.when(self._number(c.QUANTITY) < 0, c.RETURN).otherwise(c.PURCHASE)
         named = F.lower(self._text(c.EVENT_TYPE))
         return frame.select(
             c.ROW_ID,
             c.SOURCE_FILE,
-            self._moment(c.EVENT_AT).alias(c.EVENT_AT),
-            F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
+            self._moment(c.EVENT_AT, local).alias(c.EVENT_AT),
+            F.coalesce(self._moment(c.INGESTED_AT, local), known_at).alias(c.INGESTED_AT),
             (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
             self._text(c.EVENT_ID).alias(c.EVENT_ID),
             (F.when(named.isin(*c.EVENT_TYPES), named) if self.cell_of(c.EVENT_TYPE) else kind).alias(c.EVENT_TYPE),
@@ -142,7 +152,7 @@ class Mapped(Source):
             self._text(c.LINE_ID).alias(c.LINE_ID),
         )
 
-    def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None) -> DataFrame:
+    def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None, local: Collection[str]) -> DataFrame:
         """Cells -> the columns of tabular rows, then the features as text or doubles."""
         from pyspark.sql import functions as F
 
@@ -151,13 +161,13 @@ class Mapped(Source):
         known = F.when(value.isin(0, 1), value).otherwise(c.NO_CLASS) if self.positive is None else label == self.positive
         target = F.when(label.isNotNull(), known.cast("long"))
         name = [self._text(c.EVENT_ID).alias(c.EVENT_ID)] if self.cell_of(c.EVENT_ID) else []
-        day = F.date_sub(F.to_date(known_at), 1).cast("timestamp")
+        day = midnight_of(F.date_sub(local_date(known_at, self.days_of), 1), self.days_of)
         texts = {name for name, kind in self.cells.items() if kind == "string"}
         return frame.select(
             c.ROW_ID,
             c.SOURCE_FILE,
-            (self._moment(c.EVENT_AT) if self.cell_of(c.EVENT_AT) else day).alias(c.EVENT_AT),
-            F.coalesce(self._moment(c.INGESTED_AT), known_at).alias(c.INGESTED_AT),
+            (self._moment(c.EVENT_AT, local) if self.cell_of(c.EVENT_AT) else day).alias(c.EVENT_AT),
+            F.coalesce(self._moment(c.INGESTED_AT, local), known_at).alias(c.INGESTED_AT),
             (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
             target.alias(c.TARGET),
             *name,
@@ -203,18 +213,26 @@ class Mapped(Source):
         name = self.cell_of(canonical)
         return F.lit(None).cast("double") if name is None else number(name)
 
-    def _moment(self, canonical: str) -> Column:
+    def moment_of(self, name: str, local: Collection[str] = ()) -> Column:
+        """The moments of a column of the source. `local` names columns of the type `timestamp` that hold local times."""
         from pyspark.sql import functions as F
 
-        name = self.cell_of(canonical)
-        if name is None:
-            return F.lit(None).cast("timestamp")
         kind, cell = self.cells[name], F.col(f"`{name}`")
         if kind in {"int", "long"}:
             return F.timestamp_seconds(number(name).cast("long"))
         if kind == "string" or self.is_text:
-            return F.try_to_timestamp(text(name), F.lit(self.time_format))
-        return cell.cast("timestamp")
+            moment = F.try_to_timestamp(text(name), F.lit(self.time_format))
+            return moment if states_offset(self.time_format) else read_local(moment, self.times_of)
+        if kind == "date":
+            return midnight_of(cell, self.times_of)
+        moment = cell.cast("timestamp")
+        return read_local(moment, self.times_of) if name in local else moment
+
+    def _moment(self, canonical: str, local: Collection[str]) -> Column:
+        from pyspark.sql import functions as F
+
+        name = self.cell_of(canonical)
+        return F.lit(None).cast("timestamp") if name is None else self.moment_of(name, local)
 
 
 def _read_cell(line: str | None, column: str) -> str:

@@ -9,15 +9,17 @@ import tempfile
 import urllib.request
 import zipfile
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import start_of_day
 from tasks.errors import SourceError
+from tasks.io.days import local_date, midnight_of
 from tasks.stages.ingestion.base import (
     Source,
     SourceFile,
@@ -82,7 +84,7 @@ LARGEST_DOWNLOAD = 64 * 2**20
 
 
 class MovieLens(Source):
-    """Ratings. The rows of a window are the ratings given in it. A rating is known from midnight after its day.
+    """Ratings. The rows of a window are the ratings given in it. A rating is known from midnight after its local day.
 
     `variant` selects the files: ml-100k (u.data), ml-1m (ratings.dat, also of ml-10m), ml-latest (ratings.csv, also of ml-20m,
     ml-25m and ml-32m). Titles and attributes of films (u.item, movies.dat, movies.csv) and of users (u.user, users.dat) are
@@ -111,7 +113,7 @@ class MovieLens(Source):
             allowed = ", ".join(f"{name}: {known.ratings}" for name, known in LAYOUTS.items())
             raise SourceError(f"{folder}: expected {layout.ratings} for source.variant {self.variant} ({allowed}), got {found}")
         content, sha256 = read_bytes(path)
-        rows = _count_rows(decode(content, path), layout, path, window)
+        rows = _count_rows(decode(content, path), layout, path, _bounds(window, self.days_of))
         if not rows:
             return []
         paths = [folder / name for name in (layout.films, layout.people) if name and (folder / name).is_file()]
@@ -132,9 +134,10 @@ class MovieLens(Source):
             quote="",
             multiLine=True,  # read as a whole, so that rows can be numbered
         )
-        start, end = _bounds(window)
+        start, end = _bounds(window, self.days_of)
         rated = text(seconds).cast("long")
         event_at = F.timestamp_seconds(rated)
+        day = local_date(event_at, self.days_of)
         value, nothing = number(rating), F.lit(None)
         rows = (
             number_rows(cells)
@@ -142,9 +145,9 @@ class MovieLens(Source):
             .select(
                 c.ROW_ID,
                 # One file holds all days. Naming each day lets a later window read it again, as daily files allow.
-                F.concat_ws("@", c.SOURCE_FILE, F.to_date(event_at).cast("string")).alias(c.SOURCE_FILE),
+                F.concat_ws("@", c.SOURCE_FILE, day.cast("string")).alias(c.SOURCE_FILE),
                 event_at.alias(c.EVENT_AT),
-                F.date_add(F.to_date(event_at), 1).cast("timestamp").alias(c.INGESTED_AT),
+                midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
                 as_json(list(layout.cells)).alias(c.AS_IT_CAME),
                 F.concat_ws("-", text(user), text(item), text(seconds)).alias(c.EVENT_ID),
                 F.lit(c.RATING).alias(c.EVENT_TYPE),
@@ -174,18 +177,15 @@ def _read_about(files: list[SourceFile], layout: Layout) -> tuple[dict[str, tupl
     )
 
 
-def _bounds(window: Window) -> tuple[int, int]:
-    """The window in seconds since 1970, UTC."""
-
-    def seconds(day: date) -> int:
-        return int(datetime.combine(day, time(), UTC).timestamp())
-
-    return seconds(window.start), seconds(window.end)
+def _bounds(window: Window, zone: ZoneInfo) -> tuple[int, int]:
+    """The window of local days in seconds since 1970, UTC."""
+    start, end = (int(start_of_day(day, zone).timestamp()) for day in (window.start, window.end))
+    return start, end
 
 
-def _count_rows(content: str, layout: Layout, path: Path, window: Window) -> int:
+def _count_rows(content: str, layout: Layout, path: Path, bounds: tuple[int, int]) -> int:
     """Rows of the window. Refuses a line of another form, and one without a valid time, which belongs to no window."""
-    start, end = _bounds(window)
+    start, end = bounds
     lines = io.StringIO(content, newline="\n")
     places = enumerate(lines, start=1)
     expected = layout.delimiter.join(layout.cells)

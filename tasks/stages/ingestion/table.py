@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -12,10 +11,13 @@ from pydantic import Field, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE, start_of_day
 from tasks.errors import SourceError
+from tasks.io.days import local_date, midnight_of
 from tasks.stages.ingestion.base import SourceFile
 from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema
 from tasks.stages.ingestion.extract import Extracted
+from tasks.stages.ingestion.formats import find_local_times, local_times_of_arrow
 from tasks.stages.ingestion.mapped import Mapped
 
 if TYPE_CHECKING:
@@ -67,30 +69,37 @@ class Table(Mapped, Extracted):
         from pyspark.sql import functions as F
 
         frame = self.open(spark, files, self.schema_of_cells)
-        arrived = F.to_date(F.col(f"`{self._arrival}`"))
+        local = find_local_times("parquet", [file.path for file in files])
+        arrived = local_date(self.moment_of(self._arrival, local), self.days_of)
         # Naming each day lets a longer window read it again, as daily files allow.
         day = F.concat(F.lit(f"{self.table}@"), arrived.cast("string"))
-        return self.to_canonical(frame.withColumn(c.SOURCE_FILE, day), F.date_add(arrived, 1).cast("timestamp"))
+        known_at = midnight_of(F.date_add(arrived, 1), self.days_of)
+        return self.to_canonical(frame.withColumn(c.SOURCE_FILE, day), known_at, local=local)
 
     def _query(self) -> str:
         names = ", ".join(f'"{name}"' for name in self.cells)
         order = ", ".join(f'"{name}"' for name in self.order_by)
         table = ".".join(f'"{part}"' for part in self.table.split("."))
-        # The names come from the YAML and are checked or quoted. The days are parameters.
-        return f'SELECT {names} FROM {table} WHERE "{self._arrival}" >= $1 AND "{self._arrival}" < $2 ORDER BY {order}'  # noqa: S608
+        # The names come from the YAML and are checked or quoted. The moments are parameters of text: for those that are
+        # timestamps the driver sets the session to UTC, in which the server would then read local times.
+        inside = f'"{self._arrival}" >= $1::text::timestamptz AND "{self._arrival}" < $2::text::timestamptz'
+        return f"SELECT {names} FROM {table} WHERE {inside} ORDER BY {order}"  # noqa: S608
 
     def extract(self, window: Window, path: Path) -> int:
         import pyarrow.parquet as pq
         from adbc_driver_manager import Error
         from adbc_driver_postgresql import dbapi
 
-        start, end = (datetime.combine(day, time(), UTC) for day in (window.start, window.end))
+        start, end = (start_of_day(day, self.days_of).isoformat() for day in (window.start, window.end))
         try:
             with dbapi.connect(self.url) as connection, connection.cursor() as cursor:
-                cursor.execute("SET TIME ZONE 'UTC'")
+                # The server compares times without a zone with the window in this one.
+                cursor.execute(f"SET TIME ZONE '{self.times_of.key}'")
                 cursor.execute(self._query(), parameters=(start, end))
                 reader = cursor.fetch_record_batch()
                 types, rows = arrow_schema({name: self.cells[name] for name in reader.schema.names}), 0
+                if self.times_of != UTC_ZONE:
+                    types = _keep_local_times(types, reader.schema)
                 with pq.ParquetWriter(path, types) as writer:
                     for table in _regroup(reader):
                         writer.write_table(table.cast(types))
@@ -101,6 +110,14 @@ class Table(Mapped, Extracted):
                 f"source table: {self.table} of {self.url} cannot be read: {str(error)[:300]}; check that the server "
                 "is up, that PGPASSWORD or PGPASSFILE has the password, and that the table has the columns of source.cells"
             ) from error
+
+
+def _keep_local_times(declared: Any, found: Any) -> Any:
+    """The declared types, in which times that were found without a zone have none."""
+    import pyarrow as pa
+
+    local = {name for name in local_times_of_arrow(found) if pa.types.is_timestamp(declared.field(name).type)}
+    return pa.schema([(one.name, pa.timestamp("us") if one.name in local else one.type) for one in declared])
 
 
 def _regroup(reader: Any) -> Iterator[Any]:

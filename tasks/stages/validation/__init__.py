@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.code_version import digest_modules
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef, RuleResult, Severity, Validated, ValidationReport
 from tasks.errors import ConfigurationError, SnapshotError, ValidationFailed
 from tasks.guards import guard
@@ -25,7 +27,14 @@ __all__ = ["Refused", "docs_page", "find_refused", "publish_docs", "validate"]
 
 @guard(ConfigurationError, ValidationFailed)
 def validate(
-    raw: DatasetRef, suite: str, tolerance: float, storage: Storage, suites: Path, docs: Path | None = None
+    raw: DatasetRef,
+    suite: str,
+    tolerance: float,
+    storage: Storage,
+    suites: Path,
+    docs: Path | None = None,
+    *,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> Validated:
     """Judge every row of a raw snapshot. Publish the good rows as `validated` and the others as `quarantine`.
 
@@ -40,6 +49,7 @@ def validate(
     ----------
     suite : name of a file in the folder `suites`, without `.yaml`.
     tolerance : share of rows, 0 to 1, that may go to quarantine.
+    zone : whose days the windows are of.
     docs : folder for the page of each validation (see `docs_page`). None: no page is written.
 
     Raises
@@ -49,7 +59,7 @@ def validate(
     """
     declared = load_suite(suite, suites)
     terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance, "code": digest_modules(__name__)}
-    past = read_past(raw, storage)
+    past = read_past(raw, storage, zone)
     compared = {"past": past.versions} if declared.parameter_names or declared.columns & OF_THE_PAST else {}
     quarantine = _find(raw, c.QUARANTINE, {**terms, **compared}, storage)
     validated = _find(raw, c.VALIDATED, terms, storage)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.io.days import local_date
 from tasks.io.equality import hash_cells
 from tasks.io.orders import line_of
 from tasks.stages.validation.past import Past
@@ -18,7 +20,7 @@ DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of 
 SIGN_AGREES = "sign_agrees"  # boolean or null, whether a purchase has a positive and a return a negative quantity
 MISSING_FEATURES = "missing_features"  # long, number of features of a tabular row that are null or not finite
 LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
-DAYS_BEFORE_END = "days_before_end"  # long, whole days from the event's day to the window's end: 1 on its last day
+DAYS_BEFORE_END = "days_before_end"  # long, local days from the event's day to the window's end: 1 on its last day
 PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
 # boolean, whether an identical row is in a file of the past; not where a correction of its order replaced it since then
 DELIVERED_BEFORE = "delivered_before"
@@ -31,13 +33,13 @@ def add_rule_columns(frame: DataFrame, window: Window, past: Past, names: Collec
     """The frame with the named computed columns. Other names are ignored."""
     for name, make in _SIMPLE.items():
         if name in names:
-            frame = frame.withColumn(name, make(frame, window))
+            frame = frame.withColumn(name, make(frame, window, past.zone))
     if DELIVERED_BEFORE in names:
         frame = _add_delivered(frame, past)
     return _add_sold(frame, past) if RETURNED_ITEM_WAS_SOLD in names else frame
 
 
-def _duplicate_number(_frame: DataFrame, _window: Window) -> Column:
+def _duplicate_number(_frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
@@ -47,20 +49,20 @@ def _duplicate_number(_frame: DataFrame, _window: Window) -> Column:
     return F.row_number().over(same).cast("long")
 
 
-def _sign_agrees(_frame: DataFrame, _window: Window) -> Column:
+def _sign_agrees(_frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
     from pyspark.sql import functions as F
 
     positive = F.when(F.col(c.QUANTITY) != 0, F.col(c.QUANTITY) > 0)
     return F.when(F.col(c.EVENT_TYPE) == c.PURCHASE, positive).when(F.col(c.EVENT_TYPE) == c.RETURN, ~positive)
 
 
-def _days_before_end(_frame: DataFrame, window: Window) -> Column:
+def _days_before_end(_frame: DataFrame, window: Window, zone: ZoneInfo) -> Column:
     from pyspark.sql import functions as F
 
-    return F.date_diff(F.lit(window.end.isoformat()).cast("date"), F.col(c.EVENT_AT).cast("date")).cast("long")
+    return F.date_diff(F.lit(window.end.isoformat()).cast("date"), local_date(F.col(c.EVENT_AT), zone)).cast("long")
 
 
-def _price_band(_frame: DataFrame, _window: Window) -> Column:
+def _price_band(_frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
     from pyspark.sql import functions as F
 
     price = F.col(c.UNIT_PRICE)
@@ -75,7 +77,7 @@ def _features(frame: DataFrame) -> list[Column]:
     return [F.col(f"`{name}`").cast("double") for name in frame.columns if name not in known]
 
 
-def _missing_features(frame: DataFrame, _window: Window) -> Column:
+def _missing_features(frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
     from pyspark.sql import functions as F
 
     infinite = F.lit(float("inf"))
@@ -86,7 +88,7 @@ def _missing_features(frame: DataFrame, _window: Window) -> Column:
     return sum(missing, F.lit(0)).cast("long")
 
 
-def _least_feature(frame: DataFrame, _window: Window) -> Column:
+def _least_feature(frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
     from pyspark.sql import functions as F
 
     return F.array_min(F.array(*_features(frame)))
@@ -128,7 +130,7 @@ def _add_sold(frame: DataFrame, past: Past) -> DataFrame:
     return joined.select(*[f"`{name}`" for name in frame.columns], RETURNED_ITEM_WAS_SOLD)
 
 
-_SIMPLE: dict[str, Callable[[DataFrame, Window], Column]] = {
+_SIMPLE: dict[str, Callable[[DataFrame, Window, ZoneInfo], Column]] = {
     DUPLICATE_NUMBER: _duplicate_number,
     SIGN_AGREES: _sign_agrees,
     DAYS_BEFORE_END: _days_before_end,

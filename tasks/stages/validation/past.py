@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef
 from tasks.io.storage import Storage
 
@@ -27,19 +29,21 @@ class Past:
     folders : the rows of each past window, oldest first.
     rows_per_day : of each past window, as delivered, before any row went to quarantine.
     versions : window -> version of its validated snapshot.
+    zone : whose days the windows are of.
     """
 
     window: Window
     folders: tuple[Path, ...] = ()
     rows_per_day: tuple[float, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    zone: ZoneInfo = UTC_ZONE
 
     def rows(self, spark: SparkSession) -> DataFrame | None:
         """The rows of all past windows. None where there are none."""
         return spark.read.parquet(*map(str, self.folders)) if self.folders else None
 
 
-def read_past(raw: DatasetRef, storage: Storage) -> Past:
+def read_past(raw: DatasetRef, storage: Storage, zone: ZoneInfo = UTC_ZONE) -> Past:
     """The past of a raw snapshot's window."""
     window = Window.from_label(raw.partition)
     history = storage.history(raw.use_case, c.VALIDATED, window.start)[-MAX_WINDOWS:]
@@ -48,4 +52,5 @@ def read_past(raw: DatasetRef, storage: Storage) -> Past:
         inputs = storage.manifest(ref)["inputs"]
         delivered = DatasetRef.from_json(inputs[0]) if inputs else ref
         rates.append(delivered.rows[c.ROWS] / Window.from_label(ref.partition).days)
-    return Past(window, tuple(storage.table(ref) for ref in history), tuple(rates), {r.partition: r.version for r in history})
+    folders, versions = tuple(storage.table(ref) for ref in history), {ref.partition: ref.version for ref in history}
+    return Past(window, folders, tuple(rates), versions, zone)

@@ -85,7 +85,7 @@ def test_no_quarantine_no_page(run: Run, raw: DatasetRef) -> None:
 
 
 def test_a_failed_validation_shows_its_page(run: Run, raw: DatasetRef, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise ValidationFailed("too many rows")
 
     shown: list[str] = []

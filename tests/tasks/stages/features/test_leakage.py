@@ -17,11 +17,11 @@ from pyspark.sql import functions as F
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.errors import LeakageFound
+from tasks.io.days import midnight
 from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import read_examples, read_features
 from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.guards import check_rows, inspect_interactions
-from tasks.stages.features.history import midnight
 from tasks.stages.features.spec import ByTime
 from tasks.stages.features.vocabulary import AGGREGATES, Declared
 from tests.tasks.stages.features.conftest import USE_CASE, Publish, Row, moment, row
@@ -57,9 +57,9 @@ def test_later_rows_change_no_feature(spark: SparkSession, publish: Publish, sto
 def test_each_condition_of_known_rows_is_needed(
     removed: str, spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without: dict[str, Callable[[date, str], Any]] = {
-        "happened later": lambda day, _: F.col(c.INGESTED_AT) <= midnight(day),
-        "known later": lambda day, _: F.col(c.EVENT_AT) < midnight(day),
+    without: dict[str, Callable[..., Any]] = {
+        "happened later": lambda day, *_: F.col(c.INGESTED_AT) <= midnight(day),
+        "known later": lambda day, *_: F.col(c.EVENT_AT) < midnight(day),
     }
     monkeypatch.setattr("tasks.stages.features.known_at", without[removed])
     items = read(storage, publish, [*PAST, *LEAKS.values()], SMALL)[1]
@@ -187,7 +187,7 @@ def test_features_from_after_the_cut_are_refused(
     spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
-    monkeypatch.setattr("tasks.stages.features.builders.known_at", lambda day, _: F.col(c.EVENT_AT) < midnight(AS_OF))
+    monkeypatch.setattr("tasks.stages.features.builders.known_at", lambda day, *_: F.col(c.EVENT_AT) < midnight(AS_OF))
     with pytest.raises(LeakageFound, match=r"recency_days is -.*features were computed after it"):
         split(
             FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SMALL, [publish(rows)], AS_OF),

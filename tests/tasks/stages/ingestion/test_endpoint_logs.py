@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -26,12 +27,11 @@ NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 1, 6, tzinfo=UTC)
 
 
-@sample("answer_log", of="shop")
-def answers_folder(folder: Path) -> tuple[Path, Window]:
-    made = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    answer = Prediction(
-        prediction_id="p1",
-        made_at=made,
+def answer(name: str, at: datetime) -> Prediction:
+    """An online answer of two items."""
+    return Prediction(
+        prediction_id=name,
+        made_at=at,
         use_case="shop",
         channel="online",
         subject="ann",
@@ -43,8 +43,12 @@ def answers_folder(folder: Path) -> tuple[Path, Window]:
         scores=(0.5, 0.25),
         latency_ms=1.0,
     )
-    PredictionLog(get_settings().predictions_root).append([answer])
-    return folder, Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
+
+
+@sample("answer_log", of="shop")
+def answers_folder(folder: Path) -> tuple[Path, Window]:
+    PredictionLog(get_settings().predictions_root).append([answer("p1", NOON)])
+    return folder, DAY
 
 
 @sample("event_log", of="shop")
@@ -137,6 +141,17 @@ def test_the_answer_log_is_a_source_sealed_or_not(tmp_path: Path, storage: Stora
     log.rotate()
     log.seal()
     assert ingest("shop", AnswerLog(of="shop"), tmp_path / "extracts", DAY, storage) == ref, "sealing changes nothing"
+
+
+def test_answers_are_of_local_days() -> None:
+    """The day of New York begins at 05:00 in UTC, so the log is read over two days in UTC."""
+    made = {"before": 4.99, "first": 5, "last": 28.99, "after": 29}
+    log = PredictionLog(get_settings().predictions_root)
+    begins = datetime(2026, 1, 5, tzinfo=UTC)
+    for name, hours in made.items():
+        log.append([answer(name, begins + timedelta(hours=hours))])
+    source = AnswerLog(of="shop").in_days_of(ZoneInfo("America/New_York"))
+    assert [one[c.EVENT_ID] for one in source.rows(DAY)] == ["first", "first", "last", "last"], "two items of each"
 
 
 @pytest.mark.parametrize("source", [EventLog(of="shop"), AnswerLog(of="shop")], ids=lambda source: source.kind)

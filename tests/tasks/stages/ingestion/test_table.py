@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -147,6 +148,31 @@ def test_rows_that_arrived_in_the_window_are_read(lines: str, tmp_path: Path, st
     assert sorted(path.name for path in tmp_path.glob("*.parquet")) == sorted([*facts["files"], *facts["superseded"]])
     empty = Window(start=date(2026, 2, 1), end=date(2026, 2, 2))
     assert ingest("test", source(lines), tmp_path, empty, storage) is None
+
+
+def test_times_without_a_zone_are_local(lines: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    """Both midnights of a day in Berlin. The row of the next day arrives after the window."""
+    execute(
+        lines,
+        "DROP TABLE lines",
+        "CREATE TABLE lines (id bigint, at timestamp, loaded timestamp, customer text, sku text, pieces float8)",
+        """INSERT INTO lines VALUES (1, '2026-07-05 00:00', '2026-07-05 00:00', 'ann', 'mug', 1),
+           (2, '2026-07-05 23:59', '2026-07-05 23:59', 'ann', 'tea', 1),
+           (3, '2026-07-06 00:00', '2026-07-06 00:00', 'ann', 'pen', 1),
+           (4, '2026-10-25 02:30', '2026-10-25 23:59', 'ann', 'mug', 1)""",
+    )
+    day = Window(start=date(2026, 7, 5), end=date(2026, 7, 6))
+    local = source(lines).in_days_of(ZoneInfo("Europe/Berlin"))
+    ref = ingest("test", local, tmp_path, day, storage)
+    assert ref is not None
+    frame = storage.read(ref).sort_values(c.EVENT_ID)
+    assert frame[c.ITEM_ID].tolist() == ["mug", "tea"] and set(frame[c.SOURCE_FILE]) == {"public.lines@2026-07-05"}
+    assert frame[c.EVENT_AT].tolist() == [pd.Timestamp("2026-07-04 22:00"), pd.Timestamp("2026-07-05 21:59")]
+    assert frame[c.INGESTED_AT].tolist() == frame[c.EVENT_AT].tolist()
+    assert '"at":"2026-07-05 23:59:00"' in frame[c.AS_IT_CAME].iloc[1], "as it came"
+    ref = ingest("test", local, tmp_path, Window(start=date(2026, 10, 25), end=date(2026, 10, 26)), storage)
+    assert ref is not None
+    assert storage.read(ref)[c.EVENT_AT].tolist() == [pd.Timestamp("2026-10-25 00:30")], "02:30 occurs twice: the first one"
 
 
 def test_a_table_that_cannot_be_read_is_an_error(lines: str, tmp_path: Path) -> None:
