@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from tasks import clock
+from tasks.contracts.calendar import UTC_ZONE, start_of_day
 from tasks.contracts.monitoring import Cause
-from tasks.errors import ServiceUnavailable
+from tasks.errors import ConfigurationError, ServiceUnavailable
 from tasks.io.airflow import FINAL, AirflowApi
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
-from tasks.use_case import list_use_cases
+from tasks.use_case import list_use_cases, load_use_case
 
 
 def collect(ledger: Ledger, log: DecisionLog, airflow: AirflowApi, *, now: datetime | None = None) -> bytes:
@@ -22,6 +24,14 @@ def collect(ledger: Ledger, log: DecisionLog, airflow: AirflowApi, *, now: datet
     _add_models(ledger, log, moment, registry)
     _add_pipeline(airflow, registry)
     return generate_latest(registry)
+
+
+def _zone_of(use_case: str) -> ZoneInfo:
+    """The time zone of a use case; UTC while its file is broken, so that the metrics of the others stay."""
+    try:
+        return load_use_case(use_case).zone
+    except ConfigurationError:
+        return UTC_ZONE
 
 
 def _add_models(ledger: Ledger, log: DecisionLog, now: datetime, registry: CollectorRegistry) -> None:
@@ -50,7 +60,7 @@ def _add_models(ledger: Ledger, log: DecisionLog, now: datetime, registry: Colle
         if past:
             fault.labels(name).set(past[-1].cause is Cause.FAULT)
             shift.labels(name).set("label_shift" in past[-1].signals)
-            end = datetime.combine(past[-1].window.end, datetime.min.time(), UTC)
+            end = start_of_day(past[-1].window.end, _zone_of(name))
             age.labels(name).set((now - end).total_seconds() / 86_400)
         for result in reports[-1].checks if reports else ():
             labels = (name, result.check, result.column.partition(" (")[0], result.method, result.signal.value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -14,6 +15,7 @@ from serving.deployment.row_decoder import make_row_decoder
 from serving.ranking.batch_answers import BatchAnswers
 from serving.ranking.ranking import Ranking
 from serving.ranking.vector_index import VectorIndex
+from tasks.contracts.calendar import UTC_ZONE, start_of_day
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ScoringTerms
@@ -30,6 +32,7 @@ class Bundle:
     Attributes
     ----------
     tables, features_ref : the features snapshot; None for a tabular use case.
+    features_zone : whose day the snapshot is of.
     ranking : the ways to rank items; None for a tabular use case.
     entry : the ledger entry that promoted the model; None for a model that is served without a promotion.
     """
@@ -41,6 +44,7 @@ class Bundle:
     terms: ScoringTerms
     tables: FeatureTables | None = None
     features_ref: DatasetRef | None = None
+    features_zone: ZoneInfo = UTC_ZONE
     ranking: Ranking | None = None
     entry: LedgerEntry | None = None
 
@@ -92,6 +96,11 @@ class Bundle:
     def features_as_of(self) -> date | None:
         """The day of the features snapshot; None for a tabular use case."""
         return date.fromisoformat(self.features_ref.partition) if self.features_ref else None
+
+    @cached_property
+    def features_until(self) -> datetime | None:
+        """The moment before which the events of the features happened; None for a tabular use case."""
+        return None if self.features_as_of is None else start_of_day(self.features_as_of, self.features_zone)
 
     @property
     def label(self) -> str:

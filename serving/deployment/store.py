@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from serving.deployment.api_keys import Keyring
 from serving.deployment.bundle import Bundle, Deployment, add_ranking, copy_model
@@ -217,7 +218,12 @@ class ModelStore:
         if newest is None:
             raise ModelError(f"no features snapshot found: run the DAG {deployment.use_case}.features")
         loaded = next((one.tables for one in kept if one.features_ref == newest), None)
-        bundle = replace(bundle, tables=loaded or read_features(self._storage, newest), features_ref=newest)
+        bundle = replace(
+            bundle,
+            tables=loaded or read_features(self._storage, newest),
+            features_ref=newest,
+            features_zone=ZoneInfo(self._storage.manifest(newest)["facts"].get("time_zone", "UTC")),
+        )
         answers = self._read_batch_answers(head.use_case, head.version, head.manifest_digest, newest)
         return run_smoke_test(add_ranking(bundle, answers))
 

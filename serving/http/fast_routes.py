@@ -271,7 +271,7 @@ class FastRoutes:
         return _encode(messages.ManyUsers(**bundle.provenance, recommendations=made.answers))
 
     async def _recommend(self, bundle: Bundle, users: Sequence[str], k: int | None, segment: str | None) -> Answers:
-        count, name, since = k or bundle.terms.k, bundle.use_case, bundle.features_as_of
+        count, name, since = k or bundle.terms.k, bundle.use_case, bundle.features_until
         return await self._answer(
             bundle,
             len(users),

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from serving.ranking.ranking import RecentEvent
@@ -41,17 +41,16 @@ class RecentEvents:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follow-events", daemon=True)
 
-    def of_user(self, use_case: str, user_id: str, since: date | None) -> list[RecentEvent]:
-        """A user's events that features as of the day `since` cannot contain, oldest first; all that are kept if it is None.
+    def of_user(self, use_case: str, user_id: str, since: datetime | None) -> list[RecentEvent]:
+        """A user's events that features cannot contain, oldest first; all that are kept if `since` is None.
 
-        Those are the events that happened or arrived after its midnight: one of 23:59:50 that arrives ten seconds later is
-        in the features of the next day only.
+        Those are the events that happened or arrived from the moment on that ends the features' data, a midnight: one of
+        23:59:50 that arrives ten seconds later is in the features of the next day only.
         """
         found = self._users.get((use_case, user_id))
         if found is None:
             return []
-        midnight = datetime.combine(since, time(), UTC) if since is not None else datetime.min.replace(tzinfo=UTC)
-        return [kept.event for kept in list(found) if max(kept.event.at, kept.ingested_at) >= midnight]
+        return [kept.event for kept in list(found) if since is None or max(kept.event.at, kept.ingested_at) >= since]
 
     def reload(self) -> None:
         """Read the events that the store accepted since the last call."""

@@ -98,7 +98,7 @@ def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftRe
         drift.current_days,
         case.probability.of,
         calendar=case.calendar,
-        time_zone=case.time_zone,
+        zone=case.zone,
     )
     return monitoring_stage.monitor_window(
         terms,

@@ -82,11 +82,12 @@ class Installation:
         """Register and promote."""
         return self.promote(use_case, *self.register(use_case, model, task, **terms))
 
-    def publish_features(self, use_case: str, day: str = "2011-01-01", **shape: object) -> DatasetRef:
-        """Publish a features snapshot with `constant_models.tables(**shape)`."""
+    def publish_features(self, use_case: str, day: str = "2011-01-01", time_zone: str = "UTC", **shape: object) -> DatasetRef:
+        """Publish a features snapshot with `constant_models.tables(**shape)`, of a local day."""
         return self.storage.publish(
             use_case=use_case,
             layer=c.FEATURES,
             partition=day,
             tables={name: frame_writer(frame) for name, frame in tables(**shape).items()},  # type: ignore[arg-type]
+            facts={"time_zone": time_zone},
         )

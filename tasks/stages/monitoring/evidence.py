@@ -85,7 +85,7 @@ def gather(
     for table in dict.fromkeys(source.get(of, of) for of, _ in wanted):
         columns = sorted({column for of, column in wanted if source.get(of, of) == table})
         sides = reference[table], current[table]
-        before, now = (by.take_sample(side, columns, seed, sample_rows, span) for side in sides)
+        before, now = (by.take_sample(side, columns, seed, sample_rows, span, rows.zone) for side in sides)
         counted = by.count_bins(*sides, before, columns)
         for of, column in wanted:
             if source.get(of, of) == table:

@@ -1,19 +1,22 @@
 """Exposures: one row for each item of each answer of some days, and the outcomes that clients sent, as one snapshot.
 
 An answer counts from one moment on. An online answer counts from the moment at which it was given. A batch answer counts from
-the midnight that ends the data of its features, because it predicts the days that follow them, whenever the run came to it.
+the local midnight that ends the data of its features, because it predicts the days that follow them, whenever the run came to
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE, local_day, start_of_day
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import ONLINE, Prediction
 from tasks.io.events import KeptOutcome
@@ -34,6 +37,8 @@ def publish_exposures(
     answers: Iterable[Prediction],
     sent: Iterable[KeptOutcome],
     storage: Storage,
+    *,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> DatasetRef | None:
     """The answers that count from a moment of `span` on, as one snapshot; None where there is none.
 
@@ -45,30 +50,31 @@ def publish_exposures(
     cohort : the days whose answers are judged; it names the snapshot.
     span : the cohort, and the days around it whose answers compete with the cohort's for an outcome.
     sent : the outcomes that were sent to the endpoint before the cohort was mature.
+    zone : whose days they are.
     """
     published = storage.current(use_case, EXPOSURES, cohort.label)
-    facts = {"span": span.label}
+    facts = {"span": span.label} | ({} if zone == UTC_ZONE else {"time_zone": zone.key})
     if published is not None and storage.manifest(published)["facts"] == facts:
         return published
-    inside = (one for one in answers if span.start <= moment_of(one).date() < span.end)
+    inside = (one for one in answers if span.start <= local_day(moment_of(one, zone), zone) < span.end)
     first = next(inside, None)
     if first is None:
         return None
-    rows = (row for one in chain([first], inside) for row in _as_rows(one))
+    rows = (row for one in chain([first], inside) for row in _as_rows(one, zone))
     told = ({**one._asdict(), c.ITEM_ID: one.item_id or None, c.EVENT_AT: one.happened_at} for one in sent)
     tables = {c.ROWS: _write(rows, _exposure_schema()), OUTCOMES: _write(told, _outcome_schema())}
     return storage.publish(use_case=use_case, layer=EXPOSURES, partition=cohort.label, tables=tables, facts=facts)
 
 
-def moment_of(answer: Prediction) -> datetime:
+def moment_of(answer: Prediction, zone: ZoneInfo) -> datetime:
     """From when on an answer counts."""
     if answer.channel == ONLINE or answer.features_as_of is None:
         return answer.made_at.astimezone(UTC)
-    return datetime.combine(answer.features_as_of, time(), UTC)
+    return start_of_day(answer.features_as_of, zone)
 
 
 def _exposure_schema() -> pa.Schema:
-    """`at` is the moment from which on the answer counts, `day` its day. `places` is the length of the answer."""
+    """`at` is the moment from which on the answer counts, `day` its local day. `places` is the length of the answer."""
     import pyarrow as pa
 
     moment, text = pa.timestamp("us", "UTC"), pa.string()
@@ -113,12 +119,12 @@ def _write(rows: Iterator[Mapping[str, Any]], schema: pa.Schema) -> Writer:
     return write
 
 
-def _as_rows(answer: Prediction) -> list[dict[str, object]]:
-    at = moment_of(answer)
+def _as_rows(answer: Prediction, zone: ZoneInfo) -> list[dict[str, object]]:
+    at = moment_of(answer, zone)
     said = {
         "prediction_id": answer.prediction_id,
         "at": at,
-        "day": at.date(),
+        "day": local_day(at, zone),
         "made_at": answer.made_at,
         "channel": answer.channel,
         "subject": answer.subject,

@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.predictions import COLD_PATHS
 from tasks.io.equality import number_equal_rows
 from tasks.stages.monitoring.bins import cut_into_bins
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def take_sample(rows: pd.DataFrame, columns: Sequence[str], seed: int, most: int, span: Window) -> pd.DataFrame:
+def take_sample(
+    rows: pd.DataFrame, columns: Sequence[str], seed: int, most: int, span: Window, zone: ZoneInfo = UTC_ZONE
+) -> pd.DataFrame:
     """The `most` rows of the units with the smallest hash: the same ones in whatever order the rows come.
 
     Parameters
     ----------
-    span : the days of the current window. The rows of a user in earlier days are one unit for each span of this length.
+    span : the local days of the current window. The rows of a user in earlier days are one unit for each span of this length.
     """
     import pandas as pd
 
@@ -34,7 +37,8 @@ def take_sample(rows: pd.DataFrame, columns: Sequence[str], seed: int, most: int
     for other in named[1:]:
         unit = unit.fillna(other)
     if c.EVENT_AT in rows:
-        seconds = (pd.Timestamp(span.end, tz="UTC") - _moments(rows)).dt.total_seconds().to_numpy(np.float64)
+        local = _moments(rows).dt.tz_convert(zone).dt.tz_localize(None)
+        seconds = (pd.Timestamp(span.end) - local).dt.total_seconds().to_numpy(np.float64)
         place = np.nan_to_num(np.ceil(seconds / (span.days * 86_400))).astype(np.int64)
         unit = unit + "@" + pd.Series(place, index=rows.index).astype("string")
     ids = rows[c.ROW_ID].astype(str).to_numpy(dtype=object)

@@ -13,7 +13,9 @@ import numpy as np
 
 from tasks import columns as c
 from tasks.contracts.base import Window as Days
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.predictions import COLD_PATHS
+from tasks.io.days import local_date, local_time, midnight
 from tasks.io.equality import hash_cells
 from tasks.stages.monitoring.bins import MISSING, NEW, OTHER, category_limits, find_edges, is_cut_at_quantiles
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, OF_ITS_DAY, UNIT, UNITS, Counts
@@ -26,13 +28,15 @@ _SLOTS = 64  # more than the bins of any column
 _TOGETHER = 3
 
 
-def take_sample(rows: DataFrame, columns: Sequence[str], seed: int, most: int, span: Days) -> pd.DataFrame:
+def take_sample(
+    rows: DataFrame, columns: Sequence[str], seed: int, most: int, span: Days, zone: ZoneInfo = UTC_ZONE
+) -> pd.DataFrame:
     """The `most` rows of the units with the smallest hash, as in in_memory.py."""
     from pyspark.sql import functions as F
 
     unit = F.coalesce(*(F.concat(F.lit(f"{name}:"), F.col(name).cast("string")) for name in UNITS if name in rows.columns))
     if c.EVENT_AT in rows.columns:
-        until = F.unix_seconds(F.expr(f"TIMESTAMP '{span.end.isoformat()} 00:00:00 UTC'")) - F.unix_seconds(c.EVENT_AT)
+        until = F.unix_seconds(midnight(span.end)) - F.unix_seconds(local_time(F.col(c.EVENT_AT), zone))
         place = F.coalesce(F.ceil(until / (span.days * 86_400)), F.lit(0))
         unit = F.concat(unit, F.lit("@"), place.cast("string"))
     kept = rows.select(*dict.fromkeys([c.ROW_ID, *columns]), unit.alias(UNIT))
@@ -155,8 +159,7 @@ def _content(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
 def count_days(rows: DataFrame, zone: ZoneInfo) -> dict[date, int]:
     from pyspark.sql import functions as F
 
-    day = F.to_date(F.from_utc_timestamp(c.EVENT_AT, zone.key))  # the session is in UTC
-    found = rows.groupBy(day.alias("day")).count().collect()
+    found = rows.groupBy(local_date(F.col(c.EVENT_AT), zone).alias("day")).count().collect()
     return {row["day"]: int(row["count"]) for row in found if row["day"] is not None}
 
 

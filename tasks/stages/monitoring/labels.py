@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import UTC_ZONE
+from tasks.io.days import add_local_days
 from tasks.problems import problem_of
 
 if TYPE_CHECKING:
@@ -99,7 +102,12 @@ def read_outcomes(rows: DataFrame, task: TaskKind) -> DataFrame:
 
 
 def attribute(
-    exposures: pd.DataFrame, outcomes: pd.DataFrame, sent: pd.DataFrame, policy: LabelPolicy, task: TaskKind
+    exposures: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    sent: pd.DataFrame,
+    policy: LabelPolicy,
+    task: TaskKind,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> pd.DataFrame:
     """Each exposure with `label` (missing: unknown), `value` (money), `outcomes` (how many it owns) and `happened`.
 
@@ -112,14 +120,15 @@ def attribute(
         least all of the subjects that it has.
     outcomes : see `read_outcomes`; all of those subjects.
     sent : `prediction_id`, `item_id` (missing: the whole answer), `event_at`, `label`, as clients sent them.
+    zone : whose days the attribution window is of. A day in it has 23 or 25 hours where clocks change.
     """
     import numpy as np
     import pandas as pd
 
-    named = _find_named(exposures, sent, policy)
+    named = _find_named(exposures, sent, policy, zone)
     shown = exposures[exposures["has_subject"]]
     keys = ["subject"] if task.answers_rows else ["subject", c.ITEM_ID]
-    fitting = _join(shown, outcomes, keys, policy, either_way=task.answers_rows)
+    fitting = _join(shown, outcomes, keys, policy, zone, either_way=task.answers_rows)
     own = fitting.assign(
         is_other=~fitting[c.ROW_ID].isin(named[c.ROW_ID]),
         is_later=fitting["gap"] < pd.Timedelta(0),
@@ -131,7 +140,7 @@ def attribute(
     seen = [fitting[_FOUND], named[_FOUND]]
     if not task.answers_rows:  # the name of a row is its caller's own, and may be another row in another request
         again = named.loc[named["has_subject"] & (named[c.LABEL] != 0), [*keys, *_OUTCOME]]
-        seen.append(_join(shown, again, keys, policy)[_FOUND])
+        seen.append(_join(shown, again, keys, policy, zone)[_FOUND])
     labels = {c.LABEL: _make_labels(owned, task), HAPPENED: _make_labels(pd.concat(seen), task)}
     silence = 0.0 if problem_of(task).silence_is_negative else np.nan
     silent = pd.Series(np.where(exposures["has_subject"], silence, np.nan), exposures.index)
@@ -143,10 +152,12 @@ def attribute(
     )
 
 
-def find_buyers(exposures: pd.DataFrame, outcomes: pd.DataFrame, policy: LabelPolicy) -> NDArray[np.bool_]:
+def find_buyers(
+    exposures: pd.DataFrame, outcomes: pd.DataFrame, policy: LabelPolicy, zone: ZoneInfo = UTC_ZONE
+) -> NDArray[np.bool_]:
     """Of each exposure, (exposures,), whether its subject did anything in the attribution window, with whichever item."""
     asked = exposures[exposures["has_subject"]].drop_duplicates(["subject", "at"])
-    came = _join(asked, outcomes, ["subject"], policy)[c.ROW_ID]
+    came = _join(asked, outcomes, ["subject"], policy, zone)[c.ROW_ID]
     moments = asked[asked[c.ROW_ID].isin(came)].set_index(["subject", "at"]).index
     return exposures.set_index(["subject", "at"]).index.isin(moments)
 
@@ -156,7 +167,13 @@ _FOUND = [c.ROW_ID, *_OUTCOME]  # an exposure, and an outcome that fits it
 
 
 def _join(
-    exposures: pd.DataFrame, outcomes: pd.DataFrame, keys: list[str], policy: LabelPolicy, *, either_way: bool = False
+    exposures: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    keys: list[str],
+    policy: LabelPolicy,
+    zone: ZoneInfo,
+    *,
+    either_way: bool = False,
 ) -> pd.DataFrame:
     """The pairs of exposures and outcomes with the same keys, with `gap`, the time from the first to the second.
 
@@ -165,23 +182,24 @@ def _join(
     either_way : whether the outcome may be the first of the two.
     """
     found = exposures[[c.ROW_ID, "at", "made_at", *keys]].merge(outcomes[[*keys, *_OUTCOME]], on=keys)
-    return _keep_near(found, policy, either_way=either_way)
+    return _keep_near(found, policy, zone, either_way=either_way)
 
 
-def _keep_near(found: pd.DataFrame, policy: LabelPolicy, *, either_way: bool = False) -> pd.DataFrame:
+def _keep_near(found: pd.DataFrame, policy: LabelPolicy, zone: ZoneInfo, *, either_way: bool = False) -> pd.DataFrame:
     import pandas as pd
 
-    gap = pd.to_datetime(found[c.EVENT_AT], utc=True) - pd.to_datetime(found["at"], utc=True)
-    is_near = gap.abs() < pd.Timedelta(days=policy.attribution_days)
-    return found.assign(gap=gap)[is_near & (either_way | (gap >= pd.Timedelta(0)))]
+    came, at = (pd.to_datetime(found[name], utc=True) for name in (c.EVENT_AT, "at"))
+    is_after = came > add_local_days(at, -policy.attribution_days, zone) if either_way else came >= at
+    is_near = is_after & (came < add_local_days(at, policy.attribution_days, zone))
+    return found.assign(gap=came - at)[is_near]
 
 
-def _find_named(exposures: pd.DataFrame, sent: pd.DataFrame, policy: LabelPolicy) -> pd.DataFrame:
+def _find_named(exposures: pd.DataFrame, sent: pd.DataFrame, policy: LabelPolicy, zone: ZoneInfo) -> pd.DataFrame:
     """The outcomes that carry the id of an answer, with its exposure. One of a whole answer fits answers of one place."""
     shown = exposures[[c.ROW_ID, "prediction_id", "at", "subject", "has_subject", c.ITEM_ID, "places"]]
     found = shown.merge(sent.rename(columns={c.ITEM_ID: "sent_item"}), on="prediction_id")
     is_whole = found["sent_item"].isna() & (found["places"] == 1)
-    near = _keep_near(found[(found["sent_item"] == found[c.ITEM_ID]) | is_whole], policy)
+    near = _keep_near(found[(found["sent_item"] == found[c.ITEM_ID]) | is_whole], policy, zone)
     return near.assign(outcome="sent:" + near[c.ROW_ID], **{c.VALUE: 0.0})
 
 

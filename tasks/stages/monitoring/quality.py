@@ -16,9 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import COLD_PATHS
 from tasks.contracts.training import ProbabilityOf
@@ -63,6 +65,7 @@ class Cohort:
     learned : the rows of its split, of a table.
     probability_of : whom the probabilities of lists are about, as in calibration: with `buyers`, only answers whose subject
         bought something in the attribution window tell whether they came true.
+    zone : whose days the attribution window is of.
     """
 
     window: Window
@@ -74,6 +77,7 @@ class Cohort:
     learned_until: date
     learned: Sequence[DatasetRef] = ()
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
+    zone: ZoneInfo = UTC_ZONE
 
 
 class Measured(NamedTuple):
@@ -97,9 +101,9 @@ def measure_cohort(storage: Storage, cohort: Cohort) -> Measured:
     learned = {row for ref in cohort.learned for row in storage.read(ref, c.ROWS, [c.ROW_ID])[c.ROW_ID]}
     tallies, logs, versions = [], [], set[int]()
     for exposures, outcomes in _read_parts(storage, cohort):
-        labelled = attribute(exposures, outcomes, sent, cohort.policy, cohort.task)
+        labelled = attribute(exposures, outcomes, sent, cohort.policy, cohort.task, cohort.zone)
         if cohort.probability_of is ProbabilityOf.BUYERS and problem_of(cohort.task).calibrates:
-            is_buyer = find_buyers(exposures, outcomes, cohort.policy)
+            is_buyer = find_buyers(exposures, outcomes, cohort.policy, cohort.zone)
             labelled = labelled.assign(**{HAPPENED: labelled[HAPPENED].where(is_buyer)})
         is_inside = (labelled["day"] >= cohort.window.start) & (labelled["day"] < cohort.window.end)
         logged = labelled[is_inside]

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from tasks import columns as c
 from tasks.code_version import identify_code
 from tasks.contracts.base import Window
-from tasks.contracts.calendar import NO_CALENDAR, Calendar
+from tasks.contracts.calendar import NO_CALENDAR, UTC_ZONE, Calendar
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import CheckResult, DriftReport
 from tasks.contracts.predictions import AnswerPath
@@ -51,7 +51,7 @@ class WindowPair:
     span : the days that are compared, which end with the window; None: those of the window.
     own : the snapshots of the window alone, in which faults are looked for; None: those of `current`.
     before : snapshots of the days before the window, which say how many rows are usual; None: those of the reference.
-    calendar, time_zone : which days are closed, and where days begin.
+    calendar, zone : which days are closed, and where days begin.
     reference_label : the name of the reference in the report, such as `champion 3, 2011-01-01..2011-03-01`.
     previous : the snapshot of the window before this one; None where there is none.
     new_labels : how many labels came after what the champion learned; None where they were not counted.
@@ -67,7 +67,7 @@ class WindowPair:
     own: Sequence[DatasetRef] | None = None
     before: Sequence[DatasetRef] | None = None
     calendar: Calendar = NO_CALENDAR
-    time_zone: str = "UTC"
+    zone: ZoneInfo = UTC_ZONE
     previous: DatasetRef | None = None
     new_labels: int | None = None
     champion_digest: str = ""
@@ -125,7 +125,7 @@ def monitor(
         own=_read_side(storage, Side(pair.own), checks, is_small)[ROWS_OF] if pair.own is not None else None,
         before=_read_side(storage, Side(pair.before), [], is_small)[ROWS_OF] if pair.before is not None else None,
         calendar=pair.calendar,
-        zone=ZoneInfo(pair.time_zone),
+        zone=pair.zone,
         previous=_read_side(storage, Side([previous]), checks, is_small)[ROWS_OF] if previous is not None else None,
         known_until=Window.from_label(previous.partition).end if previous is not None else None,
     )
@@ -275,7 +275,7 @@ def _make_key(use_case: str, checks: Sequence[DriftCheck], pair: WindowPair, coh
         [sorted(ref.key for ref in refs) for refs in (side.rows, side.predictions)] for side in (pair.current, pair.reference)
     ]
     others = [None if refs is None else sorted(ref.key for ref in refs) for refs in (pair.own, pair.before)]
-    days = [others, pair.span and pair.span.label, pair.calendar.model_dump(mode="json"), pair.time_zone]
+    days = [others, pair.span and pair.span.label, pair.calendar.model_dump(mode="json"), pair.zone.key]
     seen: list[object] = [use_case, pair.window.label, sides, previous, days, seed, pair.new_labels]
     seen += [pair.reference_label, pair.champion_digest, identify_code()]
     seen.append([check.model_dump(mode="json") for check in checks])

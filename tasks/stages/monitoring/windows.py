@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.calendar import NO_CALENDAR, Calendar
+from tasks.contracts.calendar import NO_CALENDAR, UTC_ZONE, Calendar, start_of_day
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
@@ -38,7 +39,7 @@ class MonitoringTerms:
     current_days : so many days that end with the window are compared; None: the window as it is. Faults are looked for in the
         window alone: a fault of one day is no fault of the days after it.
     probability_of : whom the probabilities of lists are about.
-    calendar, time_zone : which days are closed, and where days begin.
+    calendar, zone : which days are closed, and where days begin.
     """
 
     task: TaskKind
@@ -48,7 +49,7 @@ class MonitoringTerms:
     current_days: int | None = None
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
     calendar: Calendar = NO_CALENDAR
-    time_zone: str = "UTC"
+    zone: ZoneInfo = UTC_ZONE
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def monitor_window(
         own=None if rows == [own] else [own],
         before=[ref for ref in earlier if Window.from_label(ref.partition).end > window.start - days],
         calendar=terms.calendar,
-        time_zone=terms.time_zone,
+        zone=terms.zone,
         previous=earlier[-1] if earlier else None,
-        new_labels=count_labels(storage, validated, terms.task, champion.as_of, records.learned),
+        new_labels=count_labels(storage, validated, terms.task, champion.as_of, records.learned, zone=terms.zone),
         champion_digest=champion.manifest_digest,
-        figures=_count_sent(use_case, window, records),
+        figures=_count_sent(use_case, window, records, terms.zone),
     )
     return monitor(
         use_case,
@@ -148,7 +149,13 @@ def _reference_answers(champion: ModelVersion, reference_days: int, compared: Wi
 
 
 def count_labels(
-    storage: Storage, history: Sequence[DatasetRef], task: TaskKind, since: date, learned: Sequence[DatasetRef] = ()
+    storage: Storage,
+    history: Sequence[DatasetRef],
+    task: TaskKind,
+    since: date,
+    learned: Sequence[DatasetRef] = (),
+    *,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> int:
     """How many labels happened from a day on: events that a model can learn, or rows with a class. Each row counts once.
 
@@ -156,6 +163,7 @@ def count_labels(
     ----------
     history : validated snapshots; their windows may overlap.
     learned : rows that are no new ones, although they were delivered again.
+    zone : whose day it is.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -169,8 +177,8 @@ def count_labels(
     for ref in newer:
         rows = ds.dataset(storage.table(ref), format="parquet")
         at = rows.schema.field(c.EVENT_AT).type
-        midnight = datetime.combine(since, time(), UTC if at.tz else None)
-        wanted = ds.field(c.EVENT_AT) >= pa.scalar(midnight, at)
+        midnight = start_of_day(since, zone)
+        wanted = ds.field(c.EVENT_AT) >= pa.scalar(midnight if at.tz else midnight.replace(tzinfo=None), at)
         if task.answers_rows:
             wanted &= ds.field(c.TARGET).is_valid() & ~ds.field(c.ROW_ID).isin(pa.array(known, pa.string()))
         else:
@@ -181,15 +189,10 @@ def count_labels(
     return count
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def _count_sent(use_case: str, window: Window, records: AnswerRecords) -> dict[str, float]:
+def _count_sent(use_case: str, window: Window, records: AnswerRecords, zone: ZoneInfo) -> dict[str, float]:
     """How many outcomes clients sent in a window, and how many of them name an answer that the log does not have."""
-    sent = [
-        one.prediction_id for one in records.events.outcomes_between(use_case, _midnight(window.start), _midnight(window.end))
-    ]
+    start, end = (start_of_day(day, zone) for day in (window.start, window.end))
+    sent = [one.prediction_id for one in records.events.outcomes_between(use_case, start, end)]
     known = records.log.find_known(use_case, set(sent))
     unknown = [one for one in sent if one not in known]
     if unknown:
@@ -217,12 +220,13 @@ def _find_cohort(
     cohort = terms.labels.cohort_of(window)
     span = terms.labels.span_of(cohort, terms.task)
     outcomes = [ref for ref in validated if Window.from_label(ref.partition).end > span.start]
-    answers = records.log.read(champion.use_case, since=span.start)  # no answer rests on features that did not exist yet
-    known_by = terms.labels.matures_on(cohort)
-    sent = records.events.outcomes_between(champion.use_case, _midnight(span.start), _midnight(known_by))
+    start, known_by = (start_of_day(day, terms.zone) for day in (span.start, terms.labels.matures_on(cohort)))
+    # The log's days are in UTC. No answer rests on features that did not exist yet.
+    answers = records.log.read(champion.use_case, since=start.date())
+    sent = records.events.outcomes_between(champion.use_case, start, known_by)
     return Cohort(
         cohort,
-        publish_exposures(champion.use_case, cohort, span, answers, sent, storage),
+        publish_exposures(champion.use_case, cohort, span, answers, sent, storage, zone=terms.zone),
         outcomes,
         terms.labels,
         terms.task,
@@ -230,4 +234,5 @@ def _find_cohort(
         champion.as_of,
         records.learned,
         terms.probability_of,
+        terms.zone,
     )

@@ -6,12 +6,14 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
 from tasks.code_version import get_code_version, identify_code
+from tasks.contracts.calendar import start_of_day
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.training import Candidate, Refit, ScoringTerms
 from tasks.errors import ModelError, NotEnoughData
@@ -115,9 +117,10 @@ def read_all(split: Split, features: DatasetRef | None, storage: Storage) -> tup
     parts = [read_examples(storage, ref).rows for ref in (split.train, split.validation)]
     rows = pd.concat([*(part for part in parts if part is not None), holdout.rows], ignore_index=True)
     rows = rows.sort_values(c.ROW_ID, ignore_index=True)
-    days = storage.manifest(split.holdout)["facts"].get("split", {}).get("train_days")
+    facts = storage.manifest(split.holdout)["facts"]
+    days = facts.get("split", {}).get("train_days")
     if days is not None and c.SPLIT_ORDER in rows:
-        first = datetime.combine(split.as_of - timedelta(days=days), datetime.min.time(), UTC)
+        first = start_of_day(split.as_of - timedelta(days=days), ZoneInfo(facts.get("time_zone", "UTC")))
         rows = rows[rows[c.SPLIT_ORDER] >= int(first.timestamp()) * 1_000_000].reset_index(drop=True)
     everything = Examples(rows=rows, kinds=holdout.kinds)
     return everything, Examples(), everything

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def test_follows_promotions_and_features(installation: Installation, serve: Serv
         assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
         poll_ledger(client)  # nothing new
         assert 'titleholder_swaps_total{use_case="shop"} 3.0' in client.get("/metrics").text
+
+
+def test_features_end_at_a_local_midnight(installation: Installation, serve: Serve) -> None:
+    """What a user does from then on is not in the features, and counts at once."""
+    installation.publish_features("shop", day="2026-07-02", time_zone="America/New_York")
+    installation.register_and_promote("shop", TinyRanker(1.0))
+    with serve() as client:
+        bundle = store_of(client).deployments["shop"].bundle
+        assert bundle is not None and bundle.features_until == datetime(2026, 7, 2, 4, tzinfo=UTC)
 
 
 def test_promotion_is_noticed_without_waiting_for_the_poll(installation: Installation) -> None:

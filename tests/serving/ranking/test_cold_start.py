@@ -226,7 +226,7 @@ def test_an_event_that_arrives_after_midnight_counts_at_once(own_home: Path) -> 
         kept = event(name, "u", event_at=midnight + timedelta(seconds=at), value=None, quantity=1.0)
         store.add_events("shop", [kept], midnight + timedelta(seconds=arrived))
     recent.reload()
-    assert [one.item_id for one in recent.of_user("shop", "u", midnight.date())] == ["late", "new"]
+    assert [one.item_id for one in recent.of_user("shop", "u", midnight)] == ["late", "new"]
     assert [one.item_id for one in recent.of_user("shop", "u", None)] == ["late", "known", "new"]
 
 

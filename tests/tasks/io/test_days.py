@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from tasks.contracts.calendar import UTC_ZONE
-from tasks.io.days import local_date, midnight, midnight_of, read_local, states_offset
+from tasks.io.days import add_local_days, local_date, midnight, midnight_of, read_local, states_offset
 
 LONDON, SANTIAGO = ZoneInfo("Europe/London"), ZoneInfo("America/Santiago")
 
@@ -49,6 +49,24 @@ def test_each_moment_is_of_the_day_that_began_before_it(zone: ZoneInfo, spark: S
         .select(midnight(date(2026, 7, 5), zone) == midnight_of(F.lit("2026-07-05").cast("date"), zone))
         .collect()[0][0]
     )
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "days", "expected"),
+    [
+        (LONDON, "2026-03-28T00:00", 2, "2026-03-29T23:00"),  # 47 hours
+        (LONDON, "2026-10-24T23:00", 1, "2026-10-26T00:00"),  # 25 hours
+        (LONDON, "2026-10-26T00:00", -1, "2026-10-24T23:00"),
+        (LONDON, "2026-03-28T01:30", 1, "2026-03-29T01:00"),  # 01:30 does not exist
+        (LONDON, "2026-10-24T00:30", 1, "2026-10-25T00:30"),  # 01:30 occurs twice
+        (SANTIAGO, "2026-09-05T04:00", 1, "2026-09-06T04:00"),  # midnight does not exist
+        (UTC_ZONE, "2026-03-28T01:30", 1, "2026-03-29T01:30"),
+    ],
+)
+def test_days_are_added_to_the_local_time(zone: ZoneInfo, at: str, days: int, expected: str) -> None:
+    moments = pd.Series([pd.Timestamp(at, tz="UTC")]).astype("datetime64[us, UTC]")
+    assert add_local_days(moments, days, zone).tolist() == [pd.Timestamp(expected, tz="UTC")]
+    assert add_local_days(moments[:0], days, zone).empty
 
 
 def test_a_pattern_states_an_offset_or_not() -> None:

@@ -166,10 +166,14 @@ def test_a_refit_of_rows_learns_from_all_parts(sensor: Callable[..., Candidate],
     assert not np.allclose(served, fitted(candidate, tmp_path / "judged").predict_rows(asked), atol=1e-3)
 
 
-def test_a_refit_of_rows_forgets_what_the_split_forgets(sensor: Callable[..., Candidate], storage: Storage) -> None:
-    candidate = sensor(split={"kind": "by_time", "train_days": 70})
+@pytest.mark.parametrize(("zone", "kept"), [("UTC", 70), ("America/New_York", 69)])
+def test_a_refit_of_rows_forgets_what_the_split_forgets(
+    zone: str, kept: int, sensor: Callable[..., Candidate], storage: Storage
+) -> None:
+    """A row of midnight in UTC is of the evening before in New York, which lies outside the 70 local days."""
+    candidate = sensor(split={"kind": "by_time", "train_days": 70}, time_zone=zone)
     found = read_all(candidate.split, None, storage)[0].rows
-    assert found is not None and len(found) == 70
+    assert found is not None and len(found) == kept
 
 
 def test_a_refit_of_other_columns_does_not_serve(sensor: Callable[..., Candidate], storage: Storage) -> None:
