@@ -117,7 +117,7 @@ def profile(
         )
     chosen = [storage.current(use_case, layer, name) for name in ([window] if window else there)]
     title = f"{use_case}, {layer} rows of {window or 'all windows'}"
-    page, _ = draw_profile(title, [ref for ref in chosen if ref is not None], storage, case.seed)
+    page, _ = draw_profile(title, [ref for ref in chosen if ref is not None], storage, case.seed, case.zone)
     to.write_text(page)
     console.print(f"profile: {to}", highlight=False)
 

@@ -79,7 +79,7 @@ def profile(run: Run, split: Split) -> str:
     try:
         history = run.storage.history(run.name, c.VALIDATED, split.as_of)
         title = f"known before {split.as_of}"
-        return profiling.profile(run.name, title, history, run.storage, run.use_case.seed, run.tags)
+        return profiling.profile(run.name, title, history, run.storage, run.use_case.seed, run.tags, zone=run.use_case.zone)
     except Exception as error:
         _log.warning("no profile: %s", error)
         return ""

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from tasks import columns as c
+from tasks.contracts.calendar import UTC_ZONE
 from tasks.errors import NotEnoughData
+from tasks.io.days import local_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +57,10 @@ class Figures:
     balance : rows of each class, or of each type of event.
     days : rows of each day that has any.
     weekdays : rows of each weekday, from Monday.
-    hours : rows of each hour of the day, UTC.
+    hours : rows of each hour of the day.
     correlated : the columns of `correlations`.
     correlations : Pearson's, (correlated, correlated); nan where a column is constant.
+    time_zone : whose days, weekdays and hours they are.
     """
 
     rows: int
@@ -68,12 +72,13 @@ class Figures:
     hours: tuple[int, ...]
     correlated: tuple[str, ...]
     correlations: tuple[tuple[float, ...], ...]
+    time_zone: str = "UTC"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"days": {day.isoformat(): rows for day, rows in self.days.items()}}
 
 
-def measure(rows: DataFrame) -> Figures:
+def measure(rows: DataFrame, zone: ZoneInfo = UTC_ZONE) -> Figures:
     """The figures of a frame. It is read several times, so the caller caches it."""
     from pyspark.sql import functions as F
     from pyspark.sql.types import NumericType, StringType
@@ -98,7 +103,8 @@ def measure(rows: DataFrame) -> Figures:
         balance=balance,
         correlated=tuple(compared),
         correlations=_correlate(rows, compared),
-        **_when(rows),
+        time_zone=zone.key,
+        **_when(rows, zone),
     )
 
 
@@ -191,11 +197,11 @@ def _correlate(rows: DataFrame, names: Sequence[str]) -> tuple[tuple[float, ...]
     return tuple(tuple(between(one, other) for other in range(len(names))) for one in range(len(names)))
 
 
-def _when(rows: DataFrame) -> dict[str, Any]:
-    """Rows by day, by weekday and by hour of the day, UTC."""
+def _when(rows: DataFrame, zone: ZoneInfo) -> dict[str, Any]:
+    """Rows by local day, by weekday and by hour of the day."""
     from pyspark.sql import functions as F
 
-    at = F.col(c.EVENT_AT)
+    at = local_time(F.col(c.EVENT_AT), zone)
     counted = rows.where(at.isNotNull()).groupBy(F.to_date(at).alias("day"), F.hour(at).alias("hour")).count().collect()
     days: dict[date, int] = {}
     weekdays, hours = [0] * 7, [0] * 24

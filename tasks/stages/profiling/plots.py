@@ -26,7 +26,7 @@ def plot_profile(found: Figures, palette: Palette) -> Figure:
     _plot_days(figure.add_subplot(grid[0, :]), found, palette)
     colour = palette.challenger
     _plot_bars(figure.add_subplot(grid[1, 0]), WEEKDAYS, found.weekdays, "Rows by weekday", colour)
-    _plot_bars(figure.add_subplot(grid[1, 1]), range(24), found.hours, "Rows by hour, UTC", colour)
+    _plot_bars(figure.add_subplot(grid[1, 1]), range(24), found.hours, f"Rows by hour, {found.time_zone}", colour)
     _plot_bars(figure.add_subplot(grid[1, 2]), list(found.balance), list(found.balance.values()), "Rows by kind", colour)
     _plot_shares(figure.add_subplot(grid[2, 0]), found, palette)
     _plot_correlations(figure.add_subplot(grid[2, 1:]), found, palette)

@@ -242,7 +242,7 @@ def test_a_learning_curve_that_cannot_be_measured_ends_nothing(run: Run, monkeyp
 
 
 def test_a_profile_that_cannot_be_made_ends_nothing(run: Run, publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> str:
+    def fail(*_: Any, **__: Any) -> str:
         raise ServiceUnavailable("MLflow does not answer")
 
     monkeypatch.setattr(profiling, "profile", fail)
