@@ -23,6 +23,7 @@ DAILY = "@daily"
 # What is special about the replay of a world; the others have weekly windows and the shipped controller.
 POLICIES: dict[str, dict[str, Any]] = {
     "small_shop": {"schedule": DAILY},
+    "other_zone": {"time_zone": "America/New_York"},  # its clocks change in the first week
     "equal_challengers": {"max_age_days": 6, "cooldown_days": 0},
 }
 SHIPPED = "shipped_shop"  # is timed, and has no right decisions

@@ -21,7 +21,9 @@ START = date(2011, 3, 7)  # a Monday
 WEEKLY = "0 0 * * 1"
 
 
-def write_policy(*, candidates: Sequence[str] = ("popularity", "ials"), schedule: str = WEEKLY, **changes: Any) -> str:
+def write_policy(
+    *, candidates: Sequence[str] = ("popularity", "ials"), schedule: str = WEEKLY, time_zone: str = "UTC", **changes: Any
+) -> str:
     """The shipped use case with weekly windows, without the gate that measures this machine.
 
     Parameters
@@ -30,7 +32,7 @@ def write_policy(*, candidates: Sequence[str] = ("popularity", "ials"), schedule
     changes : of the controller, `drift.retrain_when`.
     """
     document = yaml.safe_load((ROOT / "conf" / "use_cases" / f"{CASE}.yaml").read_text())
-    document |= {"schedule": schedule}
+    document |= {"schedule": schedule, "time_zone": time_zone}
     document["features"]["lookback_days"] = [7, 28]
     document["candidates"] = [one for one in document["candidates"] if one["kind"] in candidates]
     document["gates"]["checks"] = [gate for gate in document["gates"]["checks"] if gate["kind"] != "serving_budget"]

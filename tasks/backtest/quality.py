@@ -20,6 +20,7 @@ from tasks import columns as c
 from tasks.backtest.journal import Journal, Quality, WindowRecord
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import start_of_day
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ModelError, NotEnoughData
@@ -175,8 +176,8 @@ def _read_rows(run: Run, window: Window) -> pd.DataFrame:
         raise NotEnoughData(f"nothing was validated in {window.label}")
     rows = pd.concat(parts, ignore_index=True)
     at = pd.to_datetime(rows[c.EVENT_AT], utc=True)
-    inside = (at >= pd.Timestamp(window.start, tz="UTC")) & (at < pd.Timestamp(window.end, tz="UTC"))
-    return rows[inside].reset_index(drop=True)
+    start, end = (start_of_day(day, run.use_case.zone) for day in (window.start, window.end))
+    return rows[(at >= start) & (at < end)].reset_index(drop=True)
 
 
 def _make_labels(rows: pd.DataFrame, task: TaskKind) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from tasks.backtest.journal import Journal, Promotion, Step, WaitingReview, Wind
 from tasks.backtest.plan import Plan, PolicyPlan, Retraining
 from tasks.backtest.sharing import adopt_until
 from tasks.contracts.base import Contract, Window
+from tasks.contracts.calendar import start_of_day
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import FailedCandidate, Verdict
 from tasks.contracts.monitoring import Cause, RetrainDecision
@@ -44,8 +45,8 @@ WEEK = timedelta(days=7)
 class Deliveries(quality.Knowing, Protocol):
     """Where the files of a generated world come from, and who knows its truth."""
 
-    def deliver(self, folder: Path, now: datetime) -> None:
-        """Write every file that was delivered by a moment, each as it was then."""
+    def deliver(self, folder: Path, today: date) -> None:
+        """Write every file that was delivered by a day, the files of the days before it among them, each as it was then."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Replay:
             left = spent / done * (len(self.windows) - place - 1)
             tell(Progress(self.policy.name, place + 1, len(self.windows), self.record, left))
         if not self.journal.is_done:
-            self._answer_reviews(moment_of(self.windows[-1][0]) + self._answer_time)
+            self._answer_reviews(self._moment_of(self.windows[-1][0].end) + self._answer_time)
             self._set(is_done=True)
         return self.journal
 
@@ -117,12 +118,12 @@ class Replay:
         return timedelta(days=self.plan.answer_days)
 
     def _replay(self, window: Window, is_history: bool) -> None:
-        moment = moment_of(window)
+        moment = self._moment_of(window.end)
         if not is_history:
             self._answer_reviews(moment)
         with clock.simulated(moment):
             if self.deliveries is not None and self.case.source_path is not None:
-                self.deliveries.deliver(self.case.source_path, moment)
+                self.deliveries.deliver(self.case.source_path, window.end)
             self._adopt(window)
             published = self._make_features(window, is_history)
             if not is_history:
@@ -136,8 +137,12 @@ class Replay:
         if self.donor is not None:
             places = [of.end for of, _ in self.windows]
             later = places[places.index(window.end) + 1 :]
-            until = at_hour(later[0]) if later else datetime.max.replace(tzinfo=UTC)
+            until = self._moment_of(later[0]) if later else datetime.max.replace(tzinfo=UTC)
             adopt_until(self.plan.use_case, self._open("features").storage, self.donor, until)
+
+    def _moment_of(self, day: date) -> datetime:
+        """When a window that ends before a local day is read."""
+        return start_of_day(day, self.case.zone) + AFTER_WINDOW
 
     # the jobs, in the order of the DAGs
 
@@ -395,13 +400,3 @@ def answer_review(run: Run, opened: Any) -> Approval | Rejection:
         is_signed_in=False,
         now=now,
     )
-
-
-def moment_of(window: Window) -> datetime:
-    """When a window is read."""
-    return at_hour(window.end)
-
-
-def at_hour(day: date) -> datetime:
-    """When a window that ends before a day is read."""
-    return datetime.combine(day, datetime.min.time(), UTC) + AFTER_WINDOW

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,15 +93,15 @@ class World:
         """The purchase probabilities of the shop."""
         return GeneratedTruth(self.seed, self.knobs)
 
-    def deliver(self, folder: Path, now: datetime, since: date | None = None) -> None:
-        """Write every file that was delivered by a moment, each as it was then. Files that are there already stay.
+    def deliver(self, folder: Path, today: date, since: date | None = None) -> None:
+        """Write every file that was delivered by a day, each as it was then. Files that are there already stay.
 
         Parameters
         ----------
+        today : the local day on whose morning the files of the days before it are there.
         since : the first day that has a file; default: two years before the first decided day.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        today = now.astimezone(UTC).date()
         first = since or self.start - timedelta(days=730)
         for offset in range((today - first).days):
             day = first + timedelta(days=offset)

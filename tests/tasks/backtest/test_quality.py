@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -98,6 +99,9 @@ def test_outcomes_are_the_purchases_of_the_attribution_window(own_home: Path) ->
         ("u1", "a", 1.0),
         ("u2", "b", 1.0),
     ]
+    local = replace(run, use_case=run.use_case.model_copy(update={"time_zone": "America/New_York"}))
+    labels = quality.read_outcomes(local, features, date(2011, 3, 14)).labels
+    assert labels is not None and set(labels[c.ITEM_ID]) == {"a", "b", "late"}, "midnight in UTC is the evening before there"
     with pytest.raises(NotEnoughData, match=r"nothing was validated in 2012-01-01\.\.2012-01-15"):
         quality.read_outcomes(run, features, date(2012, 1, 1))
 

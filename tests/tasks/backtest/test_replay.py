@@ -135,6 +135,15 @@ def test_jobs_run_in_the_order_of_the_dags_at_the_simulated_time(jobs: Jobs, tmp
     ]
 
 
+def test_windows_are_read_after_their_local_days(jobs: Jobs, tmp_path: Path) -> None:
+    """New York changed to summer time on 13 March 2011."""
+    replay = make_replay(tmp_path)
+    replay.case = replay.case.model_copy(update={"time_zone": "America/New_York"})
+    replay.run()
+    hours = sorted({at.isoformat(timespec="hours") for _, at in jobs.ran})
+    assert hours == ["2011-03-07T06+00:00", "2011-03-14T05+00:00", "2011-03-21T05+00:00"]
+
+
 def test_a_failed_candidate_stops_no_other(jobs: Jobs, tmp_path: Path) -> None:
     steps = make_replay(tmp_path).run().windows[-1].steps
     names = [spec.candidate_name for spec in load_use_case(CASE).candidates]

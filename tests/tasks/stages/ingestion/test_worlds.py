@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ WEEK = timedelta(weeks=1)
 
 def deliver(folder: Path, world: World, weeks: float, since: date = START) -> dict[date, list[dict[str, str]]]:
     """Day -> the lines that are there after so many weeks."""
-    world.deliver(folder, datetime.combine(START, time(1), UTC) + weeks * WEEK, since)
+    world.deliver(folder, START + weeks * WEEK, since)
     days = {}
     for path in sorted(folder.glob("*.csv")):
         with path.open(newline="") as stream:
