@@ -197,6 +197,7 @@ def judge(
         spending=spending,
         anchor=anchor,
         failed=failed,
+        calendar=case.calendar,
     )
     p_better = verdict.comparisons[0].p_better if verdict.comparisons else None
     found_better = verdict.passed and verdict.outcome is Outcome.BETTER

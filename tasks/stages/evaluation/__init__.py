@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.data import DatasetRef, Split
 from tasks.contracts.judging import (
     Comparison,
@@ -280,13 +281,14 @@ def _serve(command: Sequence[str], use_case: str, candidate: Candidate, storage:
             yield address
 
 
-def _lineage(split: Split, storage: Storage) -> Lineage:
+def _lineage(split: Split, calendar: Calendar, storage: Storage) -> Lineage:
     """Which windows the examples were made of, and where their labels begin."""
     inputs = [DatasetRef.from_json(one) for one in storage.manifest(split.holdout)["inputs"]]
     labels = storage.manifest(split.train)["facts"].get("window")
     return Lineage(
         windows=tuple(Window.from_label(ref.partition) for ref in inputs if ".." in ref.partition),
         labels_from=Window.from_label(labels).start if labels else None,
+        calendar=calendar,
     )
 
 
@@ -323,6 +325,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     spending: Spending | None = None,
     anchor: ModelVersion | None = None,
     failed: Sequence[FailedCandidate] = (),
+    calendar: Calendar = NO_CALENDAR,
 ) -> Verdict:
     """Apply every gate. The verdict passes unless an enabled gate refuses; dry_run gates only report.
 
@@ -331,6 +334,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
     Parameters
     ----------
     failed : the candidates of the training that failed, which the verdict reports.
+    calendar : the days on which no delivery is missed.
     endpoint_command : starts an endpoint that serves the candidate alone, for the gates that measure one.
     spending : the alpha of this judging; None judges as if it were the only one.
     anchor : the former champion whose evaluation is among the evaluations.
@@ -361,7 +365,7 @@ def judge(  # noqa: PLR0913  # what is judged, by which gates, and the adapters 
         spending=spending,
         lost_champion=lost,
         registered_champion=champion if isinstance(champion, ModelVersion) else None,
-        lineage=_lineage(candidate.split, storage),
+        lineage=_lineage(candidate.split, calendar, storage),
         read_holdout=partial(read_examples, storage, candidate.split.holdout),
         read_export=partial(_load, candidate.model_uri, candidate.manifest_digest),
         open_endpoint=partial(_serve, endpoint_command, terms.use_case, candidate, storage),

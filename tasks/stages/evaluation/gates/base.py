@@ -16,6 +16,7 @@ from pydantic import Field
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.judging import MIN_DIFFERING, Comparison, GateMode, GateResult, Outcome, Role, Spending
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import Candidate, ScoringTerms
@@ -44,10 +45,16 @@ class Export:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What the candidate learned from. `windows`: of the validated snapshots; `labels_from`: first day that has a label."""
+    """What the candidate learned from.
+
+    windows : of the validated snapshots.
+    labels_from : the first day that has a label.
+    calendar : the days on which the use case expects no delivery.
+    """
 
     windows: tuple[Window, ...] = ()
     labels_from: date | None = None
+    calendar: Calendar = NO_CALENDAR
 
 
 def _nothing_to_read() -> ConfigurationError:

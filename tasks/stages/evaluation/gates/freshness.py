@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.contracts.calendar import Calendar
 from tasks.contracts.judging import GateResult
 from tasks.stages.evaluation.gates.base import Context, Gate, Lineage
 
@@ -20,8 +21,8 @@ class Freshness(Gate):
     Its as_of day is later, the digest of its examples differs, and every day that it learned from was validated: from the
     first day that has a label to as_of. Rows of a table have labels of all times; there the newest `within_days` count. So
     the count does not grow with the reign of a champion or with the history. A weekday that delivers in fewer than half of
-    its weeks (of the year before as_of) is not missed: a shop that is closed on Saturdays delivers no file. `missing_days`
-    others may be absent, such as holidays.
+    its weeks (of the year before as_of) is not missed: a shop that is closed on Saturdays delivers no file. Nor is a day that
+    the calendar of the use case closes. `missing_days` others may be absent.
     """
 
     kind: Literal["freshness"] = "freshness"
@@ -45,16 +46,17 @@ class Freshness(Gate):
         return self.answer(not faults, reason, missing_days=len(missing))
 
     def _missing(self, lineage: Lineage, as_of: date) -> list[date]:
-        """The days that were learned from, usually have a delivery, and that no window covers."""
+        """The days that were learned from, that are open and usually have a delivery, and that no window covers."""
         covered = {window.start + timedelta(days=day) for window in lineage.windows for day in range(window.days)}
         begins = min(covered, default=as_of)
         first = lineage.labels_from or max(begins, as_of - timedelta(days=self.within_days))
-        usual = _usual_weekdays(covered, _list_days(max(begins, as_of - timedelta(days=USUAL_DAYS)), as_of))
-        return [day for day in _list_days(first, as_of) if day not in covered and day.weekday() in usual]
+        usual = _usual_weekdays(covered, _list_open(max(begins, as_of - timedelta(days=USUAL_DAYS)), as_of, lineage.calendar))
+        return [day for day in _list_open(first, as_of, lineage.calendar) if day not in covered and day.weekday() in usual]
 
 
-def _list_days(first: date, end: date) -> list[date]:
-    return [first + timedelta(days=place) for place in range((end - first).days)]
+def _list_open(first: date, end: date, calendar: Calendar) -> list[date]:
+    days = (first + timedelta(days=place) for place in range((end - first).days))
+    return [day for day in days if not calendar.is_closed(day)]
 
 
 def _usual_weekdays(covered: set[date], days: list[date]) -> set[int]:

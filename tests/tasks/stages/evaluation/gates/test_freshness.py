@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from tasks.contracts.base import Window
+from tasks.contracts.calendar import NO_CALENDAR, Calendar
 from tasks.contracts.judging import Verdict
 from tasks.contracts.promotion import ModelVersion
 from tasks.stages.evaluation.gates.base import Lineage
@@ -60,14 +61,16 @@ def the_champions_own_rows(pipeline: SyntheticClassification) -> Verdict:
 SATURDAY, WEEKS_OF_A_SPLIT = 5, 6
 
 
-def at(as_of: date, windows: list[Window], champion_as_of: date, *, labels: bool = True) -> bool:
+def at(
+    as_of: date, windows: list[Window], champion_as_of: date, *, labels: bool = True, calendar: Calendar = NO_CALENDAR
+) -> bool:
     """Whether a candidate as of a day passes whose split has three windows of two weeks."""
     champion = dated(champion_as_of).registered_champion
     assert isinstance(champion, ModelVersion)
     made = candidate()
     seen = context(BETTER, registered_champion=champion)
     seen.candidate = made.model_copy(update={"split": made.split.model_copy(update={"as_of": as_of})})
-    seen.lineage = Lineage(tuple(windows), as_of - timedelta(weeks=WEEKS_OF_A_SPLIT) if labels else None)
+    seen.lineage = Lineage(tuple(windows), as_of - timedelta(weeks=WEEKS_OF_A_SPLIT) if labels else None, calendar)
     return Freshness(missing_days=0).check(seen).passed
 
 
@@ -94,3 +97,25 @@ def test_a_lost_trading_day_counts_while_it_is_learned_from(labels: bool) -> Non
 def test_a_source_that_stopped_is_missed() -> None:
     first, crowned, as_of = date(2026, 1, 5), date(2026, 3, 2), date(2026, 6, 22)
     assert not at(as_of, trading_days(first, as_of - timedelta(days=3)), crowned)
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["by time", "rows without a first day"])
+def test_days_that_the_calendar_closes_are_not_missed(labels: bool) -> None:
+    """Closed from 24 December to 1 January, and not at all on the Monday after."""
+    first, crowned, as_of = date(2026, 8, 3), date(2026, 10, 5), date(2027, 1, 11)
+    closed = [date(2026, 12, 24) + timedelta(days=place) for place in range(9)]
+    calendar = Calendar(closed_days=("12-24..01-01",))
+    windows = trading_days(first, as_of, frozenset(closed))
+    assert at(as_of, windows, crowned, labels=labels, calendar=calendar)
+    assert not at(as_of, windows, crowned, labels=labels), "without a calendar they are missed"
+    lost = trading_days(first, as_of, frozenset([*closed, date(2027, 1, 4)]))
+    assert not at(as_of, lost, crowned, labels=labels, calendar=calendar), "an open day still is"
+
+
+def test_a_weekday_is_usual_by_its_open_days() -> None:
+    """Mondays are closed for ten of sixteen weeks: the open ones are expected, and one is lost."""
+    first, as_of = date(2026, 8, 3), date(2026, 11, 23)
+    mondays = [first + timedelta(weeks=week) for week in range(10)]
+    calendar = Calendar(closed_days=tuple(day.isoformat() for day in mondays))
+    lost = frozenset([*mondays, date(2026, 11, 16)])
+    assert not at(as_of, trading_days(first, as_of, lost), date(2026, 9, 1), calendar=calendar)
