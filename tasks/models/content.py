@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,6 +16,21 @@ from tasks.models.histories import HistorySpec, Weighing, read_histories
 from tasks.models.popularity import recent_buyers
 from tasks.models.prepared import PerFeatures
 from tasks.models.text import ItemVectors
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What is computed once for a set of features.
+
+    places : (vectors,), of the items that have a vector, in `item_ids`. row_of : (items,), their rows, -1 for the others.
+    vectors : (vectors, dimensions), of length 1 or 0. weights : of sorted_pairs. popular : (items,).
+    """
+
+    places: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+    vectors: Floats
+    weights: Floats
+    popular: Floats
 
 
 class ContentModel(ServedModel):
@@ -35,26 +51,35 @@ class ContentModel(ServedModel):
         return cls(ItemVectors.from_state(settings, arrays), Weighing.from_json(settings["weighing"]))
 
     def score_items(self, user_id: str, features: FeatureTables) -> tuple[Floats, AnswerPath]:
-        vectors, weights, popular = self._ready(features)
+        ready = self._ready(features)
         rows = features.pairs_of(user_id)
-        met = features.sorted_pairs["item_position"].to_numpy()[rows]
-        profile = weights[rows] @ vectors[met] if met.size else np.zeros(vectors.shape[1])
+        met = ready.row_of[features.sorted_pairs["item_position"].to_numpy()[rows]]
+        has_vector = met >= 0
+        profile = ready.weights[rows][has_vector] @ ready.vectors[met[has_vector]]
         length = float(np.linalg.norm(profile))
-        return (vectors @ (profile / length), AnswerPath.MODEL) if length > 0 else (popular, AnswerPath.POPULAR)
+        if length == 0:
+            return ready.popular, AnswerPath.POPULAR
+        scores = np.full(len(ready.row_of), -np.inf)
+        scores[ready.places] = ready.vectors @ (profile / length)
+        return scores, AnswerPath.MODEL
 
-    def _prepare(self, features: FeatureTables) -> tuple[Floats, Floats, Floats]:
+    def _prepare(self, features: FeatureTables) -> _Ready:
         popular = recent_buyers(features.sorted_items, self.weighing.popular_half_life_days)
-        vectors = self.vectors.of(features.sorted_items)
+        places = self.vectors.places(features)
+        row_of = np.full(len(features.item_ids), -1)
+        row_of[places] = np.arange(len(places))
+        vectors = self.vectors.of(features.sorted_items.iloc[places])
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-        return cosines, self.weighing.of(features), popular / max(float(popular.max(initial=0.0)), 1e-9)
+        return _Ready(places, row_of, cosines, self.weighing.of(features), popular / max(float(popular.max(initial=0.0)), 1e-9))
 
 
 class Content(HistorySpec):
     """Cosine similarity of item text and attributes; scores new items.
 
     score = cosine of the item's vector and the weighted sum of the vectors that the user met. Text is TF-IDF, reduced to its
-    singular vectors.
+    singular vectors. Where more than `max_items` were ever sold, the items on sale (sold in the longest lookback) have vectors,
+    and others are not recommended.
     """
 
     kind: Literal["content"] = "content"
@@ -62,7 +87,7 @@ class Content(HistorySpec):
     limit = "max_items"
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="limit of items; 500,000 with 100 dimensions need 1.5 GB")
+    max_items: int = Field(500_000, ge=1, description="limit of items on sale; 500,000 with 100 dimensions need 1.5 GB")
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
         known = read_histories(history, self.weighing, "content")

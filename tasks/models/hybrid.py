@@ -47,12 +47,14 @@ class HybridModel(IalsModel):
 
     def _prepare(self, features: FeatureTables) -> Ready:
         ready = super()._prepare(features)
-        unknown, factors = ready.unknown, ready.factors
-        if unknown.size:  # otherwise they are the model's own array
+        described = np.intersect1d(ready.unknown, self.content.places(features))
+        factors, is_known = ready.factors, ready.is_known.copy()
+        if described.size:  # otherwise they are the model's own array
             factors = factors.copy()
-            factors[unknown] = _with_constant(self.content.of(features.sorted_items.iloc[unknown])) @ self.mapping
+            factors[described] = _with_constant(self.content.of(features.sorted_items.iloc[described])) @ self.mapping
+        is_known[described] = True
         # Pairs with new items count as well, by the same vectors.
-        return replace(ready, factors=factors, is_known=np.ones_like(ready.is_known), is_used=ready.weights > 0)
+        return replace(ready, factors=factors, is_known=is_known, is_used=is_known[ready.place] & (ready.weights > 0))
 
 
 class Hybrid(IalsSpec):
@@ -60,6 +62,7 @@ class Hybrid(IalsSpec):
 
     A ridge regression maps the content of the known items to their vectors. Gantner and others (2010), Learning
     attribute-to-feature mappings for cold-start recommendations. Users without a history get the popular list, as in `ials`.
+    Where more than `max_items` were ever sold, the content of those on sale (sold in the longest lookback) is read.
     """
 
     kind: Literal["hybrid"] = "hybrid"
@@ -67,7 +70,7 @@ class Hybrid(IalsSpec):
     limit = "max_items"
     dimensions: int = Field(100, ge=1, le=2000)
     max_words: int = Field(20_000, ge=1, le=1_000_000)
-    max_items: int = Field(500_000, ge=1, description="limit of items; 500,000 with 100 dimensions need 1.5 GB")
+    max_items: int = Field(500_000, ge=1, description="limit of items on sale; 500,000 with 100 dimensions need 1.5 GB")
     content_regularization: float = Field(1.0, gt=0.0, le=1e6)
 
     def fit(self, train: Examples, history: Examples, seed: int) -> ServedModel:
@@ -82,10 +85,11 @@ class Hybrid(IalsSpec):
         if not isinstance(learned, IalsModel) or features is None:
             raise TypeError("ials learns an IalsModel from features")
         content = ItemVectors.learn(features, self.dimensions, self.max_words, self.max_items, seed)
-        place = [features.item_position[str(item)] for item in learned.items]
-        known = _with_constant(content.of(features.sorted_items))[place]
+        place = np.array([features.item_position[str(item)] for item in learned.items], dtype=np.int64)
+        has_content = np.isin(place, content.places(features))
+        known = _with_constant(content.of(features.sorted_items.iloc[place[has_content]]))
         gram = known.T @ known + self.content_regularization * np.eye(known.shape[1])
-        mapping = np.asarray(np.linalg.solve(gram, known.T @ learned.factors), dtype=np.float64)
+        mapping = np.asarray(np.linalg.solve(gram, known.T @ learned.factors[has_content]), dtype=np.float64)
         return HybridModel(learned.items, learned.factors, learned.penalties, learned.best_score, content, mapping)
 
 

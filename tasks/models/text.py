@@ -28,7 +28,8 @@ class ItemVectors:
     """How an item becomes a vector: the sum of its words' rows, of length 1, and beside it its standardised attributes.
 
     words : sorted; weights : (words, dimensions), a word's IDF times its row in the singular vectors; centre and spread of the
-    attributes.
+    attributes. only_on_sale : whether items that were not sold in the longest lookback have no vector, because there are more
+    items than the limit.
     """
 
     words: tuple[str, ...]
@@ -36,25 +37,33 @@ class ItemVectors:
     attributes: tuple[str, ...]
     centre: Floats
     spread: Floats
+    only_on_sale: bool = False
+
+    def places(self, features: FeatureTables) -> NDArray[np.int64]:
+        """The places in `item_ids` of the items that have a vector."""
+        return np.flatnonzero(features.on_sale) if self.only_on_sale else np.arange(len(features.item_ids))
 
     @classmethod
     def learn(cls, features: FeatureTables, dimensions: int, max_words: int, max_items: int, seed: int) -> Self:
-        """From the items of a set of features.
+        """From the items of a set of features, or where there are more than `max_items`, from those on sale.
 
         Raises
         ------
-        NotEnoughData : the items have neither text nor attributes, or there are more than `max_items`.
+        NotEnoughData : the items have neither text nor attributes, or more than `max_items` are on sale.
         """
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
         from threadpoolctl import threadpool_limits
 
         items = features.sorted_items
+        only_on_sale = len(items) > max_items
+        if only_on_sale:
+            items = items[features.on_sale]
         if len(items) > max_items:
             raise NotEnoughData(
-                f"models of content store a vector of each item: {len(items)} items of {dimensions} dimensions need about "
-                f"{len(items) * dimensions * COPIES * 8 / 2**30:.1f} GB, and max_items allows {max_items}. Raise max_items "
-                "if there is memory, or use ials."
+                f"models of content store a vector of each item: {len(items)} items on sale, of {dimensions} dimensions, need "
+                f"about {len(items) * dimensions * COPIES * 8 / 2**30:.1f} GB, and max_items allows {max_items}. Raise "
+                "max_items if there is memory, or use ials."
             )
         attributes = tuple(str(name) for name in items.columns if str(name).startswith(c.ITEM_ATTRIBUTE))
         texts = [text for text in _texts(items) if WORD.search(text)]
@@ -78,7 +87,7 @@ class ItemVectors:
             weights = (reader.idf_[:, None] * rows).astype(np.float32)
         values = np.nan_to_num(read_numbers(items, attributes, "content")) if attributes else np.empty((len(items), 0))
         spread = values.std(axis=0)
-        return cls(words, weights, attributes, values.mean(axis=0), np.where(spread < 1e-12, 1.0, spread))
+        return cls(words, weights, attributes, values.mean(axis=0), np.where(spread < 1e-12, 1.0, spread), only_on_sale)
 
     def of(self, items: pd.DataFrame) -> Floats:
         """The vectors of items, (items, dimensions + attributes); zeros for unknown words and values."""
@@ -96,7 +105,7 @@ class ItemVectors:
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = {"words": np.array(self.words, dtype=np.str_), "word_weights": self.weights}
-        return {"attributes": list(self.attributes)}, {
+        return {"attributes": list(self.attributes), "only_on_sale": self.only_on_sale}, {
             **arrays,
             "attribute_centre": self.centre,
             "attribute_spread": self.spread,
@@ -104,8 +113,10 @@ class ItemVectors:
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """The inverse of `state`; exports without `only_on_sale` have vectors of all items."""
         words, attributes = tuple(arrays["words"].tolist()), tuple(settings["attributes"])
-        return cls(words, arrays["word_weights"], attributes, arrays["attribute_centre"], arrays["attribute_spread"])
+        centre, spread = arrays["attribute_centre"], arrays["attribute_spread"]
+        return cls(words, arrays["word_weights"], attributes, centre, spread, settings.get("only_on_sale", False))
 
 
 def _texts(items: pd.DataFrame) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tasks.models.base import FeatureTables
+from tasks.models.base import Examples, FeatureTables
 from tasks.models.content import Content
-from tasks.models.hybrid import Hybrid
+from tasks.models.hybrid import Hybrid, HybridModel
 from tasks.models.ials import Ials
 from tests.contracts.cases import Case
-from tests.tasks.models.checkerboard import known, user
+from tests.tasks.models.checkerboard import ITEMS, aged, known, user
 
 CASES = {
     "hybrid": Case(
@@ -41,3 +41,16 @@ def test_known_items_are_scored_as_by_ials() -> None:
     settings = {"factors": 4, "iterations": 5}
     one, other = (kind(**settings).fit(examples, examples, 7) for kind in (Ials, Hybrid))
     np.testing.assert_allclose(one.score_items(user(3), features)[0], other.score_items(user(3), features)[0], atol=1e-9)
+
+
+def test_beyond_the_limit_only_new_items_on_sale_have_vectors_of_content() -> None:
+    examples, features = known()
+    fresh = features.items.iloc[[0]].assign(item_id="n0", item_buyers_28d=0.0)
+    grown = FeatureTables(features.users, pd.concat([features.items, fresh]), features.pairs)
+    old = FeatureTables(grown.users, aged(grown, 50).items, grown.pairs)
+    limited = Hybrid(factors=4, max_items=ITEMS + 1).fit(examples, Examples(old), 7)
+    assert isinstance(limited, HybridModel)
+    scores, _ = HybridModel.from_state(*limited.state()).score_items(user(0), old)
+    assert np.isfinite(scores[old.on_sale]).all() and not np.isfinite(scores[~old.on_sale]).any()
+    young = Hybrid(factors=4).fit(examples, Examples(grown), 7).score_items(user(0), grown)[0]
+    np.testing.assert_allclose(scores[old.on_sale], young, atol=1e-9)
