@@ -67,6 +67,14 @@ class Problem(ABC):
         if self.calibrates:
             calibrate_lists(model, validation, terms)
 
+    def hangs_on_calibration(self, metric: Metric) -> bool:
+        """Whether what `calibrate` sets changes the value of a metric. The order of a list, it does not change."""
+        return self.calibrates and metric.k is None
+
+    @abstractmethod
+    def halve(self, examples: Examples, seed: int) -> list[tuple[Examples, Examples]]:
+        """Two halves of the units, each beside the other one; fewer where the units do not allow both."""
+
     def carry_over(self, judged: ServedModel, refitted: ServedModel) -> tuple[str, ...]:
         """Give a refitted model what was learned on data that its training now holds; the names of what was carried over."""
         carried = []
@@ -117,6 +125,30 @@ class Problem(ABC):
         NotEnoughData : there is no label.
         ConfigurationError : a metric does not fit the task.
         """
+
+    def measure_apart(self, model: ServedModel, examples: Examples, terms: ScoringTerms, seed: int) -> dict[str, float]:
+        """The metrics of the terms, where the same examples calibrate the model.
+
+        What hangs on calibration is measured with what other units set: each half with what the other one sets, weighted by
+        its units. A threshold that is chosen on the rows that measure it promises more than it delivers. Where the units cannot
+        be halved, the model's own threshold or curve counts.
+
+        Raises
+        ------
+        NotEnoughData : there is no label.
+        """
+        hanging = [metric.name for metric in self.metrics_of(terms) if self.hangs_on_calibration(metric)]
+        halves = self.halve(examples, seed) if hanging else []
+        rest = [metric.name for metric in self.metrics_of(terms) if not halves or metric.name not in hanging]
+        figures = dict(self.score(model, examples, terms.measured_by(*rest)).metrics) if rest else {}
+        measured = []
+        for calibrates, judged in halves:
+            self.calibrate(model, calibrates, terms)
+            measured.append(self.score(model, judged, terms.measured_by(*hanging)))
+        weights = [len(scored.units) for scored in measured]
+        for name in hanging if measured else ():
+            figures[name] = float(np.average([scored.metrics[name] for scored in measured], weights=weights))
+        return {name: figures[name] for name in dict.fromkeys(terms.metrics)}
 
     def measure_label(self, predicted: Floats, label: float) -> float:
         """How wrong, or how right, a model is about the units of one label: by default the root mean squared error.

@@ -12,7 +12,8 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import ScoringTerms
-from tasks.metrics import Scored
+from tasks.metrics import Metric, Scored
+from tasks.metrics.families import FAMILIES, Shape
 from tasks.metrics.scoring import score_rows
 from tasks.models.base import Examples, ServedModel
 from tasks.models.encoding import text_columns
@@ -79,6 +80,23 @@ class Classification(Problem):
             metric = ACCURACY if terms.metrics[:1] == (ACCURACY,) else F1
             label = validation.rows[c.TARGET].to_numpy(np.float64)
             model.class_threshold = choose_threshold(model.predict_rows(validation.rows), label, metric)
+
+    def hangs_on_calibration(self, metric: Metric) -> bool:
+        """Whether it is of classes, which the threshold tells."""
+        return FAMILIES[metric.family].shape is Shape.CLASSES
+
+    def halve(self, examples: Examples, seed: int) -> list[tuple[Examples, Examples]]:
+        """Rows with the same share of each class, whole groups; where their moments do not matter, for one number is chosen."""
+        if examples.rows is None:
+            return []
+        rows = examples.rows.drop(columns=c.SPLIT_ORDER, errors="ignore")
+        return [
+            (
+                replace(examples, rows=rows.iloc[one].reset_index(drop=True)),
+                replace(examples, rows=rows.iloc[other].reset_index(drop=True)),
+            )
+            for one, other in make_folds(rows, 2, seed)
+        ]
 
     def measure_label(self, predicted: Floats, label: float) -> float:
         """The share of correct classes; `predicted` are classes."""

@@ -96,9 +96,9 @@ def _measure_share(
 ) -> LearningPoint:
     problem, part = problem_of(terms.task), take_share(train, share)
     model = spec.fit(part, take_share(validation, share), seed)
-    problem.calibrate(model, validation, terms)
     measured = terms.measured_by(terms.primary)
-    on_validation = problem.score(model, validation, measured).metrics[terms.primary]
+    on_validation = problem.measure_apart(model, validation, measured, seed)[terms.primary]
+    problem.calibrate(model, validation, terms)
     on_part = problem.score(model, part, measured).metrics[terms.primary] if problem.measures_fit else None
     drawn = part.rows if part.features is None else part.features.users
     units = 0 if drawn is None else len(drawn)

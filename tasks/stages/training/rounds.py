@@ -37,10 +37,8 @@ def measure_round(one: Round, spec: ModelSpec, terms: ScoringTerms, seed: int) -
     ------
     NotEnoughData : the settings are too much for these data.
     """
-    problem, model = problem_of(terms.task), spec.fit(one.train, one.history, seed)
-    if problem.get_metric(terms.primary).k is None:  # calibration does not change the order of a list
-        problem.calibrate(model, one.judged, terms)
-    return problem.score(model, one.judged, terms).metrics[terms.primary]
+    model = spec.fit(one.train, one.history, seed)
+    return problem_of(terms.task).measure_apart(model, one.judged, terms.measured_by(terms.primary), seed)[terms.primary]
 
 
 def measure_cuts(rounds: Sequence[Round], spec: ModelSpec, terms: ScoringTerms, seed: int) -> tuple[dict[str, float], ...]:
@@ -53,8 +51,7 @@ def measure_cuts(rounds: Sequence[Round], spec: ModelSpec, terms: ScoringTerms, 
     problem, figures = problem_of(terms.task), []
     for one in rounds:
         model = spec.fit(one.train, one.history, seed)
-        problem.calibrate(model, one.judged, terms)
-        figures.append(dict(problem.score(model, one.judged, terms).metrics))
+        figures.append(problem.measure_apart(model, one.judged, terms, seed))
     return tuple(figures)
 
 

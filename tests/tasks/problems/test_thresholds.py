@@ -10,17 +10,20 @@ import pandas as pd
 import pytest
 
 from tasks import columns as c
+from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.training import Costs, ScoringTerms
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.models import SERVED
-from tasks.models.base import Examples, load_model, save_model
+from tasks.models.base import Examples, ServedModel, load_model, save_model
 from tasks.models.bias import Bias
 from tasks.models.logistic_regression import LogisticRegressionSpec
-from tasks.models.prior import PriorModel
-from tasks.problems import problem_of, score_model
+from tasks.models.popularity import Popularity
+from tasks.models.prior import Prior, PriorModel
+from tasks.problems import Round, problem_of, score_model
 from tasks.problems.thresholds import choose_threshold, threshold_of_costs
 from tasks.stages.inference.scoring import score_rows
+from tasks.stages.training.rounds import measure_round
 from tests.tasks.models.checkerboard import checkerboard
 
 METRICS = ("f1", "precision", "recall", "accuracy")
@@ -138,3 +141,85 @@ def test_a_threshold_outside_the_scale_is_refused(relevant_from: float, which: s
     assert "from 0 to 1, reach it" in str(refusal.value) and f"relevant_from: {remedy}" in str(refusal.value)
     without_lists = terms.measured_by("rmse")
     assert problem_of(TaskKind.RATING).complete_terms(without_lists, thumbs()) == without_lists
+
+
+class Given(ServedModel):
+    """Tells the probabilities that the rows carry."""
+
+    kind = "given"
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {}, {}
+
+    @classmethod
+    def from_state(cls, settings: dict[str, Any], arrays: dict[str, Any]) -> Given:
+        return cls()
+
+    def predict_rows(self, rows: pd.DataFrame) -> Floats:
+        return rows["x"].to_numpy(np.float64)
+
+
+def noise(seed: int, rows: int = 60, groups: int | None = None) -> Examples:
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame({c.ROW_ID: [f"r{row:05d}" for row in range(rows)], c.TARGET: np.arange(rows) % 2})
+    table["x"] = random.random(rows)
+    if groups is not None:
+        table[c.SPLIT_GROUP] = [f"g{row // 2 % groups}" for row in range(rows)]
+    return Examples(rows=table)
+
+
+def test_a_threshold_is_chosen_on_other_rows_than_those_that_measure_it() -> None:
+    """Of noise the accuracy is 0.5: on the rows that choose the threshold it looks better, apart it does not."""
+    terms = TERMS.measured_by("accuracy")
+    apart, together = [], []
+    for seed in range(60):
+        model, examples = Given(), noise(seed)
+        apart.append(PROBLEM.measure_apart(model, examples, terms, seed)["accuracy"])
+        PROBLEM.calibrate(model, examples, terms)
+        together.append(PROBLEM.score(model, examples, terms).metrics["accuracy"])
+    assert np.mean(together) > 0.56, "the broken twin"
+    assert abs(np.mean(apart) - 0.5) < 0.02
+    one = Round(noise(1), Examples(), noise(2))
+    trial = measure_round(one, Prior(), terms, 7)
+    assert trial == PROBLEM.measure_apart(Prior().fit(one.train, Examples(), 7), one.judged, terms, 7)["accuracy"]
+
+
+def test_halves_keep_groups_and_classes() -> None:
+    halves = PROBLEM.halve(noise(3, groups=12), 7)
+    assert len(halves) == 2
+    for one, other in halves:
+        assert one.rows is not None and other.rows is not None
+        assert not set(one.rows[c.SPLIT_GROUP]) & set(other.rows[c.SPLIT_GROUP])
+        assert len(one.rows) + len(other.rows) == 60 and one.rows[c.TARGET].nunique() == other.rows[c.TARGET].nunique() == 2
+    single = noise(3, groups=1)
+    assert PROBLEM.halve(single, 7) == []
+    figures = PROBLEM.measure_apart(Given(), single, TERMS.measured_by("accuracy", "roc_auc"), 7)
+    assert figures == PROBLEM.score(Given(), single, TERMS.measured_by("accuracy", "roc_auc")).metrics, "at 0.5"
+
+
+def test_what_does_not_hang_on_the_threshold_is_of_all_rows() -> None:
+    examples, terms = noise(4), TERMS.measured_by("roc_auc", "f1")
+    figures = PROBLEM.measure_apart(Given(), examples, terms, 7)
+    assert list(figures) == ["roc_auc", "f1"]
+    assert figures["roc_auc"] == PROBLEM.score(Given(), examples, terms).metrics["roc_auc"]
+
+
+def test_probabilities_of_lists_are_measured_on_other_users_than_those_that_calibrate_them() -> None:
+    problem = problem_of(TaskKind.PROPENSITY)
+    examples = checkerboard(TaskKind.PROPENSITY)
+    assert examples.features is not None and examples.labels is not None
+    halves = problem.halve(examples, 7)
+    for one, other in halves:
+        assert one.features is not None and other.features is not None and one.labels is not None
+        mine, others = set(one.features.users[c.USER_ID]), set(other.features.users[c.USER_ID])
+        assert not mine & others and mine | others == set(examples.features.users[c.USER_ID])
+        assert set(one.labels[c.USER_ID]) <= mine and one.features.pairs is examples.features.pairs
+    model = Popularity().fit(examples, examples, 7)
+    terms = ScoringTerms(use_case="shop", task=TaskKind.PROPENSITY, metrics=("calibration_error", "ndcg_at_10"))
+    figures = problem.measure_apart(model, examples, terms, 7)
+    by_half = []
+    for calibrates, judged in halves:
+        problem.calibrate(model, calibrates, terms)
+        by_half.append(problem.score(model, judged, terms).metrics["calibration_error"])
+    assert figures["calibration_error"] == pytest.approx(np.mean(by_half), rel=1e-6)
+    assert figures["ndcg_at_10"] == problem.score(model, examples, terms).metrics["ndcg_at_10"]
