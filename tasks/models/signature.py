@@ -30,12 +30,15 @@ def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, feature
 
     Returns
     -------
-    `prediction` of each row; for recommenders user_id, rank, item_id and prediction, one row for each recommended item.
+    `prediction` of each row, and of tabular models `predicted_class` (0 or 1), as the endpoint and batch scoring have it; for
+    recommenders user_id, rank, item_id and prediction, one row for each recommended item.
     """
     import pandas as pd
 
     if terms.task.answers_rows:
-        return pd.DataFrame({c.PREDICTION: model.predict_rows(asked)})
+        probability = model.predict_rows(asked)
+        classes = model.choose_classes(probability).astype("int64")
+        return pd.DataFrame({c.PREDICTION: probability, c.PREDICTED_CLASS: classes})
     if features is None:
         raise ModelError(f"{terms.use_case}: a model of the task '{terms.task}' answers from features; got none")
     if terms.task.rates_pairs:

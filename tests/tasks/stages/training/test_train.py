@@ -24,6 +24,7 @@ from tasks.models import MODELS, SERVED
 from tasks.models.base import Examples, load_model, read_examples
 from tasks.problems import score_model
 from tasks.settings import get_settings
+from tasks.stages.inference.scoring import score_rows
 from tasks.stages.training import train
 from tests.tasks.models.checkerboard import checkerboard, rows
 
@@ -132,15 +133,22 @@ def test_a_run_logs_params_tags_metrics_and_plots(
     assert (model.calibration is not None) == (task is TaskKind.PROPENSITY)
 
 
-def test_mlflow_opens_a_classifier(run_training: Train) -> None:
+def test_mlflow_opens_a_classifier(run_training: Train, tmp_path: Path) -> None:
     import mlflow
 
     candidate = run_training(TaskKind.CLASSIFICATION, "logistic_regression")
     opened = mlflow.pyfunc.load_model(candidate.model_uri)
     assert opened.metadata.signature.inputs.input_names() == ["mean radius", "mean texture", "worst area"]
     question = rows()[["mean radius", "mean texture", "worst area"]]
-    found = opened.predict(question)[c.PREDICTION]
+    assert opened.metadata.signature.outputs.input_names() == [c.PREDICTION, c.PREDICTED_CLASS]
+    answered = opened.predict(question)
+    found = answered[c.PREDICTION]
     assert ((found > 0.5) == (question["mean radius"] > question["mean texture"])).mean() > 0.9
+    model, terms = load_model(tracking.download_native(candidate.model_uri, tmp_path), candidate.manifest_digest, SERVED)
+    scored = score_rows(model, terms, rows())
+    batch = dict(zip(scored[c.ROW_ID], scored[c.PREDICTED_CLASS], strict=True))
+    assert model.class_threshold != 0.5
+    assert list(answered[c.PREDICTED_CLASS]) == [batch[row] for row in rows()[c.ROW_ID]], "as batch scoring answers"
 
 
 def test_mlflow_opens_a_recommender_with_the_newest_features(run_training: Train, storage: Storage) -> None:
