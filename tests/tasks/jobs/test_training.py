@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,6 +29,9 @@ from tasks.stages.features import FeatureRequest
 from tasks.stages.training.spec import IncrementalSpec
 from tests.tasks.jobs.conftest import CASE, Publish, Recorder
 from tests.tasks.stages.evaluation.contexts import candidate as make_candidate
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 DAY = date(2026, 1, 10)
 REQUESTS = [
@@ -310,3 +315,39 @@ def test_the_anchor_takes_part_where_it_can_be_scored(run: Run, monkeypatch: pyt
     ((scores, anchor),) = judged
     assert scores == (Scores((), (unscored,)) if is_lost else Scores((scored,)))
     assert anchor.version == 2
+
+
+def test_examples_and_evaluations_name_the_airflow_run(
+    spark: SparkSession, own_home: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the jobs, from validated rows made by another run to the evaluation of a candidate."""
+    own_home.mkdir()
+    monkeypatch.setenv("TITLEHOLDER_MLFLOW_TRACKING_URI", f"sqlite:///{own_home}/mlflow.db")
+    monkeypatch.chdir(own_home)
+    get_settings.cache_clear()
+    run = Run.open(CASE, run_id="run", dag_id=f"{CASE}.training")
+    features_run = Run.open(CASE, run_id="run", dag_id=f"{CASE}.features")
+    moment = pd.Timestamp("2026-01-02", tz="UTC").as_unit("us")
+    number = np.arange(120)
+    rows = pd.DataFrame(
+        {c.ROW_ID: [f"t.csv:{n}" for n in number], c.TARGET: number % 2, "x": number * 0.5 + 5.0 * (number % 2)}
+    )
+    rows[c.SOURCE_FILE], rows[c.EVENT_AT], rows[c.INGESTED_AT], rows[c.AS_IT_CAME] = "t.csv", moment, moment, "{}"
+    validated = features_run.storage.publish(
+        use_case=CASE, layer=c.VALIDATED, partition="2026-01-01..2026-01-03", tables={c.ROWS: frame_writer(rows)}
+    )
+    split = training.split(run, as_of=None, requests=[], day=DAY)
+    scores: list[Scores] = []
+
+    def judge(_: Candidate, given: Scores, *__: Any, **___: Any) -> SimpleNamespace:
+        scores.append(given)
+        return SimpleNamespace(passed=False, outcome=None, comparisons=())
+
+    monkeypatch.setattr(evaluation, "judge", judge)
+    monkeypatch.setattr(training, "report_test_sets", lambda _, verdict, __: verdict)
+    training.judge(run, [training.train(run, "prior", split)], split, endpoint_command=())
+    (scored,) = scores[0].evaluations
+    made_by = {ref.partition: storage.manifest(ref)["made"]["run"] for ref in (validated, *split.before_holdout, split.holdout)}
+    assert made_by.pop(validated.partition) == f"{CASE}.features/run"
+    assert len(made_by) == 3 and set(made_by.values()) == {f"{CASE}.training/run"}
+    assert storage.manifest(scored.units)["made"]["run"] == f"{CASE}.training/run"
