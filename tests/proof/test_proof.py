@@ -66,6 +66,11 @@ def test_every_mutation_names_an_existing_guard() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_the_documented_number_of_mutations_is_that_of_the_proof() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gates.md").read_text()
+    assert f"lists the declared guards, with {len(MUTATIONS)} mutations" in " ".join(page.split())
+
+
 def test_the_demanded_mutations_exist() -> None:
     assert {mutation.name for mutation in MUTATIONS} >= DEMANDED
 
