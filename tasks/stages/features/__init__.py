@@ -101,7 +101,7 @@ def _facts(request: FeatureRequest) -> dict[str, Any]:
     }
 
 
-FEW_ROWS = 5_000_000
+MOST_CACHED_ROWS = 5_000_000
 
 
 class Place:
@@ -147,18 +147,19 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, schema: str | None) -
     The union itself is cached where it is small, so that hundreds of files are opened once. Where it is large, a second read
     of the few needed columns costs less, and leaves the memory to the computation.
     """
-    from tasks.io.spark import get_spark
+    from tasks.io.spark import spark_for
 
     kept: list[DataFrame] = []
+    count = sum(ref.rows[c.ROWS] for ref in history)
 
     def keep(frame: DataFrame) -> DataFrame:
         kept.append(frame.cache())
         return kept[-1]
 
-    try:
-        rows = read_history(get_spark(), storage, history, schema)
-        is_small = sum(ref.rows[c.ROWS] for ref in history) <= FEW_ROWS
-        yield (keep(rows) if is_small else rows), keep
-    finally:
-        for frame in reversed(kept):
-            frame.unpersist()
+    with spark_for(count) as session:
+        try:
+            rows = read_history(session, storage, history, schema)
+            yield (keep(rows) if count <= MOST_CACHED_ROWS else rows), keep
+        finally:
+            for frame in reversed(kept):
+                frame.unpersist()

@@ -56,11 +56,12 @@ def ingest(
     if current is not None and storage.manifest(current)["facts"] == facts:
         return current
 
-    from tasks.io.spark import get_spark
+    from tasks.io.spark import spark_for
 
-    frame = mark_late(source.read(get_spark(), files, window), late, source.days_of)
-    tables = {c.ROWS: _write_complete(frame, files, source)}
-    return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
+    with spark_for(sum(file.rows for file in files)) as spark:
+        frame = mark_late(source.read(spark, files, window), late, source.days_of)
+        tables = {c.ROWS: _write_complete(frame, files, source)}
+        return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
 
 
 def _write_complete(frame: DataFrame, files: list[SourceFile], source: Source) -> Writer:

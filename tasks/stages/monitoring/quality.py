@@ -126,24 +126,25 @@ def _read_parts(storage: Storage, cohort: Cohort) -> Iterator[tuple[pd.DataFrame
     """Exposures and validated outcomes of the same subjects."""
     from pyspark.sql import functions as F
 
-    from tasks.io.spark import get_spark
+    from tasks.io.spark import spark_for
 
     if cohort.exposures is None:
         return
-    spark = get_spark()
-    outcomes = read_outcomes(read_history(spark, storage, cohort.outcomes, None), cohort.task)
-    parts = -(-cohort.exposures.rows[c.ROWS] // PART_ROWS)
-    if parts == 1:
-        yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
-        return
-    exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
-    part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
-    cached = [frame.withColumn("part", part_of).cache() for frame in (exposures, outcomes)]
-    for part in range(parts):
-        shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
-        yield shown, known
-    for frame in cached:
-        frame.unpersist()
+    exposed = cohort.exposures.rows[c.ROWS]
+    parts = -(-exposed // PART_ROWS)
+    with spark_for(exposed + sum(ref.rows[c.ROWS] for ref in cohort.outcomes)) as spark:
+        outcomes = read_outcomes(read_history(spark, storage, cohort.outcomes, None), cohort.task)
+        if parts == 1:
+            yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
+            return
+        exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
+        part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
+        cached = [frame.withColumn("part", part_of).cache() for frame in (exposures, outcomes)]
+        for part in range(parts):
+            shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
+            yield shown, known
+        for frame in cached:
+            frame.unpersist()
 
 
 def select_own(logged: pd.DataFrame, cohort: Cohort, learned: set[str]) -> pd.DataFrame:

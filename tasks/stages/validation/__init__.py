@@ -69,37 +69,37 @@ def validate(
         if validated is not None:
             return Validated(validated=validated, quarantine=quarantine, report=report)
 
-    from tasks.io.spark import get_spark
+    from tasks.io.spark import spark_for
     from tasks.stages.validation.checks import check_rules, split_rows
     from tasks.stages.validation.computed import add_rule_columns
     from tasks.stages.validation.parameters import compute_parameters
 
-    spark = get_spark()
-    rows = spark.read.parquet(str(storage.table(raw)))
-    frame = add_rule_columns(rows, past.window, past, declared.columns)
-    parameters = compute_parameters(declared.parameter_names, past, spark)
-    with check_rules(frame, declared, raw.rows[c.ROWS], parameters) as found:
-        report = _report(raw, suite, tolerance, found.results, found.quarantined)
-        good, bad = split_rows(rows, found)
-        quarantine = storage.publish(
-            use_case=raw.use_case,
-            layer=c.QUARANTINE,
-            partition=raw.partition,
-            inputs=[raw],
-            tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
-            facts={**terms, **compared, "report": report.to_json()},
-        )
-        if docs is not None:
-            write_docs(found.document(), report, docs_page(docs, quarantine))
-        _stop_if_broken(report, quarantine, storage)
-        validated = storage.publish(
-            use_case=raw.use_case,
-            layer=c.VALIDATED,
-            partition=raw.partition,
-            inputs=[raw],
-            tables={c.ROWS: _write_exactly(good, report.rows_validated)},
-            facts=terms,
-        )
+    with spark_for(raw.rows[c.ROWS] + past.count) as spark:
+        rows = spark.read.parquet(str(storage.table(raw)))
+        frame = add_rule_columns(rows, past.window, past, declared.columns)
+        parameters = compute_parameters(declared.parameter_names, past, spark)
+        with check_rules(frame, declared, raw.rows[c.ROWS], parameters) as found:
+            report = _report(raw, suite, tolerance, found.results, found.quarantined)
+            good, bad = split_rows(rows, found)
+            quarantine = storage.publish(
+                use_case=raw.use_case,
+                layer=c.QUARANTINE,
+                partition=raw.partition,
+                inputs=[raw],
+                tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
+                facts={**terms, **compared, "report": report.to_json()},
+            )
+            if docs is not None:
+                write_docs(found.document(), report, docs_page(docs, quarantine))
+            _stop_if_broken(report, quarantine, storage)
+            validated = storage.publish(
+                use_case=raw.use_case,
+                layer=c.VALIDATED,
+                partition=raw.partition,
+                inputs=[raw],
+                tables={c.ROWS: _write_exactly(good, report.rows_validated)},
+                facts=terms,
+            )
     return Validated(validated=validated, quarantine=quarantine, report=report)
 
 

@@ -30,6 +30,7 @@ class Past:
     rows_per_day : of each past window, as delivered, before any row went to quarantine.
     versions : window -> version of its validated snapshot.
     zone : whose days the windows are of.
+    count : rows of all past windows.
     """
 
     window: Window
@@ -37,6 +38,7 @@ class Past:
     rows_per_day: tuple[float, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     zone: ZoneInfo = UTC_ZONE
+    count: int = 0
 
     def rows(self, spark: SparkSession) -> DataFrame | None:
         """The rows of all past windows. None where there are none."""
@@ -53,4 +55,4 @@ def read_past(raw: DatasetRef, storage: Storage, zone: ZoneInfo = UTC_ZONE) -> P
         delivered = DatasetRef.from_json(inputs[0]) if inputs else ref
         rates.append(delivered.rows[c.ROWS] / Window.from_label(ref.partition).days)
     folders, versions = tuple(storage.table(ref) for ref in history), {ref.partition: ref.version for ref in history}
-    return Past(window, folders, tuple(rates), versions, zone)
+    return Past(window, folders, tuple(rates), versions, zone, sum(ref.rows[c.ROWS] for ref in history))
