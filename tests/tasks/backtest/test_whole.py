@@ -19,20 +19,30 @@ from tasks.settings import ROOT
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
 CASE = "purchase_propensity"
-WINDOWS, HISTORY = 12, 4
+WINDOWS, HISTORY = 12, 3
+GATES = ("prediction_sanity", "minimum_metric", "beats_champion", "freshness")
+CHECKS = ("column_drift", "missing_days", "volume")
+RULES = 3
 
 
 def write_case(folder: Path) -> None:
-    """The shipped use case, with weekly windows and label windows of one week."""
+    """The shipped use case with weekly windows and label windows of one week, and the first rules of its suite."""
     document = yaml.safe_load((ROOT / "conf" / "use_cases" / f"{CASE}.yaml").read_text())
     document |= {"schedule": "0 0 * * 1", "review": {"by": "person"}}
-    document["features"]["lookback_days"] = [7, 28]
+    document["features"]["lookback_days"] = [7]
     document["split"]["holdout_days"] = 7
-    document["drift"]["labels"] = {"attribution_days": 7, "late_days": 1}
     document["candidates"] = [one for one in document["candidates"] if one["kind"] in ("popularity", "ials")]
-    document["gates"]["checks"] = [gate for gate in document["gates"]["checks"] if gate["kind"] != "serving_budget"]
+    document["gates"]["checks"] = [gate for gate in document["gates"]["checks"] if gate["kind"] in GATES]
+    document["drift"]["labels"] = {"attribution_days": 7, "late_days": 1}
+    document["drift"]["checks"] = [check for check in document["drift"]["checks"] if check["kind"] in CHECKS]
+    document["drift"]["retrain_when"]["cooldown_days"] = 14
     folder.mkdir()
     (folder / f"{CASE}.yaml").write_text(yaml.safe_dump(document))
+    suite = document["validation"]["suite"]
+    rules = yaml.safe_load((ROOT / "expectations" / f"{suite}.yaml").read_text())
+    expectations = folder.parent / "expectations"
+    expectations.mkdir()
+    (expectations / f"{suite}.yaml").write_text(yaml.safe_dump(rules | {"rules": rules["rules"][:RULES]}))
 
 
 def checksums(folder: Path) -> dict[str, str]:
@@ -52,10 +62,12 @@ class Command:
         (self.home / "data" / CASE).mkdir(parents=True)
         (self.home / "titleholder.db").write_bytes(b"the ledger")
         (self.home / "data" / CASE / "CURRENT").write_text("a snapshot")
+        # Its windows hold tens of thousands of rows, so Spark runs as in production, not as `tests/conftest.py` sets it.
         self.environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in ("SPARK_SUBMIT_OPTS", "PYSPARK_SUBMIT_ARGS")},
             "TITLEHOLDER_HOME": str(self.home),
             "TITLEHOLDER_USE_CASES": str(root / "use_cases"),
+            "TITLEHOLDER_EXPECTATIONS": str(root / "expectations"),
             "TITLEHOLDER_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nothing",
             "TITLEHOLDER_NOTIFY_URLS": '["json://127.0.0.1:9"]',
         }
