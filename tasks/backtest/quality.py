@@ -19,8 +19,7 @@ import numpy as np
 from tasks import columns as c
 from tasks.backtest.journal import Journal, Quality, WindowRecord
 from tasks.contracts.arrays import Floats
-from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.calendar import start_of_day
+from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ModelError, NotEnoughData
@@ -30,6 +29,7 @@ from tasks.models import SERVED
 from tasks.models.base import Examples, FeatureTables, Recommendation, ServedModel, read_features
 from tasks.models.champion import fetch_champion
 from tasks.problems import problem_of
+from tasks.stages.features import read_labels
 from tasks.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -153,39 +153,20 @@ def primary_of(case: UseCase) -> Metric:
 
 
 def read_outcomes(run: Run, features: DatasetRef, day: date) -> Examples:
-    """The features of a day, and what happened in the attribution window that begins then."""
+    """The features of a day, and what happened in the attribution window that begins then, as training has it.
+
+    Rows that were validated in windows that begin later than the outcomes are mature are left out.
+    """
     case, storage = run.use_case, run.storage
-    window = Window(start=day, end=day + timedelta(days=case.drift.labels.attribution_days))
-    rows = _read_rows(run, window)
+    policy = case.drift.labels
+    window = Window(start=day, end=day + timedelta(days=policy.attribution_days))
+    mature = window.end + timedelta(days=policy.late_days)
+    dated = [(Window.from_label(ref.partition), ref) for ref in storage.history(run.name, c.VALIDATED, date.max)]
+    history = [ref for of, ref in dated if of.end > window.start and of.start < mature]
+    labels = read_labels(case.features_as_of(mature, history), window, storage)
     if case.task.answers_rows:
-        return Examples(rows=rows.sort_values(c.ROW_ID, ignore_index=True))
-    return Examples(features=read_features(storage, features), labels=_make_labels(rows, case.task))
-
-
-def _read_rows(run: Run, window: Window) -> pd.DataFrame:
-    """The validated rows of a window, whichever run's window they came in."""
-    import pandas as pd
-
-    parts = []
-    for partition in run.storage.partitions(run.name, c.VALIDATED):
-        of = Window.from_label(partition)
-        ref = run.storage.current(run.name, c.VALIDATED, partition)
-        if ref is not None and of.start < window.end and of.end > window.start:
-            parts.append(run.storage.read(ref, c.ROWS))
-    if not parts:
-        raise NotEnoughData(f"nothing was validated in {window.label}")
-    rows = pd.concat(parts, ignore_index=True)
-    at = pd.to_datetime(rows[c.EVENT_AT], utc=True)
-    start, end = (start_of_day(day, run.use_case.zone) for day in (window.start, window.end))
-    return rows[(at >= start) & (at < end)].reset_index(drop=True)
-
-
-def _make_labels(rows: pd.DataFrame, task: TaskKind) -> pd.DataFrame:
-    """One row for each user and item: `label` is 1 for a purchase, or the newest rating."""
-    kept = rows[(rows[c.EVENT_TYPE] == problem_of(task).label_event) & rows[c.USER_ID].notna() & rows[c.ITEM_ID].notna()]
-    kept = kept.sort_values([c.EVENT_AT, c.ROW_ID]).drop_duplicates([c.USER_ID, c.ITEM_ID], keep="last")
-    labels = kept[c.VALUE].astype(float) if task.rates_pairs else 1.0
-    return kept[[c.USER_ID, c.ITEM_ID]].assign(**{c.LABEL: labels}).reset_index(drop=True)
+        return Examples(rows=labels)
+    return Examples(features=read_features(storage, features), labels=labels)
 
 
 # units, so that policies can be compared later

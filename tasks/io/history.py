@@ -1,4 +1,4 @@
-"""Adapter: the snapshots of many windows as one Spark frame, each source file once."""
+"""Adapter: the snapshots of many windows as one Spark frame, each source file once, and each row of a table once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from tasks.errors import NotEnoughData
 from tasks.io.storage import Storage
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+# Only what features and labels need, with the types of `columns.py`. They are stated so that Spark does not infer them, and so
+# that older snapshots without a column read as if it were empty.
+INTERACTION_SCHEMA = (
+    f"{c.ROW_ID} string, {c.SOURCE_FILE} string, {c.EVENT_AT} timestamp, {c.INGESTED_AT} timestamp, {c.EVENT_ID} string, "
+    f"{c.EVENT_TYPE} string, {c.USER_ID} string, {c.ITEM_ID} string, {c.QUANTITY} double, {c.UNIT_PRICE} double, "
+    f"{c.VALUE} double, {c.SEGMENT} string, {c.ITEM_TEXT} string, {c.USER_ATTRIBUTES} string, {c.ITEM_ATTRIBUTES} string, "
+    f"{c.LINE_ID} string"
+)
 
 
 def read_history(spark: SparkSession, storage: Storage, history: Sequence[DatasetRef], schema: str | None) -> DataFrame:
@@ -39,6 +48,37 @@ def read_history(spark: SparkSession, storage: Storage, history: Sequence[Datase
     return (
         rows.withColumn("_window", window).withColumn("_newest", newest).where("_window = _newest").drop("_window", "_newest")
     )
+
+
+def is_choice() -> Column:
+    """Whether a user chose something. Views and recommendations are neither features nor labels."""
+    from pyspark.sql import functions as F
+
+    return ~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES)
+
+
+def keep_newest(rows: DataFrame) -> DataFrame:
+    """Each row in its newest delivery. `row_id` is its name, and its moment and source file are those of its first delivery.
+
+    Rows without a name (`event_id`) stay as they are. A row keeps its file, so that a stratified split draws it where it was
+    drawn before its target came.
+    """
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    if c.EVENT_ID not in rows.columns:
+        return rows
+    deliveries = Over.partitionBy("_name")
+    order = F.struct(c.INGESTED_AT, F.substring_index(c.ROW_ID, ":", -1).cast("long"), c.ROW_ID)
+    named = rows.select("*", F.coalesce(c.EVENT_ID, c.ROW_ID).alias("_name"), order.alias("_order"))
+    newest = named.withColumns(
+        {
+            "_newest": F.max("_order").over(deliveries),
+            c.SOURCE_FILE: F.min(F.struct("_order", c.SOURCE_FILE)).over(deliveries)[c.SOURCE_FILE],
+            c.EVENT_AT: F.min(c.EVENT_AT).over(deliveries),
+        }
+    ).where("_order = _newest")
+    return newest.withColumn(c.ROW_ID, F.col("_name")).drop("_name", "_order", "_newest")
 
 
 def find_superseded(storage: Storage, history: Sequence[DatasetRef]) -> dict[str, frozenset[str]]:

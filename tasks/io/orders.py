@@ -4,6 +4,8 @@
 - A row that is delivered again replaces the former one: of one order and line, or of one order and item where the source has
   no `line_id`, the newest `ingested_at` counts. Returns replace returns, and purchases purchases.
 - What was bought and wholly returned was no purchase. Pieces that come back are those that were bought last.
+
+`list_outcomes` is the one definition of what followed: labels, monitoring and backtests read it.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from zoneinfo import ZoneInfo
 from tasks import columns as c
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.io.days import local_date
+from tasks.io.sums import as_amount, in_units
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.window import WindowSpec
 
 ORDER, OWN_AT = "_order", "_own_at"  # the event, or the row where it has none, and the moment of the row itself
 BOUGHT, RETURNED, AT = "_bought", "_returned", "_at"  # pieces of an order and item in units (long), and its moment
+OUTCOME, RETURNED_AT = "outcome", "returned_at"  # the name of an outcome, and when its last piece came back
+ORDER_DAYS = 7  # the same event_id so many days later is another order, unless a use case says otherwise
 FEW_ORDERS = 500_000  # as many are sent to every worker
 
 
@@ -95,13 +101,8 @@ def line_of(rows: DataFrame) -> Column:
     return F.coalesce(*names, F.lit(None).cast("string"))
 
 
-def count_pieces(in_units: Callable[[Column], Column]) -> list[Column]:
-    """The aggregates `_bought`, `_returned` and `_at` of the rows of one user, item and order. A missing quantity is one piece.
-
-    Parameters
-    ----------
-    in_units : an amount as a whole number.
-    """
+def count_pieces() -> list[Column]:
+    """The aggregates `_bought`, `_returned` and `_at` of the rows of a user, item and order; no quantity is one piece."""
     from pyspark.sql import functions as F
 
     pieces = in_units(F.abs(F.coalesce(c.QUANTITY, F.lit(1.0))))
@@ -123,20 +124,91 @@ def find_returned(orders: DataFrame) -> DataFrame:
     ----------
     orders : `user_id`, `item_id`, `_order` and the columns of `count_pieces`, one row each. Only known users return.
     """
+    from pyspark.sql import functions as F
+
+    left = _count_stock(orders, ORDER, BOUGHT).withColumn("_left", F.min("_stock").over(_from_now()) - F.col("_before"))
+    return left.where(F.col(BOUGHT).isNotNull() & (F.col("_left") <= 0)).select(*_PAIR, ORDER)
+
+
+_PAIR = (c.USER_ID, c.ITEM_ID)
+_CAME_BACK_AT = "_came_back_at"
+
+
+def _in_time() -> WindowSpec:
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
-    pair = [c.USER_ID, c.ITEM_ID]
-    counted = orders.select(*pair, ORDER, BOUGHT, RETURNED, AT).where(F.col(c.USER_ID).isNotNull())
-    concerned = counted.where((F.col(RETURNED) > 0) | (F.col(BOUGHT) <= 0)).select(*pair).distinct()
-    in_time = Over.partitionBy(*pair).orderBy(AT, F.col(BOUGHT).isNull(), ORDER)
-    until_now = in_time.rowsBetween(Over.unboundedPreceding, Over.currentRow)
-    from_now = in_time.rowsBetween(Over.currentRow, Over.unboundedFollowing)
+    return Over.partitionBy(*_PAIR).orderBy(AT, F.col(BOUGHT).isNull(), ORDER)
+
+
+def _from_now() -> WindowSpec:
+    from pyspark.sql import Window as Over
+
+    return _in_time().rowsBetween(Over.currentRow, Over.unboundedFollowing)
+
+
+def _count_stock(orders: DataFrame, *kept: str) -> DataFrame:
+    """The orders of users and items where anything came back, with the stock after (`_stock`) and before (`_before`) each."""
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as F
+
+    counted = orders.select(*_PAIR, *kept, RETURNED, AT).where(F.col(c.USER_ID).isNotNull())
+    concerned = counted.where((F.col(RETURNED) > 0) | (F.col(BOUGHT) <= 0)).select(*_PAIR).distinct()
+    until_now = _in_time().rowsBetween(Over.unboundedPreceding, Over.currentRow)
     change = F.coalesce(BOUGHT, F.lit(0)) - F.coalesce(RETURNED, F.lit(0))
-    left = (
-        counted.join(concerned, pair, "left_semi")
+    return (
+        counted.join(concerned, [*_PAIR], "left_semi")
         .withColumn("_level", F.sum(change).over(until_now))
         .withColumn("_stock", F.col("_level") - F.least(F.lit(0), F.min("_level").over(until_now)))
-        .withColumn("_left", F.min("_stock").over(from_now) - F.lag("_stock", 1, 0).over(in_time))
+        .withColumn("_before", F.lag("_stock", 1, 0).over(_in_time()))
     )
-    return left.where(F.col(BOUGHT).isNotNull() & (F.col("_left") <= 0)).select(*pair, ORDER)
+
+
+def _find_return_moments(orders: DataFrame) -> DataFrame:
+    """`user_id`, `item_id`, `_order`, `returned_at` of the purchases of which no piece is left: when the last one came back.
+
+    Parameters
+    ----------
+    orders : those of `find_returned`, with `_came_back_at`, the moment of the order's own last return.
+    """
+    from pyspark.sql import functions as F
+
+    step = F.struct("_stock", F.coalesce(_CAME_BACK_AT, AT).alias("at"))
+    steps = _count_stock(orders, ORDER, BOUGHT, _CAME_BACK_AT).withColumn("_later", F.collect_list(step).over(_from_now()))
+    gone = F.filter("_later", lambda one: one["_stock"] <= F.col("_before"))
+    found = steps.withColumn(RETURNED_AT, F.array_min(F.transform(gone, lambda one: one["at"])))
+    return found.where(F.col(BOUGHT).isNotNull() & F.col(RETURNED_AT).isNotNull()).select(*_PAIR, ORDER, RETURNED_AT)
+
+
+def list_outcomes(settled: DataFrame, event: str | None) -> DataFrame:
+    """What known users did: `outcome`, `user_id`, `item_id`, `event_at`, `_own_at`, `value`, `returned_at`, one row each.
+
+    A purchase is all that one order has of an item; a rating is a row. `event_at` is the moment of the order, `_own_at` of
+    the row. A purchase with `returned_at` was none from that moment on.
+
+    Parameters
+    ----------
+    settled : rows from `settle_orders`. Purchases and returns before them change nothing: pieces that were bought last come
+        back first.
+    event : the type of the events that are labels; None where no event is one.
+    """
+    from pyspark.sql import functions as F
+
+    known = settled.where(F.col(c.USER_ID).isNotNull())
+    if event != c.PURCHASE:
+        columns = (*_PAIR, c.EVENT_AT, OWN_AT, c.VALUE, F.lit(None).cast("timestamp").alias(RETURNED_AT))
+        return known.where(F.col(c.EVENT_TYPE) == event).select(F.col(c.ROW_ID).alias(OUTCOME), *columns)
+
+    def of_bought(name: str) -> Column:
+        return F.when(F.col(c.EVENT_TYPE) == c.PURCHASE, F.col(name))
+
+    traded = known.where(F.col(c.EVENT_TYPE).isin(c.PURCHASE, c.RETURN))
+    orders = traded.groupBy(*_PAIR, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER)).agg(
+        F.min(of_bought(c.ROW_ID)).alias(OUTCOME),
+        *(F.min(of_bought(name)).alias(name) for name in (c.EVENT_AT, OWN_AT)),
+        as_amount(F.sum(in_units(of_bought(c.VALUE)))).alias(c.VALUE),
+        F.max(F.when(F.col(c.EVENT_TYPE) == c.RETURN, F.col(c.EVENT_AT))).alias(_CAME_BACK_AT),
+        *count_pieces(),
+    )
+    bought = orders.where(F.col(BOUGHT).isNotNull()).join(_find_return_moments(orders), [*_PAIR, ORDER], "left")
+    return bought.select(OUTCOME, *_PAIR, c.EVENT_AT, OWN_AT, c.VALUE, RETURNED_AT)

@@ -99,6 +99,7 @@ def _monitor_window(run: Run, window: Window, champion: ModelVersion) -> DriftRe
         case.probability.of,
         calendar=case.calendar,
         zone=case.zone,
+        order_days=case.features.order_days,
     )
     return monitoring_stage.monitor_window(
         terms,

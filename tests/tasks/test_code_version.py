@@ -99,7 +99,7 @@ def test_lock_and_packages_are_in_the_identity(checkout: Path, monkeypatch: pyte
 
 def test_the_modules_of_a_stage_are_all_that_it_can_call() -> None:
     features = find_modules("tasks.stages.features")
-    assert {"tasks.columns", "tasks.io.history", "tasks.problems.ranking", "tasks.stages.features.sums"} <= set(features)
+    assert {"tasks.columns", "tasks.io.history", "tasks.problems.ranking", "tasks.io.sums"} <= set(features)
     assert not [name for name in features if name.startswith(("tasks.stages.training", "tasks.jobs", "dags"))]
     assert {path.is_file() for path in features.values()} == {True}
 

@@ -1,4 +1,4 @@
-"""The features stage: validated rows -> features as of a day (`build_features`), and examples to learn from (`split`)."""
+"""The features stage: validated rows -> features as of a day (`build_features`), examples (`split`), labels (`read_labels`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.code_version import digest_modules
+from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef, Split
 from tasks.errors import ConfigurationError, LeakageFound, NotEnoughData
 from tasks.guards import guard
@@ -21,9 +22,10 @@ from tasks.stages.features.tabular import TEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
     from pyspark.sql import DataFrame
 
-__all__ = ["SPLITS", "FeatureRequest", "FeatureSpec", "SplitSpec", "build_features", "split"]
+__all__ = ["SPLITS", "FeatureRequest", "FeatureSpec", "SplitSpec", "build_features", "read_labels", "split"]
 
 
 @guard(NotEnoughData)
@@ -89,6 +91,27 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
     tests = {name: found.pop(f"{TEST}{name}") for name in split_spec.test_sets}
     before = tuple(found.pop(part) for part in names if part in found and part not in PARTS)
     return Split(as_of=as_of, earlier=before, tests=tests, **found)
+
+
+def read_labels(request: FeatureRequest, window: Window, storage: Storage) -> pd.DataFrame:
+    """What happened in a window, as examples have it: labels of users and items, or rows with their target.
+
+    Parameters
+    ----------
+    request : its history holds the windows in which the outcomes are.
+
+    Raises
+    ------
+    NotEnoughData : nothing was validated, or nothing happened.
+    """
+    if not request.history:
+        raise NotEnoughData(f"{request.use_case}: nothing was validated in {window.label}")
+    builder = builder_of(request)
+    with _rows(request.history, storage, builder.schema) as (rows, keep):
+        labels: pd.DataFrame = builder.make_labels(rows, window, keep).toPandas()
+    if labels.empty:
+        raise NotEnoughData(f"{request.use_case}: no outcome happened in {window.label}")
+    return labels
 
 
 def _facts(request: FeatureRequest) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.io.days import midnight
+from tasks.io.history import INTERACTION_SCHEMA, is_choice, keep_newest
 from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Inspect
 from tasks.problems import problem_of
 from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
-from tasks.stages.features.history import INTERACTION_SCHEMA, is_choice, known_at
+from tasks.stages.features.history import known_at
 from tasks.stages.features.spec import ByGroup, ByOrder, FeatureRequest, Shares, SplitSpec, TimeCut
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Builder(ABC):
     @abstractmethod
     def make_tables(self, known: DataFrame, keep: Keep) -> Tables:
         """The tables of a features snapshot."""
+
+    @abstractmethod
+    def make_labels(self, known: DataFrame, window: Window, keep: Keep) -> DataFrame:
+        """What happened in a window: the labels of a part of interactions, or the rows of a part of a table."""
 
     @abstractmethod
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
@@ -65,6 +70,12 @@ class InteractionBuilder(Builder):
         settled = self._settle(choices, find_open_orders(choices, keep, self.request.zone))
         names = AttributeNames.of(choices.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
         return self._features(settled, self.request.as_of, names, keep)
+
+    def make_labels(self, known: DataFrame, window: Window, keep: Keep) -> DataFrame:
+        """The labels of users and items."""
+        choices = known.where(is_choice())
+        settled = self._settle(choices, find_open_orders(choices, keep, self.request.zone))
+        return interactions.make_labels(settled, window, self.request.task, self.request.zone)
 
     def _settle(self, choices: DataFrame, open_orders: DataFrame | None) -> DataFrame:
         return settle_orders(choices, open_orders, self.request.spec.order_days)
@@ -172,7 +183,16 @@ class RowBuilder(Builder):
 
     def make_tables(self, known: DataFrame, keep: Keep) -> Tables:
         """The table `rows`. It has those whose target is not known yet, too."""
-        return {c.ROWS: tabular.make_rows(tabular.keep_newest(known), self.request.spec.stated_texts)}
+        return {c.ROWS: tabular.make_rows(keep_newest(known), self.request.spec.stated_texts)}
+
+    def make_labels(self, known: DataFrame, window: Window, keep: Keep) -> DataFrame:
+        """The rows whose target is known."""
+        from pyspark.sql import functions as F
+
+        labelled = keep_newest(known).where(F.col(c.TARGET).isNotNull())
+        start, end = (midnight(day, self.request.zone) for day in (window.start, window.end))
+        inside = (F.col(c.EVENT_AT) >= start) & (F.col(c.EVENT_AT) < end)
+        return tabular.make_rows(labelled.where(inside), self.request.spec.stated_texts)
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
         """The three parts and the test sets. By days, validation and holdout have a window."""
@@ -193,7 +213,7 @@ class RowBuilder(Builder):
         from pyspark.sql import functions as F
 
         names, _ = self.cut(split_spec, 0)
-        labelled = tabular.keep_newest(known).where(F.col(c.TARGET).isNotNull())
+        labelled = keep_newest(known).where(F.col(c.TARGET).isNotNull())
         parted, remedy = self._part(labelled, split_spec, windows, seed)
         self._demand_both_classes(parted, names[len(PARTS) :], remedy)
         features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, "part")]

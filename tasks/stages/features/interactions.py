@@ -16,11 +16,11 @@ from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.errors import ConfigurationError
 from tasks.io.days import midnight
-from tasks.io.orders import BOUGHT, ORDER, OWN_AT, count_pieces, find_returned
+from tasks.io.orders import ORDER, OUTCOME, OWN_AT, RETURNED_AT, count_pieces, find_returned, list_outcomes
+from tasks.io.sums import as_amount, in_units
 from tasks.problems import problem_of
 from tasks.stages.features.attributes import AttributeNames, add_told
 from tasks.stages.features.history import age_of
-from tasks.stages.features.sums import as_amount, in_units
 from tasks.stages.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
 if TYPE_CHECKING:
@@ -109,15 +109,9 @@ def make_labels(rows: DataFrame, window: Window, task: TaskKind, zone: ZoneInfo 
     from pyspark.sql import functions as F
 
     is_inside = (F.col(c.EVENT_AT) >= midnight(window.start, zone)) & (F.col(c.EVENT_AT) < midnight(window.end, zone))
-    inside = rows.where(is_inside & F.col(c.USER_ID).isNotNull())
-    event = problem_of(task).label_event
-    if event == c.PURCHASE:
-        visits = _visits(inside, window.end, zone)
-        labelled = _without_returned(visits, find_returned(visits)).where(F.col(_AGE).isNotNull() & F.col(BOUGHT).isNotNull())
-    else:
-        labelled = inside.where(F.col(c.EVENT_TYPE) == event)
-    label = F.max(F.struct(OWN_AT, c.VALUE, c.ROW_ID))[c.VALUE] if task.rates_pairs else F.lit(1.0)
-    found = labelled.groupBy(c.USER_ID, c.ITEM_ID).agg(label.cast("double").alias(c.LABEL))
+    outcomes = list_outcomes(rows.where(is_inside), problem_of(task).label_event).where(F.col(RETURNED_AT).isNull())
+    label = F.max(F.struct(OWN_AT, c.VALUE, OUTCOME))[c.VALUE] if task.rates_pairs else F.lit(1.0)
+    found = outcomes.groupBy(c.USER_ID, c.ITEM_ID).agg(label.cast("double").alias(c.LABEL))
     return _sorted(found, c.USER_ID, c.ITEM_ID)
 
 
@@ -137,7 +131,7 @@ def _visits(rows: DataFrame, as_of: date, zone: ZoneInfo) -> DataFrame:
         F.count(F.when(bought, F.col(c.UNIT_PRICE))).alias("_priced"),
         F.max(F.when(is_rating, F.col(OWN_AT))).alias(_RATED_AT),
         F.max(F.when(is_rating, F.struct(OWN_AT, c.VALUE)))[c.VALUE].alias(_RATING),
-        *count_pieces(in_units),
+        *count_pieces(),
     )
 
 

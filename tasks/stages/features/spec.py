@@ -14,6 +14,7 @@ from tasks.contracts.base import Name, TaskKind
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef
 from tasks.errors import ConfigurationError
+from tasks.io.orders import ORDER_DAYS
 from tasks.kinds import KindRegistry, Spec
 from tasks.stages.features.vocabulary import Declared
 
@@ -36,7 +37,7 @@ class FeatureSpec(BaseModel):
 
     lookback_days: tuple[int, ...] = Field((7, 28, 90), min_length=1)
     known_by: Literal["ingested_at", "event_at"] = "ingested_at"
-    order_days: int = Field(7, ge=1, le=366)
+    order_days: int = Field(ORDER_DAYS, ge=1, le=366)
     declared: tuple[Declared, ...] = ()
     ordinal: dict[str, tuple[str, ...]] = Field({})
     text: tuple[str, ...] = ()

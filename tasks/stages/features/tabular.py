@@ -22,30 +22,6 @@ PARTS = ("train", "validation", "holdout")
 TEST = "test_"  # before the name of a test set, in the name of its part
 
 
-def keep_newest(rows: DataFrame) -> DataFrame:
-    """Each row in its newest delivery. `row_id` is its name, and its moment and source file are those of its first delivery.
-
-    Rows without a name (`event_id`) stay as they are. A row keeps its file, so that a stratified split draws it where it was
-    drawn before its target came.
-    """
-    from pyspark.sql import Window as Over
-    from pyspark.sql import functions as F
-
-    if c.EVENT_ID not in rows.columns:
-        return rows
-    deliveries = Over.partitionBy("_name")
-    order = F.struct(c.INGESTED_AT, F.substring_index(c.ROW_ID, ":", -1).cast("long"), c.ROW_ID)
-    named = rows.select("*", F.coalesce(c.EVENT_ID, c.ROW_ID).alias("_name"), order.alias("_order"))
-    newest = named.withColumns(
-        {
-            "_newest": F.max("_order").over(deliveries),
-            c.SOURCE_FILE: F.min(F.struct("_order", c.SOURCE_FILE)).over(deliveries)[c.SOURCE_FILE],
-            c.EVENT_AT: F.min(c.EVENT_AT).over(deliveries),
-        }
-    ).where("_order = _newest")
-    return newest.withColumn(c.ROW_ID, F.col("_name")).drop("_name", "_order", "_newest")
-
-
 def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
     """Known rows -> row_id, target (null if unknown), and the feature columns, text or doubles; sorted by row_id.
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks import columns as c
 from tasks.contracts.base import Name
 from tasks.io.orders import ORDER
-from tasks.stages.features.sums import sum_exactly
+from tasks.io.sums import sum_exactly
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

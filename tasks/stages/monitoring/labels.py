@@ -9,6 +9,7 @@ an answer (who did not buy, did not buy); ratings and classes that have not come
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -19,6 +20,8 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.io.days import add_local_days
+from tasks.io.history import is_choice, keep_newest
+from tasks.io.orders import ORDER_DAYS, OUTCOME, OWN_AT, RETURNED_AT, find_open_orders, list_outcomes, settle_orders
 from tasks.problems import problem_of
 
 if TYPE_CHECKING:
@@ -73,29 +76,52 @@ class LabelPolicy(BaseModel):
         return self.matures_on(cohort) <= as_of
 
 
-def read_outcomes(rows: DataFrame, task: TaskKind) -> DataFrame:
-    """Validated rows -> `outcome` (its id), `subject`, `item_id`, `event_at`, `label`, `value`.
+def read_outcomes(
+    rows: DataFrame,
+    task: TaskKind,
+    order_days: int = ORDER_DAYS,
+    *,
+    keep: Callable[[DataFrame], DataFrame],
+    zone: ZoneInfo = UTC_ZONE,
+) -> DataFrame:
+    """Validated rows -> `outcome` (its id), `subject`, `item_id`, `event_at`, `own_at`, `returned_at`, `label`, `value`.
 
-    An event counts from when it happened. The label of a row counts from when it was delivered, because the row's own time
-    is that of its features.
+    What an outcome is, is what it is in labels that models learn: the newest delivery counts, an order has one moment, and
+    what was bought and wholly returned within the attribution window was no purchase (see `tasks.io.orders`). The label of a
+    row counts from its first delivery with a label, because the row's own time is that of its features.
+
+    Parameters
+    ----------
+    order_days : see `settle_orders`.
+    keep : caches rows that are read more than once.
+    zone : whose days are those of orders.
     """
+    from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
     if task.answers_rows:
-        return rows.where(F.col(c.TARGET).isNotNull()).select(
-            F.col(c.ROW_ID).alias("outcome"),
+        name = F.coalesce(c.EVENT_ID, c.ROW_ID) if c.EVENT_ID in rows.columns else F.col(c.ROW_ID)
+        delivered = F.min(F.when(F.col(c.TARGET).isNotNull(), F.col(c.INGESTED_AT))).over(Over.partitionBy(name))
+        labelled = keep_newest(rows.withColumn(OWN_AT, delivered)).where(F.col(c.TARGET).isNotNull())
+        return labelled.select(
+            F.col(c.ROW_ID).alias(OUTCOME),
             F.col(c.ROW_ID).alias("subject"),
             F.lit(None).cast("string").alias(c.ITEM_ID),
-            F.col(c.INGESTED_AT).alias(c.EVENT_AT),
+            F.col(OWN_AT).alias(c.EVENT_AT),
+            F.col(OWN_AT).alias("own_at"),
+            F.lit(None).cast("timestamp").alias(RETURNED_AT),
             F.col(c.TARGET).cast("double").alias(c.LABEL),
             F.lit(0.0).alias(c.VALUE),
         )
-    kept = rows.where(F.col(c.EVENT_TYPE) == problem_of(task).label_event).where(F.col(c.USER_ID).isNotNull())
-    return kept.select(
-        F.col(c.ROW_ID).alias("outcome"),
+    choices = rows.where(is_choice())
+    settled = settle_orders(choices, find_open_orders(choices, keep, zone), order_days)
+    return list_outcomes(settled, problem_of(task).label_event).select(
+        OUTCOME,
         F.col(c.USER_ID).alias("subject"),
         c.ITEM_ID,
         c.EVENT_AT,
+        F.col(OWN_AT).alias("own_at"),
+        RETURNED_AT,
         (F.col(c.VALUE) if task.rates_pairs else F.lit(1.0)).cast("double").alias(c.LABEL),
         (F.lit(0.0) if task.rates_pairs else F.coalesce(F.col(c.VALUE), F.lit(0.0))).alias(c.VALUE),
     )
@@ -125,10 +151,14 @@ def attribute(
     import numpy as np
     import pandas as pd
 
+    outcomes, sent = _in_utc(outcomes), _in_utc(sent)
     named = _find_named(exposures, sent, policy, zone)
     shown = exposures[exposures["has_subject"]]
     keys = ["subject"] if task.answers_rows else ["subject", c.ITEM_ID]
-    fitting = _join(shown, outcomes, keys, policy, zone, either_way=task.answers_rows)
+    found = _join(shown, outcomes, keys, policy, zone, either_way=task.answers_rows)
+    fitting = found[~found["came_back"]]
+    has_returned = named[c.ROW_ID].isin(found[c.ROW_ID]) & ~named[c.ROW_ID].isin(fitting[c.ROW_ID])
+    named = named[~(has_returned & (named[c.LABEL] > 0))]  # a purchase that is sent and delivered, and came back
     own = fitting.assign(
         is_other=~fitting[c.ROW_ID].isin(named[c.ROW_ID]),
         is_later=fitting["gap"] < pd.Timedelta(0),
@@ -157,13 +187,21 @@ def find_buyers(
 ) -> NDArray[np.bool_]:
     """Of each exposure, (exposures,), whether its subject did anything in the attribution window, with whichever item."""
     asked = exposures[exposures["has_subject"]].drop_duplicates(["subject", "at"])
-    came = _join(asked, outcomes, ["subject"], policy, zone)[c.ROW_ID]
-    moments = asked[asked[c.ROW_ID].isin(came)].set_index(["subject", "at"]).index
+    came = _join(asked, _in_utc(outcomes), ["subject"], policy, zone)
+    moments = asked[asked[c.ROW_ID].isin(came.loc[~came["came_back"], c.ROW_ID])].set_index(["subject", "at"]).index
     return exposures.set_index(["subject", "at"]).index.isin(moments)
 
 
-_OUTCOME = ["outcome", c.EVENT_AT, c.LABEL, c.VALUE]
+_OUTCOME = [OUTCOME, c.EVENT_AT, "own_at", RETURNED_AT, c.LABEL, c.VALUE]
 _FOUND = [c.ROW_ID, *_OUTCOME]  # an exposure, and an outcome that fits it
+
+
+def _in_utc(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its moments in UTC; Spark's are without a zone."""
+    import pandas as pd
+
+    moments = [name for name in (c.EVENT_AT, "own_at", RETURNED_AT) if name in frame]
+    return frame.assign(**{name: pd.to_datetime(frame[name], utc=True).dt.as_unit("us") for name in moments})
 
 
 def _join(
@@ -177,6 +215,8 @@ def _join(
 ) -> pd.DataFrame:
     """The pairs of exposures and outcomes with the same keys, with `gap`, the time from the first to the second.
 
+    `came_back`: whether it was wholly returned before the attribution window of the exposure ended, as inside a label window.
+
     Parameters
     ----------
     either_way : whether the outcome may be the first of the two.
@@ -188,16 +228,19 @@ def _join(
 def _keep_near(found: pd.DataFrame, policy: LabelPolicy, zone: ZoneInfo, *, either_way: bool = False) -> pd.DataFrame:
     import pandas as pd
 
-    came, at = (pd.to_datetime(found[name], utc=True) for name in (c.EVENT_AT, "at"))
+    came, at = found[c.EVENT_AT], pd.to_datetime(found["at"], utc=True)
+    end = add_local_days(at, policy.attribution_days, zone)
     is_after = came > add_local_days(at, -policy.attribution_days, zone) if either_way else came >= at
-    is_near = is_after & (came < add_local_days(at, policy.attribution_days, zone))
-    return found.assign(gap=came - at)[is_near]
+    return found.assign(gap=came - at, came_back=found[RETURNED_AT] < end)[is_after & (came < end)]
 
 
 def _find_named(exposures: pd.DataFrame, sent: pd.DataFrame, policy: LabelPolicy, zone: ZoneInfo) -> pd.DataFrame:
     """The outcomes that carry the id of an answer, with its exposure. One of a whole answer fits answers of one place."""
+    import pandas as pd
+
     shown = exposures[[c.ROW_ID, "prediction_id", "at", "subject", "has_subject", c.ITEM_ID, "places"]]
     found = shown.merge(sent.rename(columns={c.ITEM_ID: "sent_item"}), on="prediction_id")
+    found = found.assign(own_at=found[c.EVENT_AT], **{RETURNED_AT: pd.Series(pd.NaT, found.index, "datetime64[us, UTC]")})
     is_whole = found["sent_item"].isna() & (found["places"] == 1)
     near = _keep_near(found[(found["sent_item"] == found[c.ITEM_ID]) | is_whole], policy, zone)
     return near.assign(outcome="sent:" + near[c.ROW_ID], **{c.VALUE: 0.0})
@@ -207,5 +250,5 @@ def _make_labels(found: pd.DataFrame, task: TaskKind) -> pd.Series[float]:
     """Exposure -> label: bought once is bought; of ratings and classes the last one counts, as in training."""
     if problem_of(task).silence_is_negative:
         return found.groupby(c.ROW_ID)[c.LABEL].max()
-    ordered = found.sort_values([c.ROW_ID, c.EVENT_AT, c.LABEL, "outcome"])
+    ordered = found.sort_values([c.ROW_ID, "own_at", c.LABEL, OUTCOME])
     return ordered.drop_duplicates(c.ROW_ID, keep="last").set_index(c.ROW_ID)[c.LABEL]

@@ -24,7 +24,8 @@ from tasks.contracts.calendar import UTC_ZONE
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.predictions import COLD_PATHS
 from tasks.contracts.training import ProbabilityOf
-from tasks.io.history import read_history
+from tasks.io.history import INTERACTION_SCHEMA, read_history
+from tasks.io.orders import ORDER_DAYS
 from tasks.io.storage import Storage
 from tasks.problems import problem_of
 from tasks.stages.monitoring import in_memory
@@ -33,6 +34,7 @@ from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, fin
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import DataFrame
 
 QUALITY = (
     "matured_answers",
@@ -66,6 +68,7 @@ class Cohort:
     probability_of : whom the probabilities of lists are about, as in calibration: with `buyers`, only answers whose subject
         bought something in the attribution window tell whether they came true.
     zone : whose days the attribution window is of.
+    order_days : the same `event_id` so many days later is another order.
     """
 
     window: Window
@@ -78,6 +81,7 @@ class Cohort:
     learned: Sequence[DatasetRef] = ()
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
     zone: ZoneInfo = UTC_ZONE
+    order_days: int = ORDER_DAYS
 
 
 class Measured(NamedTuple):
@@ -132,19 +136,28 @@ def _read_parts(storage: Storage, cohort: Cohort) -> Iterator[tuple[pd.DataFrame
         return
     exposed = cohort.exposures.rows[c.ROWS]
     parts = -(-exposed // PART_ROWS)
+    kept: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        kept.append(frame.cache())
+        return kept[-1]
+
     with spark_for(exposed + sum(ref.rows[c.ROWS] for ref in cohort.outcomes)) as spark:
-        outcomes = read_outcomes(read_history(spark, storage, cohort.outcomes, None), cohort.task)
-        if parts == 1:
-            yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
-            return
-        exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
-        part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
-        cached = [frame.withColumn("part", part_of).cache() for frame in (exposures, outcomes)]
-        for part in range(parts):
-            shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
-            yield shown, known
-        for frame in cached:
-            frame.unpersist()
+        try:
+            history = read_history(spark, storage, cohort.outcomes, None if cohort.task.answers_rows else INTERACTION_SCHEMA)
+            outcomes = read_outcomes(history, cohort.task, cohort.order_days, keep=keep, zone=cohort.zone)
+            if parts == 1:
+                yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
+                return
+            exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
+            part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
+            cached = [keep(frame.withColumn("part", part_of)) for frame in (exposures, outcomes)]
+            for part in range(parts):
+                shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
+                yield shown, known
+        finally:
+            for frame in reversed(kept):
+                frame.unpersist()
 
 
 def select_own(logged: pd.DataFrame, cohort: Cohort, learned: set[str]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import ProbabilityOf
 from tasks.io.events import EventStore
 from tasks.io.history import find_superseded
+from tasks.io.orders import ORDER_DAYS
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
 from tasks.problems import problem_of
@@ -40,6 +41,7 @@ class MonitoringTerms:
         window alone: a fault of one day is no fault of the days after it.
     probability_of : whom the probabilities of lists are about.
     calendar, zone : which days are closed, and where days begin.
+    order_days : the same `event_id` so many days later is another order.
     """
 
     task: TaskKind
@@ -50,6 +52,7 @@ class MonitoringTerms:
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
     calendar: Calendar = NO_CALENDAR
     zone: ZoneInfo = UTC_ZONE
+    order_days: int = ORDER_DAYS
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,10 @@ def count_labels(
     *,
     zone: ZoneInfo = UTC_ZONE,
 ) -> int:
-    """How many labels happened from a day on: events that a model can learn, or rows with a class. Each row counts once.
+    """How many labels happened from a day on: purchases and ratings that a model can learn, or rows with a class.
+
+    What is delivered again counts once: a row has the name that its source gives it, and a purchase is all that one order has
+    of an item.
 
     Parameters
     ----------
@@ -165,28 +171,35 @@ def count_labels(
     learned : rows that are no new ones, although they were delivered again.
     zone : whose day it is.
     """
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     newer = [ref for ref in history if Window.from_label(ref.partition).end > since]
     superseded = find_superseded(storage, newer)
-    known: set[str] = set()
-    for ref in learned:
-        known |= set(storage.read(ref, c.ROWS, [c.ROW_ID])[c.ROW_ID])
-    count = 0
+    found = []
     for ref in newer:
         rows = ds.dataset(storage.table(ref), format="parquet")
         at = rows.schema.field(c.EVENT_AT).type
         midnight = start_of_day(since, zone)
         wanted = ds.field(c.EVENT_AT) >= pa.scalar(midnight if at.tz else midnight.replace(tzinfo=None), at)
         if task.answers_rows:
-            wanted &= ds.field(c.TARGET).is_valid() & ~ds.field(c.ROW_ID).isin(pa.array(known, pa.string()))
+            wanted &= ds.field(c.TARGET).is_valid()
         else:
             wanted &= (ds.field(c.EVENT_TYPE) == problem_of(task).label_event) & ds.field(c.USER_ID).is_valid()
         if old := superseded.get(ref.partition):
             wanted &= ~ds.field(c.SOURCE_FILE).isin(pa.array(old, pa.string()))
-        count += rows.count_rows(filter=wanted)
-    return count
+        keys = [] if task.answers_rows else [c.USER_ID, c.ITEM_ID]
+        columns = [name for name in (c.EVENT_ID, c.ROW_ID, *keys) if name in rows.schema.names]
+        frame = rows.to_table(columns, filter=wanted).to_pandas()
+        if c.EVENT_ID in frame and not task.rates_pairs:
+            frame[c.ROW_ID] = frame[c.EVENT_ID].where(frame[c.EVENT_ID].notna(), frame[c.ROW_ID])
+        found.append(frame[[c.ROW_ID, *keys]])
+    if not found:
+        return 0
+    labels = pd.concat(found).drop_duplicates()
+    known = {name for ref in learned for name in storage.read(ref, c.ROWS, [c.ROW_ID])[c.ROW_ID]}
+    return int((~labels[c.ROW_ID].isin(known)).sum())
 
 
 def _count_sent(use_case: str, window: Window, records: AnswerRecords, zone: ZoneInfo) -> dict[str, float]:
@@ -235,4 +248,5 @@ def _find_cohort(
         records.learned,
         terms.probability_of,
         terms.zone,
+        terms.order_days,
     )

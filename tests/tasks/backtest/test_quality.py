@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.jobs.run import Run
 from tasks.metrics import UNIT, WEIGHT, get_metric
 from tasks.models.base import FeatureTables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 NDCG = get_metric("ndcg_at_10", TaskKind.PROPENSITY)
 LOSS = get_metric("log_loss", TaskKind.CLASSIFICATION)
@@ -67,7 +71,8 @@ def test_metrics_of_all_predictions_together_are_resampled_too() -> None:
     assert 0.5 < found.low < found.value < found.high < 1
 
 
-def test_outcomes_are_the_purchases_of_the_attribution_window(own_home: Path) -> None:
+def test_outcomes_are_the_purchases_of_the_attribution_window(spark: SparkSession, own_home: Path) -> None:
+    """As in training: o1 is of its first moment, what came back was no purchase."""
     storage = Storage(own_home / "data")
     events = [
         ("2011-03-13 23:59", "u1", "early", c.PURCHASE),
@@ -76,11 +81,20 @@ def test_outcomes_are_the_purchases_of_the_attribution_window(own_home: Path) ->
         ("2011-03-20 12:00", "u2", "b", c.PURCHASE),
         ("2011-03-21 09:00", None, "c", c.PURCHASE),
         ("2011-03-22 09:00", "u2", "d", c.RETURN),
+        ("2011-03-27 23:59", "u3", "a", c.PURCHASE),
+        ("2011-03-28 00:01", "u3", "e", c.PURCHASE),
+        ("2011-03-16 09:00", "u3", "back", c.PURCHASE),
+        ("2011-03-17 09:00", "u3", "back", c.RETURN),
         ("2011-03-28 00:00", "u2", "late", c.PURCHASE),
     ]
     frame = pd.DataFrame(events, columns=[c.EVENT_AT, c.USER_ID, c.ITEM_ID, c.EVENT_TYPE])
     frame[c.EVENT_AT] = pd.to_datetime(frame[c.EVENT_AT], utc=True)
     frame[c.ROW_ID], frame[c.VALUE] = [f"r{n}" for n in range(len(frame))], 1.0
+    frame[c.SOURCE_FILE], frame[c.INGESTED_AT] = frame[c.EVENT_AT].dt.strftime("%F"), frame[c.EVENT_AT]
+    orders = [None, None, None, None, None, None, "o1", "o1", None, None, None]
+    frame[c.EVENT_ID] = pd.array(orders, "string")
+    frame[c.EVENT_AT] = frame[c.EVENT_AT].dt.as_unit("us")
+    frame[c.INGESTED_AT] = frame[c.INGESTED_AT].dt.as_unit("us")
     for label in ("2011-03-07..2011-03-14", "2011-03-14..2011-03-21", "2011-03-21..2011-04-04"):
         first, last = (pd.Timestamp(day, tz="UTC") for day in label.split(".."))
         inside = frame[(frame[c.EVENT_AT] >= first) & (frame[c.EVENT_AT] < last)]
@@ -98,10 +112,14 @@ def test_outcomes_are_the_purchases_of_the_attribution_window(own_home: Path) ->
     assert sorted(zip(labels[c.USER_ID], labels[c.ITEM_ID], labels[c.LABEL], strict=True)) == [
         ("u1", "a", 1.0),
         ("u2", "b", 1.0),
+        ("u3", "a", 1.0),
+        ("u3", "e", 1.0),
     ]
     local = replace(run, use_case=run.use_case.model_copy(update={"time_zone": "America/New_York"}))
     labels = quality.read_outcomes(local, features, date(2011, 3, 14)).labels
-    assert labels is not None and set(labels[c.ITEM_ID]) == {"a", "b", "late"}, "midnight in UTC is the evening before there"
+    assert labels is not None and set(labels[c.ITEM_ID]) == {"a", "b", "e", "late"}, (
+        "midnight in UTC is the evening before there"
+    )
     with pytest.raises(NotEnoughData, match=r"nothing was validated in 2012-01-01\.\.2012-01-15"):
         quality.read_outcomes(run, features, date(2012, 1, 1))
 

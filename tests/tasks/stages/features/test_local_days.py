@@ -81,7 +81,7 @@ def test_all_agree_on_a_day_on_which_clocks_change(name: str, spark: SparkSessio
     assert exposures is not None
     shown, sent = (storage.read(exposures, table) for table in (c.ROWS, OUTCOMES))
     assert set(shown["day"]) == {day} and set(shown["at"]) == {pd.Timestamp(begins, tz="UTC")}
-    outcomes = read_outcomes(rows, TaskKind.PROPENSITY).toPandas()
+    outcomes = read_outcomes(rows, TaskKind.PROPENSITY, keep=lambda frame: frame, zone=zone).toPandas()
     found = attribute(shown, outcomes, sent, LabelPolicy(attribution_days=1), TaskKind.PROPENSITY, zone)
     assert set(found.loc[found[c.LABEL] == 1, c.ITEM_ID]) == {"first", "last"}
 

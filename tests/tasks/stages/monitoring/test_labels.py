@@ -13,7 +13,10 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.predictions import BATCH, ONLINE, Prediction
 from tasks.io.events import KeptOutcome
+from tasks.io.history import is_choice
+from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Storage
+from tasks.stages.features.interactions import make_labels
 from tasks.stages.monitoring.exposures import EXPOSURES, OUTCOMES, publish_exposures
 from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, read_outcomes
 
@@ -57,7 +60,9 @@ def became(*rows: tuple[str, str | None, float, float, float]) -> pd.DataFrame:
     frame = pd.DataFrame([(row[0], row[1], moment(row[2]), *row[3:]) for row in rows], columns=names)
     kinds: dict[str, Any] = {"subject": object, c.ITEM_ID: object, c.EVENT_AT: "datetime64[us, UTC]"}
     kinds |= {c.LABEL: float, c.VALUE: float}
-    return frame.assign(outcome=[f"r{n}" for n in range(len(rows))]).astype(kinds)
+    frame = frame.astype(kinds).assign(outcome=[f"r{n}" for n in range(len(rows))])
+    never = pd.Series(pd.NaT, frame.index, "datetime64[us, UTC]")
+    return frame.assign(own_at=frame[c.EVENT_AT], returned_at=never)
 
 
 def bought(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
@@ -297,29 +302,111 @@ def test_no_answers_and_no_outcomes_have_labels_of_their_kind(storage: Storage, 
     assert only == ((0.0, 0.0, 0, 0.0) if task in {TaskKind.RECOMMENDATION, TaskKind.PROPENSITY} else (None, 0.0, 0, None))
 
 
-def test_outcomes_are_read_of_events_and_of_rows(spark: SparkSession) -> None:
-    events = [
-        ("r0", c.PURCHASE, "u", 2.5),
-        ("r1", c.PURCHASE, "v", None),
-        ("r2", c.PURCHASE, None, 1.0),
-        ("r3", c.RATING, "u", 4.0),
-        ("r4", c.VIEW, "u", None),
+SCHEMA = (
+    "row_id string, event_type string, user_id string, item_id string, event_id string, line_id string, quantity double, "
+    "value double, event_at timestamp, ingested_at timestamp"
+)
+
+
+def deliver(
+    spark: SparkSession, *rows: tuple[str, str, str | None, str, str | None, float, float | None, float, float]
+) -> DataFrame:
+    """(row, kind, user, item, order, pieces, value, day, day of delivery)."""
+    made = [
+        (*row[:5], None, float(row[5]), None if row[6] is None else float(row[6]), moment(row[7]), moment(row[8]))
+        for row in rows
     ]
-    frame = spark.createDataFrame(
-        [(*one, "a", moment(1)) for one in events],
-        "row_id string, event_type string, user_id string, value double, item_id string, event_at timestamp",
+    return spark.createDataFrame(made, SCHEMA)
+
+
+def read(source: DataFrame, task: TaskKind) -> pd.DataFrame:
+    found: pd.DataFrame = read_outcomes(source, task, keep=lambda frame: frame).toPandas()
+    return found.sort_values("outcome", ignore_index=True)
+
+
+def rows_of(found: pd.DataFrame) -> list[tuple[Any, ...]]:
+    columns = ["outcome", "subject", c.ITEM_ID, c.LABEL, c.VALUE]
+    return list(found[columns].astype(object).itertuples(index=False, name=None))
+
+
+def test_outcomes_are_read_of_events_and_of_rows(spark: SparkSession) -> None:
+    frame = deliver(
+        spark,
+        ("r0", c.PURCHASE, "u", "a", None, 1, 2.5, 1, 1),
+        ("r1", c.PURCHASE, "v", "a", None, 1, None, 1, 1),
+        ("r2", c.PURCHASE, None, "a", None, 1, 1.0, 1, 1),
+        ("r3", c.RATING, "u", "a", None, 1, 4.0, 1, 1),
+        ("r4", c.VIEW, "u", "a", None, 1, None, 1, 1),
     )
-
-    def read(source: DataFrame, task: TaskKind) -> list[tuple[Any, ...]]:
-        columns = ("outcome", "subject", c.ITEM_ID, c.LABEL, c.VALUE)
-        return [tuple(row[name] for name in columns) for row in read_outcomes(source, task).collect()]
-
-    assert read(frame, TaskKind.PROPENSITY) == [("r0", "u", "a", 1.0, 2.5), ("r1", "v", "a", 1.0, 0.0)]
-    assert read(frame, TaskKind.RATING) == [("r3", "u", "a", 4.0, 0.0)]
+    assert rows_of(read(frame, TaskKind.PROPENSITY)) == [("r0", "u", "a", 1.0, 2.5), ("r1", "v", "a", 1.0, 0.0)]
+    assert rows_of(read(frame, TaskKind.RATING)) == [("r3", "u", "a", 4.0, 0.0)]
     table = spark.createDataFrame(
         [("r0", 1, moment(1), moment(2)), ("r1", None, moment(1), moment(2))],
         "row_id string, target long, event_at timestamp, ingested_at timestamp",
     )
-    assert read(table, TaskKind.CLASSIFICATION) == [("r0", "r0", None, 1.0, 0.0)]
-    (known,) = read_outcomes(table, TaskKind.CLASSIFICATION).toPandas()[c.EVENT_AT]
-    assert known.tz_localize("UTC") == moment(2), "a class is known from its delivery on"
+    found = read(table, TaskKind.CLASSIFICATION)
+    assert rows_of(found) == [("r0", "r0", None, 1.0, 0.0)]
+    assert list(found[c.EVENT_AT].dt.tz_localize("UTC")) == [moment(2)], "a class is known from its delivery on"
+
+
+def test_a_class_is_that_of_the_newest_delivery_under_the_name_of_the_row(spark: SparkSession, storage: Storage) -> None:
+    """The answers carry the name that the source gives a row; deliveries have other row numbers."""
+    from pyspark.sql import functions as F
+
+    table = spark.createDataFrame(
+        [
+            ("mon:1", "e1", None, moment(0), moment(0)),
+            ("tue:7", "e1", 0, moment(0), moment(1)),
+            ("wed:3", "e1", 1, moment(0), moment(2)),
+            ("tue:8", "e2", 1, moment(0), moment(1)),
+            ("wed:4", "e2", None, moment(0), moment(2)),
+            ("wed:5", None, 1, moment(0), moment(2)),
+        ],
+        "row_id string, event_id string, target long, event_at timestamp, ingested_at timestamp",
+    ).withColumn(c.SOURCE_FILE, F.split_part(c.ROW_ID, F.lit(":"), F.lit(1)))
+    found = read(table, TaskKind.CLASSIFICATION)
+    assert rows_of(found) == [("e1", "e1", None, 1.0, 0.0), ("wed:5", "wed:5", None, 1.0, 0.0)]
+    assert list(found[c.EVENT_AT].dt.tz_localize("UTC")) == [moment(1), moment(2)], (
+        "known since the first delivery that had a class"
+    )
+    log = [answer(f"p{day}", "e1", (), day, channel=BATCH) for day in range(2)]
+    assert label(storage, log, found, task=TaskKind.CLASSIFICATION)["p1", None][0] == 1.0
+
+
+def test_corrected_and_returned_purchases_are_no_outcomes_as_they_are_no_labels(spark: SparkSession, storage: Storage) -> None:
+    """Right values: o1 of 20 became one of 30; b came back; of c one piece stayed; d came back after the window."""
+    buy, back = c.PURCHASE, c.RETURN
+    frame = deliver(
+        spark,
+        ("r0", buy, "u", "a", "o1", 2, 20.0, 1, 1),
+        ("r1", buy, "u", "a", "o1", 3, 30.0, 1, 2),
+        ("r2", buy, "u", "b", "o2", 1, 5.0, 1, 1),
+        ("r3", back, "u", "b", None, -1, -5.0, 2, 2),
+        ("r4", buy, "u", "c", "o3", 2, 8.0, 1, 1),
+        ("r5", back, "u", "c", "o3", -1, -4.0, 2, 2),
+        ("r6", buy, "u", "d", None, 1, 7.0, 1, 1),
+        ("r7", back, "u", "d", None, -1, -7.0, 4, 4),
+        ("r8", buy, "u", "e", "o4", 1, 1.0, 0.9, 1.1),
+        ("r9", buy, "u", "e", "o4", 1, 1.0, 1.1, 1.1),
+    )
+    found = read(frame, TaskKind.PROPENSITY)
+    assert rows_of(found)[:2] == [("r1", "u", "a", 1.0, 30.0), ("r2", "u", "b", 1.0, 5.0)]
+    log = [answer("p", "u", ("a", "b", "c", "d", "e")), answer("late", "u", ("d",), 2), answer("noon", "u", ("e",), 1)]
+    told = [sent("p", "b", 1)]
+    got = label(storage, log, found, told)
+    hits = {key: value[:3] for key, value in got.items() if value[2]}
+    expected = {"a": (1.0, 30.0, 1), "c": (1.0, 8.0, 1), "d": (1.0, 7.0, 1), "e": (1.0, 2.0, 1)}
+    assert hits == {("p", item): value for item, value in expected.items()}, "a basket belongs to its first moment"
+    window = Window(start=DAY, end=DAY + timedelta(days=POLICY.attribution_days))
+    choices = frame.where(is_choice())
+    settled = settle_orders(choices, find_open_orders(choices, lambda one: one), order_days=7)
+    labelled = {row[c.ITEM_ID] for row in make_labels(settled, window, TaskKind.PROPENSITY).collect()}
+    happened = {item for (name, item), value in got.items() if name == "p" and value[3] == 1.0}
+    assert labelled == happened == {"a", "c", "d", "e"}, "labels of training and of monitoring are the same"
+
+
+def test_of_a_session_the_last_rating_counts(spark: SparkSession, storage: Storage) -> None:
+    rating = c.RATING
+    frame = deliver(spark, ("r1", rating, "u", "a", "s", 1, 5.0, 0.99, 1.01), ("r0", rating, "u", "a", "s", 1, 1.0, 1.01, 1.01))
+    got = label(storage, [answer("p", "u", ("a",))], read(frame, TaskKind.RATING), task=TaskKind.RATING)
+    assert got["p", "a"] == (1.0, 0.0, 2, 1.0)

@@ -122,6 +122,25 @@ def test_rows_that_come_again_are_no_new_labels(storage: Storage) -> None:
     assert count_labels(storage, refs, TaskKind.CLASSIFICATION, week(0).end, learned) == 1
 
 
+def test_labels_that_are_delivered_again_count_once(storage: Storage) -> None:
+    """By the names that the source gives: of rows, and of an order that was corrected."""
+    rows = make_rows(4, 1, start=week(0).start, days=1)
+    rows[c.TARGET], rows[c.EVENT_ID] = [0, 1, 1, 0], list("abcd")
+    again = rows.copy()
+    again[c.ROW_ID], again[c.SOURCE_FILE] = "t:" + rows[c.ROW_ID].astype(str), "t.csv"
+    refs = [publish(storage, week(0), rows), publish(storage, week(1), again)]
+    assert count_labels(storage, refs, TaskKind.CLASSIFICATION, week(0).start) == 4
+    learned = [publish(storage, week(7), pd.DataFrame({c.ROW_ID: ["a", "b", "c"]}))]
+    assert count_labels(storage, refs, TaskKind.CLASSIFICATION, week(0).start, learned) == 1
+    refs = []
+    for number in range(2):
+        order = again.copy()
+        order[c.EVENT_TYPE], order[c.USER_ID], order[c.EVENT_ID], order[c.SOURCE_FILE] = c.PURCHASE, "u", "o", f"{number}"
+        order[c.ITEM_ID], order[c.ROW_ID] = ["x", "x", "y", "x"], f"{number}:" + again[c.ROW_ID]
+        refs.append(publish(storage, week(number), order))
+    assert count_labels(storage, refs, TaskKind.PROPENSITY, week(0).start) == 2, "one order, two items"
+
+
 def test_predictions_of_a_late_approval_have_a_reference(storage: Storage, own_home: Path, mlflow_store: None) -> None:
     """The champion learned from two weeks, and a person approved it in the third."""
     fill(storage, weeks=6)
