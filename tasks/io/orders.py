@@ -52,7 +52,7 @@ def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame], zo
     return F.broadcast(kept) if count <= FEW_ORDERS else kept
 
 
-def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: int) -> DataFrame:
+def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: float) -> DataFrame:
     """Rows in their newest delivery, with the moment of their order as `event_at` and their own as `_own_at`.
 
     Parameters
@@ -73,7 +73,7 @@ def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: in
     order = [c.USER_ID, c.EVENT_ID, "_is_return"]
     in_time = Over.partitionBy(*order).orderBy(OWN_AT)
     gap = F.unix_micros(OWN_AT) - F.unix_micros(F.lag(OWN_AT).over(in_time))
-    begins = F.coalesce((gap >= order_days * 86_400_000_000).cast("int"), F.lit(0))
+    begins = F.coalesce((gap >= round(order_days * 86_400_000_000)).cast("int"), F.lit(0))
     found = (
         rows.join(open_orders, is_open, "left_semi")
         .select("*", F.col(c.EVENT_AT).alias(OWN_AT), is_return.alias("_is_return"), line_of(rows).alias("_line"))

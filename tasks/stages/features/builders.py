@@ -114,12 +114,11 @@ class InteractionBuilder(Builder):
         settled = self._settle(choices, open_orders)
         if open_orders is not None:
             settled = keep(settled)
-        check_events(
-            settled, {f"{use_case}: {part}": midnight(window.start, self.request.zone) for part, window in windows.items()}
-        )
+        zone = self.request.zone
+        cuts = {f"{use_case}: {part}": midnight(window.start, zone) for part, window in windows.items()}
+        check_events(settled, cuts, numbers_are_trusted=self.request.spec.states_order_days)
         labels = {
-            part: keep(interactions.make_labels(settled, window, self.request.task, self.request.zone))
-            for part, window in windows.items()
+            part: keep(interactions.make_labels(settled, window, self.request.task, zone)) for part, window in windows.items()
         }
         tables = {}
         for part in self._with_labels(windows, labels):

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tasks import columns as c
 from tasks.errors import LeakageFound
 from tasks.io.equality import hash_cells
+from tasks.io.orders import OWN_AT
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+DAY = 86_400_000_000  # in microseconds
+ENOUGH_EVENTS = 20  # from so many on, what most of them do is a property of the source
 _AGES = {c.USERS: "user_recency_days", c.ITEMS: "item_recency_days", c.PAIRS: "pair_recency_days"}
 
 
@@ -55,17 +58,34 @@ def inspect_interactions(folder: Path, part: str) -> dict[str, float]:
     return figures
 
 
-def check_events(known: DataFrame, cuts: Mapping[str, Any]) -> None:
-    """Refuse a cut that goes through an event: one basket would be in the features and among the labels at once."""
+def check_events(settled: DataFrame, cuts: Mapping[str, Any], *, numbers_are_trusted: bool) -> None:
+    """Refuse a cut that goes through an event, and numbers that begin anew each day.
+
+    Through an event: one basket would be in the features and among the labels at once. Numbers of a till that are used again
+    the next day would make one order of many, in which each delivery replaces the one before.
+
+    Parameters
+    ----------
+    settled : choices of users (see `tasks.io.orders`).
+    numbers_are_trusted : whether the use case states how far apart the rows of one order may lie.
+    """
     from pyspark.sql import functions as F
 
-    wishes = known.where((F.col(c.EVENT_TYPE) != c.RETURN) & F.col(c.EVENT_ID).isNotNull() & F.col(c.USER_ID).isNotNull())
-    events = wishes.groupBy(c.USER_ID, c.EVENT_ID).agg(F.min(c.EVENT_AT).alias("first"), F.max(c.EVENT_AT).alias("last"))
-    crossing = [
-        F.min(F.when((F.col("first") < cut) & (F.col("last") >= cut), F.struct(c.EVENT_ID, c.USER_ID, "first", "last")))
-        for cut in cuts.values()
-    ]
-    for part, row in zip(cuts, events.agg(*crossing).collect()[0], strict=True):
+    wishes = settled.where((F.col(c.EVENT_TYPE) != c.RETURN) & F.col(c.EVENT_ID).isNotNull())
+    moments = [F.min(c.EVENT_AT).alias("first"), F.max(c.EVENT_AT).alias("last"), F.max(OWN_AT).alias("row")]
+    events = wishes.groupBy(c.USER_ID, c.EVENT_ID).agg(*moments)
+    named = F.struct(c.EVENT_ID, c.USER_ID, "first", "last", "row")
+    is_known, is_long = F.col(c.USER_ID).isNotNull(), F.unix_micros("row") - F.unix_micros("first") >= DAY
+    crossing = [F.min(F.when(is_known & (F.col("first") < cut) & (F.col("last") >= cut), named)) for cut in cuts.values()]
+    found = events.agg(F.count("*"), F.count_if(is_long), F.min(F.when(is_long, named)), *crossing).collect()[0]
+    count, long, example = found[:3]
+    if not numbers_are_trusted and count >= ENOUGH_EVENTS and long > count / 2:
+        raise LeakageFound(
+            f"{long} of {count} events have rows that lie a day or more apart, such as {c.EVENT_ID} {example[c.EVENT_ID]} "
+            f"({example['first']} to {example['row']}), and each counts as one order of its first moment. Set "
+            "features.order_days: 0.25 if numbers begin anew each day, and state features.order_days: 7 if each is one order"
+        )
+    for part, row in zip(cuts, found[3:], strict=True):
         if row is not None:
             raise LeakageFound(
                 f"{part}: event {row[c.EVENT_ID]} of user {row[c.USER_ID]} lies on both sides of the cut ({row['first']} to "

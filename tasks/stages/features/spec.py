@@ -27,7 +27,8 @@ class FeatureSpec(BaseModel):
     lookback_days : each counting feature is made once for each of these windows, which end at `as_of`.
     known_by : `ingested_at` counts a row only once the pipeline could know of it; `event_at` counts it from when it
         happened, for sources that were back-filled at once and have no true time of arrival.
-    order_days : rows of one `event_id` that lie so many days or more apart are of different orders.
+    order_days : rows of one `event_id` that lie so many days or more apart are of different orders; less than 1 where numbers
+        begin anew each day. Where it is not stated, a split of orders most of which lie a day apart is refused.
     declared : features beside those that every use case has, each by name, window and aggregate.
     ordinal : of tabular rows: column of text -> its values, the least first. The models use their positions.
     text : of tabular rows: columns of free text, whose words the models use. Other columns of text are nominal.
@@ -37,10 +38,15 @@ class FeatureSpec(BaseModel):
 
     lookback_days: tuple[int, ...] = Field((7, 28, 90), min_length=1)
     known_by: Literal["ingested_at", "event_at"] = "ingested_at"
-    order_days: int = Field(ORDER_DAYS, ge=1, le=366)
+    order_days: float = Field(ORDER_DAYS, ge=1 / 24, le=366)
     declared: tuple[Declared, ...] = ()
     ordinal: dict[str, tuple[str, ...]] = Field({})
     text: tuple[str, ...] = ()
+
+    @property
+    def states_order_days(self) -> bool:
+        """Whether the use case says itself how far apart the rows of one order may lie."""
+        return "order_days" in self.model_fields_set
 
     @property
     def stated_texts(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
+from tasks.errors import LeakageFound, NotEnoughData
 from tasks.io.orders import AT, BOUGHT, ORDER, OWN_AT, RETURNED, find_open_orders, find_returned, settle_orders
 from tasks.io.storage import Storage
 from tasks.models.base import read_examples, read_features
@@ -171,6 +173,43 @@ def test_a_shop_that_is_open_at_midnight_trains(publish: Publish, storage: Stora
     assert holdout.features.pairs is not None
     known = holdout.features.pairs.set_index(c.USER_ID)
     assert known.loc["dan", "pair_quantity"] == 2, "the correction was not known on 22 February"
+
+
+KIOSK_DAYS, RECEIPTS, REGULARS = 35, 20, 5
+
+
+@pytest.fixture
+def kiosk(publish: Publish) -> FeatureRequest:
+    """A till whose receipts are numbered 1 to 20 each day, one loaf each. The buyers of the first five are known."""
+    first = AS_OF - timedelta(days=KIOSK_DAYS)
+    rows = [
+        row(f"u{number}" if number < REGULARS else None, "loaf", "2011-02-01", f"{number + 1}", **moments)
+        for day in range(KIOSK_DAYS)
+        for number in range(RECEIPTS)
+        for opens in (moment((first + timedelta(days=day)).isoformat()) + timedelta(hours=7, minutes=11 * (day % 3)),)
+        for moments in ({c.EVENT_AT: opens + timedelta(minutes=31 * number), c.INGESTED_AT: opens + timedelta(hours=16)},)
+    ]
+    return FeatureRequest(USE_CASE, TaskKind.PROPENSITY, FeatureSpec(lookback_days=(7, 28)), [publish(rows)], AS_OF)
+
+
+def with_order_days(request: FeatureRequest, days: float) -> FeatureRequest:
+    return replace(request, spec=FeatureSpec(lookback_days=(7, 28), order_days=days))
+
+
+def test_numbers_that_begin_anew_each_day_are_refused_until_they_are_stated(storage: Storage, kiosk: FeatureRequest) -> None:
+    kind = ByTime(holdout_days=7)
+    with pytest.raises(LeakageFound, match=r"20 of 20 events have rows that lie a day .* Set features.order_days: 0.25 if"):
+        split(kiosk, kind, storage, seed=7)
+    assert read_examples(storage, split(with_order_days(kiosk, 0.25), kind, storage, seed=7).holdout).labels is not None
+    with pytest.raises(NotEnoughData):
+        split(with_order_days(kiosk, 7), kind, storage, seed=7)
+
+
+def test_a_number_of_another_day_is_another_order(storage: Storage, kiosk: FeatureRequest) -> None:
+    tables = read_features(storage, build_features(with_order_days(kiosk, 0.25), storage))
+    assert tables.pairs is not None
+    assert tables.items[["item_orders_28d", "item_recency_days"]].to_numpy().tolist() == [[28 * RECEIPTS, 1]]
+    assert tables.pairs[["pair_orders", "pair_orders_28d"]].to_numpy().tolist() == [[KIOSK_DAYS, 28]] * REGULARS
 
 
 def test_features_of_orders(publish: Publish, storage: Storage, shop: list[Row]) -> None:
