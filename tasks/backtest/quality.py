@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FOLDER = "quality"
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
+EQUAL = 1e-12  # relative: what is smaller is rounding
 DAY = "day"
 
 
@@ -205,10 +206,43 @@ def resample(metric: Metric, days: Sequence[pd.DataFrame], *, seed: int) -> Inte
 
 
 def compare(metric: Metric, ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], *, seed: int) -> Interval:
-    """Ours minus theirs on the same days, positive where ours is better, from draws of the same users."""
-    values, drawn = _draw(metric, [ours, theirs], seed)
+    """Ours minus theirs on the same days, positive where ours is better, from draws of the same users.
+
+    The difference of a metric of units is a mean of one value of each user, as in the gates; the interval is studentised.
+    """
     sign = 1.0 if metric.greater_is_better else -1.0
+    if metric.per_unit:
+        frames, users = _join_days([ours, theirs])
+        mine, other = (_sum_by_user(metric, frame, users) for frame in frames)
+        difference = sign * (value_of(metric, mine) - value_of(metric, other))
+        deviations = sign * (metric.influence(mine, mine) - metric.influence(other, other))
+        return _studentise(difference, deviations, _draw_users(len(users), seed))
+    values, drawn = _draw(metric, [ours, theirs], seed)
     return _interval(sign * (values[0] - values[1]), sign * (drawn[0] - drawn[1]))
+
+
+def _studentise(difference: float, deviations: Floats, weights: Floats) -> Interval:
+    """The interval of a mean from deviations that are divided by their own error in each resample.
+
+    This is the bootstrap-t (Efron and Tibshirani 1993, section 12.5). The quantiles of the means themselves are too narrow
+    where few users have most of the difference.
+
+    Parameters
+    ----------
+    deviations : (users,), what each user adds to the difference, less the mean.
+    weights : (resamples, users), how often each user is in each resample.
+    """
+    count, reach = len(deviations), float(np.abs(deviations).max(initial=0.0))
+    if reach <= EQUAL * max(1.0, abs(difference)):
+        return Interval(difference, difference, difference)
+    means, squares = (weights @ power / count for power in (deviations, deviations**2))
+    spreads = np.where(squares - means**2 > EQUAL * squares, squares - means**2, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(means == 0, 0.0, means / np.sqrt(spreads / (count - 1)))
+    error = float(deviations.std(ddof=1)) / math.sqrt(count)
+    low = float(np.quantile(ratios, (1 - CONFIDENCE) / 2, method="lower"))
+    high = float(np.quantile(ratios, (1 + CONFIDENCE) / 2, method="higher"))
+    return Interval(difference, difference - min(high * error, reach), difference - max(low * error, -reach))
 
 
 def _interval(value: float, drawn: Floats) -> Interval:
@@ -223,22 +257,41 @@ def _draw(metric: Metric, sides: Sequence[Sequence[pd.DataFrame]], seed: int) ->
     """Of each side its value, and its value in each resample; users are drawn, the same for all sides."""
     import pandas as pd
 
-    frames = [pd.concat(days, ignore_index=True) for days in sides]
-    users = pd.Index(sorted(set().union(*(frame[UNIT] for frame in frames))))
-    random = np.random.default_rng(seed)
-    weights = random.multinomial(len(users), np.full(len(users), 1 / len(users)), size=RESAMPLES).astype(np.float64)
+    frames, users = _join_days(sides)
+    weights = _draw_users(len(users), seed)
     values, drawn = [], []
     for frame in frames:
-        place = users.get_indexer(frame[UNIT])
         values.append(value_of(metric, frame))
         if metric.per_unit:  # sums by user first, so that a resample is one product of small matrices
-            columns = frame[[metric.name, metric.name + WEIGHT]].to_numpy(np.float64)
-            sums = np.zeros((len(users), 2))
-            np.add.at(sums, place, columns)
-            drawn.append(_compute(metric, pd.DataFrame(sums, columns=[metric.name, metric.name + WEIGHT]), weights))
+            drawn.append(_compute(metric, _sum_by_user(metric, frame, users), weights))
         else:
+            place = users.get_indexer(pd.Index(frame[UNIT]))
             drawn.append(np.array([float(_compute(metric, frame, row[None, place])[0]) for row in weights[:200]]))
     return values, drawn
+
+
+def _join_days(sides: Sequence[Sequence[pd.DataFrame]]) -> tuple[list[pd.DataFrame], pd.Index]:
+    """Of each side the units of all its days, and the users of all sides."""
+    import pandas as pd
+
+    frames = [pd.concat(days, ignore_index=True) for days in sides]
+    return frames, pd.Index(sorted(set().union(*(frame[UNIT] for frame in frames))))
+
+
+def _draw_users(count: int, seed: int) -> Floats:
+    """How often each user is in each resample: (resamples, users)."""
+    shares = np.full(count, 1 / count)
+    return np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES).astype(np.float64)
+
+
+def _sum_by_user(metric: Metric, frame: pd.DataFrame, users: pd.Index) -> pd.DataFrame:
+    """The metric's part and weight of each user, 0 for who is not in the frame."""
+    import pandas as pd
+
+    names = [metric.name, metric.name + WEIGHT]
+    sums = np.zeros((len(users), 2))
+    np.add.at(sums, users.get_indexer(pd.Index(frame[UNIT])), frame[names].to_numpy(np.float64))
+    return pd.DataFrame(sums, columns=names)
 
 
 def _compute(metric: Metric, frame: pd.DataFrame, weights: Floats) -> Floats:

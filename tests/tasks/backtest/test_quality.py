@@ -63,6 +63,32 @@ def test_differences_are_paired_and_positive_where_ours_is_better() -> None:
     assert quality.compare(LOSS, losses[:1], losses[1:], seed=7).value == pytest.approx(0.2), "a smaller loss is better"
 
 
+def test_a_skewed_difference_seldom_shows_a_better_policy() -> None:
+    """Two policies of the same mean: one sells a little more to most, the other much more to three in a hundred."""
+    better, by_quantiles = 0, 0
+    for trial in range(150):
+        random = np.random.default_rng([4, trial])
+        usual, big = np.exp(random.normal(2, 0.8, 200)), np.exp(random.normal(4, 1, 200))
+        is_big = random.random(200) < 0.03
+        theirs = usual + big * is_big
+        ours = np.where(is_big, usual, theirs + 0.03 / 0.97 * np.exp(4.5))
+        better += quality.compare(NDCG, [day_of(ours.tolist())], [day_of(theirs.tolist())], seed=trial).low > 0
+        drawn = random.integers(0, 200, (500, 200))
+        by_quantiles += np.quantile((ours - theirs)[drawn].mean(axis=1), 0.025) > 0
+    assert better / 150 <= 0.05
+    assert by_quantiles / 150 >= 0.1, "quantiles of the differences show too many"
+
+
+def test_intervals_of_few_users_that_differ_end() -> None:
+    """Most resamples hold none of them, or nothing else."""
+    theirs = np.full(30, 0.5)
+    ours = theirs + 0.3 * (np.arange(30) < 1)
+    found = quality.compare(NDCG, [day_of(ours.tolist())], [day_of(theirs.tolist())], seed=7)
+    assert found.low < 0 < found.value == pytest.approx(0.01) and found.high <= 0.31
+    alone = quality.compare(NDCG, [day_of([0.4])], [day_of([0.1])], seed=7)
+    assert (alone.low, alone.value, alone.high) == pytest.approx((0.3, 0.3, 0.3))
+
+
 def test_metrics_of_all_predictions_together_are_resampled_too() -> None:
     random = np.random.default_rng(3)
     label = (random.random(120) < 0.4).astype(float)
