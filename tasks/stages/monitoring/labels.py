@@ -79,7 +79,7 @@ class LabelPolicy(BaseModel):
 def read_outcomes(
     rows: DataFrame,
     task: TaskKind,
-    order_days: int = ORDER_DAYS,
+    order_days: float = ORDER_DAYS,
     *,
     keep: Callable[[DataFrame], DataFrame],
     zone: ZoneInfo = UTC_ZONE,

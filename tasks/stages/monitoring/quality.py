@@ -81,7 +81,7 @@ class Cohort:
     learned: Sequence[DatasetRef] = ()
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
     zone: ZoneInfo = UTC_ZONE
-    order_days: int = ORDER_DAYS
+    order_days: float = ORDER_DAYS
 
 
 class Measured(NamedTuple):

@@ -52,7 +52,7 @@ class MonitoringTerms:
     probability_of: ProbabilityOf = ProbabilityOf.ALL_KNOWN_USERS
     calendar: Calendar = NO_CALENDAR
     zone: ZoneInfo = UTC_ZONE
-    order_days: int = ORDER_DAYS
+    order_days: float = ORDER_DAYS
 
 
 @dataclass(frozen=True)
