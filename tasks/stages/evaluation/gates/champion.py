@@ -119,7 +119,8 @@ class MinimumMetric(ComparingGate):
     """The challenger reaches a bound (`at_least`, `at_most`), or is better than a simple model by more than chance.
 
     `over_baseline` names the candidate that must be beaten, on the same holdout, with the interval above zero. The
-    baseline itself never passes: if no candidate is better on the validation window, none is promoted.
+    baseline itself passes only where it is better than the champion, which would serve otherwise: after a change of the
+    users' behaviour, the simple model that is fitted anew can be the best one there is. It is never a first champion.
     """
 
     kind: Literal["minimum_metric"] = "minimum_metric"
@@ -152,33 +153,38 @@ class MinimumMetric(ComparingGate):
         return self._check_baseline(context, self.over_baseline)
 
     def _check_baseline(self, context: Context, name: str) -> GateResult:
-        if context.candidate.name == name:
-            return self.answer(
-                False, f"the chosen candidate is the baseline '{name}' itself: no other candidate was better in validation"
-            )
-        if context.baseline is None or context.baseline.evaluation.name != name:
+        is_baseline = context.candidate.name == name
+        itself = f"the chosen candidate is the baseline '{name}' itself: no other candidate was better in validation"
+        if is_baseline and context.champion is None:
+            return self.answer(False, f"{itself}; {context.no_champion}")
+        if not is_baseline and (context.baseline is None or context.baseline.evaluation.name != name):
             return self.answer(False, f"the baseline '{name}' was not trained in this run: add it to the candidates")
         try:
             (found,) = context.compare(
                 self.questions(context),
-                confidence=self.confidence,
+                confidence=context.spent_confidence(self.confidence) if is_baseline else self.confidence,
                 resamples=self.resamples,
                 group_by=self.group_by,
             )
         except NotEnoughData as error:
             return self.answer(False, str(error))
+        other = f"version {context.champion_version}" if is_baseline else f"the baseline '{name}'"
         return self.answer(
             found.outcome is Outcome.BETTER,
-            describe(found, f"the baseline '{name}'"),
+            f"{itself}; {describe(found, other)}" if is_baseline else describe(found, other),
             challenger=found.challenger,
-            baseline=found.champion,
+            **{"champion" if is_baseline else "baseline": found.champion},
             difference=found.difference,
             low=found.low,
             high=found.high,
         )
 
     def questions(self, context: Context) -> list[Question]:
-        if self.over_baseline is None or context.baseline is None:
+        if self.over_baseline is None:
+            return []
+        if context.candidate.name == self.over_baseline:
+            return [] if context.champion is None else [context.question(context.champion, self.metric)]
+        if context.baseline is None:
             return []
         asked = context.question(context.baseline, self.metric)
         return [replace(asked, opponent=Role.BASELINE, min_units=MIN_UNITS_OVER_BASELINE)]

@@ -142,6 +142,17 @@ def test_the_better_one_passes_and_the_worse_one_is_refused(storage: Storage, st
     assert "the chosen candidate is the baseline 'weak' itself" in refused.reasons[1]
 
 
+def test_a_baseline_replaces_only_a_champion_that_it_beats(storage: Storage, strong: Candidate, weak: Candidate) -> None:
+    over = OVER.model_copy(update={"over_baseline": "strong"})
+    replaced = decide(storage, [strong, weak], weak, BEATS, over)
+    assert replaced.passed and replaced.candidate.name == "strong"
+    said = replaced.gates[1].reason
+    assert said.startswith("the chosen candidate is the baseline 'strong' itself") and "of version 1: better" in said
+    assert not decide(storage, [strong], strong, over).passed, "the same model again is no better"
+    first = decide(storage, [strong], None, over)
+    assert not first.passed and "; there is no champion yet" in first.reasons[0]
+
+
 def test_the_first_one_needs_no_champion(storage: Storage, strong: Candidate) -> None:
     verdict = decide(storage, [strong], None, BEATS)
     assert verdict.passed and verdict.outcome is None and verdict.comparisons == ()
