@@ -73,7 +73,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Other tests give way to the end-to-end tests, which decide how long the whole takes."""
     if item.path.parent.name != "e2e" and os.environ.get("PYTEST_XDIST_WORKER") and os.nice(0) == 0:
-        os.nice(5)
+        os.nice(10)
 
 
 @pytest.fixture(autouse=True)

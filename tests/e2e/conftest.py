@@ -78,7 +78,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     )
     command = [str(Path(sys.executable).parent / "titleholder"), "demo", "--keep"]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1200, cwd=ROOT)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800, cwd=ROOT)
         assert done.returncode == 0, f"the demo failed:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
         inside = {**environment, "TITLEHOLDER_HOME": str(home / "demo"), "TITLEHOLDER_SCHEDULES": "off"}
         yield System(settings, AirflowClient(settings), inside, done.stdout)

@@ -17,7 +17,7 @@ from tests.e2e.conftest import ALERTED, System
 from titleholder import services
 from titleholder.demo_data import plan
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 
 def history(system: System) -> dict[str, Any]:

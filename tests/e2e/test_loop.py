@@ -22,7 +22,7 @@ import pytest
 from tests.e2e.conftest import CASE, System
 from titleholder import services
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 
 def ledger_rows(system: System) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tests.e2e.browser import Browser, open_browser
 from tests.e2e.conftest import System
 from tests.e2e.test_use_cases import answer_in_airflow, await_review, first_version
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 CASE = "breast_cancer"
 NOTICED_WITHIN = 30.0  # seconds between a tag and its effect, as the documents state

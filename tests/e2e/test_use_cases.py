@@ -15,7 +15,7 @@ from tasks.io import tracking
 from tests.archives import unpack
 from tests.e2e.conftest import System
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 
 def first_version(system: System, case: str, start: str, end: str) -> dict[str, Any]:
