@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,28 @@ def pytest_configure(config: pytest.Config) -> None:
     is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
     if "not servers" in config.option.markexpr and not is_controller:
         sys.addaudithook(refuse_unmarked_program)
+    if is_controller:
+        give_way(config)
+
+
+def give_way(config: pytest.Config) -> None:
+    """Let the services of the end-to-end tests run first, which decide how long the whole takes.
+
+    Linux shares processors among sessions first (autogroups, see sched(7)). The services have a session of their own, so the
+    `nice` value of a test's process does not concern them. The session's value is restored at the end.
+    """
+    group = Path("/proc/self/autogroup")
+    try:
+        before = group.read_text().rpartition(" ")[2].strip()
+        group.write_text("10")
+    except OSError:
+        return  # another system, or one without autogroups
+    config.add_cleanup(lambda: restore(group, before))
+
+
+def restore(group: Path, nice: str) -> None:
+    with suppress(OSError):  # some systems let only an administrator raise it again
+        group.write_text(nice)
 
 
 def refuse_unmarked_program(event: str, arguments: tuple[Any, ...]) -> None:
@@ -71,7 +94,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Other tests give way to the end-to-end tests, which decide how long the whole takes."""
+    """Other tests give way to the end-to-end tests in their session, too."""
     if item.path.parent.name != "e2e" and os.environ.get("PYTEST_XDIST_WORKER") and os.nice(0) == 0:
         os.nice(10)
 

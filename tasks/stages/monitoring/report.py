@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import DataFrame, SparkSession
 
-SMALL_ROWS = 200_000  # of all sides together: so many are counted in memory
+SMALL_ROWS = 1_000_000  # of all sides together: so many are counted in memory, which takes about 1 GB
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def monitor(
     window, current, reference, previous = pair.window, pair.current, pair.reference, pair.previous
     for side in (current, reference):
         _refuse_missing_columns(use_case, checks, side.rows, storage)
-    tables = [*current.rows, *current.predictions, *reference.rows, *reference.predictions]
-    is_small = sum(ref.rows[c.ROWS] for ref in tables) <= SMALL_ROWS
+    tables = {ref.key: ref for side in (current, reference) for ref in (*side.rows, *side.predictions)}
+    is_small = sum(ref.rows[c.ROWS] for ref in tables.values()) <= SMALL_ROWS
     before, now = (_read_side(storage, side, checks, is_small) for side in (reference, current))
     quality = measure_cohort(storage, cohort) if cohort is not None else Measured({}, {})
     measured_now = engine_of(now[ROWS_OF]).measure_predictions(now[PREDICTIONS_OF], now[ROWS_OF])
