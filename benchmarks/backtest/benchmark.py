@@ -14,6 +14,7 @@ import yaml
 
 from benchmarks.backtest.shop import CASE, START, WEEKLY, replay, write_policy
 from benchmarks.backtest.years import SHOPS, count_false_retrains
+from benchmarks.gate import benchmark as gate
 from benchmarks.runner import Benchmark, Figures, Part
 from tasks.backtest import Options
 from tasks.settings import ROOT
@@ -32,7 +33,10 @@ SLOW_PERSON = 3.0  # days until an answer in the world `slow_review`
 
 @dataclass(frozen=True)
 class Size:
-    """`worlds` by name, replayed for so many `weeks`; `seeds` and `years` of monitoring alone; `year_weeks` that are timed."""
+    """`worlds` by name, replayed for so many `weeks`; `seeds` and `years` of monitoring alone; `year_weeks` that are timed.
+
+    `gate` : simulations of equal challengers.
+    """
 
     worlds: tuple[str, ...] = tuple(name for name in WORLDS if name != SHIPPED)
     weeks: int = 16
@@ -42,6 +46,7 @@ class Size:
     shops: tuple[str, ...] = tuple(SHOPS)
     calibrated: tuple[str, ...] = ("popularity", "ials", "propensity_regression")
     year_weeks: int = 52
+    gate: gate.Size = gate.FULL
 
 
 FULL = Size()
@@ -140,6 +145,12 @@ def _read_ratios(folder: Path) -> list[float]:
     return ratios
 
 
+def measure_false_promotions(size: Size) -> Figures:
+    """Equal challengers that the gate promotes: over years of judgings, and for differences of several shapes."""
+    figures = {**gate.measure_judgings(size.gate), **gate.measure_nulls(size.gate)}
+    return {name: figures[name] for name in ("false_promotions_per_year", "skewed_false_promotions")}
+
+
 def measure_year(size: Size) -> Figures:
     """The shipped use case on the generated shop, weekly windows, this policy alone."""
     document = yaml.safe_load((ROOT / "conf" / "use_cases" / f"{CASE}.yaml").read_text())
@@ -162,6 +173,7 @@ MEANING = {
     "regret_table": "the same by world and policy",
     "false_retrains_per_year": f"retrain requests a year without change, weekly and daily: the worst of {', '.join(SHOPS)}",
     "false_retrains_table": "the same by shop and length of the windows",
+    **{name: gate.BENCHMARK.meaning[name] for name in ("false_promotions_per_year", "skewed_false_promotions")},
     "calibration_ratio_low": "promised over delivered probabilities, the least of three kinds of models",
     "calibration_ratio_high": "the same, the greatest",
     "calibration_table": "the same by kind",
@@ -174,6 +186,7 @@ BENCHMARK = Benchmark(
     parts={
         "worlds": Part(measure_worlds, starts=("servers",)),
         "false_retrains": Part(measure_false_retrains),
+        "false_promotions": Part(measure_false_promotions),
         "calibration": Part(measure_calibration, starts=("servers",)),
         "year": Part(measure_year, starts=("servers",)),
     },
@@ -187,6 +200,7 @@ BENCHMARK = Benchmark(
         shops=("small_shop",),
         calibrated=("popularity",),
         year_weeks=1,
+        gate=gate.BENCHMARK.smallest,
     ),
     meaning=MEANING,
 )
