@@ -176,7 +176,7 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
         spark = get_spark()
         empty = ", ".join([*(f"`{name}` string" for name in (c.ROW_ID, *columns)), f"{c.EVENT_AT} timestamp"])
         many = read_history(spark, storage, side.rows, None) if side.rows else spark.createDataFrame([], empty)
-        return {ROWS_OF: many, PREDICTIONS_OF: read_predictions(spark, storage, side.predictions)}
+        return {ROWS_OF: many, PREDICTIONS_OF: read_predictions(spark, storage, side.predictions, many)}
     import pandas as pd
 
     superseded = find_superseded(storage, side.rows)
@@ -190,7 +190,8 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
         frame = storage.read(ref, c.ROWS, [name for name in names if name in there])
         parts.append(frame[~frame[c.SOURCE_FILE].isin(old)].drop(columns=c.SOURCE_FILE) if old else frame)
     rows = pd.concat(parts, ignore_index=True) if parts else _no_rows(columns)
-    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition) for ref in side.predictions]
+    names = set(rows[c.EVENT_ID].fillna(rows[c.ROW_ID]) if c.EVENT_ID in rows else rows[c.ROW_ID])
+    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition, names) for ref in side.predictions]
     return {
         ROWS_OF: rows,
         PREDICTIONS_OF: pd.concat([_no_answers(), *answers], ignore_index=True) if answers else _no_answers(),
@@ -211,10 +212,12 @@ def _no_answers() -> pd.DataFrame:
     return pd.DataFrame({**{name: pd.Series(dtype=object) for name in names}, c.PREDICTION: pd.Series(dtype="float64")})
 
 
-def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
+def _as_answers(rows: pd.DataFrame, snapshot: str, names: set[str]) -> pd.DataFrame:
+    """Answers as rows of one table. Each snapshot of tabular answers has all rows so far, of which the named ones count."""
     import pandas as pd
 
     is_list = c.USER_ID in rows
+    rows = rows if is_list else rows[rows[c.ROW_ID].isin(names)]
     subject = rows[c.USER_ID if is_list else c.ROW_ID].astype(str)
     # The length separates a subject from an item, as either may have a slash.
     ids = snapshot + "/" + subject.str.len().astype(str) + "/" + subject
@@ -225,22 +228,30 @@ def _as_answers(rows: pd.DataFrame, snapshot: str) -> pd.DataFrame:
     )
 
 
-def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef]) -> DataFrame:
-    """Batch answers: `row_id`, `subject`, `item_id` (null for tabular), `prediction`, `path`. None may be given."""
+def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[DatasetRef], of: DataFrame) -> DataFrame:
+    """Batch answers: `row_id`, `subject`, `item_id` (null for tabular), `prediction`, `path`. None may be given.
+
+    Parameters
+    ----------
+    of : of a table's answers only those of these rows count, because each snapshot answers all rows so far.
+    """
     from pyspark.sql import functions as F
 
     names = ("row_id", "subject", c.ITEM_ID, "path")
     if not refs:
         return spark.createDataFrame([], ", ".join([*(f"{name} string" for name in names), f"{c.PREDICTION} double"]))
     rows = spark.read.parquet(*(str(storage.table(ref, c.ROWS)) for ref in refs))
-    snapshot = F.substring_index(
-        F.substring_index(F.input_file_name(), "/", -4), "/", 1
-    )  # .../<snapshot>/<version>/rows/<file>
+    file = F.input_file_name()
+    snapshot = F.substring_index(F.substring_index(file, "/", -4), "/", 1)  # .../<snapshot>/<version>/rows/<file>
+    rows = rows.withColumn("_snapshot", snapshot)
     is_list = c.USER_ID in rows.columns
+    if not is_list:
+        name = F.coalesce(c.EVENT_ID, c.ROW_ID) if c.EVENT_ID in of.columns else F.col(c.ROW_ID)
+        rows = rows.join(of.select(name.alias(c.ROW_ID)), c.ROW_ID, "left_semi")
     subject = F.col(c.USER_ID if is_list else c.ROW_ID)
     item = F.col(c.ITEM_ID) if is_list else F.lit(None).cast("string")
     return rows.select(
-        F.concat_ws("/", snapshot, F.length(subject).cast("string"), subject, item).alias("row_id"),
+        F.concat_ws("/", "_snapshot", F.length(subject).cast("string"), subject, item).alias("row_id"),
         subject.alias("subject"),
         item.alias(c.ITEM_ID),
         (F.col("path") if is_list else F.lit(AnswerPath.MODEL.value)).alias("path"),

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.columns import ITEM_ID, PREDICTION, PREDICTIONS, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE, USER_ID, VALIDATED
+from tasks.columns import EVENT_ID, ITEM_ID, PREDICTION, PREDICTIONS, QUANTITY, ROW_ID, SEGMENT, UNIT_PRICE, USER_ID, VALIDATED
 from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.monitoring import DriftReport
@@ -185,6 +185,33 @@ def test_many_rows_are_counted_by_spark_with_the_same_verdict(
     assert many.figures == pytest.approx(few.figures) and few.figures["cold_share"] == 0.1
     nothing = call(storage, frames[0], [], checks=checks, seed=3)
     assert {check.value for check in nothing.checks if check.check == "column_drift"} == {0}
+
+
+@pytest.mark.parametrize("few", [10_000, 10], ids=["in memory", "in Spark"])
+def test_answers_of_rows_are_those_of_the_compared_windows(
+    few: int, storage: Storage, mlflow_store: None, spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch of a table answers all rows so far. 100 new rows with other answers beside 900 old ones are a drift."""
+    monkeypatch.setattr(report_module, "SMALL_ROWS", few)
+    old, new = make_rows(900, 1).assign(**{EVENT_ID: pd.Series([None] * 900, dtype="string")}), make_rows(100, 2)
+    new = new.assign(**{ROW_ID: [f"new{n}" for n in range(100)], EVENT_ID: [f"n{n}" for n in range(100)]})
+    made = []
+    for day, names, scores in (
+        (date(2011, 2, 1), old[ROW_ID], [0.2] * 900),
+        (date(2011, 3, 1), pd.concat([old[ROW_ID], new[EVENT_ID]]), [0.2] * 900 + [0.8] * 100),
+    ):
+        rows = pd.DataFrame({ROW_ID: names, PREDICTION: scores})
+        partition = f"v1.{day}"
+        made.append(
+            storage.publish(
+                use_case="shop", layer=PREDICTIONS, partition=partition, tables={"rows": frame_writer(rows)}, facts={}
+            )
+        )
+    before = publish(storage, Window(start=date(2011, 2, 1), end=date(2011, 2, 2)), old)
+    pair = WindowPair(WINDOW, Side([publish(storage, WINDOW, new)], [made[1]]), Side([before], [made[0]]), "version 1")
+    check = PredictionDrift(method="jensenshannon", threshold=0.2)
+    (found,) = monitor("shop", [check], pair, storage, seed=7, run_tags={"dag_run": "by hand"}).checks
+    assert found.violated and found.value > 0.8, "all 1,000 answers together differ by 0.2"
 
 
 @pytest.mark.servers
