@@ -190,8 +190,8 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
         frame = storage.read(ref, c.ROWS, [name for name in names if name in there])
         parts.append(frame[~frame[c.SOURCE_FILE].isin(old)].drop(columns=c.SOURCE_FILE) if old else frame)
     rows = pd.concat(parts, ignore_index=True) if parts else _no_rows(columns)
-    names = set(rows[c.EVENT_ID].fillna(rows[c.ROW_ID]) if c.EVENT_ID in rows else rows[c.ROW_ID])
-    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition, names) for ref in side.predictions]
+    known = set(rows[c.EVENT_ID].fillna(rows[c.ROW_ID]) if c.EVENT_ID in rows else rows[c.ROW_ID])
+    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition, known) for ref in side.predictions]
     return {
         ROWS_OF: rows,
         PREDICTIONS_OF: pd.concat([_no_answers(), *answers], ignore_index=True) if answers else _no_answers(),
