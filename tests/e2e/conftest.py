@@ -51,7 +51,7 @@ def _use_cases(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its services must not compete with the tests that follow
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     home = tmp_path_factory.mktemp("e2e")
     airflow, mlflow, endpoint, spark, watch = free_ports(5)
