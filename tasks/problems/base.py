@@ -127,7 +127,7 @@ class Problem(ABC):
         """
 
     def measure_apart(self, model: ServedModel, examples: Examples, terms: ScoringTerms, seed: int) -> dict[str, float]:
-        """The metrics of the terms, where the same examples calibrate the model.
+        """The metrics of the terms and what is reported beside them, where the same examples calibrate the model.
 
         What hangs on calibration is measured with what other units set: each half with what the other one sets, weighted by
         its units. A threshold that is chosen on the rows that measure it promises more than it delivers. Where the units cannot
@@ -148,7 +148,7 @@ class Problem(ABC):
         weights = [len(scored.units) for scored in measured]
         for name in hanging if measured else ():
             figures[name] = float(np.average([scored.metrics[name] for scored in measured], weights=weights))
-        return {name: figures[name] for name in dict.fromkeys(terms.metrics)}
+        return {name: figures[name] for name in dict.fromkeys([*terms.metrics, *figures])}
 
     def measure_label(self, predicted: Floats, label: float) -> float:
         """How wrong, or how right, a model is about the units of one label: by default the root mean squared error.
