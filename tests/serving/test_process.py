@@ -383,6 +383,7 @@ def test_body_of_100_mb_is_refused_without_buffering(cached: Installation, tmp_p
     cached.publish_features("shop")
     cached.register_and_promote("shop", TinyRanker(1.0))
     with started(cached, tmp_path / "endpoint.log") as process:
+        assert process.get("/v1/shop/recommendations/u1")[0] == 200  # what the first answers import is no part of the body
         before = psutil.Process(process.popen.pid).memory_info().rss
         connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=30)
         chunk = b"x" * 65536
