@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_files_that_git_does_not_know_count_where_they_decide(checkout: Path) ->
 
 
 def test_outside_a_checkout_the_files_are_the_version(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subprocess.run(["rm", "-rf", ".git"], cwd=checkout, check=True)
+    shutil.rmtree(checkout / ".git")
     assert describe_checkout(checkout) == ""
     monkeypatch.setattr(code_version, "ROOT", checkout)
     versions = []
