@@ -13,6 +13,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from tasks.code_version import get_code_version, identify_code
+from tasks.io.spark import FEW_ROWS_CONF
 from tasks.io.storage import Storage
 from tasks.settings import get_settings
 
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-# Tests run each plan once on few rows, and compiling it takes most of their time. So Spark interprets expressions, and Java
-# compiles without optimizing. The end-to-end tests run plans as in production: their server is no child of PySpark.
+# Tests run each plan once on few rows, and compiling it takes a quarter of their time. So Spark interprets expressions, and
+# Java compiles without optimizing. The end-to-end tests run plans as in production: their server is no child of PySpark.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC")
-SPARK_CONF = {
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
-os.environ.setdefault("PYSPARK_SUBMIT_ARGS", " ".join([*(f"--conf {k}={v}" for k, v in SPARK_CONF.items()), "pyspark-shell"]))
+os.environ.setdefault(
+    "PYSPARK_SUBMIT_ARGS", " ".join([*(f"--conf {k}={v}" for k, v in FEW_ROWS_CONF.items()), "pyspark-shell"])
+)
 
 # Fixture -> what a test that uses it starts. `make test-fast` leaves these tests out.
 SLOW_FIXTURES = {"spark": "jvm", "scene": "servers", "server": "servers", "postgres": "servers", "parsed": "servers"}
@@ -49,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_controller = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
     if "not servers" in config.option.markexpr and not is_controller:
         sys.addaudithook(refuse_unmarked_program)
-    if is_controller:
+    if is_controller and "not e2e" not in config.option.markexpr:
         give_way(config)
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import yaml
+from rich.progress import Progress
 
 from benchmarks.backtest.shop import CASE, START, WEEKLY, replay, write_policy
 from benchmarks.backtest.years import SHOPS, count_false_retrains
 from benchmarks.gate import benchmark as gate
+from benchmarks.gate.judgings import false_promotions_a_year
 from benchmarks.runner import Benchmark, Figures, Part
 from tasks.backtest import Options
 from tasks.settings import ROOT
@@ -147,8 +149,11 @@ def _read_ratios(folder: Path) -> list[float]:
 
 def measure_false_promotions(size: Size) -> Figures:
     """Equal challengers that the gate promotes: over years of judgings, and for differences of several shapes."""
-    figures = {**gate.measure_judgings(size.gate), **gate.measure_nulls(size.gate)}
-    return {name: figures[name] for name in ("false_promotions_per_year", "skewed_false_promotions")}
+    with Progress() as progress:
+        task = progress.add_task("judgings", total=size.gate.gate_weeks)
+        yearly = false_promotions_a_year(size.gate.gate_years, size.gate.gate_weeks, lambda: progress.advance(task))
+    skewed = gate.measure_nulls(size.gate)["skewed_false_promotions"]
+    return {"false_promotions_per_year": yearly, "skewed_false_promotions": skewed}
 
 
 def measure_year(size: Size) -> Figures:

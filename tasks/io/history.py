@@ -12,6 +12,7 @@ from tasks.errors import NotEnoughData
 from tasks.io.storage import Storage
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import Column, DataFrame, SparkSession
 
 # Only what features and labels need, with the types of `columns.py`. They are stated so that Spark does not infer them, and so
@@ -57,6 +58,18 @@ def is_choice() -> Column:
     return ~F.col(c.EVENT_TYPE).isin(*c.NO_CHOICES)
 
 
+def name_of(rows: DataFrame) -> Column:
+    """The name of each row: the one that its source gives it (`event_id`), else its own."""
+    from pyspark.sql import functions as F
+
+    return F.coalesce(c.EVENT_ID, c.ROW_ID) if c.EVENT_ID in rows.columns else F.col(c.ROW_ID)
+
+
+def list_names(rows: pd.DataFrame) -> pd.Series[str]:
+    """The same of rows in memory."""
+    return rows[c.EVENT_ID].where(rows[c.EVENT_ID].notna(), rows[c.ROW_ID]) if c.EVENT_ID in rows else rows[c.ROW_ID]
+
+
 def keep_newest(rows: DataFrame) -> DataFrame:
     """Each row in its newest delivery. `row_id` is its name, and its moment and source file are those of its first delivery.
 
@@ -70,7 +83,7 @@ def keep_newest(rows: DataFrame) -> DataFrame:
         return rows
     deliveries = Over.partitionBy("_name")
     order = F.struct(c.INGESTED_AT, F.substring_index(c.ROW_ID, ":", -1).cast("long"), c.ROW_ID)
-    named = rows.select("*", F.coalesce(c.EVENT_ID, c.ROW_ID).alias("_name"), order.alias("_order"))
+    named = rows.select("*", name_of(rows).alias("_name"), order.alias("_order"))
     newest = named.withColumns(
         {
             "_newest": F.max("_order").over(deliveries),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tasks.settings import get_settings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ SERVER_CONF = {
 }
 
 FEW_ROWS = 200_000
-# To compile a plan takes longer than to interpret it where rows are few. Measured on two cores, features of 300 rows: 8 s
-# compiled, 4 s interpreted; of 300,000 rows: 23 s and 16 s. Of 1.5 million rows compiled plans are much faster.
+# To compile a plan takes longer than to interpret it where rows are few. Warm features of 30,000 rows take 5.2 s compiled and
+# 4.4 s interpreted, of 300,000 rows as long in both ways, of 1.5 million rows 24 s and 32 s (docs/adr/0053).
 FEW_ROWS_CONF = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.wholeStage": "false",
@@ -72,6 +72,22 @@ def spark_for(rows: int) -> Iterator[SparkSession]:
     finally:
         for name, value in changed.items():
             session.conf.set(name, str(value))
+
+
+@contextmanager
+def caching() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """A function that caches a frame until the body ends."""
+    kept: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        kept.append(frame.cache())
+        return kept[-1]
+
+    try:
+        yield keep
+    finally:
+        for frame in reversed(kept):
+            frame.unpersist()
 
 
 def make_estimator(kind: Callable[..., T], **params: Any) -> T:

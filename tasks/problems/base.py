@@ -131,7 +131,8 @@ class Problem(ABC):
 
         What hangs on calibration is measured with what other units set: each half with what the other one sets, weighted by
         its units. A threshold that is chosen on the rows that measure it promises more than it delivers. Where the units cannot
-        be halved, the model's own threshold or curve counts.
+        be halved, the model's own threshold or curve counts. The model keeps what the last half set, so calibrate it again
+        before it is used.
 
         Raises
         ------

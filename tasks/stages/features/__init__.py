@@ -170,19 +170,9 @@ def _rows(history: Sequence[DatasetRef], storage: Storage, schema: str | None) -
     The union itself is cached where it is small, so that hundreds of files are opened once. Where it is large, a second read
     of the few needed columns costs less, and leaves the memory to the computation.
     """
-    from tasks.io.spark import spark_for
+    from tasks.io.spark import caching, spark_for
 
-    kept: list[DataFrame] = []
     count = sum(ref.rows[c.ROWS] for ref in history)
-
-    def keep(frame: DataFrame) -> DataFrame:
-        kept.append(frame.cache())
-        return kept[-1]
-
-    with spark_for(count) as session:
-        try:
-            rows = read_history(session, storage, history, schema)
-            yield (keep(rows) if count <= MOST_CACHED_ROWS else rows), keep
-        finally:
-            for frame in reversed(kept):
-                frame.unpersist()
+    with spark_for(count) as session, caching() as keep:
+        rows = read_history(session, storage, history, schema)
+        yield (keep(rows) if count <= MOST_CACHED_ROWS else rows), keep

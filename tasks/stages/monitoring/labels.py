@@ -20,7 +20,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind, Window
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.io.days import add_local_days
-from tasks.io.history import is_choice, keep_newest
+from tasks.io.history import is_choice, keep_newest, name_of
 from tasks.io.orders import ORDER_DAYS, OUTCOME, OWN_AT, RETURNED_AT, find_open_orders, list_outcomes, settle_orders
 from tasks.problems import problem_of
 
@@ -100,8 +100,8 @@ def read_outcomes(
     from pyspark.sql import functions as F
 
     if task.answers_rows:
-        name = F.coalesce(c.EVENT_ID, c.ROW_ID) if c.EVENT_ID in rows.columns else F.col(c.ROW_ID)
-        delivered = F.min(F.when(F.col(c.TARGET).isNotNull(), F.col(c.INGESTED_AT))).over(Over.partitionBy(name))
+        of_a_row = Over.partitionBy(name_of(rows))
+        delivered = F.min(F.when(F.col(c.TARGET).isNotNull(), F.col(c.INGESTED_AT))).over(of_a_row)
         labelled = keep_newest(rows.withColumn(OWN_AT, delivered)).where(F.col(c.TARGET).isNotNull())
         return labelled.select(
             F.col(c.ROW_ID).alias(OUTCOME),

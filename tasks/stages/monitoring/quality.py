@@ -34,7 +34,6 @@ from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, fin
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import DataFrame
 
 QUALITY = (
     "matured_answers",
@@ -130,34 +129,24 @@ def _read_parts(storage: Storage, cohort: Cohort) -> Iterator[tuple[pd.DataFrame
     """Exposures and validated outcomes of the same subjects."""
     from pyspark.sql import functions as F
 
-    from tasks.io.spark import spark_for
+    from tasks.io.spark import caching, spark_for
 
     if cohort.exposures is None:
         return
     exposed = cohort.exposures.rows[c.ROWS]
     parts = -(-exposed // PART_ROWS)
-    kept: list[DataFrame] = []
-
-    def keep(frame: DataFrame) -> DataFrame:
-        kept.append(frame.cache())
-        return kept[-1]
-
-    with spark_for(exposed + sum(ref.rows[c.ROWS] for ref in cohort.outcomes)) as spark:
-        try:
-            history = read_history(spark, storage, cohort.outcomes, None if cohort.task.answers_rows else INTERACTION_SCHEMA)
-            outcomes = read_outcomes(history, cohort.task, cohort.order_days, keep=keep, zone=cohort.zone)
-            if parts == 1:
-                yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
-                return
-            exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
-            part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
-            cached = [keep(frame.withColumn("part", part_of)) for frame in (exposures, outcomes)]
-            for part in range(parts):
-                shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
-                yield shown, known
-        finally:
-            for frame in reversed(kept):
-                frame.unpersist()
+    with spark_for(exposed + sum(ref.rows[c.ROWS] for ref in cohort.outcomes)) as spark, caching() as keep:
+        history = read_history(spark, storage, cohort.outcomes, None if cohort.task.answers_rows else INTERACTION_SCHEMA)
+        outcomes = read_outcomes(history, cohort.task, cohort.order_days, keep=keep, zone=cohort.zone)
+        if parts == 1:
+            yield storage.read(cohort.exposures, c.ROWS), outcomes.toPandas()
+            return
+        exposures = spark.read.parquet(str(storage.table(cohort.exposures)))
+        part_of = F.pmod(F.xxhash64("subject"), F.lit(parts))
+        cached = [keep(frame.withColumn("part", part_of)) for frame in (exposures, outcomes)]
+        for part in range(parts):
+            shown, known = (frame.where(F.col("part") == part).drop("part").toPandas() for frame in cached)
+            yield shown, known
 
 
 def select_own(logged: pd.DataFrame, cohort: Cohort, learned: set[str]) -> pd.DataFrame:

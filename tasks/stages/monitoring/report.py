@@ -23,7 +23,7 @@ from tasks.contracts.monitoring import CheckResult, DriftReport
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import ConfigurationError
 from tasks.io import tracking
-from tasks.io.history import find_superseded, read_history
+from tasks.io.history import find_superseded, list_names, name_of, read_history
 from tasks.io.storage import Storage
 from tasks.stages.monitoring.checks.base import NEVER_EQUAL, PREDICTIONS_OF, ROWS_OF, DriftCheck
 from tasks.stages.monitoring.quality import Cohort, Measured, measure_cohort
@@ -190,8 +190,7 @@ def _read_side(storage: Storage, side: Side, checks: Sequence[DriftCheck], is_sm
         frame = storage.read(ref, c.ROWS, [name for name in names if name in there])
         parts.append(frame[~frame[c.SOURCE_FILE].isin(old)].drop(columns=c.SOURCE_FILE) if old else frame)
     rows = pd.concat(parts, ignore_index=True) if parts else _no_rows(columns)
-    known = set(rows[c.EVENT_ID].fillna(rows[c.ROW_ID]) if c.EVENT_ID in rows else rows[c.ROW_ID])
-    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition, known) for ref in side.predictions]
+    answers = [_as_answers(storage.read(ref, c.ROWS), ref.partition, rows) for ref in side.predictions]
     return {
         ROWS_OF: rows,
         PREDICTIONS_OF: pd.concat([_no_answers(), *answers], ignore_index=True) if answers else _no_answers(),
@@ -212,12 +211,12 @@ def _no_answers() -> pd.DataFrame:
     return pd.DataFrame({**{name: pd.Series(dtype=object) for name in names}, c.PREDICTION: pd.Series(dtype="float64")})
 
 
-def _as_answers(rows: pd.DataFrame, snapshot: str, names: set[str]) -> pd.DataFrame:
-    """Answers as rows of one table. Each snapshot of tabular answers has all rows so far, of which the named ones count."""
+def _as_answers(rows: pd.DataFrame, snapshot: str, of: pd.DataFrame) -> pd.DataFrame:
+    """Answers as rows of one table. Of a table's answers only those of the rows `of` count (see `read_predictions`)."""
     import pandas as pd
 
     is_list = c.USER_ID in rows
-    rows = rows if is_list else rows[rows[c.ROW_ID].isin(names)]
+    rows = rows if is_list else rows[rows[c.ROW_ID].isin(list_names(of))]
     subject = rows[c.USER_ID if is_list else c.ROW_ID].astype(str)
     # The length separates a subject from an item, as either may have a slash.
     ids = snapshot + "/" + subject.str.len().astype(str) + "/" + subject
@@ -246,8 +245,7 @@ def read_predictions(spark: SparkSession, storage: Storage, refs: Sequence[Datas
     rows = rows.withColumn("_snapshot", snapshot)
     is_list = c.USER_ID in rows.columns
     if not is_list:
-        name = F.coalesce(c.EVENT_ID, c.ROW_ID) if c.EVENT_ID in of.columns else F.col(c.ROW_ID)
-        rows = rows.join(of.select(name.alias(c.ROW_ID)), c.ROW_ID, "left_semi")
+        rows = rows.join(of.select(name_of(of).alias(c.ROW_ID)), c.ROW_ID, "left_semi")
     subject = F.col(c.USER_ID if is_list else c.ROW_ID)
     item = F.col(c.ITEM_ID) if is_list else F.lit(None).cast("string")
     return rows.select(

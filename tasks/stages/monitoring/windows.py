@@ -16,7 +16,7 @@ from tasks.contracts.monitoring import DriftReport
 from tasks.contracts.promotion import ModelVersion
 from tasks.contracts.training import ProbabilityOf
 from tasks.io.events import EventStore
-from tasks.io.history import find_superseded
+from tasks.io.history import find_superseded, list_names
 from tasks.io.orders import ORDER_DAYS
 from tasks.io.prediction_log import PredictionLog
 from tasks.io.storage import Storage
@@ -192,8 +192,8 @@ def count_labels(
         keys = [] if task.answers_rows else [c.USER_ID, c.ITEM_ID]
         columns = [name for name in (c.EVENT_ID, c.ROW_ID, *keys) if name in rows.schema.names]
         frame = rows.to_table(columns, filter=wanted).to_pandas()
-        if c.EVENT_ID in frame and not task.rates_pairs:
-            frame[c.ROW_ID] = frame[c.EVENT_ID].where(frame[c.EVENT_ID].notna(), frame[c.ROW_ID])
+        if not task.rates_pairs:
+            frame[c.ROW_ID] = list_names(frame)
         found.append(frame[[c.ROW_ID, *keys]])
     if not found:
         return 0

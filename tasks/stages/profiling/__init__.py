@@ -70,15 +70,12 @@ def draw_profile(
 ) -> tuple[str, dict[str, Any]]:
     """The page as HTML, and its figures."""
     from tasks.io.history import read_history
-    from tasks.io.spark import spark_for
+    from tasks.io.spark import caching, spark_for
     from tasks.stages.profiling.measuring import measure, take_sample
     from tasks.stages.profiling.page import make_page
 
-    with spark_for(sum(ref.rows[c.ROWS] for ref in snapshots)) as spark:
-        rows = read_history(spark, storage, snapshots, None).drop(c.AS_IT_CAME).cache()
-        try:
-            found = measure(rows, zone)
-            page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed))
-        finally:
-            rows.unpersist()
+    with spark_for(sum(ref.rows[c.ROWS] for ref in snapshots)) as spark, caching() as keep:
+        rows = keep(read_history(spark, storage, snapshots, None).drop(c.AS_IT_CAME))
+        found = measure(rows, zone)
+        page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed))
     return page, found.to_json()

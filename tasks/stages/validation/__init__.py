@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -78,28 +79,20 @@ def validate(
         rows = spark.read.parquet(str(storage.table(raw)))
         frame = add_rule_columns(rows, past.window, past, declared.columns)
         parameters = compute_parameters(declared.parameter_names, past, spark)
+        publish = partial(storage.publish, use_case=raw.use_case, partition=raw.partition, inputs=[raw])
         with check_rules(frame, declared, raw.rows[c.ROWS], parameters) as found:
             report = _report(raw, suite, tolerance, found.results, found.quarantined)
             good, bad = split_rows(rows, found)
-            quarantine = storage.publish(
-                use_case=raw.use_case,
+            quarantine = publish(
                 layer=c.QUARANTINE,
-                partition=raw.partition,
-                inputs=[raw],
                 tables={c.ROWS: _write_exactly(bad, report.rows_quarantined)},
                 facts={**terms, **compared, "report": report.to_json()},
             )
             if docs is not None:
                 write_docs(found.document(), report, docs_page(docs, quarantine))
             _stop_if_broken(report, quarantine, storage)
-            validated = storage.publish(
-                use_case=raw.use_case,
-                layer=c.VALIDATED,
-                partition=raw.partition,
-                inputs=[raw],
-                tables={c.ROWS: _write_exactly(good, report.rows_validated)},
-                facts=terms,
-            )
+            tables = {c.ROWS: _write_exactly(good, report.rows_validated)}
+            validated = publish(layer=c.VALIDATED, tables=tables, facts=terms)
     return Validated(validated=validated, quarantine=quarantine, report=report)
 
 

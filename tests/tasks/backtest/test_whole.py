@@ -20,6 +20,7 @@ from tasks.settings import ROOT
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(1800)]
 CASE = "purchase_propensity"
 WINDOWS, HISTORY = 12, 3
+# Other tests run every gate, check and rule. Here each would be repeated in twelve windows.
 GATES = ("prediction_sanity", "minimum_metric", "beats_champion", "freshness")
 CHECKS = ("column_drift", "missing_days", "volume")
 RULES = 3

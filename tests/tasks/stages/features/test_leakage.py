@@ -33,7 +33,6 @@ ALL = tuple(
     for of in sorted(owners)
 )
 SPEC = FeatureSpec(lookback_days=(7, 28), declared=ALL)
-OF_PAIRS = FeatureSpec(lookback_days=(7, 28), declared=tuple(one for one in ALL if one.of == "pair"))
 SMALL = FeatureSpec(lookback_days=(7, 28))  # where the declared features make no difference
 PAST = [row("ann", "mug", "2011-02-20T10:00", "e1"), row("ann", "tea", "2011-02-20T10:00", "e1")]
 LEAKS = {
@@ -48,8 +47,8 @@ def read(storage: Storage, publish: Publish, rows: list[Row], spec: FeatureSpec)
 
 
 def test_later_rows_change_no_feature(spark: SparkSession, publish: Publish, storage: Storage) -> None:
-    clean = read(storage, publish, PAST, SMALL)
-    for mine, theirs in zip(clean, read(storage, publish, [*PAST, *LEAKS.values()], SMALL), strict=True):
+    clean = read(storage, publish, PAST, SPEC)
+    for mine, theirs in zip(clean, read(storage, publish, [*PAST, *LEAKS.values()], SPEC), strict=True):
         pd.testing.assert_frame_equal(mine, theirs)
 
 
@@ -159,14 +158,10 @@ def test_training_batch_and_online_features_are_equal(spark: SparkSession, publi
         row("ann", "pen", "2011-02-27T10:00", "e4"),
     ]
     history, day = [publish(rows)], date(2011, 2, 22)
-    parts = split(
-        FeatureRequest(USE_CASE, TaskKind.PROPENSITY, OF_PAIRS, history, AS_OF), ByTime(holdout_days=7), storage, seed=7
-    )
+    parts = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), ByTime(holdout_days=7), storage, seed=7)
     trained = read_examples(storage, parts.holdout).features
     assert trained is not None
-    batch = read_features(
-        storage, build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, OF_PAIRS, history, day), storage)
-    )
+    batch = read_features(storage, build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, day), storage))
     newest = storage.newest(USE_CASE, c.FEATURES)
     assert newest is not None
     online = read_features(storage, newest)  # as serving/deployment/store.py reads them

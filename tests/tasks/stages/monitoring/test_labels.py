@@ -392,21 +392,20 @@ def test_corrected_and_returned_purchases_are_no_outcomes_as_they_are_no_labels(
     found = read(frame, TaskKind.PROPENSITY)
     assert rows_of(found)[:2] == [("r1", "u", "a", 1.0, 30.0), ("r2", "u", "b", 1.0, 5.0)]
     log = [answer("p", "u", ("a", "b", "c", "d", "e")), answer("late", "u", ("d",), 2), answer("noon", "u", ("e",), 1)]
-    told = [sent("p", "b", 1)]
-    got = label(storage, log, found, told)
-    hits = {key: value[:3] for key, value in got.items() if value[2]}
+    attributed = label(storage, log, found, [sent("p", "b", 1)])
+    hits = {key: value[:3] for key, value in attributed.items() if value[2]}
     expected = {"a": (1.0, 30.0, 1), "c": (1.0, 8.0, 1), "d": (1.0, 7.0, 1), "e": (1.0, 2.0, 1)}
     assert hits == {("p", item): value for item, value in expected.items()}, "a basket belongs to its first moment"
     window = Window(start=DAY, end=DAY + timedelta(days=POLICY.attribution_days))
     choices = frame.where(is_choice())
     settled = settle_orders(choices, find_open_orders(choices, lambda one: one), order_days=7)
     labelled = {row[c.ITEM_ID] for row in make_labels(settled, window, TaskKind.PROPENSITY).collect()}
-    happened = {item for (name, item), value in got.items() if name == "p" and value[3] == 1.0}
+    happened = {item for (name, item), value in attributed.items() if name == "p" and value[3] == 1.0}
     assert labelled == happened == {"a", "c", "d", "e"}, "labels of training and of monitoring are the same"
 
 
 def test_of_a_session_the_last_rating_counts(spark: SparkSession, storage: Storage) -> None:
     rating = c.RATING
     frame = deliver(spark, ("r1", rating, "u", "a", "s", 1, 5.0, 0.99, 1.01), ("r0", rating, "u", "a", "s", 1, 1.0, 1.01, 1.01))
-    got = label(storage, [answer("p", "u", ("a",))], read(frame, TaskKind.RATING), task=TaskKind.RATING)
-    assert got["p", "a"] == (1.0, 0.0, 2, 1.0)
+    attributed = label(storage, [answer("p", "u", ("a",))], read(frame, TaskKind.RATING), task=TaskKind.RATING)
+    assert attributed["p", "a"] == (1.0, 0.0, 2, 1.0)
