@@ -80,8 +80,8 @@ def _validate(suite: str, name: str, change: Row, place: Workbench) -> object:
 
 def _rescale(place: Workbench) -> object:
     """Ratings in percent instead of stars."""
-    rows = [row | {c.VALUE: 20.0 * row[c.VALUE]} for row in GOOD["ratings"]()]
-    return validate(_publish(place, "ratings_percent", c.RAW, rows), "ratings", 0.0, place.storage, SUITES)
+    rows = [row | {c.VALUE: 20.0 * row[c.VALUE]} for row in GOOD["film_ratings"]()]
+    return validate(_publish(place, "ratings_percent", c.RAW, rows), "film_ratings", 0.0, place.storage, SUITES)
 
 
 def _publish(place: Workbench, use_case: str, layer: str, rows: list[Row]) -> DatasetRef:
@@ -93,7 +93,10 @@ def _publish(place: Workbench, use_case: str, layer: str, rows: list[Row]) -> Da
 
 NULLS: dict[str, Row] = {
     "invoice_lines": {c.ITEM_ID: None, c.QUANTITY: None, c.UNIT_PRICE: None, c.VALUE: None},
+    "interactions": {c.ITEM_ID: None},
     "ratings": {c.USER_ID: None, c.VALUE: None},
+    "film_ratings": {c.USER_ID: None, c.VALUE: None},
+    "tables": {c.EVENT_AT: None},
     "tumours": {c.TARGET: None},
 }
 delivered = {kind: partial(_deliver, kind, "good", ("", "", "")) for kind in EXAMPLES}
@@ -170,7 +173,7 @@ MUTATIONS = (
         Mutation(f"nulls_in_{suite}", f"validate/{suite}", partial(_validate, suite, "nulls", change), validated[suite])
         for suite, change in NULLS.items()
     ),
-    Mutation("another_unit_of_the_target", "validate/ratings.rating_on_the_scale", _rescale, validated["ratings"]),
+    Mutation("another_unit_of_the_target", "validate/film_ratings.rating_on_the_scale", _rescale, validated["film_ratings"]),
     *(
         Mutation(f"rows_from_the_future_in_{verb}", verb, partial(_leak, verb, False), partial(_leak, verb, True))
         for verb in ("build_features", "split")

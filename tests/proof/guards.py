@@ -1,6 +1,6 @@
 """All guards on the way from a raw file to the champion, collected from their declarations.
 
-A name is `<step>` or `<step>/<guard>`: `ingest/invoice_files`, `validate/ratings.viewer_known`, `judge/freshness`, `promote`.
+A name is `<step>` or `<step>/<guard>`: `ingest/invoice_files`, `validate/ratings.user_known`, `judge/freshness`, `promote`.
 """
 
 from __future__ import annotations

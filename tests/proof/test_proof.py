@@ -90,8 +90,8 @@ def test_a_guard_without_a_mutation_is_reported(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setitem(GATES.kinds, "shiny", Shiny)
     assert unguarded(find_guards(), MUTATIONS) == ["judge/shiny"]
-    without = [mutation for mutation in MUTATIONS if not mutation.guard.startswith(("promote", "validate/ratings.viewer"))]
-    assert unguarded(find_guards(), without) == ["promote", "validate/ratings.viewer_known", "judge/shiny"]
+    without = [mutation for mutation in MUTATIONS if not mutation.guard.startswith(("promote", "validate/ratings.user"))]
+    assert unguarded(find_guards(), without) == ["promote", "validate/ratings.user_known", "judge/shiny"]
 
 
 def test_every_gate_judges_in_a_synthetic_pipeline() -> None:

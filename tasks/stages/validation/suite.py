@@ -54,10 +54,17 @@ _COUNTS_ROWS = "expect_table_row_count"
 
 
 class Suite(_Declaration):
-    """The rules of one data set. `digest` is the sha256 of the YAML text."""
+    """The rules of one data set.
+
+    Attributes
+    ----------
+    includes : another suite, whose rules hold as well. A rule of the same name replaces the included one.
+    digest : the sha256 of the YAML text, and of the digest of the included suite.
+    """
 
     dataset: Name
     description: str = Field(min_length=1)
+    includes: Name | None = None
     rules: tuple[Rule, ...] = Field(min_length=1)
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
 
@@ -77,6 +84,13 @@ class Suite(_Declaration):
                 )
         return self
 
+    def with_included(self, included: Suite) -> Suite:
+        """The suite with the rules of another one before its own."""
+        own = {rule.rule for rule in self.rules}
+        rules = (*(rule for rule in included.rules if rule.rule not in own), *self.rules)
+        digest = hashlib.sha256(f"{included.digest} {self.digest}".encode()).hexdigest()
+        return self.model_copy(update={"rules": rules, "digest": digest})
+
     @property
     def columns(self) -> frozenset[str]:
         """All columns that rules name."""
@@ -95,16 +109,24 @@ class Suite(_Declaration):
 
 
 def load_suite(name: str, folder: Path) -> Suite:
-    """The suite of a name. Every rule is one that Great Expectations can evaluate.
+    """The suite of a name, with the rules that it includes. Every rule is one that Great Expectations can evaluate.
 
     Raises
     ------
-    ConfigurationError : no such file, not YAML, a wrong key, or an expectation that does not exist or has wrong parameters.
+    ConfigurationError : no such file, not YAML, a wrong key, an expectation that does not exist or has wrong parameters, or
+        suites that include each other.
     """
+    return _load(name, folder, "validation.suite", ())
+
+
+def _load(name: str, folder: Path, where: str, including: tuple[str, ...]) -> Suite:
+    """The suite of a name. `including` are the suites that include it, the outermost first."""
+    if name in including:
+        raise ConfigurationError(f"{where}: suites include each other: {' -> '.join((*including, name))}; remove one of them")
     path = folder / f"{name}.yaml"
     if not path.is_file():
         allowed = ", ".join(sorted(other.stem for other in folder.glob("*.yaml"))) or "none"
-        raise ConfigurationError(f"validation.suite: no suite {name!r} ({path}); allowed: {allowed}")
+        raise ConfigurationError(f"{where}: no suite {name!r} ({path}); allowed: {allowed}")
     text = path.read_text()
     try:
         document = yaml.safe_load(text)
@@ -120,7 +142,9 @@ def load_suite(name: str, folder: Path) -> Suite:
         raise ConfigurationError(f"{path.name}: dataset: expected the name of the file, {name!r}, got {suite.dataset!r}")
     for rule in suite.rules:
         build_expectation(rule, path.name)
-    return suite
+    if suite.includes is None:
+        return suite
+    return suite.with_included(_load(suite.includes, folder, f"{path.name}: includes", (*including, name)))
 
 
 def build_expectation(rule: Rule, where: str) -> Any:

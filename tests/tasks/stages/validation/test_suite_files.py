@@ -88,3 +88,37 @@ def test_an_expectation_that_cannot_be_computed_is_an_error(tmp_path: Path, spar
         check_rules(frame, load_suite("lines", tmp_path), 1, {}),
     ):
         pytest.fail("it was judged")
+
+
+INCLUDING = f"""
+dataset: shop
+description: Lines of one shop.
+includes: lines
+rules:{RULE.replace("item_known", "price_known").replace("column: item_id", "column: price")}"""
+
+
+def test_a_suite_includes_another_and_replaces_its_rules(tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text(SUITE)
+    (tmp_path / "shop.yaml").write_text(INCLUDING)
+    suite = load_suite("shop", tmp_path)
+    assert [(rule.rule, rule.columns) for rule in suite.rules] == [("item_known", ("item_id",)), ("price_known", ("price",))]
+    (tmp_path / "shop.yaml").write_text(INCLUDING.replace("price_known", "item_known"))
+    assert [(rule.rule, rule.columns) for rule in load_suite("shop", tmp_path).rules] == [("item_known", ("price",))]
+
+
+def test_a_change_of_the_included_suite_is_another_suite(tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text(SUITE)
+    (tmp_path / "shop.yaml").write_text(INCLUDING)
+    before = load_suite("shop", tmp_path).digest
+    (tmp_path / "lines.yaml").write_text(SUITE.replace("severity: row", "severity: warn"))
+    assert load_suite("shop", tmp_path).digest != before
+
+
+def test_suites_that_include_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "lines.yaml").write_text(SUITE.replace("description: Lines.", "description: Lines.\nincludes: shop"))
+    (tmp_path / "shop.yaml").write_text(INCLUDING)
+    with pytest.raises(ConfigurationError, match=r"lines.yaml: includes: suites include each other: shop -> lines -> shop"):
+        load_suite("shop", tmp_path)
+    (tmp_path / "lines.yaml").unlink()
+    with pytest.raises(ConfigurationError, match=r"shop.yaml: includes: no suite 'lines' .*allowed: shop"):
+        load_suite("shop", tmp_path)

@@ -62,7 +62,25 @@ def good_tumours() -> list[Row]:
     ]
 
 
-GOOD = {"invoice_lines": good_invoice_lines, "ratings": good_ratings, "tumours": good_tumours}
+GOOD = {
+    "invoice_lines": good_invoice_lines,
+    "interactions": good_invoice_lines,
+    "ratings": good_ratings,
+    "film_ratings": good_ratings,
+    "tumours": good_tumours,
+    "tables": good_tumours,
+}
+
+AFTER = {c.EVENT_AT: datetime(2011, 3, 9, tzinfo=UTC)}  # later than the delivery
+TWICE = {c.AS_IT_CAME: '{"row":"1"}'}  # as the first row
+RATING_ROWS: dict[str, Row] = {
+    "event_at_parses": {c.EVENT_AT: None},
+    "happened_before_it_was_known": AFTER,
+    "user_known": {c.USER_ID: None},
+    "item_known": {c.ITEM_ID: None},
+    "rating_parses": {c.VALUE: None},
+    "exact_duplicates": TWICE,
+}
 
 # suite -> rule -> what a row of its own has instead of the first good row's cells
 BROKEN_ROWS: dict[str, dict[str, Row]] = {
@@ -84,16 +102,19 @@ BROKEN_ROWS: dict[str, dict[str, Row]] = {
         "customer_known": {c.USER_ID: None},
         "returned_item_was_sold": {c.ITEM_ID: "9", c.EVENT_TYPE: c.RETURN, c.QUANTITY: -1.0, c.VALUE: -2.5},
     },
-    "ratings": {
+    "interactions": {
         "event_at_parses": {c.EVENT_AT: None},
-        "happened_before_it_was_known": {c.EVENT_AT: datetime(2011, 3, 9, tzinfo=UTC)},
-        "viewer_known": {c.USER_ID: None},
-        "film_known": {c.ITEM_ID: None},
-        "rating_parses": {c.VALUE: None},
-        "rating_on_the_scale": {c.VALUE: 5.5},
-        "exact_duplicates": {c.AS_IT_CAME: '{"row":"1"}'},
-        "title_known": {c.ITEM_TEXT: None},
+        "happened_before_it_was_known": AFTER,
+        "item_known": {c.ITEM_ID: None},
+        "event_type_known": {c.EVENT_TYPE: None},
+        "sign_agrees_with_kind": {c.QUANTITY: -6.0},
+        "unit_price_not_negative": {c.UNIT_PRICE: -0.01},
+        "exact_duplicates": TWICE,
+        "delivered_once": {c.AS_IT_CAME: DELIVERED},
+        "user_known": {c.USER_ID: None},
     },
+    "ratings": RATING_ROWS,
+    "film_ratings": {**RATING_ROWS, "rating_on_the_scale": {c.VALUE: 5.5}, "title_known": {c.ITEM_TEXT: None}},
     "tumours": {
         "diagnosis_known": {c.TARGET: None},
         "diagnosis_is_a_class": {c.TARGET: 2},
@@ -103,6 +124,19 @@ BROKEN_ROWS: dict[str, dict[str, Row]] = {
         "worst_radius_is_the_worst": {"worst radius": 1.0},
         "exact_duplicates": {c.AS_IT_CAME: '{"row":"1"}'},
     },
+    "tables": {
+        "event_at_parses": {c.EVENT_AT: None},
+        "happened_before_it_was_known": AFTER,
+        "target_is_a_class": {c.TARGET: 2},
+        "exact_duplicates": TWICE,
+    },
+}
+
+RATING_BATCHES: dict[str, Any] = {
+    "some_ratings_came": lambda rows: [],
+    "rows_are_ratings": lambda rows: [row | {c.EVENT_TYPE: c.PURCHASE} for row in rows],
+    "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: rows[0][c.ROW_ID]} for row in rows],
+    "ratings_like_the_past": lambda rows: rows,
 }
 
 # suite -> rule about the whole -> what becomes of the good rows
@@ -115,10 +149,18 @@ BROKEN_BATCHES: dict[str, dict[str, Any]] = {
         "volume_like_the_past": lambda rows: rows,
         "prices_like_the_past": lambda rows: rows,
     },
-    "ratings": {
-        "some_ratings_came": lambda rows: [],
+    "interactions": {
+        "some_rows_came": lambda rows: [],
         "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: rows[0][c.ROW_ID]} for row in rows],
-        "ratings_like_the_past": lambda rows: rows,
+        "volume_like_the_past": lambda rows: rows,
+    },
+    "ratings": RATING_BATCHES,
+    "film_ratings": RATING_BATCHES,
+    "tables": {
+        "some_rows_came": lambda rows: [],
+        "both_classes_present": lambda rows: [row | {c.TARGET: 1} for row in rows],
+        "row_id_is_a_key": lambda rows: [row | {c.ROW_ID: "breast_cancer:1"} for row in rows],
+        "volume_like_the_past": lambda rows: rows,
     },
     "tumours": {
         "enough_rows": lambda rows: rows[:99],
@@ -128,14 +170,19 @@ BROKEN_BATCHES: dict[str, dict[str, Any]] = {
 }
 
 # what the past gives: such that the good rows are as usual, and for one rule such that they are not
+USUAL_RATINGS: dict[str, Any] = {"past_shares_of_value": {"values": [0.5, 3.0, 5.0], "weights": [0.3, 0.3, 0.4]}}
 USUAL: dict[str, dict[str, Any]] = {
     "invoice_lines": {"past_rows": 4, "past_shares_of_price_band": {"values": ["2.0", "0 or less"], "weights": [0.6, 0.4]}},
-    "ratings": {"past_shares_of_value": {"values": [0.5, 3.0, 5.0], "weights": [0.3, 0.3, 0.4]}},
+    "interactions": {"past_rows": 4},
+    "ratings": USUAL_RATINGS,
+    "film_ratings": USUAL_RATINGS,
     "tumours": {},
+    "tables": {"past_rows": 120},
 }
 UNUSUAL: dict[str, dict[str, Any]] = {
     "some_lines_came": {"past_rows": 0},  # nothing at all is also unlike any past
-    "volume_like_the_past": {"past_rows": 1000},
+    "some_rows_came": {"past_rows": 0},
+    "volume_like_the_past": {"past_rows": 10_000},
     "prices_like_the_past": {"past_shares_of_price_band": {"values": ["2.0", "256.0"], "weights": [0.01, 0.99]}},
     "ratings_like_the_past": {"past_shares_of_value": {"values": [0.5, 1.0], "weights": [0.01, 0.99]}},
 }
