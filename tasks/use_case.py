@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,16 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tasks import metrics
 from tasks.contracts.base import NAME_PATTERN, Name, TaskKind
@@ -38,8 +47,10 @@ from tasks.stages.monitoring.decision import RetrainPolicy
 from tasks.stages.monitoring.labels import LabelPolicy
 from tasks.stages.registry.bake import BakePolicy
 from tasks.stages.training.spec import IncrementalSpec, TuningSpec
+from tasks.use_case_defaults import add_defaults
 
 _OF_ROWS = frozenset(task for task in TaskKind if task.answers_rows)
+FIRST_DAY = date(2000, 1, 1)  # of schedules that catch nothing up: only the newest window runs, whichever day is stated
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
@@ -146,7 +157,9 @@ class DriftSpec(_Section):
 
 
 class UseCase(_Section):
-    """All settings of one use case."""
+    """All settings of one use case. `tasks.use_case_defaults` makes those that its file does not state."""
+
+    _defaults: Mapping[str, Any] = PrivateAttr({})
 
     name: Name
     title: str = Field(min_length=1, max_length=120)
@@ -156,7 +169,7 @@ class UseCase(_Section):
     time_zone: TimeZone = Field("UTC", description="whose days windows and schedules are of, such as Europe/London")
     calendar: Calendar = Calendar()
     schedule: str | None = "@daily"
-    start_date: date
+    start_date: date = FIRST_DAY
     catchup: bool = False
     late_within_days: int = Field(14, ge=0, description="how far back each run looks for late deliveries; 0: not at all")
     seed: int = Field(7, ge=0)
@@ -212,6 +225,12 @@ class UseCase(_Section):
         if days is None or not isinstance(drift, dict) or not isinstance(drift.get("labels", {}), dict):
             return document
         return {**document, "drift": {**drift, "labels": {"attribution_days": days, **drift.get("labels", {})}}}
+
+    @model_validator(mode="after")
+    def _knows_where_to_begin(self) -> UseCase:
+        if self.catchup and "start_date" not in self.model_fields_set:
+            raise ValueError("catchup: true runs every window since start_date: state start_date")
+        return self
 
     @model_validator(mode="after")
     def _judges_what_it_learned(self) -> UseCase:
@@ -278,6 +297,11 @@ class UseCase(_Section):
         raise ConfigurationError(f"{self.name}: no candidate '{name}'; allowed: {allowed}")
 
     @property
+    def defaults(self) -> list[str]:
+        """What the file does not state, one line for each section in the syntax of the file."""
+        return [f"{section}: {_write_in_one_line(value)}" for section, value in self._defaults.items()]
+
+    @property
     def zone(self) -> ZoneInfo:
         """The time zone of its days."""
         return ZoneInfo(self.time_zone)
@@ -323,9 +347,30 @@ def parse_use_case(text: str, where: str) -> UseCase:
     if not isinstance(document, dict):
         raise ConfigurationError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
     try:
-        return UseCase.model_validate(_parse_kinds(document, where))
+        filled = add_defaults(document)
+        case = UseCase.model_validate(_parse_kinds(filled, where))
     except ValidationError as error:
         raise ConfigurationError(explain(error, UseCase, where)) from error
+    case._defaults = _find_defaults(case, document, filled)
+    return case
+
+
+def _find_defaults(case: UseCase, document: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
+    """Section -> what the document does not state of it."""
+    found: dict[str, Any] = {}
+    for section, value in case.model_dump(mode="json", serialize_as_any=True).items():
+        made, stated = filled.get(section), document.get(section)
+        if isinstance(value, dict):
+            rest = {key: one for key, one in {**value, **(made or {})}.items() if key not in (stated or {})}
+            if rest:
+                found[section] = rest
+        elif section not in document:
+            found[section] = value if made is None else made
+    return found
+
+
+def _write_in_one_line(value: Any) -> str:
+    return yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=100_000, allow_unicode=True)[1:-2]
 
 
 def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:

@@ -27,6 +27,24 @@ class Round:
     judged: Examples
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a use case of the task has where its file says nothing. See `tasks.use_case_defaults`.
+
+    Parameters
+    ----------
+    suite : the shipped suite that holds for every data set of the task.
+    candidates : kinds of models. The first is the trivial one that the others must beat.
+    metrics : the first is the primary one.
+    effect : the smallest difference of the primary metric that matters.
+    """
+
+    suite: str
+    candidates: tuple[str, ...]
+    metrics: tuple[str, ...]
+    effect: float
+
+
 class Problem(ABC):
     """One kind of task: what its examples are, how a model is measured on them, and how people read the result.
 
@@ -35,6 +53,7 @@ class Problem(ABC):
     task : the member that names it.
     unit : what a metric counts, in the plural: users or rows.
     wording : the words of a model card.
+    defaults : what a use case need not state.
     label_event : type of the events that become labels; None where the label is the target of a row.
     keeps_lists : whether the predictions that an evaluation keeps are recommendation lists.
     silence_is_negative : whether monitoring takes an answer without an outcome for a label of 0, once labels are mature.
@@ -47,6 +66,7 @@ class Problem(ABC):
     task: ClassVar[TaskKind]
     unit: ClassVar[str]
     wording: ClassVar[Wording]
+    defaults: ClassVar[Defaults]
     label_event: ClassVar[str | None] = None
     keeps_lists: ClassVar[bool] = False
     silence_is_negative: ClassVar[bool] = False

@@ -19,7 +19,7 @@ from tasks.models.base import Examples, ServedModel
 from tasks.models.encoding import text_columns
 from tasks.models.folds import make_folds
 from tasks.models.tabular import feature_columns
-from tasks.problems.base import Problem, Round
+from tasks.problems.base import Defaults, Problem, Round
 from tasks.problems.thresholds import ACCURACY, F1, choose_threshold, threshold_of_costs
 from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
 
@@ -32,6 +32,12 @@ class Classification(Problem):
     plots: ClassVar[tuple[str, ...]] = ("roc", "calibration")
     min_rounds: ClassVar[int] = 2
     measures_fit: ClassVar[bool] = True
+    defaults: ClassVar[Defaults] = Defaults(
+        suite="tables",
+        candidates=("prior", "logistic_regression", "gradient_boosting"),
+        metrics=("log_loss", "roc_auc", "pr_auc", "accuracy", "calibration_error"),
+        effect=0.02,
+    )
     wording: ClassVar[Wording] = Wording(
         label="class",
         labels="rows",

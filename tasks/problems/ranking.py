@@ -11,6 +11,7 @@ from tasks.contracts.training import ScoringTerms
 from tasks.metrics import Scored
 from tasks.metrics.scoring import read_interactions, score_lists
 from tasks.models.base import Examples, ServedModel
+from tasks.problems.base import Defaults
 from tasks.problems.interactions import InteractionProblem
 from tasks.problems.wording import PROBABILITY_AXES, GainAxes, Wording
 
@@ -23,6 +24,12 @@ class Recommendation(InteractionProblem):
     keeps_lists: ClassVar[bool] = True
     silence_is_negative: ClassVar[bool] = True
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank",)
+    defaults: ClassVar[Defaults] = Defaults(
+        suite="interactions",
+        candidates=("popularity", "item_knn", "ials"),
+        metrics=("ndcg_at_10", "recall_at_10", "hit_rate_at_10", "catalog_coverage_at_10"),
+        effect=0.02,
+    )
     wording: ClassVar[Wording] = Wording(
         label="purchase",
         labels="purchases",
@@ -56,6 +63,11 @@ class Propensity(Recommendation):
     task: ClassVar[TaskKind] = TaskKind.PROPENSITY
     plots: ClassVar[tuple[str, ...]] = ("precision_by_rank", "calibration")
     calibrates: ClassVar[bool] = True
+    defaults: ClassVar[Defaults] = replace(
+        Recommendation.defaults,
+        candidates=("popularity", "ials", "propensity_regression"),
+        metrics=(*Recommendation.defaults.metrics, "calibration_error"),
+    )
     wording: ClassVar[Wording] = replace(
         Recommendation.wording,
         calibration=PROBABILITY_AXES,

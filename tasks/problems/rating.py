@@ -14,6 +14,7 @@ from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.metrics import UNIT, USER_COVERAGE, WEIGHT, Scored
 from tasks.metrics.scoring import read_interactions, score_lists, score_ratings
 from tasks.models.base import Examples, ServedModel
+from tasks.problems.base import Defaults
 from tasks.problems.interactions import InteractionProblem
 from tasks.problems.wording import GainAxes, Wording
 
@@ -24,6 +25,9 @@ class Rating(InteractionProblem):
     task: ClassVar[TaskKind] = TaskKind.RATING
     label_event: ClassVar[str | None] = c.RATING
     plots: ClassVar[tuple[str, ...]] = ("predicted_and_given",)
+    defaults: ClassVar[Defaults] = Defaults(
+        suite="ratings", candidates=("bias", "als", "rating_regression"), metrics=("rmse", "mae"), effect=0.02
+    )
     wording: ClassVar[Wording] = Wording(
         label="rating",
         labels="ratings",

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs
 from tasks.errors import ConfigurationError
 from tasks.settings import ROOT, get_settings
-from tasks.use_case import list_use_cases, load_use_case, parse_use_case
+from tasks.stages.evaluation import baseline_of
+from tasks.stages.validation.suite import load_suite
+from tasks.use_case import UseCase, list_use_cases, load_use_case, parse_use_case
 
 FOLDER = ROOT / "conf" / "use_cases"
 TEXT = (FOLDER / "purchase_propensity.yaml").read_text()
@@ -45,6 +48,68 @@ def test_gates_and_review_are_on_by_default() -> None:
     case = parse_use_case(yaml.safe_dump(document), "x.yaml")
     assert case.gates.mode is GateMode.ENABLED
     assert case.review.by == "person"
+
+
+SHOP_SOURCE = """
+source:
+  kind: daily_files
+  path: sources/shop
+  cells: {order: string, at: string, customer: string, sku: string, pieces: string, price: string}
+  columns: {event_id: order, event_at: at, user_id: customer, item_id: sku, quantity: pieces, unit_price: price}
+"""
+TABLE_SOURCE = """
+source:
+  kind: daily_files
+  path: sources/calls
+  cells: {age: double, job: string, said: string}
+  columns: {target: said}
+  positive: "yes"
+"""
+MINIMAL = {
+    "recommendation": SHOP_SOURCE,
+    "propensity": SHOP_SOURCE,
+    "rating": SHOP_SOURCE.replace("quantity: pieces, unit_price: price", "value: price"),
+    "classification": TABLE_SOURCE,
+}
+
+
+@pytest.mark.parametrize("task", list(TaskKind))
+def test_few_lines_are_a_guarded_use_case(task: TaskKind) -> None:
+    text = f"name: shop\ntask: {task}{MINIMAL[task]}"
+    case = parse_use_case(text, "shop.yaml")
+    assert len(text.strip().splitlines()) < 15
+    assert case.gates.mode is GateMode.ENABLED and case.review.by == "person"
+    assert {"prediction_sanity", "minimum_metric", "beats_champion"} <= {gate.kind for gate in case.gates.checks}
+    assert case.drift.checks and len(case.candidates) == 3
+    assert load_suite(case.validation.suite, ROOT / "expectations").rules
+    sections = dict(line.split(": ", 1) for line in case.defaults)
+    assert set(UseCase.model_fields) - set(sections) == {"name", "task"}
+    assert yaml.safe_load(sections["gates"])["checks"] and "path" not in yaml.safe_load(sections["source"])
+
+
+def test_defaults_follow_what_is_stated() -> None:
+    stated = "candidates: [{kind: prior, name: constant}, {kind: mlp}]\nmetrics: {primary: roc_auc}\n"
+    case = parse_use_case(f"name: shop\ntask: classification\n{stated}{TABLE_SOURCE}", "shop.yaml")
+    gates = {gate.kind: gate for gate in case.gates.checks}
+    assert baseline_of(case.gates.checks) == "constant"
+    assert gates["beats_champion"].model_dump()["metric"] == "roc_auc"
+    assert not any(line.startswith("candidates") for line in case.defaults)
+    assert case.split.kind == "stratified"
+    with_times = TABLE_SOURCE.replace("said: string}", "said: string, at: timestamp}").replace(
+        "{target", "{event_at: at, target"
+    )
+    assert parse_use_case(f"name: shop\ntask: classification{with_times}", "shop.yaml").split.kind == "by_time"
+
+
+def test_a_whole_file_states_what_it_states() -> None:
+    sections = [line.partition(":")[0] for line in parse_use_case(TEXT, "x.yaml").defaults]
+    assert not {"candidates", "metrics", "task", "source_path"} & set(sections)
+    assert parse_use_case(TEXT, "x.yaml").validation.suite == "invoice_lines"
+
+
+def test_catching_up_needs_a_first_day() -> None:
+    with pytest.raises(ConfigurationError, match="catchup: true runs every window since start_date"):
+        parse_use_case(f"name: shop\ntask: propensity\ncatchup: true{SHOP_SOURCE}", "shop.yaml")
 
 
 def test_a_review_has_a_period_and_reviewers() -> None:
