@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -52,7 +52,7 @@ def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame], zo
     return F.broadcast(kept) if count <= FEW_ORDERS else kept
 
 
-def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: float) -> DataFrame:
+def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: float, within: Sequence[str] = ()) -> DataFrame:
     """Rows in their newest delivery, with the moment of their order as `event_at` and their own as `_own_at`.
 
     Parameters
@@ -61,6 +61,7 @@ def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: fl
     open_orders : from `find_open_orders`; other orders stay as they are.
     order_days : rows of one `event_id` that lie so many days or more apart are of different orders, as where numbers are used
         again. The later ones have another `event_id`.
+    within : columns of which different values never belong to one order.
     """
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
@@ -70,7 +71,7 @@ def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: fl
     is_open = F.col(c.USER_ID).eqNullSafe(F.col("_user")) & (F.col(c.EVENT_ID) == F.col("_event"))
     rest = rows.join(open_orders, is_open, "left_anti").withColumn(OWN_AT, F.col(c.EVENT_AT))
     is_return = F.col(c.EVENT_TYPE) == c.RETURN
-    order = [c.USER_ID, c.EVENT_ID, "_is_return"]
+    order = [*within, c.USER_ID, c.EVENT_ID, "_is_return"]
     in_time = Over.partitionBy(*order).orderBy(OWN_AT)
     gap = F.unix_micros(OWN_AT) - F.unix_micros(F.lag(OWN_AT).over(in_time))
     begins = F.coalesce((gap >= round(order_days * 86_400_000_000)).cast("int"), F.lit(0))

@@ -185,11 +185,7 @@ class Storage:
             returns go into the manifest as `figures`; they are no part of the version, which follows from the rows.
         """
         parent = self._partition(use_case, layer, partition)
-        parent.mkdir(parents=True, exist_ok=True)
-        self._sweep(parent)
-        staging = parent / f"{_STAGING}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        staging.mkdir()
-        try:
+        with self.stage(use_case, layer, partition) as staging:
             for name, write in tables.items():
                 write(staging / name)
             figures = dict(inspect(staging)) if inspect else {}
@@ -217,6 +213,20 @@ class Storage:
             self._set_current(ref)
             _log.info("published %s: %s; in %s", ref.key, ", ".join(f"{rows[name]} {name}" for name in sorted(rows)), target)
             return ref
+
+    @contextmanager
+    def stage(self, use_case: str, layer: str, partition: str) -> Iterator[Path]:
+        """A folder beside the versions of a partition, for files that become part of snapshots by renaming.
+
+        It is removed when the body ends. If the process dies, the next one that publishes the partition removes it.
+        """
+        parent = self._partition(use_case, layer, partition)
+        parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(parent)
+        staging = parent / f"{_STAGING}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        staging.mkdir()
+        try:
+            yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

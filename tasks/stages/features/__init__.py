@@ -14,7 +14,7 @@ from tasks.errors import ConfigurationError, LeakageFound, NotEnoughData
 from tasks.guards import guard
 from tasks.io.history import read_history
 from tasks.io.storage import Inspect, Storage, Writer
-from tasks.stages.features.builders import PARTS, Keep, builder_of, nothing_known
+from tasks.stages.features.builders import PARTS, Keep, builder_of
 from tasks.stages.features.history import known_at
 from tasks.stages.features.spec import SPLITS, FeatureRequest, FeatureSpec, SplitSpec
 from tasks.stages.features.tabular import TEST
@@ -48,9 +48,8 @@ def build_features(request: FeatureRequest, storage: Storage) -> DatasetRef:
     builder = builder_of(request)
     with _rows(request.history, storage, builder.schema) as (rows, keep):
         known = rows.where(known_at(request.as_of, request.spec.known_by, request.zone))
-        if known.isEmpty():
-            raise NotEnoughData(nothing_known(request, request.as_of))
-        return place.publish(builder.make_tables(known, keep), request.history, facts)
+        writers = {name: _spark_writer(table) for name, table in builder.make_tables(known, keep).items()}
+        return place.publish(writers, request.history, facts)
 
 
 @guard(LeakageFound, NotEnoughData)
@@ -79,13 +78,16 @@ def split(request: FeatureRequest, split_spec: SplitSpec, storage: Storage, *, s
     facts_of = {part: {**facts, "part": part, "window": windows[part].label if part in windows else None} for part in places}
     parts = {part: place.find(history, facts_of[part]) for part, place in places.items()}
     if missing := [part for part, ref in parts.items() if ref is None]:
-        with _rows(history, storage, builder.schema) as (rows, keep):
+        with (
+            _rows(history, storage, builder.schema) as (rows, keep),
+            storage.stage(use_case, c.EXAMPLES, places[missing[0]].partition) as staging,
+        ):
             known = rows.where(known_at(as_of, request.spec.known_by, request.zone))
-            tables, inspection_of = builder.make_parts(known, split_spec, windows, seed, keep)
+            writers, inspection_of = builder.make_parts(known, split_spec, windows, seed=seed, keep=keep, staging=staging)
             parts |= {
-                part: places[part].publish(tables[part], history, facts_of[part], inspection_of(part))
+                part: places[part].publish(writers[part], history, facts_of[part], inspection_of(part))
                 for part in missing
-                if part in tables
+                if part in writers
             }
     found = {part: ref for part, ref in parts.items() if ref is not None}
     tests = {name: found.pop(f"{TEST}{name}") for name in split_spec.test_sets}
@@ -143,7 +145,7 @@ class Place:
 
     def publish(
         self,
-        tables: dict[str, DataFrame],
+        tables: Mapping[str, Writer],
         inputs: Sequence[DatasetRef],
         facts: Mapping[str, Any],
         inspect: Inspect | None = None,
@@ -155,7 +157,7 @@ class Place:
             inputs=inputs,
             facts=facts,
             inspect=inspect,
-            tables={name: _spark_writer(frame) for name, frame in tables.items()},
+            tables=tables,
         )
 
 

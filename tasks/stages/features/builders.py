@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks import columns as c
@@ -14,12 +15,24 @@ from tasks.errors import ConfigurationError, NotEnoughData
 from tasks.io.days import midnight
 from tasks.io.history import INTERACTION_SCHEMA, is_choice, keep_newest
 from tasks.io.orders import find_open_orders, settle_orders
-from tasks.io.storage import Inspect
+from tasks.io.storage import Inspect, Writer
 from tasks.problems import problem_of
 from tasks.stages.features import interactions, tabular
 from tasks.stages.features.attributes import AttributeNames
 from tasks.stages.features.guards import check_events, check_rows, inspect_interactions
-from tasks.stages.features.history import known_at
+from tasks.stages.features.history import add_age, date_of, happened_in, known_at
+from tasks.stages.features.parts import (
+    NUMBER,
+    PartedTable,
+    add_ages_of_parts,
+    assign_windows,
+    is_of,
+    list_parts,
+    number_parts,
+    repeat_for_parts,
+    separate,
+    sort_by_part,
+)
 from tasks.stages.features.spec import ByGroup, ByOrder, FeatureRequest, Shares, SplitSpec, TimeCut
 
 if TYPE_CHECKING:
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
 PARTS = tabular.PARTS
 Keep = Callable[["DataFrame"], "DataFrame"]
 Tables = dict[str, "DataFrame"]
+Writers = dict[str, Writer]
 
 
 class Builder(ABC):
@@ -52,9 +66,14 @@ class Builder(ABC):
 
     @abstractmethod
     def make_parts(
-        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int, keep: Keep
-    ) -> tuple[dict[str, Tables], Callable[[str], Inspect]]:
-        """The tables of each part, and the inspection that a part passes before it is published."""
+        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], *, seed: int, keep: Keep, staging: Path
+    ) -> tuple[dict[str, Writers], Callable[[str], Inspect]]:
+        """The writers of the tables of each part, and the inspection that a part passes before it is published.
+
+        Parameters
+        ----------
+        staging : an empty folder in the storage. One job writes a table of all parts there.
+        """
 
 
 class InteractionBuilder(Builder):
@@ -66,25 +85,26 @@ class InteractionBuilder(Builder):
         """The tables `users`, `items` and `pairs`."""
         from pyspark.sql import functions as F
 
-        choices = known.where(is_choice())
-        settled = self._settle(choices, find_open_orders(choices, keep, self.request.zone))
-        names = AttributeNames.of(choices.agg(*AttributeNames.aggregates(F.lit(True))).collect()[0].asDict())
-        return self._features(settled, self.request.as_of, names, keep)
+        request = self.request
+        found = known.agg(F.count(F.lit(1)).alias("known"), *AttributeNames.aggregates(is_choice())).collect()[0].asDict()
+        if not found["known"]:
+            raise NotEnoughData(nothing_known(request, request.as_of))
+        settled = add_age(self._settle_all(known.where(is_choice()), keep), date_of(request.as_of), request.zone)
+        tables = self._features(settled, AttributeNames.of(found), keep)
+        return {name: interactions.sort_table(table, *interactions.KEYS_OF[name]) for name, table in tables.items()}
 
     def make_labels(self, known: DataFrame, window: Window, keep: Keep) -> DataFrame:
         """The labels of users and items."""
-        choices = known.where(is_choice())
-        settled = self._settle(choices, find_open_orders(choices, keep, self.request.zone))
-        return interactions.make_labels(settled, window, self.request.task, self.request.zone)
+        inside = self._settle_all(known.where(is_choice()), keep).where(happened_in(window, self.request.zone))
+        labels = interactions.make_labels(inside, self.request.task)
+        return interactions.sort_table(labels, *interactions.KEYS_OF[c.LABELS])
 
-    def _settle(self, choices: DataFrame, open_orders: DataFrame | None) -> DataFrame:
-        return settle_orders(choices, open_orders, self.request.spec.order_days)
+    def _settle_all(self, choices: DataFrame, keep: Keep) -> DataFrame:
+        return settle_orders(choices, find_open_orders(choices, keep, self.request.zone), self.request.spec.order_days)
 
-    def _features(self, known: DataFrame, as_of: date, names: AttributeNames, keep: Keep) -> Tables:
+    def _features(self, known: DataFrame, names: AttributeNames, keep: Keep) -> Tables:
         spec, task = self.request.spec, self.request.task
-        return interactions.make_features(
-            known, as_of, spec.lookback_days, task, names=names, keep=keep, declared=spec.declared, zone=self.request.zone
-        )
+        return interactions.make_features(known, spec.lookback_days, task, names=names, keep=keep, declared=spec.declared)
 
     def cut(self, split_spec: SplitSpec, earlier: int) -> tuple[Sequence[str], Mapping[str, Window]]:
         """Consecutive windows that end at `as_of`, and the earlier ones.
@@ -97,35 +117,43 @@ class InteractionBuilder(Builder):
         return tuple(windows), windows
 
     def make_parts(
-        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int, keep: Keep
-    ) -> tuple[dict[str, Tables], Callable[[str], Inspect]]:
+        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], *, seed: int, keep: Keep, staging: Path
+    ) -> tuple[dict[str, Writers], Callable[[str], Inspect]]:
         """Features as of each window's first day, and the labels of the window.
 
         Raises
         ------
         NotEnoughData : a part has no features or no labels.
         """
-        use_case = self.request.use_case
+        use_case, zone, order_days = self.request.use_case, self.request.zone, self.request.spec.order_days
         choices = known.where(is_choice())
-        open_orders = find_open_orders(choices, keep, self.request.zone)
-        past = {part: known_at(window.start, self.request.spec.known_by, self.request.zone) for part, window in windows.items()}
+        open_orders = find_open_orders(choices, keep, zone)
+        past = {part: known_at(window.start, self.request.spec.known_by, zone) for part, window in windows.items()}
         found = self._count(choices, past)
         windows = self._with_features(windows, found)
-        settled = self._settle(choices, open_orders)
+        settled = settle_orders(choices, open_orders, order_days)
         if open_orders is not None:
             settled = keep(settled)
-        zone = self.request.zone
         cuts = {f"{use_case}: {part}": midnight(window.start, zone) for part, window in windows.items()}
         check_events(settled, cuts, numbers_are_trusted=self.request.spec.states_order_days)
-        labels = {
-            part: keep(interactions.make_labels(settled, window, self.request.task, zone)) for part, window in windows.items()
-        }
-        tables = {}
-        for part in self._with_labels(windows, labels):
-            names = AttributeNames.of(found, f"{part}_")
-            features = self._features(self._settle(choices.where(past[part]), open_orders), windows[part].start, names, keep)
-            tables[part] = features | {c.LABELS: labels[part]}
-        return tables, lambda part: partial(inspect_interactions, part=f"{use_case}: {part}")
+        numbers, days = {part: place for place, part in enumerate(windows)}, list(windows.values())
+        inside = separate(assign_windows(settled, days, zone))
+        labels = keep(sort_by_part(interactions.make_labels(inside, self.request.task), *interactions.KEYS_OF[c.LABELS]))
+        by_names: dict[AttributeNames, list[str]] = {}  # a part has columns only of the attributes that were known then
+        for part in self._with_labels(windows, list_parts(labels, list(windows))):
+            by_names.setdefault(AttributeNames.of(found, f"{part}_"), []).append(part)
+        repeated = repeat_for_parts(choices, days, self.request.spec.known_by, zone)
+        seen = separate(add_ages_of_parts(settle_orders(repeated, open_orders, order_days, (NUMBER,)), days, zone))
+        labelled = PartedTable(labels, staging / c.LABELS)
+        writers: dict[str, Writers] = {}
+        for place, (names, parts) in enumerate(by_names.items()):
+            tables = self._features(seen.where(is_of([numbers[part] for part in parts])), names, keep)
+            written = {c.LABELS: labelled} | {
+                name: PartedTable(sort_by_part(table, *interactions.KEYS_OF[name]), staging / f"{name}_{place}")
+                for name, table in tables.items()
+            }
+            writers |= {part: {name: one.writer_of(numbers[part]) for name, one in written.items()} for part in parts}
+        return writers, lambda part: partial(inspect_interactions, part=f"{use_case}: {part}")
 
     def _in_days(self, split_spec: SplitSpec) -> SplitSpec:
         """A split whose shares of the history became days; the history is that of the validated windows."""
@@ -163,9 +191,9 @@ class InteractionBuilder(Builder):
                 raise NotEnoughData(nothing_known(self.request, windows[part].start) + begins)
         return kept
 
-    def _with_labels(self, windows: Mapping[str, Window], labels: Mapping[str, DataFrame]) -> list[str]:
+    def _with_labels(self, windows: Mapping[str, Window], labelled: Collection[str]) -> list[str]:
         """The parts that have labels; the three of the split must be among them."""
-        kept = [part for part in windows if not labels[part].isEmpty()]
+        kept = [part for part in windows if part in labelled]
         for part in PARTS:
             if part not in kept:
                 event = problem_of(self.request.task).label_event
@@ -182,6 +210,8 @@ class RowBuilder(Builder):
 
     def make_tables(self, known: DataFrame, keep: Keep) -> Tables:
         """The table `rows`. It has those whose target is not known yet, too."""
+        if known.isEmpty():
+            raise NotEnoughData(nothing_known(self.request, self.request.as_of))
         return {c.ROWS: tabular.make_rows(keep_newest(known), self.request.spec.stated_texts)}
 
     def make_labels(self, known: DataFrame, window: Window, keep: Keep) -> DataFrame:
@@ -200,8 +230,8 @@ class RowBuilder(Builder):
         return names, {part: windows[part] for part in PARTS[1:] if part in windows}
 
     def make_parts(
-        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int, keep: Keep
-    ) -> tuple[dict[str, Tables], Callable[[str], Inspect]]:
+        self, known: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], *, seed: int, keep: Keep, staging: Path
+    ) -> tuple[dict[str, Writers], Callable[[str], Inspect]]:
         """The rows of each part. Rows whose target is not known yet are in none.
 
         Raises
@@ -214,12 +244,14 @@ class RowBuilder(Builder):
         names, _ = self.cut(split_spec, 0)
         labelled = keep_newest(known).where(F.col(c.TARGET).isNotNull())
         parted, remedy = self._part(labelled, split_spec, windows, seed)
+        parted = keep(parted)
         self._demand_both_classes(parted, names[len(PARTS) :], remedy)
         features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, "part")]
         figures = check_rows(parted, features, split_spec.copies_at_most)
-        texts = self.request.spec.stated_texts
-        tables = {part: {c.ROWS: tabular.make_rows(parted.where(f"part = '{part}'").drop("part"), texts)} for part in names}
-        return tables, lambda _: lambda _folder: figures
+        rows = tabular.make_rows(number_parts(parted, names), self.request.spec.stated_texts, kept=(NUMBER,))
+        table = PartedTable(rows, staging / c.ROWS)
+        writers = {part: {c.ROWS: table.writer_of(place)} for place, part in enumerate(names)}
+        return writers, lambda _: lambda _folder: figures
 
     def _part(self, rows: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int) -> tuple[DataFrame, str]:
         """The rows with a column `part` and what the split cuts by, and what helps where a part lacks rows.

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from tasks import columns as c
+from tasks.contracts.base import Window
 from tasks.contracts.calendar import UTC_ZONE
 from tasks.io.days import local_date, midnight
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column
+    from pyspark.sql import Column, DataFrame
+
+AGE = "_age"
 
 
 def known_at(as_of: date, known_by: str, zone: ZoneInfo = UTC_ZONE) -> Column:
@@ -23,8 +26,22 @@ def known_at(as_of: date, known_by: str, zone: ZoneInfo = UTC_ZONE) -> Column:
     return happened & (F.col(c.INGESTED_AT) <= moment) if known_by == c.INGESTED_AT else happened
 
 
-def age_of(as_of: date, zone: ZoneInfo = UTC_ZONE) -> Column:
-    """The age of a row in local days: 1 on the day before `as_of`."""
+def add_age(rows: DataFrame, day: Column, zone: ZoneInfo = UTC_ZONE) -> DataFrame:
+    """Rows with their age in local days as `_age`: 1 on the day before `day`."""
     from pyspark.sql import functions as F
 
-    return F.date_diff(F.lit(as_of.isoformat()).cast("date"), local_date(F.col(c.EVENT_AT), zone))
+    return rows.withColumn(AGE, F.date_diff(day, local_date(F.col(c.EVENT_AT), zone)))
+
+
+def date_of(day: date) -> Column:
+    """A day as a date of Spark."""
+    from pyspark.sql import functions as F
+
+    return F.lit(day.isoformat()).cast("date")
+
+
+def happened_in(window: Window, zone: ZoneInfo = UTC_ZONE) -> Column:
+    """Whether a row happened on the local days of a window."""
+    from pyspark.sql import functions as F
+
+    return (F.col(c.EVENT_AT) >= midnight(window.start, zone)) & (F.col(c.EVENT_AT) < midnight(window.end, zone))

@@ -7,49 +7,42 @@ An item that was never sold before has no features; it stays in the labels, wher
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from tasks import columns as c
-from tasks.contracts.base import TaskKind, Window
-from tasks.contracts.calendar import UTC_ZONE
+from tasks.contracts.base import TaskKind
 from tasks.errors import ConfigurationError
-from tasks.io.days import midnight
 from tasks.io.orders import ORDER, OUTCOME, OWN_AT, RETURNED_AT, count_pieces, find_returned, list_outcomes
 from tasks.io.sums import as_amount, in_units
 from tasks.problems import problem_of
 from tasks.stages.features.attributes import AttributeNames, add_told
-from tasks.stages.features.history import age_of
+from tasks.stages.features.history import AGE
 from tasks.stages.features.vocabulary import KEYS, Declared, add_declared, prepare_lines
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_AGE, _RATED_AT, _RATING = "_age", "_rated_at", "_rating"
+_RATED_AT, _RATING = "_rated_at", "_rating"
 
 
 def make_features(
     rows: DataFrame,
-    as_of: date,
     lookback_days: Sequence[int],
     task: TaskKind,
     *,
     names: AttributeNames,
     keep: Callable[[DataFrame], DataFrame],
     declared: Sequence[Declared] = (),
-    zone: ZoneInfo = UTC_ZONE,
 ) -> dict[str, DataFrame]:
-    """Known rows -> `users`, `items` and `pairs`, sorted by key; all features are doubles, missing ones null.
+    """Known rows -> `users`, `items` and `pairs`; all features are doubles, missing ones null.
 
     Parameters
     ----------
-    rows : choices of users, all known as of `as_of`, settled (see `tasks.io.orders`). Rows without a user count for their item
-        only.
+    rows : choices of users, all known as of a day, settled (see `tasks.io.orders`), with their age in days as `_age`. Rows
+        without a user count for their item only.
     names : of the attributes that the rows name.
     keep : caches what the tables have in common, and forgets it when they were written.
     declared : further features of the use case, each a column of its owner's table.
-    zone : whose days `as_of` and ages are of.
 
     Returns
     -------
@@ -65,7 +58,7 @@ def make_features(
     """
     from pyspark.sql import functions as F
 
-    all_visits = _visits(rows, as_of, zone)
+    all_visits = _visits(rows)
     returned = find_returned(all_visits)
     visits = keep(_without_returned(all_visits, returned))
     known = visits.where(F.col(c.USER_ID).isNotNull())
@@ -73,9 +66,9 @@ def make_features(
     pairs = keep(
         known.groupBy(c.USER_ID, c.ITEM_ID)
         .agg(
-            _number(F.count(_AGE), "pair_orders"),
-            *(_number(F.count_if(F.col(_AGE) <= w), f"pair_orders_{w}d") for w in lookback_days),
-            _number(F.min(_AGE), "pair_recency_days"),
+            _number(F.count(AGE), "pair_orders"),
+            *(_number(F.count_if(F.col(AGE) <= w), f"pair_orders_{w}d") for w in lookback_days),
+            _number(F.min(AGE), "pair_recency_days"),
             _number(as_amount(F.sum(c.QUANTITY)), "pair_quantity"),
             _number(last_rating, "pair_rating"),
         )
@@ -84,11 +77,11 @@ def make_features(
     users, items = _users(known, pairs, _segments(rows), lookback_days), _items(visits, pairs, lookback_days)
     tables = add_told({c.USERS: users, c.ITEMS: items, c.PAIRS: pairs}, rows, names)
     _refuse_taken_names(tables, declared)
-    tables = add_declared(tables, prepare_lines(rows, returned, age_of(as_of, zone)), declared, _TABLES)
-    return {table: _sorted(tables[table], *KEYS[owner]) for owner, table in _TABLES.items()}
+    return add_declared(tables, prepare_lines(rows, returned), declared, _TABLES)
 
 
 _TABLES = {"user": c.USERS, "item": c.ITEMS, "pair": c.PAIRS}
+KEYS_OF = {table: KEYS[owner] for owner, table in _TABLES.items()} | {c.LABELS: (c.USER_ID, c.ITEM_ID)}
 
 
 def _refuse_taken_names(tables: dict[str, DataFrame], declared: Sequence[Declared]) -> None:
@@ -97,33 +90,31 @@ def _refuse_taken_names(tables: dict[str, DataFrame], declared: Sequence[Declare
         raise ConfigurationError(f"features.declared: {', '.join(twice)} is there already; give it another name")
 
 
-def make_labels(rows: DataFrame, window: Window, task: TaskKind, zone: ZoneInfo = UTC_ZONE) -> DataFrame:
-    """What happened in a window: one row for each user and item, sorted; 1.0 if bought, or the last rating given.
+def make_labels(rows: DataFrame, task: TaskKind) -> DataFrame:
+    """What happened: one row for each user and item; 1.0 if bought, or the last rating given.
 
-    An order belongs to the window of its first row. What was bought and wholly returned inside the window is no label.
+    An order belongs to the moment of its first row. What was bought and wholly returned among the rows is no label.
 
     Parameters
     ----------
-    rows : choices of users that are known on the day `as_of`, settled (see `tasks.io.orders`).
+    rows : choices of users in a window that are known on the day `as_of`, settled (see `tasks.io.orders`).
     """
     from pyspark.sql import functions as F
 
-    is_inside = (F.col(c.EVENT_AT) >= midnight(window.start, zone)) & (F.col(c.EVENT_AT) < midnight(window.end, zone))
-    outcomes = list_outcomes(rows.where(is_inside), problem_of(task).label_event).where(F.col(RETURNED_AT).isNull())
+    outcomes = list_outcomes(rows, problem_of(task).label_event).where(F.col(RETURNED_AT).isNull())
     label = F.max(F.struct(OWN_AT, c.VALUE, OUTCOME))[c.VALUE] if task.rates_pairs else F.lit(1.0)
-    found = outcomes.groupBy(c.USER_ID, c.ITEM_ID).agg(label.cast("double").alias(c.LABEL))
-    return _sorted(found, c.USER_ID, c.ITEM_ID)
+    return outcomes.groupBy(c.USER_ID, c.ITEM_ID).agg(label.cast("double").alias(c.LABEL))
 
 
-def _visits(rows: DataFrame, as_of: date, zone: ZoneInfo) -> DataFrame:
+def _visits(rows: DataFrame) -> DataFrame:
     """One row for each user, item and order. `_age` is null for returns, whose value and quantity still count."""
     from pyspark.sql import functions as F
 
     bought = F.col(c.EVENT_TYPE) != c.RETURN
     is_rating = F.col(c.EVENT_TYPE) == c.RATING
-    age = age_of(as_of, zone)
+    age = F.col(AGE)
     return rows.groupBy(c.USER_ID, c.ITEM_ID, F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER)).agg(
-        F.min(F.when(bought, age)).alias(_AGE),
+        F.min(F.when(bought, age)).alias(AGE),
         F.min(age).alias("_any_age"),
         F.sum(in_units(F.when(~is_rating, F.col(c.VALUE)))).alias(c.VALUE),
         F.sum(in_units(F.when(~is_rating, F.col(c.QUANTITY)))).alias(c.QUANTITY),
@@ -141,7 +132,7 @@ def _without_returned(visits: DataFrame, returned: DataFrame) -> DataFrame:
 
     keys = [c.USER_ID, c.ITEM_ID, ORDER]
     marked = visits.join(returned.withColumn("_came_back", F.lit(True)), keys, "left")
-    return marked.withColumn(_AGE, F.when(F.col("_came_back").isNull(), F.col(_AGE))).drop("_came_back")
+    return marked.withColumn(AGE, F.when(F.col("_came_back").isNull(), F.col(AGE))).drop("_came_back")
 
 
 def _segments(rows: DataFrame) -> DataFrame:
@@ -158,16 +149,16 @@ def _users(known: DataFrame, pairs: DataFrame, segments: DataFrame, lookback_day
 
     spend = {w: F.coalesce(F.sum(F.when(F.col("_any_age") <= w, F.col(c.VALUE))), F.lit(0)) for w in lookback_days}
     by_visit = known.groupBy(c.USER_ID, ORDER).agg(
-        F.min(_AGE).alias(_AGE),
+        F.min(AGE).alias(AGE),
         *(amount.alias(f"_spend_{w}") for w, amount in spend.items()),
         F.sum(in_units(F.col(_RATING))).alias("_ratings"),
         F.count(_RATING).alias("_rated"),
     )
     users = by_visit.groupBy(c.USER_ID).agg(
-        *(_number(F.count_if(F.col(_AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
+        *(_number(F.count_if(F.col(AGE) <= w), f"user_orders_{w}d") for w in lookback_days),
         *(_number(as_amount(F.sum(f"_spend_{w}")), f"user_spend_{w}d") for w in lookback_days),
-        _number(F.min(_AGE), "user_recency_days"),
-        _number(F.max(_AGE), "user_tenure_days"),
+        _number(F.min(AGE), "user_recency_days"),
+        _number(F.max(AGE), "user_tenure_days"),
         *_mean_rating("user", F.sum("_ratings"), F.sum("_rated")),
     )
     counted = pairs.groupBy(c.USER_ID).agg(_number(F.count(F.lit(1)), "user_items"))  # and so, no user without a pair
@@ -180,9 +171,9 @@ def _items(visits: DataFrame, pairs: DataFrame, lookback_days: Sequence[int]) ->
     items = (
         visits.groupBy(c.ITEM_ID)
         .agg(
-            *(_number(F.count_if(F.col(_AGE) <= w), f"item_orders_{w}d") for w in lookback_days),
-            _number(F.min(_AGE), "item_recency_days"),
-            _number(F.max(_AGE), "item_age_days"),
+            *(_number(F.count_if(F.col(AGE) <= w), f"item_orders_{w}d") for w in lookback_days),
+            _number(F.min(AGE), "item_recency_days"),
+            _number(F.max(AGE), "item_age_days"),
             _number(as_amount(F.sum("_prices")) / F.sum("_priced"), "item_mean_price"),
             *_mean_rating("item", F.sum(in_units(F.col(_RATING))), F.count(_RATING)),
         )
@@ -207,6 +198,6 @@ def _number(column: Column, name: str) -> Column:
     return column.cast("double").alias(name)
 
 
-def _sorted(frame: DataFrame, *keys: str) -> DataFrame:
+def sort_table(frame: DataFrame, *keys: str) -> DataFrame:
     """In one file and in order. The tables are as long as the pairs that met, which one task writes with ease."""
     return frame.repartition(1).sortWithinPartitions(*keys)

@@ -22,7 +22,7 @@ PARTS = ("train", "validation", "holdout")
 TEST = "test_"  # before the name of a test set, in the name of its part
 
 
-def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
+def make_rows(rows: DataFrame, stated: Sequence[str] = (), kept: Sequence[str] = ()) -> DataFrame:
     """Known rows -> row_id, target (null if unknown), and the feature columns, text or doubles; sorted by row_id.
 
     What tuning cuts its folds by (`split_order`, `split_group`) stays where the rows have it.
@@ -30,6 +30,7 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
     Parameters
     ----------
     stated : columns whose text the use case declares how to read.
+    kept : columns that are no features and stay. Rows are sorted by them first.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
     from pyspark.sql import functions as F
     from pyspark.sql.types import BooleanType, NumericType, StringType
 
-    kinds = {name: rows.schema[name].dataType for name in rows.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID)}
+    schema = rows.schema
+    kinds = {name: schema[name].dataType for name in rows.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, *kept)}
     wrong = [name for name, kind in kinds.items() if not isinstance(kind, NumericType | BooleanType | StringType)]
     if wrong:
         raise ConfigurationError(
@@ -52,8 +54,8 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = ()) -> DataFrame:
         )
     features = [F.col(f"`{name}`").cast("string" if name in texts else "double").alias(name) for name in kinds]
     cuts = [name for name in (c.SPLIT_ORDER, c.SPLIT_GROUP) if name in rows.columns]
-    kept = rows.select(c.ROW_ID, F.col(c.TARGET).cast("long").alias(c.TARGET), *cuts, *features)
-    return kept.repartition(1).sortWithinPartitions(c.ROW_ID)
+    table = rows.select(c.ROW_ID, F.col(c.TARGET).cast("long").alias(c.TARGET), *cuts, *kept, *features)
+    return table.repartition(1).sortWithinPartitions(*kept, c.ROW_ID)
 
 
 def cut_parts(

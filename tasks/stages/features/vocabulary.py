@@ -16,13 +16,14 @@ from tasks import columns as c
 from tasks.contracts.base import Name
 from tasks.io.orders import ORDER
 from tasks.io.sums import sum_exactly
+from tasks.stages.features.history import AGE
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 Owner = Literal["user", "item", "pair"]
 KEYS: dict[str, tuple[str, ...]] = {"user": (c.USER_ID,), "item": (c.ITEM_ID,), "pair": (c.USER_ID, c.ITEM_ID)}
-_AGE, _WISH, _CATEGORY = "_age", "_wish", "_category"
+_WISH, _CATEGORY = "_wish", "_category"
 
 
 class Declared(BaseModel):
@@ -77,8 +78,8 @@ def add_declared(
         for one in mine:
             make = AGGREGATES[one.aggregate][1]
             if make is not None:
-                inside = present.where(F.col(_AGE) <= one.days)
-                frame = make(inside, lines.where(F.col(_AGE) <= one.days)).select(
+                inside = present.where(F.col(AGE) <= one.days)
+                frame = make(inside, lines.where(F.col(AGE) <= one.days)).select(
                     *keys, F.col("value").cast("double").alias(one.name)
                 )
                 found[table] = found[table].join(frame, list(keys), "left")
@@ -88,8 +89,8 @@ def add_declared(
     return found
 
 
-def prepare_lines(rows: DataFrame, returned: DataFrame, age: Column) -> DataFrame:
-    """Known rows with their age in days, order, and whether they are a wish at all.
+def prepare_lines(rows: DataFrame, returned: DataFrame) -> DataFrame:
+    """Known rows with their order, and whether they are a wish at all.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def prepare_lines(rows: DataFrame, returned: DataFrame, age: Column) -> DataFram
     """
     from pyspark.sql import functions as F
 
-    lines = rows.select("*", age.alias(_AGE), F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER))
+    lines = rows.select("*", F.coalesce(c.EVENT_ID, c.ROW_ID).alias(ORDER))
     marked = lines.join(returned.withColumn("_came_back", F.lit(True)), [c.USER_ID, c.ITEM_ID, ORDER], "left")
     return marked.withColumn(_WISH, (F.col(c.EVENT_TYPE) != c.RETURN) & F.col("_came_back").isNull()).drop("_came_back")
 
@@ -106,7 +107,7 @@ def _inside(one: Declared, column: Column | str, is_wish: bool = True) -> Column
     from pyspark.sql import functions as F
 
     value = F.col(column) if isinstance(column, str) else column
-    condition = F.col(_AGE) <= one.days
+    condition = F.col(AGE) <= one.days
     return F.when(condition & F.col(_WISH) if is_wish else condition, value)
 
 
@@ -119,7 +120,7 @@ def _orders(one: Declared) -> Column:
 def _lines(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return F.count(_inside(one, _AGE))
+    return F.count(_inside(one, AGE))
 
 
 def _quantity(one: Declared) -> Column:
@@ -135,13 +136,13 @@ def _spend(one: Declared) -> Column:
 def _recency(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return F.min(_inside(one, _AGE))
+    return F.min(_inside(one, AGE))
 
 
 def _tenure(one: Declared) -> Column:
     from pyspark.sql import functions as F
 
-    return F.max(_inside(one, _AGE))
+    return F.max(_inside(one, AGE))
 
 
 def _frequency(one: Declared) -> Column:

@@ -17,7 +17,7 @@ from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Storage
 from tasks.models.base import read_examples
 from tasks.stages.features import FeatureRequest, FeatureSpec, split
-from tasks.stages.features.history import age_of, known_at
+from tasks.stages.features.history import AGE, add_age, date_of, happened_in, known_at
 from tasks.stages.features.interactions import make_labels
 from tasks.stages.features.spec import ByTime
 from tasks.stages.monitoring import in_memory, in_spark
@@ -70,11 +70,13 @@ def test_all_agree_on_a_day_on_which_clocks_change(name: str, spark: SparkSessio
     ref = publish(edges(begins, ends), "2026-01-01", "2027-01-01")
     rows = spark.read.parquet(str(storage.table(ref)))
 
-    known = rows.where(known_at(day + ONE_DAY, c.INGESTED_AT, zone)).select(c.ITEM_ID, age_of(day + ONE_DAY, zone).alias("age"))
-    assert {one[c.ITEM_ID]: one["age"] for one in known.collect()} == {"before": 2, "first": 1, "last": 1}
+    known = add_age(rows.where(known_at(day + ONE_DAY, c.INGESTED_AT, zone)), date_of(day + ONE_DAY), zone).select(
+        c.ITEM_ID, AGE
+    )
+    assert {one[c.ITEM_ID]: one[AGE] for one in known.collect()} == {"before": 2, "first": 1, "last": 1}
 
     window = Window(start=day, end=day + ONE_DAY)
-    labels = make_labels(settle_orders(rows, None, 7), window, TaskKind.PROPENSITY, zone)
+    labels = make_labels(settle_orders(rows, None, 7).where(happened_in(window, zone)), TaskKind.PROPENSITY)
     assert {one[c.ITEM_ID] for one in labels.collect()} == {"first", "last"}
 
     exposures = publish_exposures(USE_CASE, window, window, iter([answer(day)]), iter([]), storage, zone=zone)

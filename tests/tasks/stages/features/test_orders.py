@@ -18,6 +18,7 @@ from tasks.io.orders import AT, BOUGHT, ORDER, OWN_AT, RETURNED, find_open_order
 from tasks.io.storage import Storage
 from tasks.models.base import read_examples, read_features
 from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
+from tasks.stages.features.history import happened_in
 from tasks.stages.features.interactions import make_labels
 from tasks.stages.features.spec import ByTime
 from tasks.stages.features.vocabulary import Declared
@@ -248,4 +249,4 @@ def test_a_session_of_ratings_keeps_the_last_one(spark: SparkSession, publish: P
     keep: Callable[[DataFrame], DataFrame] = DataFrame.cache
     settled = settle_orders(frame, find_open_orders(frame, keep), order_days=7)
     day = Window(start=date(2011, 2, 23), end=date(2011, 2, 24))
-    assert [row[c.LABEL] for row in make_labels(settled, day, TaskKind.RATING).collect()] == [1.0]
+    assert [row[c.LABEL] for row in make_labels(settled.where(happened_in(day)), TaskKind.RATING).collect()] == [1.0]

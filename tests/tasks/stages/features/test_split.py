@@ -17,6 +17,7 @@ from tasks.io.storage import Storage, frame_writer
 from tasks.models.base import read_examples, read_features
 from tasks.stages.features import SPLITS, FeatureRequest, FeatureSpec, build_features, split
 from tasks.stages.features.spec import ByTime, Stratified
+from tasks.stages.features.vocabulary import Declared
 from tests.tasks.stages.features.conftest import USE_CASE, Publish, Row, moment, row
 
 AS_OF = date(2011, 3, 1)
@@ -38,9 +39,17 @@ def weekly_shop() -> list[Row]:
     ]
 
 
+JOINED = tuple(  # their joins and groups would mix rows of several parts
+    Declared(name=f"{of}_{aggregate}", of=of, aggregate=aggregate, days=28)
+    for of, aggregate in (("pair", "price_affinity"), ("pair", "co_purchase"), ("item", "distinct_users"), ("user", "orders"))
+)
+
+
 def test_labels_follow_the_features(spark: object, publish: Publish, storage: Storage, weekly_shop: list[Row]) -> None:
-    history = [publish(weekly_shop)]
-    parts = split(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, AS_OF), BY_WEEK, storage, seed=7)
+    request = FeatureRequest(
+        USE_CASE, TaskKind.PROPENSITY, SPEC.model_copy(update={"declared": JOINED}), [publish(weekly_shop)], AS_OF
+    )
+    parts = split(request, BY_WEEK, storage, seed=7)
     labels = {name: read_examples(storage, getattr(parts, name)).labels for name in ("train", "validation", "holdout")}
     found = {name: list(frame.itertuples(index=False, name=None)) for name, frame in labels.items() if frame is not None}
     assert found == {
@@ -50,7 +59,7 @@ def test_labels_follow_the_features(spark: object, publish: Publish, storage: St
     }
     assert storage.manifest(parts.holdout)["facts"]["window"] == "2011-02-22..2011-03-01"
 
-    alone = build_features(FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SPEC, history, date(2011, 2, 22)), storage)
+    alone = build_features(replace(request, as_of=date(2011, 2, 22)), storage)
     for mine, theirs in zip(
         vars(read_features(storage, parts.holdout)).values(), vars(read_features(storage, alone)).values(), strict=True
     ):

@@ -16,6 +16,7 @@ from tasks.io.events import KeptOutcome
 from tasks.io.history import is_choice
 from tasks.io.orders import find_open_orders, settle_orders
 from tasks.io.storage import Storage
+from tasks.stages.features.history import happened_in
 from tasks.stages.features.interactions import make_labels
 from tasks.stages.monitoring.exposures import EXPOSURES, OUTCOMES, publish_exposures
 from tasks.stages.monitoring.labels import HAPPENED, LabelPolicy, attribute, read_outcomes
@@ -399,7 +400,7 @@ def test_corrected_and_returned_purchases_are_no_outcomes_as_they_are_no_labels(
     window = Window(start=DAY, end=DAY + timedelta(days=POLICY.attribution_days))
     choices = frame.where(is_choice())
     settled = settle_orders(choices, find_open_orders(choices, lambda one: one), order_days=7)
-    labelled = {row[c.ITEM_ID] for row in make_labels(settled, window, TaskKind.PROPENSITY).collect()}
+    labelled = {row[c.ITEM_ID] for row in make_labels(settled.where(happened_in(window)), TaskKind.PROPENSITY).collect()}
     happened = {item for (name, item), value in attributed.items() if name == "p" and value[3] == 1.0}
     assert labelled == happened == {"a", "c", "d", "e"}, "labels of training and of monitoring are the same"
 
