@@ -58,20 +58,23 @@ def measure_worlds(size: Size) -> Figures:
     """Replay each world. Drifting ones are compared with never retraining and with retraining every week."""
     right, table, regret = 0, {}, {}
     stuck, drifting, missed = 0, 0, 0
-    for name in size.worlds:
-        world = make_world(name, START, 7)
-        document = _replay_world(name, size, is_alone=not world.has_drift)
-        first = document["policies"][0]
-        violations = first["violations"]
-        right += not violations
-        stuck += first["failed_windows"]
-        if world.expected.retrain_after is not None:
-            drifting += 1
-            missed += any("no retraining was requested" in one for one in violations)
-        table[name] = {"right": float(not violations), "what is not right": "; ".join(violations) or "nothing"}
-        shares = {one["name"]: one["regret"] for one in document["policies"] if one["regret"] is not None}
-        if world.has_drift and shares:
-            regret[name] = shares
+    with Progress() as progress:
+        for name in progress.track(size.worlds, description="worlds"):
+            world = make_world(name, START, 7)
+            document = _replay_world(name, size, is_alone=not world.has_drift)
+            first = document["policies"][0]
+            violations = first["violations"]
+            right += not violations
+            stuck += first["failed_windows"]
+            if world.expected.retrain_after is not None:
+                drifting += 1
+                missed += any("no retraining was requested" in one for one in violations)
+            table[name] = {"right": float(not violations), "what is not right": "; ".join(violations) or "nothing"}
+            shares = {one["name"]: one["regret"] for one in document["policies"] if one["regret"] is not None}
+            lost = ", ".join(f"{policy} loses {share:.3f}" for policy, share in shares.items())
+            progress.console.print(f"{name}: {table[name]['what is not right']} is wrong. {lost}", soft_wrap=True)
+            if world.has_drift and shares:
+                regret[name] = shares
     figures: Figures = {
         "worlds": float(len(size.worlds)),
         "worlds_right": float(right),
