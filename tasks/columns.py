@@ -10,6 +10,9 @@ SOURCE_FILE = "source_file"  # string, what is delivered as a whole: a file's na
 EVENT_AT = "event_at"  # timestamp, UTC: when it happened
 INGESTED_AT = "ingested_at"  # timestamp, UTC: when the pipeline could know of it
 AS_IT_CAME = "as_it_came"  # string, the row as JSON, untouched: what quarantine shows and a replay parses again
+# string, of raw rows alone: the columns of the source whose cell was full and was not what it is stated to be, as JSON texts
+# joined by a comma; null where there is none
+LOST_CELLS = "titleholder_lost_cells"
 
 # interactions
 EVENT_ID = "event_id"  # string, the invoice or basket; of tabular rows their own name, where the source has one
@@ -28,9 +31,11 @@ USER_ATTRIBUTES, ITEM_ATTRIBUTES = "user_attributes", "item_attributes"
 
 PURCHASE, RETURN, RATING = "purchase", "return", "rating"
 VIEW = "view"  # the user looked
+CART = "cart"  # the user put it into the basket
+OTHER = "other"  # what is none of these, such as a step of a payment
 RECOMMENDED = "recommended"  # the endpoint showed it
-EVENT_TYPES = (PURCHASE, RETURN, RATING, VIEW, RECOMMENDED)
-NO_CHOICES = (VIEW, RECOMMENDED)  # kept and validated, and in no feature and no label: the user chose nothing
+EVENT_TYPES = (PURCHASE, RETURN, RATING, VIEW, CART, OTHER, RECOMMENDED)
+NO_CHOICES = (VIEW, CART, OTHER, RECOMMENDED)  # kept and validated, and in no feature and no label: the user chose nothing
 
 INTERACTION_COLUMNS = (
     ROW_ID,
@@ -54,8 +59,7 @@ INTERACTION_COLUMNS = (
 
 # tabular
 PREDICTED_CLASS = "predicted_class"  # 0 or 1, by the threshold of the model
-TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for), null where it is not known yet, or NO_CLASS
-NO_CLASS = -1  # the target of a row whose cell is neither of the two classes
+TARGET = "target"  # long, 0 or 1 (1 is the class that is looked for), null where it is not known yet
 # Of examples alone, by the split's kind: what tuning and calibration cut their folds by, as the split cut its parts.
 SPLIT_ORDER = "split_order"  # long, ascending: the moment in microseconds, or the place in the files
 SPLIT_GROUP = "split_group"  # string: rows of one group are never on two sides
@@ -65,6 +69,7 @@ TABULAR_COLUMNS = (  # and the feature columns
     EVENT_AT,
     INGESTED_AT,
     AS_IT_CAME,
+    LOST_CELLS,
     TARGET,
     SPLIT_ORDER,
     SPLIT_GROUP,
@@ -72,6 +77,7 @@ TABULAR_COLUMNS = (  # and the feature columns
 
 # quarantine
 BROKEN_RULES = "broken_rules"  # string, names of all rules that the row broke, joined by ", "
+
 
 # feature tables: one column per attribute, with these prefixes; double, null where no attribute is known
 USER_ATTRIBUTE, ITEM_ATTRIBUTE = "user_attribute_", "item_attribute_"

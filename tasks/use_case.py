@@ -319,6 +319,7 @@ class UseCase(_Section):
             probability_of=self.probability.of,
             active_days=self.batch_scoring.active_days,
             costs=self.costs,
+            cells=dict(self.source.requested),
         )
 
     def features_as_of(self, as_of: date, history: Sequence[DatasetRef]) -> FeatureRequest:

@@ -15,13 +15,22 @@ from serving.deployment.row_decoder import make_row_decoder
 from serving.ranking.batch_answers import BatchAnswers
 from serving.ranking.ranking import Ranking
 from serving.ranking.vector_index import VectorIndex
+from tasks import columns as c
 from tasks.contracts.calendar import UTC_ZONE, start_of_day
+from tasks.contracts.cells import NUMBERS, WHOLE_NUMBERS, Cell
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.promotion import LedgerEntry
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
+from tasks.io.cells import CellReader, readers_of
 from tasks.models.base import FeatureTables, ServedModel
 
+_CELLS_OF_REQUESTS = {
+    **dict.fromkeys((c.USER_ID, c.ITEM_ID, c.EVENT_ID), Cell(type="id")),
+    **dict.fromkeys((c.QUANTITY, c.VALUE), Cell(type="double")),
+    c.SEGMENT: Cell(),
+    c.TARGET: Cell(type="boolean"),
+}
 FROM_REQUEST = "request"  # the features version of a tabular answer: its features came with the request
 
 
@@ -51,7 +60,39 @@ class Bundle:
     @cached_property
     def row_decoder(self) -> msgspec.json.Decoder[Any]:
         """Decodes request bodies with rows of exactly this model's columns."""
-        return make_row_decoder(self.terms.row_columns, self.terms.text_columns)
+        return self._make_decoder(numbers_as_text=False)
+
+    @cached_property
+    def loose_row_decoder(self) -> msgspec.json.Decoder[Any]:
+        """As `row_decoder`, with numbers as text too, as files have them."""
+        return self._make_decoder(numbers_as_text=True)
+
+    def _make_decoder(self, *, numbers_as_text: bool) -> msgspec.json.Decoder[Any]:
+        terms = self.terms
+        booleans = {name for name, cell in terms.cells.items() if cell.type == "boolean"}
+        return make_row_decoder(terms.row_columns, terms.text_columns, booleans, numbers_as_text=numbers_as_text)
+
+    @cached_property
+    def column_readers(self) -> tuple[CellReader, ...]:
+        """What reads the cells of each of the model's columns, in their order."""
+        terms = self.terms
+        return tuple(readers_of(terms.cells, terms.row_columns, terms.text_columns).values())
+
+    @cached_property
+    def checked_places(self) -> tuple[int, ...]:
+        """The columns whose cells are read even where they are of the right type of JSON: all but plain numbers."""
+        readers = enumerate(self.column_readers)
+        return tuple(place for place, one in readers if one.cell.type not in NUMBERS - WHOLE_NUMBERS)
+
+    def reader(self, name: str) -> CellReader:
+        """What reads a canonical column that clients send."""
+        return self._readers[name]
+
+    @cached_property
+    def _readers(self) -> dict[str, CellReader]:
+        found = {name: CellReader(self.terms.cells.get(name, cell)) for name, cell in _CELLS_OF_REQUESTS.items()}
+        found[c.EVENT_TYPE] = CellReader(self.terms.cells.get(c.EVENT_TYPE, Cell(allowed=c.EVENT_TYPES)))
+        return found
 
     @property
     def ranks(self) -> Ranking:

@@ -57,7 +57,7 @@ def _test_rows(bundle: Bundle, rows: pd.DataFrame | None) -> None:
     import pandas as pd
 
     names, texts = bundle.terms.row_columns, bundle.terms.text_columns
-    _ = bundle.row_decoder, bundle.provenance
+    _ = bundle.row_decoder, bundle.loose_row_decoder, bundle.checked_places, bundle.provenance
     table = pd.DataFrame({name: ["" if name in texts else 0.0] for name in names}) if rows is None else rows[list(names)]
     values = table.to_numpy(dtype=object) if texts else table.to_numpy(dtype=np.float64, na_value=np.nan)
     probabilities = bundle.model.predict_rows(table)

@@ -20,11 +20,13 @@ from serving.deployment.bundle import Bundle, DeploymentSource
 from serving.http import answers, messages
 from serving.http.answers import Answers
 from serving.http.bundles import find_bundle
+from serving.http.cells import read_cell, read_event, read_id, read_ids, read_outcome, read_rows
 from serving.http.problems import INVALID_REQUEST, Refusal, shorten
 from serving.ranking.recent_events import RecentEvents
 from serving.telemetry.metrics import ServingMetrics
 from serving.telemetry.prediction_writer import PredictionWriter, encode_rows
 from tasks import clock
+from tasks import columns as c
 from tasks.io.api_keys import Scope
 from tasks.io.events import EventStore
 
@@ -254,7 +256,8 @@ class FastRoutes:
 
     async def _recommend_to_one(self, use_case: str, user_id: str, k: int | None, segment: str | None) -> bytes:
         bundle = self._find_recommender(use_case)
-        made = await self._recommend(bundle, [user_id], k, segment)
+        user_id = read_id(bundle.reader(c.USER_ID), user_id, "path.user_id")
+        made = await self._recommend(bundle, [user_id], k, _read_segment(bundle, segment, "query.segment"))
         return _encode(messages.OneUser(**bundle.provenance, **msgspec.structs.asdict(made.answers[0])))
 
     async def _recommend_to_many(self, use_case: str, body: bytes) -> bytes:
@@ -267,7 +270,8 @@ class FastRoutes:
                 f"users times k must be at most {messages.MAX_ANSWERS}, got {len(request.users)} x {k}: "
                 "send fewer users in one request",
             )
-        made = await self._recommend(bundle, request.users, k, request.segment)
+        users = read_ids(bundle.reader(c.USER_ID), request.users, "body.users")
+        made = await self._recommend(bundle, users, k, _read_segment(bundle, request.segment, "body.segment"))
         return _encode(messages.ManyUsers(**bundle.provenance, recommendations=made.answers))
 
     async def _recommend(self, bundle: Bundle, users: Sequence[str], k: int | None, segment: str | None) -> Answers:
@@ -290,15 +294,15 @@ class FastRoutes:
     async def _recommend_to_session(self, use_case: str, body: bytes) -> bytes:
         bundle = self._find_recommender(use_case)
         request: messages.SessionRequest = self._decode("/v1/{use_case}/session-recommendations", body)
-        k = request.k or bundle.terms.k
-        made = await self._answer(
-            bundle, 1, lambda ids: answers.recommend_to_session(bundle, request.items, k, request.segment, ids)
-        )
+        k, items = request.k or bundle.terms.k, read_ids(bundle.reader(c.ITEM_ID), request.items, "body.items")
+        segment = _read_segment(bundle, request.segment, "body.segment")
+        made = await self._answer(bundle, 1, lambda ids: answers.recommend_to_session(bundle, items, k, segment, ids))
         return _encode(messages.OneUser(**bundle.provenance, **msgspec.structs.asdict(made.answers[0])))
 
     async def _find_similar(self, use_case: str, item_id: str, k: int | None, _segment: str | None) -> bytes:
         bundle = self._find_recommender(use_case)
         count = k or bundle.terms.k
+        item_id = read_id(bundle.reader(c.ITEM_ID), item_id, "path.item_id")
         made = await self._answer(bundle, 1, lambda ids: answers.find_similar(bundle, item_id, count, ids))
         return _encode(messages.SimilarItems(**bundle.provenance, item_id=item_id, **made.answers[0]))
 
@@ -327,9 +331,12 @@ class FastRoutes:
             made = await self._answer(bundle, len(rows), lambda ids: answers.predict_rows(bundle, rows, row_ids, ids))
             return _encode(messages.RowPredictions(**bundle.provenance, predictions=made.answers))
         if task.rates_pairs:
-            pairs = self._decode("/v1/{use_case}/predictions", body).pairs
-            if pairs is None:
+            sent = self._decode("/v1/{use_case}/predictions", body).pairs
+            if sent is None:
                 raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name} rates pairs: send 'pairs', not 'rows'")
+            users = read_ids(bundle.reader(c.USER_ID), [pair.user_id for pair in sent], "body.pairs")
+            items = read_ids(bundle.reader(c.ITEM_ID), [pair.item_id for pair in sent], "body.pairs")
+            pairs = [messages.Pair(user, item) for user, item in zip(users, items, strict=True)]
             made = await self._answer(bundle, len(pairs), lambda ids: answers.predict_pairs(bundle, pairs, ids))
             return _encode(messages.PairPredictions(**bundle.provenance, predictions=made.answers))
         raise Refusal(HTTPStatus.CONFLICT, f"{name} recommends items ({task.value}): use /v1/{name}/recommendations")
@@ -343,19 +350,21 @@ class FastRoutes:
         now = clock.now()
         label = "rating" if bundle.terms.task.rates_pairs else "purchase"
         for place, event in enumerate(request.events):
-            if event.event_type == "rating" and event.value is None:
-                raise messages.InvalidRequest(f"body.events.{place}.value", "a rating needs a value")
             if (event.event_at - now).total_seconds() > MAX_CLOCK_SKEW_SECONDS:
                 raise messages.InvalidRequest(f"body.events.{place}.event_at", "is more than five minutes in the future")
         rows = [
-            {**msgspec.structs.asdict(event), "event_at": _to_utc(event.event_at, f"body.events.{place}.event_at")}
+            {
+                **msgspec.structs.asdict(event),
+                **read_event(bundle, event, f"body.events.{place}"),
+                "event_at": _to_utc(event.event_at, f"body.events.{place}.event_at"),
+            }
             for place, event in enumerate(request.events)
         ]
         named = [(row.pop("prediction_id"), row) for row in rows]
         outcomes = [_as_outcome(prediction, row) for prediction, row in named if prediction and row["event_type"] == label]
         new = await self._store_rows(lambda: self._add_events(name, rows, outcomes, now))
-        for event in request.events:
-            self._metrics.events.labels(name, event.event_type).inc()
+        for row in rows:
+            self._metrics.events.labels(name, row["event_type"]).inc()
         return _encode(messages.EventsAccepted(new, len(rows) - new, now))
 
     def _add_events(self, use_case: str, rows: list[dict[str, Any]], outcomes: list[dict[str, Any]], now: datetime) -> int:
@@ -366,12 +375,13 @@ class FastRoutes:
         return new
 
     async def _accept_outcomes(self, use_case: str, body: bytes) -> bytes:
-        name = find_bundle(self._source, use_case).use_case
+        bundle = find_bundle(self._source, use_case)
+        name = bundle.use_case
         request: messages.OutcomesRequest = self._decode("/v1/{use_case}/outcomes", body)
         rows = [
             {
                 **msgspec.structs.asdict(one),
-                "item_id": one.item_id or "",
+                **read_outcome(bundle, one, f"body.outcomes.{place}"),
                 "happened_at": _to_utc(one.happened_at, f"body.outcomes.{place}.happened_at"),
             }
             for place, one in enumerate(request.outcomes)
@@ -405,15 +415,17 @@ def _read_rows(bundle: Bundle, body: bytes) -> tuple[list[tuple[float | str | No
     ------
     Refusal, InvalidRequest : the rows are not those of the model.
     """
-    try:
-        request = messages.decode(bundle.row_decoder, body)
-    except messages.InvalidRequest as error:
-        answers.refuse_rows(bundle, body, error)
-        raise
-    if request.row_ids is not None and len(request.row_ids) != len(request.rows):
-        what = f"expected one id for each of {len(request.rows)} rows, got {len(request.row_ids)}"
-        raise messages.InvalidRequest("body.row_ids", what)
-    return [msgspec.structs.astuple(row) for row in request.rows], request.row_ids
+    rows, row_ids = read_rows(bundle, body, lambda error: answers.refuse_rows(bundle, body, error))
+    if row_ids is None:
+        return rows, None
+    if len(row_ids) != len(rows):
+        raise messages.InvalidRequest("body.row_ids", f"expected one id for each of {len(rows)} rows, got {len(row_ids)}")
+    return rows, read_ids(bundle.reader(c.EVENT_ID), row_ids, "body.row_ids")
+
+
+def _read_segment(bundle: Bundle, segment: str | None, where: str) -> str | None:
+    found = read_cell(bundle.reader(c.SEGMENT), segment, where)
+    return None if found is None else str(found)
 
 
 def _checked_id(text: str, template: str) -> str:

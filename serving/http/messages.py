@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,9 @@ Segment = Annotated[str, Meta(min_length=1, max_length=100, description="segment
 Name = Annotated[
     str, Meta(min_length=1, max_length=200, pattern="^[^\\x00]+$", description="without NUL, which databases refuse")
 ]
-EventKind = Literal["view", "purchase", "rating"]
+EventKind = Annotated[
+    str, Meta(max_length=100, description="view, cart, purchase or rating, or a word that source.cells turns into one")
+]
 
 
 class RequestModel(msgspec.Struct, forbid_unknown_fields=True):
@@ -194,8 +196,8 @@ class Event(RequestModel, kw_only=True):
     item_id: Name
     event_type: EventKind
     event_at: Annotated[datetime, Meta(tz=True, description="with its offset from UTC")]
-    value: Annotated[float | None, Meta(description="the rating, or the amount paid")] = None
-    quantity: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
+    value: Annotated[float | Cell | None, Meta(description="the rating, or the amount paid")] = None
+    quantity: Annotated[float | Cell, Meta(description="above 0, at most 1e9")] = 1.0
     prediction_id: Annotated[
         Name | None, Meta(description="of the answer that led to it: the purchase or rating is its outcome, too")
     ] = None
@@ -219,7 +221,9 @@ class Outcome(RequestModel, kw_only=True):
     """The outcome of one prediction. The first outcome counts; later ones change nothing."""
 
     prediction_id: Name
-    label: Annotated[float, Meta(ge=-1e12, le=1e12, description="1 for bought or class 1, else 0; or the rating given")]
+    label: Annotated[
+        float | Cell, Meta(description="1 for bought or class 1, else 0, or the word that files have; or the rating given")
+    ]
     item_id: Annotated[Name | None, Meta(description="which of the recommended items")] = None
     happened_at: Annotated[datetime, Meta(tz=True)]
 

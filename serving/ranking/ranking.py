@@ -167,7 +167,7 @@ class Ranking:
 
     def _newly_seen(self, recent: Sequence[RecentEvent]) -> set[str]:
         """The items of recent purchases and ratings, where the use case excludes seen items. Views do not count."""
-        return {event.item_id for event in recent if event.event_type != "view"} if self.terms.exclude_seen else set()
+        return {event.item_id for event in recent if event.event_type not in c.NO_CHOICES} if self.terms.exclude_seen else set()
 
     def _seen(self, user_id: str) -> NDArray[np.int64]:
         """Positions of the user's items in the features, where the use case excludes seen items. Shape (items,)."""

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from tasks.contracts.base import Contract, Name, TaskKind
+from tasks.contracts.cells import Cell
 from tasks.contracts.data import Split
 
 
@@ -63,6 +64,9 @@ class ScoringTerms(Contract):
     costs: Costs | None = Field(None, description="of rows: what mistakes cost; None: the threshold is chosen on validation")
     row_columns: tuple[str, ...] = Field((), description="feature columns, in order, of a model that answers rows")
     text_columns: tuple[str, ...] = Field((), description="of them those that hold text; the others hold numbers")
+    cells: dict[str, Cell] = Field(
+        {}, description="how what clients send is read, by canonical name or feature; others are ids, text or numbers"
+    )
 
     @property
     def primary(self) -> str:

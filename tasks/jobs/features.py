@@ -48,6 +48,11 @@ def ingest(run: Run, window: Window) -> DatasetRef:
     raw = ingestion.ingest(run.name, case.source, case.source_path, window, run.storage)
     if raw is None:
         raise NothingToDo(f"no raw file for {window.label} in {case.source_path}")
+    for column, counts in run.storage.manifest(raw).get("figures", {}).get("cells", {}).items():
+        if counts["lost"]:
+            examples = ", ".join(f"{one['cell']!r} (row {one['row']})" for one in counts["examples"])
+            told = "column %r: %d of %d full cells are not what they are stated to be: %s"
+            _log.warning(told, column, counts["lost"], counts["full"], examples)
     return raw
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks import columns as c
+from tasks.contracts.cells import Cell
 from tasks.contracts.training import ScoringTerms
 from tasks.errors import ModelError
+from tasks.io.cells import read_column, readers_of
 from tasks.models.base import Examples, FeatureTables, ServedModel
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, feature
     """
     import pandas as pd
 
+    asked = _read_cells(terms, asked)
     if terms.task.answers_rows:
         probability = model.predict_rows(asked)
         classes = model.choose_classes(probability).astype("int64")
@@ -50,6 +53,22 @@ def answer(model: ServedModel, terms: ScoringTerms, asked: pd.DataFrame, feature
         for rank, (item, score) in enumerate(zip(each.items, each.scores, strict=True), start=1)
     ]
     return pd.DataFrame(rows, columns=[c.USER_ID, c.RANK, c.ITEM_ID, c.PREDICTION]).astype({c.RANK: "int64"})
+
+
+def _read_cells(terms: ScoringTerms, asked: pd.DataFrame) -> pd.DataFrame:
+    """The questions with the values that ingestion gives the same cells."""
+    import pandas as pd
+
+    ids = {} if terms.task.answers_rows else dict.fromkeys((c.USER_ID, c.ITEM_ID), Cell(type="id"))
+    names = [name for name in question_columns(terms) if name in asked]
+    read = {}
+    for name, reader in readers_of({**ids, **terms.cells}, names, terms.text_columns).items():
+        values, lost = read_column(reader.cell, asked[name].tolist())
+        if any(lost):
+            places = [str(place) for place, is_lost in enumerate(lost) if is_lost][:5]
+            raise ModelError(f"{terms.use_case}: column {name!r}, rows {', '.join(places)}: expected {reader.expected}")
+        read[name] = pd.Series(values, asked.index, dtype=object if reader.gives_text else "float64")
+    return asked.assign(**read)
 
 
 def example_question(terms: ScoringTerms, examples: Examples, count: int = 5) -> pd.DataFrame:

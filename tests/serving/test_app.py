@@ -124,10 +124,12 @@ def test_classifies_rows(installation: Installation, serve: Serve) -> None:
         document = check_problem(client.post("/v1/tumours/predictions", json=wrong), 422)
         assert "missing columns: mean texture" in json.dumps(document)
         assert "unknown columns: colour" in json.dumps(document)
-        for value in ("NaN", "Infinity", "-Infinity", "1e999", "true", '"1.0"', "1" + "0" * 400):
+        for value in ("NaN", "Infinity", "-Infinity", "1e999", "true", '"one"', "1" + "0" * 400):
             body = '{"rows": [{"mean radius": %s, "mean texture": 1.0}]}' % value  # noqa: UP031
             document = check_problem(client.post("/v1/tumours/predictions", content=body, headers=JSON), 422)
             assert "body.rows.0.mean radius" in json.dumps(document)
+        as_text = client.post("/v1/tumours/predictions", json={"rows": [{"mean radius": " 0.0", "mean texture": "0"}]}).json()
+        assert as_text["predictions"][0]["probability"] == 0.5, "a number as files have it"
         huge = {"rows": [{"mean radius": 1e308, "mean texture": 1e308}]}
         document = check_problem(client.post("/v1/tumours/predictions", json=huge), 422)
         assert "rows.0" in json.dumps(document)

@@ -151,7 +151,7 @@ def test_unknown_columns_in_settings_are_named(storage: Storage, spark: SparkSes
             "no canonical column 'item_id'; allowed: event_at, ingested_at, event_id, target",
         ),
         ({"leave_out": ["nothing"]}, "leave_out: no column nothing in cells"),
-        ({"columns": {"item_id": "job", "event_at": "age"}}, "positive and leave_out need rows with a target"),
+        ({"columns": {"item_id": "job", "event_at": "age"}}, "positive, negative and leave_out need rows with a target"),
         ({"cells": {**CELLS, "called": "timestamp"}}, "called: a time cannot be a feature"),
         ({"cells": {**CELLS, "label": "string"}}, "label cannot be features"),
         ({"leave_out": ["age", "job", "education", "notes", "seconds"]}, "no column remains as a feature"),

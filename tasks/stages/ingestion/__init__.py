@@ -11,12 +11,15 @@ from tasks.contracts.base import Window
 from tasks.contracts.data import DatasetRef
 from tasks.errors import SourceError
 from tasks.guards import guard
-from tasks.io.storage import Storage, Writer
+from tasks.io.storage import Inspect, Storage, Writer
 from tasks.stages.ingestion.base import Source, SourceFile
 from tasks.stages.ingestion.late import find_late_days, find_late_windows, mark_late
+from tasks.stages.ingestion.lost import count_cells
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+CELLS = "cells"  # figure of a raw snapshot: column of the source -> its full and lost cells
 
 __all__ = ["find_late_windows", "ingest"]
 
@@ -41,7 +44,8 @@ def ingest(
 
     Raises
     ------
-    SourceError : a file is missing or has another form. Nothing is published.
+    SourceError : a file is missing or has another form, or too many cells of a column are not what they are stated to be.
+        Nothing is published.
     """
     files = source.files(folder, window)
     if not files:
@@ -61,11 +65,18 @@ def ingest(
     with spark_for(sum(file.rows for file in files)) as spark:
         frame = mark_late(source.read(spark, files, window), late, source.days_of)
         tables = {c.ROWS: _write_complete(frame, files, source)}
-        return storage.publish(use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts)
+        return storage.publish(
+            use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts, inspect=_count_lost(source)
+        )
+
+
+def _count_lost(source: Source) -> Inspect:
+    """What counts the lost cells of the written rows for the manifest, and refuses too many."""
+    return lambda folder: {CELLS: counts} if (counts := count_cells(folder / c.ROWS, source)) else {}
 
 
 def _write_complete(frame: DataFrame, files: list[SourceFile], source: Source) -> Writer:
-    """A writer that refuses to lose or double a row, or rows that the source refuses.
+    """A writer that refuses to lose or double a row.
 
     The check before and Spark read with two parsers, which must agree.
     """
@@ -92,6 +103,5 @@ def _write_complete(frame: DataFrame, files: list[SourceFile], source: Source) -
                 f"{names}{', ...' if len(files) > 5 else ''}: expected {expected} rows as counted before, Spark read {found}. "
                 "A file changed meanwhile, or its quoting is ambiguous. Nothing was published"
             )
-        source.check_rows(folder)
 
     return write

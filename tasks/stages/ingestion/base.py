@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,11 +17,15 @@ from pydantic import Field, PrivateAttr
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.calendar import UTC_ZONE, TimeZone
+from tasks.contracts.cells import Cell
 from tasks.errors import SourceError
+from tasks.io.spark_cells import Wanted
 from tasks.kinds import Spec
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
+
+MOST_LOST = 0.01
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,20 @@ class Source(Spec):
     def read(self, spark: SparkSession, files: list[SourceFile], window: Window) -> DataFrame:
         """All rows of the files that lie in the window, in one Spark read."""
 
-    def check_rows(self, folder: Path) -> None:
-        """Look at the written rows before they are published. By default every row is welcome.
+    @property
+    def wanted(self) -> Mapping[str, Wanted]:
+        """Column of the rows -> the cell that it is read from. Cells of these columns that are lost are counted."""
+        return {}
 
-        Raises
-        ------
-        SourceError : the rows mean something that no use case can learn from.
-        """
+    @property
+    def requested(self) -> Mapping[str, Cell]:
+        """What clients of the endpoint send -> how it is read. What is not named is read as its default type."""
+        return {}
+
+    @property
+    def most_lost(self) -> float:
+        """The share of a column's full cells that may be lost before the run stops."""
+        return MOST_LOST
 
     @property
     def may_deliver_late(self) -> bool:
@@ -102,7 +113,10 @@ class Source(Spec):
     @property
     def identity(self) -> dict[str, object]:
         """What determines the rows besides the files. It is part of the raw snapshot's version."""
-        stated = {**self.model_dump(mode="json", exclude={"path", "time_zone"}), "reader_version": self.reader_version}
+        stated = {
+            **self.model_dump(mode="json", exclude={"path", "time_zone", "lost_share"}),
+            "reader_version": self.reader_version,
+        }
         zones = [zone.key for zone in self.zones]
         return stated if set(zones) == {UTC_ZONE.key} else {**stated, "time_zones": zones}  # snapshots in UTC stay current
 
@@ -113,11 +127,22 @@ class Source(Spec):
 
 
 class LocalTimes(Source):
-    """A source whose cells may hold local times without an offset."""
+    """A source of cells that people and programs write: with local times without an offset, and cells that are lost."""
 
     time_zone: TimeZone | None = Field(
         None, description="whose local times the cells without an offset are, such as Europe/London; null: the use case's"
     )
+
+    lost_share: float = Field(
+        MOST_LOST,
+        ge=0.0,
+        le=1.0,
+        description="of a column's full cells, that may not be what they are stated to be before a run stops",
+    )
+
+    @property
+    def most_lost(self) -> float:
+        return self.lost_share
 
     @property
     def times_of(self) -> ZoneInfo:
@@ -188,25 +213,9 @@ def number_rows(frame: DataFrame) -> DataFrame:
     return placed.withColumn(c.ROW_ID, row_id).drop("block", "place")
 
 
-def as_json(names: list[str]) -> Column:
+def as_json(names: Sequence[str]) -> Column:
     """The original cells as one JSON object. An empty cell is an empty string."""
     from pyspark.sql import functions as F
 
     cells = [F.coalesce(F.col(f"`{name}`").cast("string"), F.lit("")).alias(name) for name in names]
     return F.to_json(F.struct(*cells))
-
-
-def text(name: str) -> Column:
-    """A cell without surrounding blanks, null where it is empty."""
-    from pyspark.sql import functions as F
-
-    return F.nullif(F.btrim(F.col(f"`{name}`").cast("string"), F.lit(" \t\r\n")), F.lit(""))
-
-
-def number(name: str) -> Column:
-    """A cell as a finite double, null where it is none. (Java also parses 6d, NaN and Infinity as numbers.)"""
-    from pyspark.sql import functions as F
-
-    cell = text(name)
-    value = F.when(cell.rlike(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"), cell.cast("double"))
-    return F.when(F.abs(value) < float("inf"), value)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from tasks.contracts.cells import CellType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CellType = Literal["string", "int", "long", "float", "double", "timestamp", "date"]
 ROWS_OF_A_GROUP = 65_536  # written or read at once
+
+
+_SPARK = {"long": "bigint", "decimal": "decimal(38,9)", **dict.fromkeys(("id", "time", "list", "ignore"), "string")}
 
 
 def spark_schema(cells: Mapping[str, CellType]) -> str:
     """The schema for Spark's readers, so that no type is inferred."""
-    return ", ".join(f"`{name}` {'bigint' if kind == 'long' else kind}" for name, kind in cells.items())
+    return ", ".join(f"`{name}` {_SPARK.get(kind, kind)}" for name, kind in cells.items())
 
 
 def arrow_schema(cells: Mapping[str, CellType]) -> pa.Schema:
@@ -22,12 +26,13 @@ def arrow_schema(cells: Mapping[str, CellType]) -> pa.Schema:
     import pyarrow as pa
 
     kinds = {
-        "string": pa.string(),
         "int": pa.int32(),
         "long": pa.int64(),
         "float": pa.float32(),
         "double": pa.float64(),
+        "decimal": pa.decimal128(38, 9),
+        "boolean": pa.bool_(),
         "timestamp": pa.timestamp("us", tz="UTC"),
         "date": pa.date32(),
     }
-    return pa.schema([(name, kinds[kind]) for name, kind in cells.items()])
+    return pa.schema([(name, kinds.get(kind, pa.string())) for name, kind in cells.items()])

@@ -108,7 +108,7 @@ class DailyFiles(Mapped):
             frame = numbered.select("*", F.from_json(line, self.schema_of_cells).alias("cell")).select("*", "cell.*")
             as_it_came = line
         elif self.format == "avro":
-            frame = formats.read_avro(spark, [file.path for file in files], self.cells)
+            frame = formats.read_avro(spark, [file.path for file in files], self.types)
         else:
             frame = number_rows(spark.read.format(self.format).schema(self.schema_of_cells).load(paths))
         local = set() if self.is_text else formats.find_local_times(self.format, [file.path for file in files])

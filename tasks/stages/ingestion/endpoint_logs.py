@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from tasks import columns as c
 from tasks.contracts.base import Name, Window
 from tasks.contracts.calendar import start_of_day
+from tasks.contracts.cells import CellType
 from tasks.contracts.predictions import ONLINE
 from tasks.errors import SourceError
 from tasks.io.days import local_date
 from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
 from tasks.stages.ingestion.base import SourceFile
-from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, CellType, arrow_schema, spark_schema
+from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema, spark_schema
 from tasks.stages.ingestion.extract import Extracted
 
 if TYPE_CHECKING:

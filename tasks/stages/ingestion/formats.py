@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.contracts.cells import CellType
 from tasks.errors import SourceError
 from tasks.stages.ingestion.base import decode
-from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, CellType, arrow_schema, spark_schema
+from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema, spark_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.cells import Cell
 from tasks.errors import SourceError
-from tasks.io.days import midnight_of, read_local
+from tasks.io.days import midnight_of
+from tasks.io.spark_cells import TIME_FORMAT, Times, Wanted, read_cells, value_of
 from tasks.stages.ingestion.base import (
     LocalTimes,
     SourceFile,
     as_json,
     check_folder,
-    number,
     number_rows,
     plain_paths,
     read_bytes,
-    text,
 )
 from tasks.stages.ingestion.formats import count_csv
 
@@ -28,18 +29,36 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
-DATE_FORMAT = "yyyy-MM-dd HH:mm:ss"
+CELLS = {
+    c.EVENT_ID: Wanted("InvoiceNo", Cell(type="id")),
+    c.ITEM_ID: Wanted("StockCode", Cell(type="id", case="upper")),
+    c.ITEM_TEXT: Wanted("Description", Cell()),
+    c.QUANTITY: Wanted("Quantity", Cell(type="double")),
+    c.EVENT_AT: Wanted("InvoiceDate", Cell(type="timestamp", formats=(TIME_FORMAT,))),
+    c.UNIT_PRICE: Wanted("UnitPrice", Cell(type="double")),
+    c.USER_ID: Wanted("CustomerID", Cell(type="id")),
+    c.SEGMENT: Wanted("Country", Cell()),
+}
 
 
 class InvoiceFiles(LocalTimes):
     """Invoice lines, one file a day. A file is known from midnight after its local day. An InvoiceNo with C is a return."""
 
+    reader_version = 2
     refuses_files: ClassVar[bool] = True
     kind: Literal["invoice_files"] = "invoice_files"
 
     @property
     def may_deliver_late(self) -> bool:
         return True
+
+    @property
+    def wanted(self) -> Mapping[str, Wanted]:
+        return CELLS
+
+    @property
+    def requested(self) -> Mapping[str, Cell]:
+        return {name: CELLS[name].cell for name in (c.USER_ID, c.ITEM_ID, c.QUANTITY, c.SEGMENT)}
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         folder = check_folder(folder, self.kind)
@@ -65,26 +84,18 @@ class InvoiceFiles(LocalTimes):
             encoding="UTF-8",
             maxCharsPerColumn=-1,
         )
-        day, invoice = F.to_date(F.substring(c.SOURCE_FILE, 1, 10)), text("InvoiceNo")
-        return number_rows(cells).select(
-            c.ROW_ID,
-            c.SOURCE_FILE,
-            read_local(F.try_to_timestamp(text("InvoiceDate"), F.lit(DATE_FORMAT)), self.times_of).alias(c.EVENT_AT),
-            midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
-            as_json(list(HEADER)).alias(c.AS_IT_CAME),
-            invoice.alias(c.EVENT_ID),
-            F.when(invoice.rlike("^[Cc]"), c.RETURN).when(invoice.isNotNull(), c.PURCHASE).alias(c.EVENT_TYPE),
-            F.regexp_replace(text("CustomerID"), r"\.0+$", "").alias(c.USER_ID),
-            F.upper(text("StockCode")).alias(c.ITEM_ID),
-            text("Description").alias(c.ITEM_TEXT),
-            number("Quantity").alias(c.QUANTITY),
-            number("UnitPrice").alias(c.UNIT_PRICE),
-            (number("Quantity") * number("UnitPrice")).alias(c.VALUE),
-            text("Country").alias(c.SEGMENT),
-            F.lit(None).cast("string").alias(c.USER_ATTRIBUTES),
-            F.lit(None).cast("string").alias(c.ITEM_ATTRIBUTES),
-            F.lit(None).cast("string").alias(c.LINE_ID),
-        )
+        read = read_cells(number_rows(cells), self.wanted, Times(self.times_of))
+        value = {name: F.col(f"`{value_of(name)}`") for name in self.wanted}
+        day, invoice = F.to_date(F.substring(c.SOURCE_FILE, 1, 10)), value[c.EVENT_ID]
+        made = {
+            c.INGESTED_AT: midnight_of(F.date_add(day, 1), self.days_of),
+            c.AS_IT_CAME: as_json(list(HEADER)),
+            c.EVENT_TYPE: F.when(invoice.rlike("^[Cc]"), c.RETURN).when(invoice.isNotNull(), c.PURCHASE),
+            c.VALUE: value[c.QUANTITY] * value[c.UNIT_PRICE],
+            **dict.fromkeys((c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES, c.LINE_ID), F.lit(None).cast("string")),
+        }
+        rest = (name for name in c.INTERACTION_COLUMNS if name not in (c.ROW_ID, c.SOURCE_FILE))
+        return read.select(c.ROW_ID, c.SOURCE_FILE, *({**value, **made}[name].alias(name) for name in rest), c.LOST_CELLS)
 
 
 def _day_of(path: Path) -> date:

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Collection
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tasks import columns as c
-from tasks.errors import SourceError
-from tasks.io.days import local_date, midnight_of, read_local, states_offset
-from tasks.stages.ingestion.base import LocalTimes, as_json, number, text
-from tasks.stages.ingestion.cells import CellType, spark_schema
+from tasks.contracts.cells import MOMENTS, NUMBERS, TEXTS, Cell, CellType, class_cell
+from tasks.io.cells import CellReader, LostCell
+from tasks.io.days import local_date, midnight_of
+from tasks.io.spark_cells import TIME_FORMAT, Times, Wanted, moment_sql, quote, read_cells, value_of
+from tasks.stages.ingestion.base import LocalTimes, as_json
+from tasks.stages.ingestion.cells import spark_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-MOST_OTHER_TARGETS = 0.05  # share of the targets that may be neither 0 nor 1, as dirty cells are
+STORE_ID = "store_id"  # of an order number that is unique in its store only
 TIMES = (c.EVENT_AT, c.INGESTED_AT)
-OF_INTERACTIONS = (
-    *TIMES,
-    c.EVENT_ID,
-    c.LINE_ID,
-    c.EVENT_TYPE,
-    c.USER_ID,
-    c.ITEM_ID,
-    c.ITEM_TEXT,
-    c.QUANTITY,
-    c.UNIT_PRICE,
-    c.VALUE,
-    c.SEGMENT,
-    c.USER_ATTRIBUTES,
-    c.ITEM_ATTRIBUTES,
-)
+IDS = (c.EVENT_ID, c.LINE_ID, c.USER_ID, c.ITEM_ID)
+TEXT_COLUMNS = (c.ITEM_TEXT, c.SEGMENT, c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES)
+NUMBER_COLUMNS = (c.QUANTITY, c.UNIT_PRICE, c.VALUE)
+OF_INTERACTIONS = (*TIMES, c.EVENT_TYPE, *IDS, *NUMBER_COLUMNS, *TEXT_COLUMNS)
+OF_REQUESTS = (c.USER_ID, c.ITEM_ID, c.EVENT_TYPE, c.QUANTITY, c.VALUE, c.SEGMENT)  # what clients send of interactions
+Constant = Annotated[str | float, Field(union_mode="left_to_right")]
 
 
 class Mapped(LocalTimes):
@@ -43,14 +33,19 @@ class Mapped(LocalTimes):
 
     Attributes
     ----------
-    cells : every column of the source, in order, with its type. A missing or additional column is refused. A cell of another
-        type becomes null, which the suite judges.
-    columns : canonical column -> column of the source, where the names differ.
-    time_format : pattern of times in text columns, in Spark's syntax. Whole numbers are seconds since 1970, UTC. Times without
-        an offset are local times of `time_zone`.
-    positive : rows with a target: the cell that means class 1. Any other cell means class 0. None: the cells are 0 and 1.
-        The target of an empty cell is not known yet. Such a row is scored, and a later delivery of it can bring the target.
+    cells : every column of the source, in order, with its type or its whole declaration. A missing or additional column is
+        refused. A full cell that is not what it is stated to be is lost: it is counted, and its row goes to quarantine.
+    columns : canonical column -> column of the source, where the names differ. Ids are of the type `id`, whatever they state.
+    constants : canonical column -> its value in all rows, where the source has no such column.
+    time_format : pattern of times in text columns that state none, in Spark's syntax. Whole numbers are seconds since 1970,
+        UTC, unless the cell states a `unit`. Times without an offset are local times of `time_zone`.
+    decimal, thousands, missing : of all cells that state none (see `Cell`).
+    positive : rows with a target: the word that means class 1. None: 1, yes, true and so on. The target of a missing cell is
+        not known yet. Such a row is scored, and a later delivery of it can bring the target.
+    negative : the words that mean class 0, or `others`. None: the opposite of `positive`, where this is yes, 1 and so on.
     leave_out : rows with a target: columns that are not features, such as those known only afterwards.
+    event_id_unique : within what an `event_id` names one event. A session that goes on after midnight is cut there, as is
+        every event that is unique in its day only. `per_store` needs the column `store_id`.
 
     Rows are tabular where a column is the `target`. Every column that is neither named in `columns` nor left out is a feature.
     Their `event_id` is the name of a row: of several deliveries of the same name the newest one counts.
@@ -60,36 +55,70 @@ class Mapped(LocalTimes):
     tabular rows is the delivery's day.
     """
 
-    cells: dict[Annotated[str, Field(pattern=r"^[^`]+$")], CellType] = Field(min_length=2)
+    cells: dict[Annotated[str, Field(pattern=r"^[^`]*$")], Cell] = Field(min_length=2)
     columns: dict[str, str] = Field({})
-    time_format: str = "yyyy-MM-dd HH:mm:ss"
+    constants: dict[str, Constant] = Field({})
+    time_format: str = TIME_FORMAT
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", "'", " "] | None = None
+    missing: tuple[str, ...] | None = None
     positive: str | None = None
+    negative: tuple[str, ...] | Literal["others"] | None = None
     leave_out: tuple[str, ...] = ()
+    event_id_unique: Literal["for_ever", "per_day", "per_store", "session"] = "for_ever"
 
     @model_validator(mode="after")
     def _maps_what_is_there(self) -> Self:
-        allowed = (*TIMES, c.EVENT_ID, c.TARGET) if self.maps_rows else OF_INTERACTIONS
+        allowed = (*TIMES, c.EVENT_ID, c.TARGET) if self.maps_rows else (*OF_INTERACTIONS, STORE_ID)
         for canonical, column in self.columns.items():
             if canonical not in allowed:
                 raise ValueError(f"columns: no canonical column {canonical!r}; allowed: {', '.join(allowed)}")
             if column not in self.cells:
                 raise ValueError(f"columns.{canonical}: no column {column!r} in cells; allowed: {', '.join(self.cells)}")
+            if self.cells[column].type == "ignore":
+                raise ValueError(f"columns.{canonical}: the column {column!r} is ignored; state its type in cells")
         if unknown := [name for name in self.leave_out if name not in self.cells]:
             raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; allowed: {', '.join(self.cells)}")
         if not self.maps_rows:
-            if self.positive is not None or self.leave_out:
-                raise ValueError("positive and leave_out need rows with a target; set columns.target")
+            if self.positive is not None or self.negative is not None or self.leave_out:
+                raise ValueError("positive, negative and leave_out need rows with a target; set columns.target")
             if missing := [name for name in (c.EVENT_AT, c.ITEM_ID) if self.cell_of(name) is None]:
                 raise ValueError(f"columns: set {', '.join(missing)}; allowed: {', '.join(self.cells)}")
         elif not self.features:
             raise ValueError("columns: no column remains as a feature")
         elif taken := [name for name in self.features if name in (*c.TABULAR_COLUMNS, c.LABEL)]:
             raise ValueError(f"cells: {', '.join(taken)} cannot be features, because the pipeline uses these names")
-        elif times := [name for name in self.features if self.cells[name] in {"timestamp", "date"}]:
+        elif times := [name for name in self.features if self.cells[name].type in MOMENTS]:
             raise ValueError(
                 f"cells: {', '.join(times)}: a time cannot be a feature; map it in columns, or add it to leave_out"
             )
+        self._check_constants()
+        self._check_events()
+        _ = self.wanted  # raises where the settings of a cell do not fit what it is read as
         return self
+
+    def _check_constants(self) -> None:
+        allowed = (c.EVENT_TYPE, *NUMBER_COLUMNS, c.SEGMENT, c.ITEM_TEXT)
+        for canonical, value in self.constants.items():
+            if self.maps_rows or canonical not in allowed:
+                what = "rows with a target have none" if self.maps_rows else f"allowed: {', '.join(allowed)}"
+                raise ValueError(f"constants: {canonical!r} cannot be a constant; {what}")
+            if self.cell_of(canonical) is not None:
+                raise ValueError(f"constants.{canonical}: the source has this column; state one of the two")
+            try:
+                CellReader(self._read_as(canonical, Cell()))(value)
+            except LostCell as error:
+                raise ValueError(f"constants.{canonical}: {error}") from error
+
+    def _check_events(self) -> None:
+        if self.event_id_unique == "for_ever":
+            return
+        if self.maps_rows or self.cell_of(c.EVENT_ID) is None:
+            raise ValueError(
+                f"event_id_unique: {self.event_id_unique} needs interactions with an event_id; set columns.event_id"
+            )
+        if self.event_id_unique == "per_store" and self.cell_of(STORE_ID) is None:
+            raise ValueError("event_id_unique: per_store needs the column of the store; set columns.store_id")
 
     @property
     def maps_rows(self) -> bool:
@@ -100,7 +129,7 @@ class Mapped(LocalTimes):
     def features(self) -> tuple[str, ...]:
         """The feature columns of tabular rows."""
         excluded = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.EVENT_ID, c.TARGET))}
-        return tuple(name for name in self.cells if name not in excluded)
+        return tuple(name for name, cell in self.cells.items() if name not in excluded and cell.type != "ignore")
 
     def cell_of(self, canonical: str) -> str | None:
         """The source's column for a canonical one. None where it has none."""
@@ -112,14 +141,73 @@ class Mapped(LocalTimes):
         return False
 
     @property
+    def types(self) -> dict[str, CellType]:
+        """Column of the source -> its stated type."""
+        return {name: cell.type for name, cell in self.cells.items()}
+
+    @property
     def schema_of_cells(self) -> str:
         """The schema for Spark's readers."""
-        return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.cells)
+        return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.types)
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Canonical column or feature -> the source's column, and its cell with the source's defaults."""
+        if self.maps_rows:
+            names = {name: self.cell_of(name) for name in (*TIMES, c.TARGET, c.EVENT_ID)}
+            names |= {name: name for name in self.features}
+        else:
+            used = (*OF_INTERACTIONS, *([STORE_ID] if self.event_id_unique == "per_store" else []))
+            names = {name: self.cell_of(name) for name in used}
+        found = {}
+        for name, column in names.items():
+            if column is not None:
+                try:
+                    found[name] = Wanted(column, self._read_as(name, self._complete(self.cells[column])))
+                except ValueError as error:
+                    reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+                    raise ValueError(f"cells.{column}, read as {name}: {reason.removeprefix('Value error, ')}") from error
+        return found
+
+    @property
+    def requested(self) -> dict[str, Cell]:
+        """What clients of the endpoint send -> how it is read, which is as the source's cells are."""
+        sent = (c.TARGET, c.EVENT_ID, *self.features) if self.maps_rows else OF_REQUESTS
+        return {name: one.cell for name, one in self.wanted.items() if name in sent}
+
+    def _complete(self, cell: Cell) -> Cell:
+        """The cell with the source's defaults where it states nothing."""
+        stated = {"missing": self.missing if cell.missing is None else cell.missing}
+        if cell.type in TEXTS or cell.type in NUMBERS:  # text may be read as a number, where a canonical column is one
+            stated |= {name: getattr(self, name) for name in ("decimal", "thousands") if getattr(cell, name) is None}
+        return cell.model_copy(update=stated)
+
+    def _read_as(self, name: str, cell: Cell) -> Cell:
+        """The cell as what a canonical column, or a feature, needs."""
+        if name in TIMES:
+            return self._as_time(cell)
+        if self.maps_rows:
+            if name == c.TARGET:
+                return class_cell(self.positive, self.negative, cell)
+            return cell.as_type("id" if name == c.EVENT_ID else cell.type)
+        if name == c.EVENT_TYPE:
+            return cell.as_type("string", allowed=c.EVENT_TYPES, case=None)
+        if name in NUMBER_COLUMNS:
+            return cell.as_type(cell.type if cell.type in NUMBERS else "double")
+        return cell.as_type("string" if name in TEXT_COLUMNS else "id")
+
+    def _as_time(self, cell: Cell) -> Cell:
+        """The cell as a moment: text by its pattern, and numbers in their unit, which are seconds by default."""
+        kind: CellType = "date" if cell.type == "date" else "timestamp"
+        if cell.type in NUMBERS:
+            return cell.as_type(kind, unit="s")
+        has_default = not cell.formats and cell.unit is None and kind == "timestamp"
+        return cell.as_type(kind, formats=(self.time_format,) if has_default else cell.formats)
 
     def to_canonical(
         self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None, local: Collection[str] = ()
     ) -> DataFrame:
-        """Cells with `row_id` and `source_file` -> the canonical columns, null where a cell does not parse.
+        """Cells with `row_id` and `source_file` -> the canonical columns and `LOST_CELLS`; null where a cell is missing.
 
         Parameters
         ----------
@@ -127,119 +215,65 @@ class Mapped(LocalTimes):
         """
         from pyspark.sql import functions as F
 
-        if self.maps_rows:
-            return self._to_rows(frame, known_at, as_it_came, local)
-        amount = self._number(c.QUANTITY) * self._number(c.UNIT_PRICE)
-        kind = F.when(self._number(c.QUANTITY) < 0, c.RETURN).otherwise(c.PURCHASE)
-        named = F.lower(self._text(c.EVENT_TYPE))
-        return frame.select(
-            c.ROW_ID,
-            c.SOURCE_FILE,
-            self._moment(c.EVENT_AT, local).alias(c.EVENT_AT),
-            F.coalesce(self._moment(c.INGESTED_AT, local), known_at).alias(c.INGESTED_AT),
-            (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
-            self._text(c.EVENT_ID).alias(c.EVENT_ID),
-            (F.when(named.isin(*c.EVENT_TYPES), named) if self.cell_of(c.EVENT_TYPE) else kind).alias(c.EVENT_TYPE),
-            self._text(c.USER_ID).alias(c.USER_ID),
-            self._text(c.ITEM_ID).alias(c.ITEM_ID),
-            self._text(c.ITEM_TEXT).alias(c.ITEM_TEXT),
-            self._number(c.QUANTITY).alias(c.QUANTITY),
-            self._number(c.UNIT_PRICE).alias(c.UNIT_PRICE),
-            (self._number(c.VALUE) if self.cell_of(c.VALUE) else amount).alias(c.VALUE),
-            self._text(c.SEGMENT).alias(c.SEGMENT),
-            self._text(c.USER_ATTRIBUTES).alias(c.USER_ATTRIBUTES),
-            self._text(c.ITEM_ATTRIBUTES).alias(c.ITEM_ATTRIBUTES),
-            self._text(c.LINE_ID).alias(c.LINE_ID),
-        )
-
-    def _to_rows(self, frame: DataFrame, known_at: Column, as_it_came: Column | None, local: Collection[str]) -> DataFrame:
-        """Cells -> the columns of tabular rows, then the features as text or doubles."""
-        from pyspark.sql import functions as F
-
-        label = self._text(c.TARGET)
-        value = self._number(c.TARGET)
-        known = F.when(value.isin(0, 1), value).otherwise(c.NO_CLASS) if self.positive is None else label == self.positive
-        target = F.when(label.isNotNull(), known.cast("long"))
-        name = [self._text(c.EVENT_ID).alias(c.EVENT_ID)] if self.cell_of(c.EVENT_ID) else []
+        wanted = self.wanted
+        read = read_cells(frame, wanted, Times(self.times_of, local))
+        came = as_json([name for name in self.cells if name in frame.columns]) if as_it_came is None else as_it_came
+        first = [F.col(c.ROW_ID), F.col(c.SOURCE_FILE)]
+        value = _Values(wanted, self.constants)
         day = midnight_of(F.date_sub(local_date(known_at, self.days_of), 1), self.days_of)
-        texts = {name for name, kind in self.cells.items() if kind == "string"}
-        return frame.select(
-            c.ROW_ID,
-            c.SOURCE_FILE,
-            (self._moment(c.EVENT_AT, local) if self.cell_of(c.EVENT_AT) else day).alias(c.EVENT_AT),
-            F.coalesce(self._moment(c.INGESTED_AT, local), known_at).alias(c.INGESTED_AT),
-            (as_json(list(self.cells)) if as_it_came is None else as_it_came).alias(c.AS_IT_CAME),
-            target.alias(c.TARGET),
-            *name,
-            *((text(name) if name in texts else number(name)).alias(name) for name in self.features),
-        )
+        event_at = value(c.EVENT_AT, "timestamp") if c.EVENT_AT in wanted else day
+        times = [
+            event_at.alias(c.EVENT_AT),
+            F.coalesce(value(c.INGESTED_AT, "timestamp"), known_at).alias(c.INGESTED_AT),
+            came.alias(c.AS_IT_CAME),
+        ]
+        if self.maps_rows:
+            name = [value(c.EVENT_ID).alias(c.EVENT_ID)] if c.EVENT_ID in wanted else []
+            features = [F.col(quote(value_of(name))).alias(name) for name in self.features]
+            target = value(c.TARGET, "double").cast("long").alias(c.TARGET)
+            return read.select(*first, *times, target, *name, *features, c.LOST_CELLS)
+        amount = value(c.QUANTITY, "double") * value(c.UNIT_PRICE, "double")
+        kind = F.when(value(c.QUANTITY, "double") < 0, c.RETURN).otherwise(c.PURCHASE)
+        made = {
+            c.EVENT_ID: self._event_id(value, event_at),
+            c.EVENT_TYPE: value(c.EVENT_TYPE) if c.EVENT_TYPE in value else kind,
+            c.VALUE: value(c.VALUE, "double") if c.VALUE in value else amount,
+        }
+        kinds = {**dict.fromkeys(NUMBER_COLUMNS, "double")}
+        rest = [
+            made.get(name, value(name, kinds.get(name, "string"))).alias(name)
+            for name in c.INTERACTION_COLUMNS
+            if name not in (c.ROW_ID, c.SOURCE_FILE, *TIMES, c.AS_IT_CAME)
+        ]
+        return read.select(*first, *times, *rest, c.LOST_CELLS)
 
-    def check_rows(self, folder: Path) -> None:
-        """Refuse targets that are not two classes.
-
-        Raises
-        ------
-        SourceError : more than `MOST_OTHER_TARGETS` of the stated targets are neither 0 nor 1. A few others are `NO_CLASS`,
-            and the suite judges their rows.
-        """
-        column = self.cell_of(c.TARGET)
-        if column is None or self.positive is not None:
-            return
-        import pyarrow.dataset as ds
-
-        rows = ds.dataset(folder, format="parquet")
-        unread = rows.to_table([c.AS_IT_CAME], filter=ds.field(c.TARGET) == c.NO_CLASS)[c.AS_IT_CAME].to_pylist()
-        others = Counter(_read_cell(line, column) for line in unread)
-        stated = rows.count_rows(filter=ds.field(c.TARGET).is_valid())
-        if others.total() <= MOST_OTHER_TARGETS * stated:
-            return
-        shown = ", ".join(repr(cell) for cell, _ in others.most_common(5))
-        raise SourceError(
-            f"column {column!r}, the target: expected 0 and 1, got other values in {others.total()} of {stated} rows, "
-            f"{len(others)} different ones: {shown}{', ...' if len(others) > 5 else ''}. Only binary classification is "
-            f"supported. Name the one value that means class 1 in the source, as in positive: {next(iter(others))!r}, and all "
-            "others mean class 0; turn a number into two classes before it is delivered. Nothing was published"
-        )
-
-    def _text(self, canonical: str) -> Column:
+    def _event_id(self, value: _Values, event_at: Column) -> Column:
+        """The name of an event, with its store or its local day where it is unique only there."""
         from pyspark.sql import functions as F
 
-        name = self.cell_of(canonical)
-        return F.lit(None).cast("string") if name is None else text(name)
-
-    def _number(self, canonical: str) -> Column:
-        from pyspark.sql import functions as F
-
-        name = self.cell_of(canonical)
-        return F.lit(None).cast("double") if name is None else number(name)
+        name = value(c.EVENT_ID)
+        if self.event_id_unique == "for_ever":
+            return name
+        within = value(STORE_ID) if self.event_id_unique == "per_store" else local_date(event_at, self.days_of).cast("string")
+        return F.when(name.isNotNull(), F.concat_ws(" ", within, name))
 
     def moment_of(self, name: str, local: Collection[str] = ()) -> Column:
-        """The moments of a column of the source. `local` names columns of the type `timestamp` that hold local times."""
+        """The moments of a column of the type timestamp or date. `local` names those that hold local times."""
         from pyspark.sql import functions as F
 
-        kind, cell = self.cells[name], F.col(f"`{name}`")
-        if kind in {"int", "long"}:
-            return F.timestamp_seconds(number(name).cast("long"))
-        if kind == "string" or self.is_text:
-            moment = F.try_to_timestamp(text(name), F.lit(self.time_format))
-            return moment if states_offset(self.time_format) else read_local(moment, self.times_of)
-        if kind == "date":
-            return midnight_of(cell, self.times_of)
-        moment = cell.cast("timestamp")
-        return read_local(moment, self.times_of) if name in local else moment
+        return F.expr(moment_sql(name, self._complete(self.cells[name]), self.types[name], Times(self.times_of, local)))
 
-    def _moment(self, canonical: str, local: Collection[str]) -> Column:
+
+class _Values:
+    """The values of canonical columns: read from a cell, the same in all rows, or null."""
+
+    def __init__(self, wanted: Mapping[str, Wanted], constants: Mapping[str, Constant]) -> None:
+        self._wanted, self._constants = wanted, constants
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._wanted or name in self._constants
+
+    def __call__(self, name: str, kind: str = "string") -> Column:
         from pyspark.sql import functions as F
 
-        name = self.cell_of(canonical)
-        return F.lit(None).cast("timestamp") if name is None else self.moment_of(name, local)
-
-
-def _read_cell(line: str | None, column: str) -> str:
-    """A cell of a row as it came; empty where there is none, or where the line is no JSON."""
-    try:
-        cells = json.loads(line or "{}")
-    except ValueError:
-        return ""
-    cell = cells.get(column) if isinstance(cells, dict) else None
-    return "" if cell is None else str(cell).strip()
+        return F.col(quote(value_of(name))) if name in self._wanted else F.lit(self._constants.get(name)).cast(kind)

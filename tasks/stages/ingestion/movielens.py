@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,19 +19,19 @@ from pydantic import Field, model_validator
 from tasks import columns as c
 from tasks.contracts.base import Window
 from tasks.contracts.calendar import start_of_day
+from tasks.contracts.cells import Cell
 from tasks.errors import SourceError
 from tasks.io.days import local_date, midnight_of
+from tasks.io.spark_cells import Wanted, read_cells, value_of
 from tasks.stages.ingestion.base import (
     Source,
     SourceFile,
     as_json,
     check_folder,
     decode,
-    number,
     number_rows,
     plain_paths,
     read_bytes,
-    text,
 )
 from tasks.stages.ingestion.movielens_about import read_films, read_people
 
@@ -91,7 +92,7 @@ class MovieLens(Source):
     read where those files exist.
     """
 
-    reader_version = 2
+    reader_version = 3
     refuses_files: ClassVar[bool] = True
     kind: Literal["movielens"] = "movielens"
     variant: Literal["ml-100k", "ml-1m", "ml-latest"] = "ml-100k"
@@ -102,6 +103,12 @@ class MovieLens(Source):
         if self.download and self.variant != "ml-100k":
             raise ValueError(f"download is available for ml-100k only, whose digest is known; got {self.variant}")
         return self
+
+    @property
+    def wanted(self) -> Mapping[str, Wanted]:
+        user, item, rating, _ = LAYOUTS[self.variant].cells
+        an_id = Cell(type="id")
+        return {c.USER_ID: Wanted(user, an_id), c.ITEM_ID: Wanted(item, an_id), c.VALUE: Wanted(rating, Cell(type="double"))}
 
     def files(self, folder: Path | None, window: Window) -> list[SourceFile]:
         if self.download and folder is not None and not folder.exists():
@@ -125,7 +132,7 @@ class MovieLens(Source):
         from pyspark.sql import functions as F
 
         layout = LAYOUTS[self.variant]
-        user, item, rating, seconds = layout.cells
+        seconds = layout.cells[3]
         cells = spark.read.csv(
             plain_paths(files[:1]),
             schema=", ".join(f"`{name}` string" for name in layout.cells),
@@ -135,36 +142,39 @@ class MovieLens(Source):
             multiLine=True,  # read as a whole, so that rows can be numbered
         )
         start, end = _bounds(window, self.days_of)
-        rated = text(seconds).cast("long")
+        rated = F.btrim(F.col(f"`{seconds}`")).cast("long")  # whole seconds, which the check before has seen
         event_at = F.timestamp_seconds(rated)
         day = local_date(event_at, self.days_of)
-        value, nothing = number(rating), F.lit(None)
-        rows = (
-            number_rows(cells)
-            .where((rated >= start) & (rated < end))
-            .select(
-                c.ROW_ID,
-                # One file holds all days. Naming each day lets a later window read it again, as daily files allow.
-                F.concat_ws("@", c.SOURCE_FILE, day.cast("string")).alias(c.SOURCE_FILE),
-                event_at.alias(c.EVENT_AT),
-                midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
-                as_json(list(layout.cells)).alias(c.AS_IT_CAME),
-                F.concat_ws("-", text(user), text(item), text(seconds)).alias(c.EVENT_ID),
-                F.lit(c.RATING).alias(c.EVENT_TYPE),
-                text(user).alias(c.USER_ID),
-                text(item).alias(c.ITEM_ID),
-                nothing.cast("double").alias(c.QUANTITY),
-                nothing.cast("double").alias(c.UNIT_PRICE),
-                value.alias(c.VALUE),
-                nothing.cast("string").alias(c.SEGMENT),
-                nothing.cast("string").alias(c.LINE_ID),
-            )
+        in_window = number_rows(cells).where((rated >= start) & (rated < end))
+        user_id, item_id, value = (F.col(f"`{value_of(name)}`") for name in (c.USER_ID, c.ITEM_ID, c.VALUE))
+        nothing = F.lit(None)
+        rows = read_cells(in_window, self.wanted).select(
+            c.ROW_ID,
+            # One file holds all days. Naming each day lets a later window read it again, as daily files allow.
+            F.concat_ws("@", c.SOURCE_FILE, day.cast("string")).alias(c.SOURCE_FILE),
+            event_at.alias(c.EVENT_AT),
+            midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
+            as_json(list(layout.cells)).alias(c.AS_IT_CAME),
+            F.concat_ws("-", user_id, item_id, rated.cast("string")).alias(c.EVENT_ID),
+            F.lit(c.RATING).alias(c.EVENT_TYPE),
+            user_id.alias(c.USER_ID),
+            item_id.alias(c.ITEM_ID),
+            nothing.cast("double").alias(c.QUANTITY),
+            nothing.cast("double").alias(c.UNIT_PRICE),
+            value.alias(c.VALUE),
+            nothing.cast("string").alias(c.SEGMENT),
+            nothing.cast("string").alias(c.LINE_ID),
+            c.LOST_CELLS,
         )
         films, people = _read_about(files, layout)
         texts = f"{c.ITEM_ID} string, {c.ITEM_TEXT} string, {c.ITEM_ATTRIBUTES} string"
         of_films = spark.createDataFrame([(film, *about) for film, about in films.items()], texts)
         of_people = spark.createDataFrame(list(people.items()), f"{c.USER_ID} string, {c.USER_ATTRIBUTES} string")
-        return rows.join(of_films, c.ITEM_ID, "left").join(of_people, c.USER_ID, "left").select(*c.INTERACTION_COLUMNS)
+        return (
+            rows.join(of_films, c.ITEM_ID, "left")
+            .join(of_people, c.USER_ID, "left")
+            .select(*c.INTERACTION_COLUMNS, c.LOST_CELLS)
+        )
 
 
 def _read_about(files: list[SourceFile], layout: Layout) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:

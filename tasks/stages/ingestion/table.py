@@ -52,7 +52,7 @@ class Table(Mapped, Extracted):
             raise ValueError("url: must not contain the password; set PGPASSWORD or PGPASSFILE")
         if missing := [name for name in self.order_by if name not in self.cells]:
             raise ValueError(f"order_by: no column {', '.join(missing)} in cells; allowed: {', '.join(self.cells)}")
-        if self.cells.get(self._arrival) not in {"timestamp", "date"}:
+        if self.types.get(self._arrival) not in {"timestamp", "date"}:
             column = self._arrival or "ingested_at or event_at"
             raise ValueError(f"cells: {column} assigns rows to windows; its type must be timestamp or date")
         return self
@@ -97,7 +97,7 @@ class Table(Mapped, Extracted):
                 cursor.execute(f"SET TIME ZONE '{self.times_of.key}'")
                 cursor.execute(self._query(), parameters=(start, end))
                 reader = cursor.fetch_record_batch()
-                types, rows = arrow_schema({name: self.cells[name] for name in reader.schema.names}), 0
+                types, rows = arrow_schema({name: self.types[name] for name in reader.schema.names}), 0
                 if self.times_of != UTC_ZONE:
                     types = _keep_local_times(types, reader.schema)
                 with pq.ParquetWriter(path, types) as writer:

@@ -75,7 +75,7 @@ def draw_profile(
     from tasks.stages.profiling.page import make_page
 
     with spark_for(sum(ref.rows[c.ROWS] for ref in snapshots)) as spark, caching() as keep:
-        rows = keep(read_history(spark, storage, snapshots, None).drop(c.AS_IT_CAME))
+        rows = keep(read_history(spark, storage, snapshots, None).drop(c.AS_IT_CAME, c.LOST_CELLS))
         found = measure(rows, zone)
         page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed))
     return page, found.to_json()

@@ -18,7 +18,7 @@ from tasks.stages.validation.computed import OF_THE_PAST
 from tasks.stages.validation.docs import docs_page, publish_docs, write_docs
 from tasks.stages.validation.past import read_past
 from tasks.stages.validation.quarantine import Refused, find_refused
-from tasks.stages.validation.suite import load_suite
+from tasks.stages.validation.suite import load_suite, rules_of_cells
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,6 +59,7 @@ def validate(
     ConfigurationError : the suite is missing, wrong, or does not fit the data.
     """
     declared = load_suite(suite, suites)
+    judged = declared.with_rules(rules_of_cells(storage.manifest(raw).get("figures", {}).get("cells", {})))
     terms = {"suite": suite, "suite_digest": declared.digest, "tolerance": tolerance, "code": digest_modules(__name__)}
     past = read_past(raw, storage, zone)
     compared = {"past": past.versions} if declared.parameter_names or declared.columns & OF_THE_PAST else {}
@@ -78,9 +79,10 @@ def validate(
     with spark_for(raw.rows[c.ROWS] + past.count) as spark:
         rows = spark.read.parquet(str(storage.table(raw)))
         frame = add_rule_columns(rows, past.window, past, declared.columns)
+        rows = rows.drop(c.LOST_CELLS)  # null in all validated rows
         parameters = compute_parameters(declared.parameter_names, past, spark)
         publish = partial(storage.publish, use_case=raw.use_case, partition=raw.partition, inputs=[raw])
-        with check_rules(frame, declared, raw.rows[c.ROWS], parameters) as found:
+        with check_rules(frame, judged, raw.rows[c.ROWS], parameters) as found:
             report = _report(raw, suite, tolerance, found.results, found.quarantined)
             good, bad = split_rows(rows, found)
             quarantine = publish(

@@ -6,16 +6,18 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks import columns as c
 from tasks.contracts.base import Name
 from tasks.contracts.data import Severity
 from tasks.errors import ConfigurationError
+from tasks.io.spark_cells import mark_of
 from tasks.kinds import explain
 
 PARAMETER = r"past_rows|past_shares_of_[a-z_]+"
@@ -102,10 +104,40 @@ class Suite(_Declaration):
         conditions = " ".join(str(rule.parameters.get("row_condition", "")) for rule in self.rules)
         return [name for name in columns if of_the_frame or name in self.columns or name in conditions]
 
+    def with_rules(self, rules: Sequence[Rule]) -> Suite:
+        """The suite with rules of the product before its own."""
+        return self.model_copy(update={"rules": (*rules, *self.rules)})
+
     @property
     def parameter_names(self) -> frozenset[str]:
         """All parameters of the past that rules name."""
         return frozenset(name for rule in self.rules for name in rule.parameter_names)
+
+
+def rules_of_cells(counts: Mapping[str, Mapping[str, Any]]) -> list[Rule]:
+    """A rule for each column of the source with lost cells, `cell_<column>_reads`: its rows go to quarantine.
+
+    Parameters
+    ----------
+    counts : column of the source -> `full` and `lost` cells of the raw snapshot.
+    """
+    found: dict[str, Rule] = {}
+    for column, count in counts.items():
+        if not count["lost"]:
+            continue
+        name = re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")[:40]
+        taken = next(one for one in (f"cell_{name}{number}_reads" for number in ("", *range(2, 10_000))) if one not in found)
+        found[taken] = Rule.model_validate(
+            {
+                "rule": taken,
+                "expect": "expect_column_values_to_not_match_regex",
+                "with": {"column": c.LOST_CELLS, "regex": re.escape(mark_of(column))},
+                "severity": Severity.ROW,
+                "reason": f"The cell of the column {column!r} is full and is not what source.cells states that it holds.",
+                "owner": "source.cells",
+            }
+        )
+    return list(found.values())
 
 
 def load_suite(name: str, folder: Path) -> Suite:

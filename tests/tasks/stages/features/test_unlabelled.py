@@ -73,7 +73,7 @@ def test_a_split_needs_known_targets(storage: Storage) -> None:
     with pytest.raises(NotEnoughData, match="no row of class 1 among 30 rows with a known target"):
         split(request(publish(storage, calls(59, [0, None]))), ByTime(holdout_days=14), storage, seed=7)
     with pytest.raises(ConfigurationError, match="20 of 59 rows have a target that is neither 0 nor 1"):
-        split(request(publish(storage, calls(59, [c.NO_CLASS, 1, 0]))), ByTime(holdout_days=14), storage, seed=7)
+        split(request(publish(storage, calls(59, [-1, 1, 0]))), ByTime(holdout_days=14), storage, seed=7)
 
 
 def test_a_later_delivery_brings_the_target(storage: Storage) -> None:
