@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -111,6 +111,7 @@ class _Batch:
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         asset = context.data_sources.add_spark("frame", persist=False).add_dataframe_asset("rows")
         self._batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+        _skip_unwanted_values(self._batch.data.execution_engine)
         self._where, self._parameters = where, dict(parameters)
         self._meta: dict[str, Any] = {}
 
@@ -185,6 +186,28 @@ class _Batch:
                 "success_percent": 100.0 * held / max(len(results), 1),
             },
         )
+
+
+def _skip_unwanted_values(engine: Any) -> None:
+    """Answer for the broken values of a rule without a job of Spark where none are wanted.
+
+    Great Expectations otherwise runs a query for each rule that takes no row of its result.
+    """
+    resolve = engine.resolve_metrics
+
+    def resolve_wanted(
+        metrics_to_resolve: Iterable[Any], metrics: Any = None, runtime_configuration: Any = None
+    ) -> dict[Any, Any]:
+        wanted: list[Any] = []
+        unwanted: list[Any] = []
+        for metric in metrics_to_resolve:
+            terms = metric.metric_value_kwargs.get("result_format") or {}
+            is_unwanted = metric.metric_name.endswith(".unexpected_values") and terms.get("partial_unexpected_count") == 0
+            (unwanted if is_unwanted else wanted).append(metric)
+        found = resolve(wanted, metrics, runtime_configuration) if wanted else {}
+        return {**found, **{metric.id: [] for metric in unwanted}}
+
+    engine.resolve_metrics = resolve_wanted
 
 
 def _count(broken_rows: DataFrame) -> tuple[dict[str, int], dict[str, list[str]]]:
