@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +59,17 @@ FULL = Size()
 
 
 def measure_worlds(size: Size) -> Figures:
-    """Replay each world. Drifting ones are compared with never retraining and with retraining every week."""
+    """Replay each world. Drifting ones are compared with never retraining and with retraining every week.
+
+    Each core replays a world in a process of its own, because the settings of an installation are those of a process.
+    """
     right, table, regret = 0, {}, {}
     stuck, drifting, missed = 0, 0, 0
-    with Progress() as progress:
-        for name in progress.track(size.worlds, description="worlds"):
-            world = make_world(name, START, 7)
-            document = _replay_world(name, size, is_alone=not world.has_drift)
-            first = document["policies"][0]
+    workers = min(len(os.sched_getaffinity(0)), len(size.worlds))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool, Progress() as progress:
+        replayed = pool.map(partial(_replay_world, size=size), size.worlds)
+        for name, document in progress.track(zip(size.worlds, replayed, strict=True), len(size.worlds), description="worlds"):
+            world, first = make_world(name, START, 7), document["policies"][0]
             violations = first["violations"]
             right += not violations
             stuck += first["failed_windows"]
@@ -89,10 +96,11 @@ def measure_worlds(size: Size) -> Figures:
     return figures
 
 
-def _replay_world(name: str, size: Size, *, is_alone: bool) -> dict[str, Any]:
+def _replay_world(name: str, size: Size) -> dict[str, Any]:
     text = write_policy(**POLICIES.get(name, {}))
     if name == "slow_review":
         text = text.replace("by: auto", "by: person")
+    is_alone = not make_world(name, START, 7).has_drift
     options = Options(is_alone=is_alone, world=name, history_days=size.history_days, answer_days=SLOW_PERSON)
     with tempfile.TemporaryDirectory() as folder:
         return replay(Path(folder), text, size.weeks, options)
