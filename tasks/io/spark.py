@@ -20,6 +20,7 @@ SESSION_CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.legacy.javaCharsets": "true",  # without it Spark refuses windows-1252, the encoding of most old exports
     "spark.sql.ansi.enabled": "false",  # a cell that does not parse becomes null, and its row goes to quarantine
 }
 SERVER_CONF = {

@@ -97,6 +97,7 @@ FORMATS: dict[str, tuple[dict[str, Any], str, Callable[[Path], Any]]] = {
         "csv",
         lambda path: path.write_bytes(as_csv("iso-8859-1", ";")),
     ),
+    "csv, windows-1252": ({"encoding": "windows-1252"}, "csv", lambda path: path.write_bytes(as_csv("windows-1252"))),
     "csv, utf-16": ({"encoding": "utf-16"}, "csv", lambda path: path.write_bytes(as_csv("utf-16"))),
     "jsonl": ({"format": "jsonl"}, "jsonl", lambda path: path.write_bytes(as_jsonl())),
     "jsonl, gzip": ({"format": "jsonl"}, "jsonl.gz", lambda path: path.write_bytes(gzip.compress(as_jsonl()))),
