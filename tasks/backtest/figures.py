@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,9 +104,10 @@ def make_report(folder: Path, plan: Plan) -> Report:
     best = _span(quality.resample(metric, best_units, seed=case.seed)) if best_units else None
     hindsight = _span(quality.resample(metric, _choose_best(metric, units), seed=case.seed)) if days else None
     policies = []
+    compared = partial(quality.compare, metric, theirs=units[0], seed=case.seed, comparisons=max(len(plan.policies) - 1, 1))
     for policy, journal, own in zip(plan.policies, journals, units, strict=True):
         value = _span(quality.resample(metric, own, seed=case.seed)) if own else None
-        gain = _span(quality.compare(metric, own, units[0], seed=case.seed)) if own and own is not units[0] else None
+        gain = _span(compared(own)) if own and own is not units[0] else None
         bounds = (hindsight, best)
         policies.append(_summarize(plan, policy, journal, value=value, gain=gain, bounds=bounds))
     return Report(

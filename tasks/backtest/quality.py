@@ -205,23 +205,31 @@ def resample(metric: Metric, days: Sequence[pd.DataFrame], *, seed: int) -> Inte
     return _interval(values[0], drawn[0])
 
 
-def compare(metric: Metric, ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], *, seed: int) -> Interval:
+def compare(
+    metric: Metric, ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], *, seed: int, comparisons: int = 1
+) -> Interval:
     """Ours minus theirs on the same days, positive where ours is better, from draws of the same users.
 
     The difference of a metric of units is a mean of one value of each user, as in the gates; the interval is studentised.
+
+    Parameters
+    ----------
+    comparisons : how many differences are looked at together. All their intervals hold at once with the probability
+        `CONFIDENCE` (Bonferroni).
     """
+    confidence = 1 - (1 - CONFIDENCE) / comparisons
     sign = 1.0 if metric.greater_is_better else -1.0
     if metric.per_unit:
         frames, users = _join_days([ours, theirs])
         mine, other = (_sum_by_user(metric, frame, users) for frame in frames)
         difference = sign * (value_of(metric, mine) - value_of(metric, other))
         deviations = sign * (metric.influence(mine, mine) - metric.influence(other, other))
-        return _studentise(difference, deviations, _draw_users(len(users), seed))
+        return _studentise(difference, deviations, _draw_users(len(users), seed), confidence)
     values, drawn = _draw(metric, [ours, theirs], seed)
-    return _interval(sign * (values[0] - values[1]), sign * (drawn[0] - drawn[1]))
+    return _interval(sign * (values[0] - values[1]), sign * (drawn[0] - drawn[1]), confidence)
 
 
-def _studentise(difference: float, deviations: Floats, weights: Floats) -> Interval:
+def _studentise(difference: float, deviations: Floats, weights: Floats, confidence: float) -> Interval:
     """The interval of a mean from deviations that are divided by their own error in each resample.
 
     This is the bootstrap-t (Efron and Tibshirani 1993, section 12.5). The quantiles of the means themselves are too narrow
@@ -240,16 +248,16 @@ def _studentise(difference: float, deviations: Floats, weights: Floats) -> Inter
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(means == 0, 0.0, means / np.sqrt(spreads / (count - 1)))
     error = float(deviations.std(ddof=1)) / math.sqrt(count)
-    low = float(np.quantile(ratios, (1 - CONFIDENCE) / 2, method="lower"))
-    high = float(np.quantile(ratios, (1 + CONFIDENCE) / 2, method="higher"))
+    low = float(np.quantile(ratios, (1 - confidence) / 2, method="lower"))
+    high = float(np.quantile(ratios, (1 + confidence) / 2, method="higher"))
     return Interval(difference, difference - min(high * error, reach), difference - max(low * error, -reach))
 
 
-def _interval(value: float, drawn: Floats) -> Interval:
+def _interval(value: float, drawn: Floats, confidence: float = CONFIDENCE) -> Interval:
     finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(finite, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(value, float(low), float(high))
 
 

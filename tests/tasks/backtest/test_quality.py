@@ -79,6 +79,18 @@ def test_a_skewed_difference_seldom_shows_a_better_policy() -> None:
     assert by_quantiles / 150 >= 0.1, "quantiles of the differences show too many"
 
 
+def test_one_of_many_equal_policies_is_seldom_called_better() -> None:
+    trials, policies, found = 100, 5, {1: 0, 5: 0}
+    for trial in range(trials):
+        random = np.random.default_rng([8, trial])
+        first, *others = ([day_of(random.normal(1, 0.3, 100).tolist())] for _ in range(policies + 1))
+        for comparisons in found:
+            gains = [quality.compare(NDCG, one, first, seed=trial, comparisons=comparisons) for one in others]
+            found[comparisons] += any(gain.low > 0 for gain in gains)
+    assert found[policies] / trials <= 0.05
+    assert found[1] / trials >= 0.08, "five intervals of 95 % each show too many"
+
+
 def test_intervals_of_few_users_that_differ_end() -> None:
     """Most resamples hold none of them, or nothing else."""
     theirs = np.full(30, 0.5)
