@@ -15,6 +15,7 @@ from tasks.contracts.data import DatasetRef, Severity
 from tasks.io.orders import OWN_AT
 from tasks.io.spark import get_spark
 from tasks.stages.features import FeatureRequest, FeatureSpec, build_features, split
+from tasks.stages.features.guards import ENOUGH_EVENTS
 from tasks.stages.features.spec import ByTime
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.sources import SOURCES
@@ -154,6 +155,21 @@ def _cut_through(is_settled: bool, place: Workbench) -> object:
         return split(request, ByTime(holdout_days=WEEK), place.storage, seed=7)
 
 
+def _number_anew(is_stated: bool, place: Workbench) -> object:
+    """Split the orders of a till whose numbers begin anew each day. If `is_stated`, the use case says so."""
+    noon = datetime(2011, 3, 1, 12, tzinfo=UTC)
+    days = [noon - timedelta(days=back) for back in range(1, 35)]
+    rows = [
+        _buys(place * len(days) + number, day, day) | {c.EVENT_ID: f"e{number}"}
+        for place, day in enumerate(days)
+        for number in range(ENOUGH_EVENTS)
+    ]
+    name = f"anew_{is_stated}".lower()
+    spec = FeatureSpec(lookback_days=SPEC.lookback_days, order_days=0.25) if is_stated else SPEC
+    request = FeatureRequest(name, TaskKind.PROPENSITY, spec, [_publish(place, name, c.VALIDATED, rows)], AS_OF)
+    return split(request, ByTime(holdout_days=WEEK), place.storage, seed=7)
+
+
 def _profile(use_case: str, rows: list[Row], place: Workbench) -> str:
     snapshots = [_publish(place, use_case, c.VALIDATED, rows)] if rows else []
     return profile(use_case, "of the proof", snapshots, place.storage, 7, {})
@@ -179,5 +195,6 @@ MUTATIONS = (
         for verb in ("build_features", "split")
     ),
     Mutation("an_event_on_both_sides_of_the_cut", "split", partial(_cut_through, False), partial(_cut_through, True)),
+    Mutation("numbers_that_begin_anew_each_day", "split", partial(_number_anew, False), partial(_number_anew, True)),
     Mutation("nothing_to_look_at", "profile", partial(_profile, "empty", []), partial(_profile, "looked_at", _past())),
 )
