@@ -4,6 +4,9 @@ Canonical columns are what every source is turned into at ingestion. Interaction
 share one schema whatever their format; tabular rows keep the names of their own feature columns.
 """
 
+# What names of helper columns begin with in frames that hold columns of the user too. No column of the user begins with it.
+OWN = "titleholder_"
+
 # every row of every layer
 ROW_ID = "row_id"  # string, "<source file>:<row number>", unique within a snapshot
 SOURCE_FILE = "source_file"  # string, what is delivered as a whole: a file's name, or <file>@<day> where it holds many days
@@ -73,6 +76,31 @@ TABULAR_COLUMNS = (  # and the feature columns
     TARGET,
     SPLIT_ORDER,
     SPLIT_GROUP,
+)
+
+PART = f"{OWN}part"  # string, the part of the split that a row is in, until each part is written
+
+# Columns that rules of a suite may name beside those of the rows. Each is computed where a rule names it.
+DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of a file
+SIGN_AGREES = "sign_agrees"  # boolean or null, whether a purchase has a positive and a return a negative quantity
+MISSING_FEATURES = "missing_features"  # long, number of features of a tabular row that are null or not finite
+LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
+DAYS_BEFORE_END = "days_before_end"  # long, local days from the event's day to the window's end: 1 on its last day
+PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
+# boolean, whether an identical row is in a file of the past; not where a correction of its order replaced it since then
+DELIVERED_BEFORE = "delivered_before"
+RETURNED_ITEM_WAS_SOLD = (
+    "returned_item_was_sold"  # boolean, null unless a return: whether the item was sold here or in the past
+)
+COMPUTED_COLUMNS = (
+    DUPLICATE_NUMBER,
+    SIGN_AGREES,
+    MISSING_FEATURES,
+    LEAST_FEATURE,
+    DAYS_BEFORE_END,
+    PRICE_BAND,
+    DELIVERED_BEFORE,
+    RETURNED_ITEM_WAS_SOLD,
 )
 
 # quarantine

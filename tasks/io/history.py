@@ -24,6 +24,8 @@ INTERACTION_SCHEMA = (
     f"{c.LINE_ID} string"
 )
 
+WINDOW, NEWEST, NAME, ORDER = (f"{c.OWN}{name}" for name in ("window", "newest", "name", "order"))
+
 
 def read_history(spark: SparkSession, storage: Storage, history: Sequence[DatasetRef], schema: str | None) -> DataFrame:
     """The rows of all snapshots. The rows of a source file come only from the snapshot with the latest window that has it.
@@ -45,10 +47,8 @@ def read_history(spark: SparkSession, storage: Storage, history: Sequence[Datase
         return rows
     label = F.regexp_extract("_metadata.file_path", r"([^/]+)/[^/]+/[^/]+/[^/]+$", 1)
     window = F.struct(F.split_part(label, F.lit(".."), F.lit(2)), label)
-    newest = F.max("_window").over(Over.partitionBy(c.SOURCE_FILE))
-    return (
-        rows.withColumn("_window", window).withColumn("_newest", newest).where("_window = _newest").drop("_window", "_newest")
-    )
+    newest = F.max(WINDOW).over(Over.partitionBy(c.SOURCE_FILE))
+    return rows.withColumn(WINDOW, window).withColumn(NEWEST, newest).where(F.col(WINDOW) == F.col(NEWEST)).drop(WINDOW, NEWEST)
 
 
 def is_choice() -> Column:
@@ -81,17 +81,17 @@ def keep_newest(rows: DataFrame) -> DataFrame:
 
     if c.EVENT_ID not in rows.columns:
         return rows
-    deliveries = Over.partitionBy("_name")
+    deliveries = Over.partitionBy(NAME)
     order = F.struct(c.INGESTED_AT, F.substring_index(c.ROW_ID, ":", -1).cast("long"), c.ROW_ID)
-    named = rows.select("*", name_of(rows).alias("_name"), order.alias("_order"))
+    named = rows.select("*", name_of(rows).alias(NAME), order.alias(ORDER))
     newest = named.withColumns(
         {
-            "_newest": F.max("_order").over(deliveries),
-            c.SOURCE_FILE: F.min(F.struct("_order", c.SOURCE_FILE)).over(deliveries)[c.SOURCE_FILE],
+            NEWEST: F.max(ORDER).over(deliveries),
+            c.SOURCE_FILE: F.min(F.struct(ORDER, c.SOURCE_FILE)).over(deliveries)[c.SOURCE_FILE],
             c.EVENT_AT: F.min(c.EVENT_AT).over(deliveries),
         }
-    ).where("_order = _newest")
-    return newest.withColumn(c.ROW_ID, F.col("_name")).drop("_name", "_order", "_newest")
+    ).where(F.col(ORDER) == F.col(NEWEST))
+    return newest.withColumn(c.ROW_ID, F.col(NAME)).drop(NAME, ORDER, NEWEST)
 
 
 def find_superseded(storage: Storage, history: Sequence[DatasetRef]) -> dict[str, frozenset[str]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.window import WindowSpec
 
-ORDER, OWN_AT = "_order", "_own_at"  # the event, or the row where it has none, and the moment of the row itself
+ORDER, OWN_AT = "_order", f"{c.OWN}own_at"  # the event, or the row where it has none, and the moment of the row itself
 BOUGHT, RETURNED, AT = "_bought", "_returned", "_at"  # pieces of an order and item in units (long), and its moment
 OUTCOME, RETURNED_AT = "outcome", "returned_at"  # the name of an outcome, and when its last piece came back
 ORDER_DAYS = 7  # the same event_id so many days later is another order, unless a use case says otherwise
@@ -53,7 +53,7 @@ def find_open_orders(rows: DataFrame, keep: Callable[[DataFrame], DataFrame], zo
 
 
 def settle_orders(rows: DataFrame, open_orders: DataFrame | None, order_days: float, within: Sequence[str] = ()) -> DataFrame:
-    """Rows in their newest delivery, with the moment of their order as `event_at` and their own as `_own_at`.
+    """Rows in their newest delivery, with the moment of their order as `event_at` and their own as `OWN_AT`.
 
     Parameters
     ----------
@@ -182,9 +182,9 @@ def _find_return_moments(orders: DataFrame) -> DataFrame:
 
 
 def list_outcomes(settled: DataFrame, event: str | None) -> DataFrame:
-    """What known users did: `outcome`, `user_id`, `item_id`, `event_at`, `_own_at`, `value`, `returned_at`, one row each.
+    """What known users did: `outcome`, `user_id`, `item_id`, `event_at`, `OWN_AT`, `value`, `returned_at`, one row each.
 
-    A purchase is all that one order has of an item; a rating is a row. `event_at` is the moment of the order, `_own_at` of
+    A purchase is all that one order has of an item; a rating is a row. `event_at` is the moment of the order, `OWN_AT` of
     the row. A purchase with `returned_at` was none from that moment on.
 
     Parameters

@@ -246,7 +246,7 @@ class RowBuilder(Builder):
         parted, remedy = self._part(labelled, split_spec, windows, seed)
         parted = keep(parted)
         self._demand_both_classes(parted, names[len(PARTS) :], remedy)
-        features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, "part")]
+        features = [name for name in parted.columns if name not in (*c.TABULAR_COLUMNS, c.EVENT_ID, c.PART)]
         figures = check_rows(parted, features, split_spec.copies_at_most)
         rows = tabular.make_rows(number_parts(parted, names), self.request.spec.stated_texts, kept=(NUMBER,))
         table = PartedTable(rows, staging / c.ROWS)
@@ -254,20 +254,20 @@ class RowBuilder(Builder):
         return writers, lambda _: lambda _folder: figures
 
     def _part(self, rows: DataFrame, split_spec: SplitSpec, windows: Mapping[str, Window], seed: int) -> tuple[DataFrame, str]:
-        """The rows with a column `part` and what the split cuts by, and what helps where a part lacks rows.
+        """The rows with the column `PART` and what the split cuts by, and what helps where a part lacks rows.
 
         Test sets are set aside first, and shares are those of the other rows.
         """
         from pyspark.sql import functions as F
 
-        marked = tabular.set_aside(rows.withColumn("part", F.lit("")), split_spec.test_sets, self.request.zone)
+        marked = tabular.set_aside(rows.withColumn(c.PART, F.lit("")), split_spec.test_sets, self.request.zone)
         if isinstance(split_spec, ByGroup):
             marked = tabular.name_groups(marked, split_spec.group_by)
         elif isinstance(split_spec, TimeCut):
             marked = tabular.order_by_time(marked)
         elif isinstance(split_spec, ByOrder):
             marked = tabular.order_by_file(marked)
-        rest, remedy = marked.where("part = ''").drop("part"), "change the shares of the split"
+        rest, remedy = marked.where(F.col(c.PART) == "").drop(c.PART), "change the shares of the split"
         if isinstance(split_spec, TimeCut) and split_spec.holdout_share is None:
             parts = windows["validation"], windows["holdout"]
             parted = tabular.cut_parts(rest, *parts, split_spec.train_days, self.request.zone)
@@ -281,10 +281,10 @@ class RowBuilder(Builder):
             parted = tabular.assign_parts(rest, *split_spec.shares, seed)
         else:
             raise TypeError(f"expected a split of rows, got '{split_spec.kind}'")
-        return (parted.unionByName(marked.where("part != ''")) if split_spec.test_sets else parted), remedy
+        return (parted.unionByName(marked.where(F.col(c.PART) != "")) if split_spec.test_sets else parted), remedy
 
     def _demand_both_classes(self, parted: DataFrame, test_sets: Sequence[str], remedy: str) -> None:
-        counts = {(row["part"], row[c.TARGET]): row["count"] for row in parted.groupBy("part", c.TARGET).count().collect()}
+        counts = {(row[c.PART], row[c.TARGET]): row["count"] for row in parted.groupBy(c.PART, c.TARGET).count().collect()}
         if others := sum(count for (_, target), count in counts.items() if target not in (0, 1)):
             raise ConfigurationError(
                 f"{self.request.use_case}: {others} of {sum(counts.values())} rows have a target that is neither 0 nor 1; set "

@@ -99,7 +99,7 @@ def _refuse_shared_groups(parted: DataFrame) -> None:
 
     if c.SPLIT_GROUP not in parted.columns:
         return
-    shared = parted.groupBy(c.SPLIT_GROUP).agg(F.count_distinct("part").alias("parts")).where("parts > 1").limit(3).collect()
+    shared = parted.groupBy(c.SPLIT_GROUP).agg(F.count_distinct(c.PART).alias("parts")).where("parts > 1").limit(3).collect()
     if shared:
         raise LeakageFound(
             f"groups {', '.join(row[c.SPLIT_GROUP] for row in shared)} have rows in more than one part of the split: a model "
@@ -113,12 +113,12 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
 
     Parameters
     ----------
-    parted : `row_id`, `target`, `part` and the features.
+    parted : `row_id`, `target`, the part and the features.
     copies_at_most : share of the rows of the holdout, and of each test set, that may equal a training row cell by cell.
     """
     from pyspark.sql import functions as F
 
-    shared = parted.groupBy(c.ROW_ID).agg(F.count_distinct("part").alias("parts")).where("parts > 1").limit(3).collect()
+    shared = parted.groupBy(c.ROW_ID).agg(F.count_distinct(c.PART).alias("parts")).where("parts > 1").limit(3).collect()
     if shared:
         raise LeakageFound(f"rows {', '.join(row[c.ROW_ID] for row in shared)} are in more than one part of the split")
     _refuse_shared_groups(parted)
@@ -132,10 +132,10 @@ def check_rows(parted: DataFrame, features: list[str], copies_at_most: float) ->
         if len(by_class) > 1 and lows == highs and len(set(lows)) == len(lows):
             raise LeakageFound(f"feature '{name}' has one value for each class and no other: it is the target. Leave it out")
     cells = hash_cells(parted, [c.TARGET, *features]).alias("cells")
-    seen = parted.where("part = 'train'").select(cells).distinct().withColumn("is_known", F.lit(1))
-    judged = parted.where("part not in ('train', 'validation')").select("part", cells).join(seen, "cells", "left")
-    counted = judged.groupBy("part").agg(F.count(F.lit(1)).alias("rows"), F.count("is_known").alias("known")).collect()
-    shares = {row["part"]: (row["known"], row["rows"], row["known"] / row["rows"]) for row in counted}
+    seen = parted.where(F.col(c.PART) == "train").select(cells).distinct().withColumn("is_known", F.lit(1))
+    judged = parted.where(~F.col(c.PART).isin("train", "validation")).select(c.PART, cells).join(seen, "cells", "left")
+    counted = judged.groupBy(c.PART).agg(F.count(F.lit(1)).alias("rows"), F.count("is_known").alias("known")).collect()
+    shares = {row[c.PART]: (row["known"], row["rows"], row["known"] / row["rows"]) for row in counted}
     for part, (known, rows, share) in sorted(shares.items()):
         if share > copies_at_most:
             raise LeakageFound(

@@ -19,13 +19,13 @@ from tasks.stages.features.history import add_age, date_of, happened_in, known_a
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-NUMBER = "_number"  # of a part: two digits in ids, an integer in names of folders
+NUMBER = f"{c.OWN}number"  # of a part: two digits in ids, an integer in names of folders
 _DIGITS = 2
 _IDS = (c.USER_ID, c.ITEM_ID, c.EVENT_ID, c.ROW_ID)
 
 
 def repeat_for_parts(rows: DataFrame, windows: Sequence[Window], known_by: str, zone: ZoneInfo) -> DataFrame:
-    """Rows once for each part on whose first day they were known, with the part's number as `_number`."""
+    """Rows once for each part on whose first day they were known, with the part's number as `NUMBER`."""
     from pyspark.sql import functions as F
 
     seen = (F.when(known_at(window.start, known_by, zone), _digits(place)) for place, window in enumerate(windows))
@@ -33,7 +33,7 @@ def repeat_for_parts(rows: DataFrame, windows: Sequence[Window], known_by: str, 
 
 
 def assign_windows(rows: DataFrame, windows: Sequence[Window], zone: ZoneInfo) -> DataFrame:
-    """The rows that happened in the window of a part, with its number as `_number`. Windows do not overlap."""
+    """The rows that happened in the window of a part, with its number as `NUMBER`. Windows do not overlap."""
     from pyspark.sql import functions as F
 
     numbers = (F.when(happened_in(window, zone), _digits(place)) for place, window in enumerate(windows))
@@ -56,11 +56,11 @@ def separate(rows: DataFrame) -> DataFrame:
 
 
 def number_parts(rows: DataFrame, names: Sequence[str]) -> DataFrame:
-    """Rows with the number of their part in place of its name in the column `part`."""
+    """Rows with the number of their part in place of its name in the column `PART`."""
     from pyspark.sql import functions as F
 
-    place = F.array_position(F.array(*map(F.lit, names)), F.col("part"))
-    return rows.withColumn(NUMBER, (place - 1).cast("int")).drop("part")
+    place = F.array_position(F.array(*map(F.lit, names)), F.col(c.PART))
+    return rows.withColumn(NUMBER, (place - 1).cast("int")).drop(c.PART)
 
 
 def list_parts(table: DataFrame, names: Sequence[str]) -> set[str]:
@@ -95,7 +95,7 @@ class PartedTable:
 
     Parameters
     ----------
-    frame : with the number of the part as `_number`, in one partition and sorted by it.
+    frame : with the number of the part as `NUMBER`, in one partition and sorted by it.
     folder : where its files are until each part moves its own; it must not exist.
     """
 

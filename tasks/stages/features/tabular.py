@@ -61,7 +61,7 @@ def make_rows(rows: DataFrame, stated: Sequence[str] = (), kept: Sequence[str] =
 def cut_parts(
     rows: DataFrame, validation: Window, holdout: Window, train_days: int | None = None, zone: ZoneInfo = UTC_ZONE
 ) -> DataFrame:
-    """Rows that are known as of the holdout's end with a column `part`, by when they happened.
+    """Rows that are known as of the holdout's end with the column `PART`, by when they happened.
 
     Parameters
     ----------
@@ -74,18 +74,18 @@ def cut_parts(
     if train_days is not None:
         rows = rows.where(at >= midnight(validation.start - timedelta(days=train_days), zone))
     part = F.when(at >= midnight(holdout.start, zone), PARTS[2]).when(at >= midnight(validation.start, zone), PARTS[1])
-    return rows.withColumn("part", part.otherwise(PARTS[0]))
+    return rows.withColumn(c.PART, part.otherwise(PARTS[0]))
 
 
 def cut_shares(rows: DataFrame, order: str, validation_share: float, holdout_share: float) -> DataFrame:
-    """Rows with a column `part`: the last ones by the column `order` are the holdout. Rows of equal order stay together."""
+    """Rows with the column `PART`: the last ones by the column `order` are the holdout. Rows of equal order stay together."""
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
     later = 1.0 - F.cume_dist().over(Over.orderBy(order))  # the share of rows that come after this one and its equals
     _, validation, holdout = PARTS
     part = F.when(later < holdout_share, holdout).when(later < holdout_share + validation_share, validation)
-    return rows.withColumn("part", part.otherwise(PARTS[0]))
+    return rows.withColumn(c.PART, part.otherwise(PARTS[0]))
 
 
 def order_by_time(rows: DataFrame) -> DataFrame:
@@ -105,7 +105,7 @@ def order_by_file(rows: DataFrame) -> DataFrame:
 
 
 def assign_parts(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
-    """Rows with a column `part`: within each source file and class, every part gets its share, one row more or less."""
+    """Rows with the column `PART`: within each source file and class, every part gets its share, one row more or less."""
     return _draw(rows, (c.SOURCE_FILE, c.TARGET), c.ROW_ID, validation_share, holdout_share, seed)
 
 
@@ -118,7 +118,7 @@ def name_groups(rows: DataFrame, column: str) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    allowed = [name for name in rows.columns if name not in (*c.TABULAR_COLUMNS, "part")]
+    allowed = [name for name in rows.columns if name not in (*c.TABULAR_COLUMNS, c.PART)]
     if column not in allowed:
         raise ConfigurationError(f"split.group_by: the rows have no column {column!r}; allowed: {', '.join(allowed)}")
     own = F.concat(F.lit("row "), c.ROW_ID)
@@ -126,7 +126,7 @@ def name_groups(rows: DataFrame, column: str) -> DataFrame:
 
 
 def assign_groups(rows: DataFrame, validation_share: float, holdout_share: float, seed: int) -> DataFrame:
-    """Rows with a column `part`: of the groups whose first file is the same, every part gets its share, one more or less."""
+    """Rows with the column `PART`: of the groups whose first file is the same, every part gets its share, one more or less."""
     from pyspark.sql import functions as F
 
     first = rows.groupBy(c.SPLIT_GROUP).agg(F.min(c.SOURCE_FILE).alias("_first_file"))
@@ -137,7 +137,7 @@ def assign_groups(rows: DataFrame, validation_share: float, holdout_share: float
 def _draw(
     units: DataFrame, strata: Sequence[str], name: str, validation_share: float, holdout_share: float, seed: int
 ) -> DataFrame:
-    """Units with a column `part`, by systematic sampling within strata.
+    """Units with the column `PART`, by systematic sampling within strata.
 
     Units in the order of a hash of their name have the place (rank - 1 + start) / n, where `start` is drawn for each stratum
     by a hash too, so that files of one row each do not all fall into one part.
@@ -152,7 +152,7 @@ def _draw(
     place = (rank - 1 + start.cast("double") / 2**32) / F.count(F.lit(1)).over(stratum)
     _, validation, holdout = PARTS
     part = F.when(place < holdout_share, holdout).when(place < holdout_share + validation_share, validation)
-    return units.withColumn("part", part.otherwise(PARTS[0]))
+    return units.withColumn(c.PART, part.otherwise(PARTS[0]))
 
 
 def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet], zone: ZoneInfo = UTC_ZONE) -> DataFrame:
@@ -164,10 +164,10 @@ def set_aside(parted: DataFrame, test_sets: Mapping[str, TestSet], zone: ZoneInf
     """
     from pyspark.sql import functions as F
 
-    part = F.col("part")
+    part = F.col(c.PART)
     for name, wanted in reversed(list(test_sets.items())):
         part = F.when(_fits(parted, name, wanted, zone), f"{TEST}{name}").otherwise(part)
-    return parted.withColumn("part", part)
+    return parted.withColumn(c.PART, part)
 
 
 def _fits(rows: DataFrame, name: str, wanted: TestSet, zone: ZoneInfo) -> Column:

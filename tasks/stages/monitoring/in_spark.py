@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SLOTS = 64  # more than the bins of any column
 _TOGETHER = 3
+SIDE = f"{c.OWN}side"  # long, 0: the reference, 1: the current window
 
 
 def take_sample(
@@ -39,7 +40,7 @@ def take_sample(
         until = F.unix_seconds(midnight(span.end)) - F.unix_seconds(local_time(F.col(c.EVENT_AT), zone))
         place = F.coalesce(F.ceil(until / (span.days * 86_400)), F.lit(0))
         unit = F.concat(unit, F.lit("@"), place.cast("string"))
-    kept = rows.select(*dict.fromkeys([c.ROW_ID, *columns]), unit.alias(UNIT))
+    kept = rows.select(*(f"`{name}`" for name in dict.fromkeys([c.ROW_ID, *columns])), unit.alias(UNIT))
     frame: pd.DataFrame = kept.orderBy(F.xxhash64(F.lit(seed), UNIT), c.ROW_ID).limit(most).toPandas()
     return frame
 
@@ -52,8 +53,8 @@ def count_bins(reference: DataFrame, current: DataFrame, sample: pd.DataFrame, c
     if not all(totals):
         return {column: Counts(("(all)",), (totals[0],), (totals[1],)) for column in columns}
     smaller = min(totals)
-    side = F.lit(0).alias("side"), F.lit(1).alias("side")
-    both = reference.select(side[0], *columns).unionByName(current.select(side[1], *columns))
+    side, cells = (F.lit(0).alias(SIDE), F.lit(1).alias(SIDE)), [f"`{column}`" for column in columns]
+    both = reference.select(side[0], *cells).unionByName(current.select(side[1], *cells))
     cut = [column for column in columns if is_cut_at_quantiles(sample[column], smaller)]
     named = [column for column in columns if column not in cut]
     most, times = category_limits(totals[0], smaller)
@@ -68,7 +69,7 @@ def _count_numbers(both: DataFrame, columns: Sequence[str], sample: pd.DataFrame
     bins = {column: find_edges(sample[column], smaller) for column in columns}
     slots: list[Column] = []
     for column, (edges, names) in bins.items():
-        value = F.col(column).cast("double")
+        value = F.col(f"`{column}`").cast("double")
         over: Column = F.lit(0)
         for edge in edges:
             over = over + (value > edge).cast("int")
@@ -76,14 +77,14 @@ def _count_numbers(both: DataFrame, columns: Sequence[str], sample: pd.DataFrame
     # Three columns are counted together and added up apart. One query for all would be a method too large for Java to compile.
     groups = [slots[first : first + _TOGETHER] for first in range(0, len(slots), _TOGETHER)]
     tallies = [
-        both.select("side", reduce(add, (slot * _SLOTS**place for place, slot in enumerate(group))).alias("code"))
-        .groupBy("side", "code")
+        both.select(SIDE, reduce(add, (slot * _SLOTS**place for place, slot in enumerate(group))).alias("code"))
+        .groupBy(SIDE, "code")
         .count()
         .withColumn("code", F.col("code") + number * _SLOTS**_TOGETHER)
         for number, group in enumerate(groups)
     ]
     found = reduce(lambda one, other: one.unionAll(other), tallies).toPandas()
-    code, side, count = (found[name].to_numpy() for name in ("code", "side", "count"))
+    code, side, count = (found[name].to_numpy() for name in ("code", SIDE, "count"))
     counted = {}
     for nth, (column, (_, names)) in enumerate(bins.items()):
         number, place = divmod(nth, _TOGETHER)
@@ -103,9 +104,9 @@ def _count_names(both: DataFrame, columns: Sequence[str], most: int, times: floa
 
     pairs = [F.struct(F.lit(place).alias("place"), _name(both, column).alias("name")) for place, column in enumerate(columns)]
     values = (
-        both.select("side", F.explode(F.array(*pairs)).alias("pair"))
+        both.select(SIDE, F.explode(F.array(*pairs)).alias("pair"))
         .groupBy("pair.place", "pair.name")
-        .agg(F.sum(1 - F.col("side")).alias("before"), F.sum("side").alias("now"))
+        .agg(F.sum(1 - F.col(SIDE)).alias("before"), F.sum(SIDE).alias("now"))
     )
     by_rank = Over.partitionBy("place", F.col("name").isNull()).orderBy(F.desc("before"), "name")
     is_frequent = F.col("name").isNotNull() & (F.row_number().over(by_rank) <= most) & (F.col("before") >= times)
@@ -146,8 +147,8 @@ def _name(rows: DataFrame, column: str) -> Column:
     from pyspark.sql.types import NumericType
 
     if not isinstance(rows.schema[column].dataType, NumericType):
-        return F.col(column).cast("string")
-    value = F.col(column).cast("double")
+        return F.col(f"`{column}`").cast("string")
+    value = F.col(f"`{column}`").cast("double")
     text = F.when(value == F.floor(value), F.floor(value).cast("string")).otherwise(value.cast("string"))
     return F.when(F.isnan(value), None).otherwise(text)
 

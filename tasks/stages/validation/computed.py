@@ -16,17 +16,7 @@ from tasks.stages.validation.past import Past
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-DUPLICATE_NUMBER = "duplicate_number"  # long, 1 for the first of equal rows of a file
-SIGN_AGREES = "sign_agrees"  # boolean or null, whether a purchase has a positive and a return a negative quantity
-MISSING_FEATURES = "missing_features"  # long, number of features of a tabular row that are null or not finite
-LEAST_FEATURE = "least_feature"  # double, the smallest feature of a tabular row
-DAYS_BEFORE_END = "days_before_end"  # long, local days from the event's day to the window's end: 1 on its last day
-PRICE_BAND = "price_band"  # string, the unit price rounded down to a power of two: "4.0" for 4 to 7.99
-# boolean, whether an identical row is in a file of the past; not where a correction of its order replaced it since then
-DELIVERED_BEFORE = "delivered_before"
-RETURNED_ITEM_WAS_SOLD = (
-    "returned_item_was_sold"  # boolean, null unless a return: whether the item was sold here or in the past
-)
+HASH, CAME, NAME, NEWEST, LINE, SOLD = (f"{c.OWN}{name}" for name in ("hash", "came", "name", "newest", "line", "sold"))
 
 
 def add_rule_columns(frame: DataFrame, window: Window, past: Past, names: Collection[str]) -> DataFrame:
@@ -34,9 +24,9 @@ def add_rule_columns(frame: DataFrame, window: Window, past: Past, names: Collec
     for name, make in _SIMPLE.items():
         if name in names:
             frame = frame.withColumn(name, make(frame, window, past.zone))
-    if DELIVERED_BEFORE in names:
+    if c.DELIVERED_BEFORE in names:
         frame = _add_delivered(frame, past)
-    return _add_sold(frame, past) if RETURNED_ITEM_WAS_SOLD in names else frame
+    return _add_sold(frame, past) if c.RETURNED_ITEM_WAS_SOLD in names else frame
 
 
 def _duplicate_number(_frame: DataFrame, _window: Window, _zone: ZoneInfo) -> Column:
@@ -99,21 +89,21 @@ def _add_delivered(frame: DataFrame, past: Past) -> DataFrame:
 
     before = past.rows(frame.sparkSession)
     if before is None:
-        return frame.withColumn(DELIVERED_BEFORE, F.lit(False))
-    came = [F.xxhash64(c.AS_IT_CAME).alias("_hash"), F.col(c.AS_IT_CAME).alias("_came")]
+        return frame.withColumn(c.DELIVERED_BEFORE, F.lit(False))
+    came = [F.xxhash64(c.AS_IT_CAME).alias(HASH), F.col(c.AS_IT_CAME).alias(CAME)]
     if c.EVENT_ID in before.columns:
-        lines = before.withColumn("_line", line_of(before))
-        names = [name for name in (c.USER_ID, c.EVENT_ID, c.EVENT_TYPE, "_line") if name in lines.columns]
-        named = lines.select(*came, c.INGESTED_AT, hash_cells(lines, names).alias("_name"))
-        copies = named.join(frame.select(*came).distinct(), ["_hash", "_came"], "left_semi")
-        newest = named.join(copies.select("_name").distinct(), "_name", "left_semi").groupBy("_name")
-        known = copies.join(newest.agg(F.max(c.INGESTED_AT).alias("_newest")), "_name").where(f"{c.INGESTED_AT} = _newest")
+        lines = before.withColumn(LINE, line_of(before))
+        names = [name for name in (c.USER_ID, c.EVENT_ID, c.EVENT_TYPE, LINE) if name in lines.columns]
+        named = lines.select(*came, c.INGESTED_AT, hash_cells(lines, names).alias(NAME))
+        copies = named.join(frame.select(*came).distinct(), [HASH, CAME], "left_semi")
+        newest = named.join(copies.select(NAME).distinct(), NAME, "left_semi").groupBy(NAME)
+        known = copies.join(newest.agg(F.max(c.INGESTED_AT).alias(NEWEST)), NAME).where(F.col(c.INGESTED_AT) == F.col(NEWEST))
     else:
         known = before.select(*came)
-    known = known.select("_hash", "_came").distinct()
-    same = (F.xxhash64(c.AS_IT_CAME) == F.col("_hash")) & (F.col(c.AS_IT_CAME) == F.col("_came"))
+    known = known.select(HASH, CAME).distinct()
+    same = (F.xxhash64(c.AS_IT_CAME) == F.col(HASH)) & (F.col(c.AS_IT_CAME) == F.col(CAME))
     joined = frame.join(known, same, "left")
-    return joined.select(*[f"`{name}`" for name in frame.columns], F.col("_came").isNotNull().alias(DELIVERED_BEFORE))
+    return joined.select(*[f"`{name}`" for name in frame.columns], F.col(CAME).isNotNull().alias(c.DELIVERED_BEFORE))
 
 
 def _add_sold(frame: DataFrame, past: Past) -> DataFrame:
@@ -123,20 +113,20 @@ def _add_sold(frame: DataFrame, past: Past) -> DataFrame:
     before = past.rows(frame.sparkSession)
     if before is not None:
         bought = bought.unionByName(before.where(F.col(c.EVENT_TYPE) == c.PURCHASE).select(c.ITEM_ID))
-    sold = bought.distinct().withColumn("_sold", F.lit(True))
+    sold = bought.distinct().withColumn(SOLD, F.lit(True))
     is_return = F.col(c.EVENT_TYPE) == c.RETURN
-    found = F.when(is_return & F.col(c.ITEM_ID).isNotNull(), F.coalesce(F.col("_sold"), F.lit(False)))
-    joined = frame.join(sold, c.ITEM_ID, "left").withColumn(RETURNED_ITEM_WAS_SOLD, found)
-    return joined.select(*[f"`{name}`" for name in frame.columns], RETURNED_ITEM_WAS_SOLD)
+    found = F.when(is_return & F.col(c.ITEM_ID).isNotNull(), F.coalesce(F.col(SOLD), F.lit(False)))
+    joined = frame.join(sold, c.ITEM_ID, "left").withColumn(c.RETURNED_ITEM_WAS_SOLD, found)
+    return joined.select(*[f"`{name}`" for name in frame.columns], c.RETURNED_ITEM_WAS_SOLD)
 
 
 _SIMPLE: dict[str, Callable[[DataFrame, Window, ZoneInfo], Column]] = {
-    DUPLICATE_NUMBER: _duplicate_number,
-    SIGN_AGREES: _sign_agrees,
-    DAYS_BEFORE_END: _days_before_end,
-    PRICE_BAND: _price_band,
-    MISSING_FEATURES: _missing_features,
-    LEAST_FEATURE: _least_feature,
+    c.DUPLICATE_NUMBER: _duplicate_number,
+    c.SIGN_AGREES: _sign_agrees,
+    c.DAYS_BEFORE_END: _days_before_end,
+    c.PRICE_BAND: _price_band,
+    c.MISSING_FEATURES: _missing_features,
+    c.LEAST_FEATURE: _least_feature,
 }
-OF_THE_PAST = frozenset({DELIVERED_BEFORE, RETURNED_ITEM_WAS_SOLD})
+OF_THE_PAST = frozenset({c.DELIVERED_BEFORE, c.RETURNED_ITEM_WAS_SOLD})
 COMPUTED = frozenset({*_SIMPLE, *OF_THE_PAST})

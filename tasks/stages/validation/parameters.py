@@ -53,7 +53,8 @@ def _compute_shares(frame: DataFrame, column: str) -> dict[str, list[Any]]:
     """The most frequent values and their shares, which sum to one."""
     from pyspark.sql import functions as F
 
-    counted = frame.where(F.col(column).isNotNull()).groupBy(column).count()
-    rows = counted.orderBy(F.desc("count"), column).limit(MAX_VALUES).collect()
-    total = sum(row["count"] for row in rows)
-    return {"values": [row[column] for row in rows], "weights": [row["count"] / total for row in rows]}
+    value = F.col(f"`{column}`")
+    counted = frame.where(value.isNotNull()).groupBy(value.alias("value")).agg(F.count(F.lit(1)).alias("rows"))
+    rows = counted.orderBy(F.desc("rows"), "value").limit(MAX_VALUES).collect()
+    total = sum(row["rows"] for row in rows)
+    return {"values": [row["value"] for row in rows], "weights": [row["rows"] / total for row in rows]}

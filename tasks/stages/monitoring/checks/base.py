@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROWS_OF, PREDICTIONS_OF = "rows", "predictions"  # the tables that checks look at: rows of the days that are compared,
 OWN_OF = "own_rows"  # answers, and rows of the run's window alone, in which broken data are looked for
-UNIT = "unit"  # column of a sample: what is drawn together
+UNIT = f"{c.OWN}unit"  # column of a sample: what is drawn together
 UNITS = ("subject", c.USER_ID, c.EVENT_ID, c.ROW_ID)  # the first of them that a row has names its unit
 NEVER_EQUAL = (c.ROW_ID, c.SOURCE_FILE, c.INGESTED_AT, c.AS_IT_CAME)  # names of rows, and what their columns say already
 OF_ITS_DAY = (c.EVENT_AT, c.EVENT_ID)  # what differs where the same is delivered on another day

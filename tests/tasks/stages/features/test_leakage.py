@@ -231,7 +231,7 @@ def test_wrong_tables_are_not_published(fault: str, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda frame: frame.assign(x=frame[c.TARGET] * 2.0 + 1), "feature 'x' has one value for each class"),
-        (lambda frame: pd.concat([frame, frame.iloc[:1].assign(part="holdout")]), "rows r0 are in more than one part"),
+        (lambda frame: pd.concat([frame, frame.iloc[:1].assign(**{c.PART: "holdout"})]), "rows r0 are in more than one part"),
         (lambda frame: frame.assign(x=frame["x"] % 4), "10 of 10 rows of the holdout equal a training row cell by cell"),
     ],
     ids=["the target as a feature", "a row in two parts", "copies of training rows"],
@@ -242,7 +242,7 @@ def test_leaking_tabular_parts_are_refused(change: Any, message: str, spark: Spa
             c.ROW_ID: [f"r{n}" for n in range(40)],
             c.TARGET: [n % 2 for n in range(40)],
             "x": [float(n) for n in range(40)],
-            "part": ["train"] * 30 + ["holdout"] * 10,
+            c.PART: ["train"] * 30 + ["holdout"] * 10,
         }
     )
     assert check_rows(spark.createDataFrame(frame), ["x"], 0.05) == {"rows_known_from_training": 0.0}
@@ -258,12 +258,12 @@ def test_rows_with_missing_cells_are_no_copies(spark: SparkSession) -> None:
             c.TARGET: [n % 2 for n in range(40)],
             "x": [float(n % 20) if n < 20 else None for n in range(40)],
             "y": [float(n % 20) if n >= 20 else None for n in range(40)],
-            "part": ["train"] * 20 + ["holdout"] * 20,
+            c.PART: ["train"] * 20 + ["holdout"] * 20,
         }
     )
     assert check_rows(spark.createDataFrame(frame), ["x", "y"], 0.0) == {"rows_known_from_training": 0.0}
     copied = frame.assign(x=[float(n % 20) for n in range(40)], y=None)
     with pytest.raises(LeakageFound, match="20 of 20 rows of the holdout equal a training row"):
         check_rows(
-            spark.createDataFrame(copied, "row_id string, target long, x double, y double, part string"), ["x", "y"], 0.0
+            spark.createDataFrame(copied, f"row_id string, target long, x double, y double, {c.PART} string"), ["x", "y"], 0.0
         )

@@ -21,6 +21,7 @@ from tasks.stages.features.history import AGE, add_age, date_of, happened_in, kn
 from tasks.stages.features.interactions import make_labels
 from tasks.stages.features.spec import ByTime
 from tasks.stages.monitoring import in_memory, in_spark
+from tasks.stages.monitoring.checks.base import UNIT
 from tasks.stages.monitoring.exposures import OUTCOMES, publish_exposures
 from tasks.stages.monitoring.labels import LabelPolicy, attribute, read_outcomes
 from tasks.stages.monitoring.windows import count_labels
@@ -93,7 +94,7 @@ def test_all_agree_on_a_day_on_which_clocks_change(name: str, spark: SparkSessio
     assert in_memory.count_days(frame, zone) == in_spark.count_days(rows, zone) == counts
     units = [by.take_sample(side, [], 7, 10, window, zone) for by, side in ((in_memory, frame), (in_spark, rows))]
     for sample in units:
-        places = sample["unit"].str.rpartition("@")[2].astype(int)
+        places = sample[UNIT].str.rpartition("@")[2].astype(int)
         assert dict(zip(sample[c.ROW_ID].str.rpartition(":")[2], places, strict=True)) == {
             "before": 2,
             "first": 1,

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from tasks import columns as c
 from tasks.contracts.base import Window
-from tasks.stages.validation.computed import DELIVERED_BEFORE, add_rule_columns
+from tasks.stages.validation.computed import add_rule_columns
 from tasks.stages.validation.past import Past
 
 SCHEMA = (
@@ -42,8 +42,8 @@ def test_a_correction_back_is_no_repetition(spark: SparkSession, tmp_path: Path)
         line(3, "o3", "mug", 7, "2"),
         line(3, "o4", "tea", 2),
     ]
-    frame = add_rule_columns(spark.createDataFrame(now, SCHEMA), window, past, {DELIVERED_BEFORE})
-    found = {row[c.AS_IT_CAME]: row[DELIVERED_BEFORE] for row in frame.collect()}
+    frame = add_rule_columns(spark.createDataFrame(now, SCHEMA), window, past, {c.DELIVERED_BEFORE})
+    found = {row[c.AS_IT_CAME]: row[c.DELIVERED_BEFORE] for row in frame.collect()}
     assert found == {
         "o1,None,tea,2": False,
         "o2,None,tea,2": True,
