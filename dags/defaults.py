@@ -17,6 +17,7 @@ from tasks.errors import ConfigurationError, NothingToDo, ServiceUnavailable, Ti
 from tasks.io.notifications import Level, notify
 from tasks.jobs.run import Run
 from tasks.jobs.windows import choose_window, parse_day
+from tasks.reasons import translated
 from tasks.settings import get_settings
 from tasks.use_case import UseCase, list_use_cases, load_use_case
 
@@ -113,16 +114,20 @@ def clock(use_case: UseCase) -> CronDataIntervalTimetable | None:
 def as_task_outcome() -> Iterator[None]:
     """Turn what a job raises into a task's outcome.
 
-    `NothingToDo` skips the task and what depends on it. A server that does not answer is tried again. Every other error of
-    ours cannot be repaired by another try, so it fails the task at once, with its message and no stack of retries.
+    `NothingToDo` skips the task and what depends on it. Errors of other programs become ours. A server that does not answer
+    and a failure whose reason is not known are tried again. Every other error of ours cannot be repaired by another try, so it
+    fails the task at once, with its message and no stack of retries.
     """
     try:
-        yield
+        with translated("the task"):
+            yield
     except NothingToDo as error:
         raise AirflowSkipException(str(error)) from error
     except ServiceUnavailable:
         raise
     except TitleholderError as error:
+        if type(error) is TitleholderError:  # another program failed for a reason that is not known
+            raise
         _log.exception("%s", error)
         raise AirflowFailException(str(error)) from error
 

@@ -12,6 +12,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.errors import SourceError
 from tasks.guards import guard
 from tasks.io.storage import Inspect, Storage, Writer
+from tasks.reasons import translated
 from tasks.stages.ingestion.base import Source, SourceFile
 from tasks.stages.ingestion.late import find_late_days, find_late_windows, mark_late
 from tasks.stages.ingestion.lost import count_cells
@@ -63,7 +64,8 @@ def ingest(
     from tasks.io.spark import spark_for
 
     with spark_for(sum(file.rows for file in files)) as spark:
-        frame = mark_late(source.read(spark, files, window), late, source.days_of)
+        with translated(", ".join(file.name for file in files[:5]), kind=SourceError, after="Nothing was published"):
+            frame = mark_late(source.read(spark, files, window), late, source.days_of)
         tables = {c.ROWS: _write_complete(frame, files, source)}
         return storage.publish(
             use_case=use_case, layer=c.RAW, partition=partition, tables=tables, facts=facts, inspect=_count_lost(source)
@@ -81,26 +83,17 @@ def _write_complete(frame: DataFrame, files: list[SourceFile], source: Source) -
     The check before and Spark read with two parsers, which must agree.
     """
     expected = sum(file.rows for file in files)
+    names = ", ".join(file.name for file in files[:5]) + (", ..." if len(files) > 5 else "")
 
     def write(folder: Path) -> None:
         import pyarrow.dataset as ds
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
 
-        try:
+        with translated(names, kind=SourceError, after="Nothing was published"):
             frame.write.parquet(str(folder))
-        except (PySparkException, Py4JError) as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            reason = next((line for line in lines if "No space left" in line), lines[0] if lines else "no reason given")
-            raise SourceError(
-                f"{', '.join(file.name for file in files[:5])}: Spark could not read or write them: {reason[:300]}. "
-                "Nothing was published. Check the free space on the disk and the types in the source's schema"
-            ) from error
         found = ds.dataset(folder, format="parquet").count_rows()
         if found != expected:
-            names = ", ".join(file.name for file in files[:5])
             raise SourceError(
-                f"{names}{', ...' if len(files) > 5 else ''}: expected {expected} rows as counted before, Spark read {found}. "
+                f"{names}: expected {expected} rows as counted before, Spark read {found}. "
                 "A file changed meanwhile, or its quoting is ambiguous. Nothing was published"
             )
 

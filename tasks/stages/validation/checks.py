@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import columns as c
 from tasks.contracts.data import RuleResult, Severity
 from tasks.errors import ConfigurationError, SnapshotError
+from tasks.reasons import explain_text
 from tasks.stages.validation.computed import COMPUTED
 from tasks.stages.validation.suite import Rule, Suite, build_expectation, load_great_expectations
 
@@ -253,7 +254,8 @@ def _refuse_exception(rule: str, info: dict[str, Any], where: str) -> None:
     exceptions = [info] if "raised_exception" in info else list(info.values())
     for exception in exceptions:
         if exception["raised_exception"]:
-            raise ConfigurationError(f"{where}: rules: {rule}: could not be computed: {exception['exception_message']}")
+            reason = explain_text(exception["exception_message"])
+            raise ConfigurationError(f"{where}: rules: {rule}: could not be computed: {reason}")
 
 
 def _summarize(rule: Rule, result: Any, rows: int, counts: Mapping[str, int], examples: Mapping[str, list[str]]) -> RuleResult:
