@@ -141,6 +141,7 @@ class RegistrySpec(_Section):
     """What the reconciler may change. It always reports what it found."""
 
     restore_aliases: bool = Field(True, description="restore moved aliases to what the ledger says")
+    restore_deleted: bool = Field(True, description="restore MLflow's experiment and runs of versions that were deleted")
     close_runs_after_hours: float = Field(
         24.0, gt=3.0, description="an MLflow run that is still RUNNING then was interrupted; a task may take 3 hours"
     )

@@ -15,6 +15,7 @@ from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRec
 from tasks.errors import ConfigurationError, TitleholderError
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
+from tasks.reasons import translated
 from tasks.settings import get_settings
 from titleholder import access, backtest_command, data_commands
 from titleholder.output import AsJson, UseCaseName, console, errors, parse_day, parse_moment, print_json, show
@@ -34,7 +35,8 @@ backtest_command.register(app)
 def main() -> None:
     """Run the command. An error of ours is one message and exit code 1, without a traceback."""
     try:
-        app()
+        with translated("titleholder"):
+            app()
     except TitleholderError as error:
         errors.print(f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
@@ -253,9 +255,9 @@ def reconcile(
     use_case: Annotated[str | None, typer.Argument(help="Name of the use case; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare MLflow's aliases with the ledger, restore them if the use case says so, and close interrupted runs."""
+    """Restore what was deleted in MLflow and aliases that were moved, if the use case says so, and close interrupted runs."""
     from tasks.io.airflow import AirflowApi
-    from tasks.stages.registry import close_interrupted_runs, reconcile_aliases
+    from tasks.stages.registry import close_interrupted_runs, reconcile_aliases, restore_deleted
     from tasks.use_case import list_use_cases, load_use_case
 
     settings = get_settings()
@@ -263,7 +265,8 @@ def reconcile(
     found = []
     for name in [use_case] if use_case else list_use_cases():
         policy = load_use_case(name).registry
-        lines = reconcile_aliases(name, ledger, policy.restore_aliases, now)
+        lines = restore_deleted(name, ledger, policy.restore_deleted)
+        lines += reconcile_aliases(name, ledger, policy.restore_aliases, now)
         lines += close_interrupted_runs(name, now, policy.close_runs_after_hours, airflow.is_over)
         found += [{"use_case": name, "found": line} for line in lines]
     show("Found", found, as_json)

@@ -156,7 +156,12 @@ class TrackedRun:
 
 
 def get_experiment(client: MlflowClient, name: str) -> str:
-    """The id of the experiment of a use case. Creates it if missing, also when two tasks do so at once."""
+    """The id of the experiment of a use case. Creates it if missing, also when two tasks do so at once.
+
+    Raises
+    ------
+    ModelError : it was deleted. MLflow would refuse each run in it.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -167,7 +172,50 @@ def get_experiment(client: MlflowClient, name: str) -> str:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise ModelError(f"MLflow's experiment of {name} was deleted: restore it with `titleholder reconcile {name}`")
     return str(found.experiment_id)
+
+
+def experiment_is_deleted(use_case: str) -> bool:
+    """Whether the experiment of a use case was deleted. False where there is none yet."""
+    with raise_if_unreachable():
+        found = get_client().get_experiment_by_name(use_case)
+    return found is not None and found.lifecycle_stage == "deleted"
+
+
+def restore_experiment(use_case: str) -> None:
+    """Restore the deleted experiment of a use case, with its runs."""
+    with raise_if_unreachable():
+        client = get_client()
+        found = client.get_experiment_by_name(use_case)
+        if found is not None:
+            client.restore_experiment(found.experiment_id)
+
+
+def deleted_runs_of_versions(use_case: str) -> dict[str, int]:
+    """Run -> the registered version that it logged, of the runs that were deleted and that MLflow still has."""
+    from mlflow.exceptions import MlflowException
+
+    deleted = {}
+    with raise_if_unreachable():
+        client = get_client()
+        for version in client.search_model_versions(f"name='{use_case}'"):
+            try:
+                run = client.get_run(version.run_id)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+            else:
+                if run.info.lifecycle_stage == "deleted":
+                    deleted[run.info.run_id] = int(version.version)
+    return deleted
+
+
+def restore_run(run_id: str) -> None:
+    """Restore a deleted run."""
+    with raise_if_unreachable():
+        get_client().restore_run(run_id)
 
 
 def find_finished_run(use_case: str, key: str) -> Run | None:
@@ -199,7 +247,9 @@ class OpenRun:
 
 
 def open_runs(use_case: str) -> list[OpenRun]:
-    """All runs of a use case that MLflow shows as RUNNING, oldest first."""
+    """All runs of a use case that MLflow shows as RUNNING, oldest first. None where its experiment was deleted."""
+    if experiment_is_deleted(use_case):
+        return []
     with raise_if_unreachable():
         client = get_client()
         found = client.search_runs(

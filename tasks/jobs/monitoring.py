@@ -30,16 +30,17 @@ class Observation(Contract):
 
 
 def reconcile(run: Run, *, now: datetime, is_over: Callable[[str, str], bool]) -> list[str]:
-    """Compare aliases with the ledger and close interrupted runs; one line for each difference.
+    """Restore what was deleted, compare aliases with the ledger, and close interrupted runs; one line for each finding.
 
     Parameters
     ----------
     is_over : whether the Airflow run of a `dag_id` and `run_id` has ended.
     """
     policy = run.use_case.registry
-    found = registry.reconcile_aliases(run.name, run.ledger, policy.restore_aliases, now)
+    found = registry.restore_deleted(run.name, run.ledger, policy.restore_deleted)
+    found += registry.reconcile_aliases(run.name, run.ledger, policy.restore_aliases, now)
     found += registry.close_interrupted_runs(run.name, now, policy.close_runs_after_hours, is_over)
-    _log.info("%s", "\n".join(found) or "the aliases agree with the ledger, and no run was interrupted")
+    _log.info("%s", "\n".join(found) or "nothing was deleted, the aliases agree with the ledger, and no run was interrupted")
     return found
 
 

@@ -21,6 +21,7 @@ from tasks.io.storage import Storage
 from tasks.stages.registry.aliases import compare_aliases, follow_ledger, reconcile_aliases
 from tasks.stages.registry.anchor import anchor_of
 from tasks.stages.registry.bake import BakeJudgement, BakePolicy, watch_bake
+from tasks.stages.registry.deleted import restore_deleted
 from tasks.stages.registry.interrupted import close_interrupted_runs
 from tasks.stages.registry.promotion import needs_person, promote, rollback
 from tasks.stages.registry.rehearsal import rehearse
@@ -153,6 +154,7 @@ __all__ = [
     "reconcile_aliases",
     "register",
     "rehearse",
+    "restore_deleted",
     "rollback",
     "version_of",
     "watch_bake",
