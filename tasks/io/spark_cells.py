@@ -209,11 +209,6 @@ class _Part:
         return f"CASE WHEN {moment} >= {earliest} AND {moment} < {latest} THEN {moment} END"
 
 
-def moment_sql(column: str, cell: Cell, kind: str, times: Times) -> str:
-    """The moments of a typed column (`kind`: timestamp or date), null outside of the plausible days."""
-    return _Part(0, Wanted(column, cell), kind, times).value
-
-
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _ENDS = literal(ENDS)
 

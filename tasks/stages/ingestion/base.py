@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 MOST_LOST = 0.01
 
 
+# Columns of a frame that was read, beside cells of any name: the name of the file, and the number of the row in it.
+FILE, PLACE = f"{c.OWN}file", f"{c.OWN}place"
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One raw file that passed its check.
@@ -188,13 +192,13 @@ def decode(content: bytes, path: Path, encoding: str = "utf-8") -> str:
         raise SourceError(f"{path}: line {line}: expected {name}, got byte 0x{byte}; save the file as {name}") from error
 
 
-def plain_paths(files: list[SourceFile]) -> list[str]:
+def plain_paths(paths: Sequence[Path]) -> list[str]:
     """Paths for Spark, with brackets, braces and stars escaped, which Spark interprets as patterns."""
-    return [re.sub(r"([\[\]{}*?\\])", r"\\\1", str(file.path.resolve())) for file in files]
+    return [re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path.resolve())) for path in paths]
 
 
 def number_rows(frame: DataFrame) -> DataFrame:
-    """Add `source_file` and `row_id` to a frame that Spark read from files.
+    """Add `FILE` and `PLACE` to a frame that Spark read from files: the file's name, and the number of the row in it, from 1.
 
     The number of a row in its file is its rank by block and by position in the block's task. It does not depend on how many
     files Spark packs into one task, or into how many tasks it splits a file.
@@ -202,15 +206,22 @@ def number_rows(frame: DataFrame) -> DataFrame:
     from pyspark.sql import Window as Over
     from pyspark.sql import functions as F
 
+    block, task_place = f"{c.OWN}block", f"{c.OWN}task_place"
     placed = frame.select(
         "*",
-        F.col("_metadata.file_name").alias(c.SOURCE_FILE),
-        F.col("_metadata.file_block_start").alias("block"),
-        F.monotonically_increasing_id().alias("place"),
+        F.col("_metadata.file_name").alias(FILE),
+        F.col("_metadata.file_block_start").alias(block),
+        F.monotonically_increasing_id().alias(task_place),
     )
-    place = F.row_number().over(Over.partitionBy(c.SOURCE_FILE).orderBy("block", "place"))
-    row_id = F.concat_ws(":", F.col(c.SOURCE_FILE), place.cast("string"))
-    return placed.withColumn(c.ROW_ID, row_id).drop("block", "place")
+    place = F.row_number().over(Over.partitionBy(FILE).orderBy(block, task_place))
+    return placed.withColumn(PLACE, place).drop(block, task_place)
+
+
+def name_rows() -> tuple[Column, Column]:
+    """`row_id` and `source_file` of a frame with `FILE` and `PLACE`."""
+    from pyspark.sql import functions as F
+
+    return F.concat_ws(":", FILE, F.col(PLACE).cast("string")).alias(c.ROW_ID), F.col(FILE).alias(c.SOURCE_FILE)
 
 
 def as_json(names: Sequence[str]) -> Column:

@@ -19,7 +19,7 @@ from tasks.errors import SourceError
 from tasks.io.days import local_date
 from tasks.io.prediction_log import PredictionLog
 from tasks.settings import get_settings
-from tasks.stages.ingestion.base import SourceFile
+from tasks.stages.ingestion.base import SourceFile, name_rows
 from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema, spark_schema
 from tasks.stages.ingestion.extract import Extracted
 
@@ -47,7 +47,7 @@ class EndpointLog(Extracted):
         from pyspark.sql import functions as F
 
         day = F.concat(F.lit(f"{self.kind}@"), local_date(F.col(c.INGESTED_AT), self.days_of).cast("string"))
-        frame = self.open(spark, files, spark_schema(_CELLS)).withColumn(c.SOURCE_FILE, day)
+        frame = self.open(spark, files, spark_schema(_CELLS)).select("*", name_rows()[0], day.alias(c.SOURCE_FILE))
         missing = [F.lit(None).cast("string").alias(name) for name in c.INTERACTION_COLUMNS if name not in frame.columns]
         return frame.select("*", *missing).select(*c.INTERACTION_COLUMNS)
 

@@ -57,8 +57,8 @@ class Extracted(Source):
         return [SourceFile(path.name, path, sha256, window.start, rows, older)]
 
     def open(self, spark: SparkSession, files: list[SourceFile], schema: str) -> DataFrame:
-        """The rows of the extracts, each with its `row_id`."""
-        return number_rows(spark.read.schema(schema).parquet(*plain_paths(files)))
+        """The rows of the extracts, with `FILE` and `PLACE`."""
+        return number_rows(spark.read.schema(schema).parquet(*plain_paths([file.path for file in files])))
 
 
 def _sha256(path: Path) -> str:

@@ -1,232 +1,289 @@
 """Checks of a file before Spark reads it: is it complete, has it the declared columns, how many rows has it?
 
-Each check uses another parser than Spark, so that a file on which the two disagree is refused.
+Each check uses another parser than Spark, so that a file on which the two disagree is refused. Formats that Spark does not
+read (Avro, Arrow, workbooks, archives) are read by one parser only.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tasks.contracts.cells import CellType
 from tasks.errors import SourceError
+from tasks.stages.ingestion import physical, readers
 from tasks.stages.ingestion.base import decode
-from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP, arrow_schema, spark_schema
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+IGNORE = "ignore"
+TYPED = ("parquet", "orc", "arrow", "avro")  # formats whose files have a schema
 
-COMPRESSIONS = {".gz": gzip.decompress, ".bz2": bz2.decompress}
+
+@dataclass(frozen=True)
+class Declared:
+    """What the YAML declares of a source's files.
+
+    Parameters
+    ----------
+    cells : column -> its type, or `ignore`.
+    headers : the allowed headers, where columns came or went over time; empty: all of `cells`.
+    """
+
+    cells: Mapping[str, str]
+    headers: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def allowed(self) -> tuple[tuple[str, ...], ...]:
+        return self.headers or (tuple(self.cells),)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The columns that are read."""
+        return {name: kind for name, kind in self.cells.items() if kind != IGNORE}
 
 
 def decompress(content: bytes, path: Path) -> bytes:
-    """The content of a file, decompressed where its name ends in .gz or .bz2."""
-    unpack = COMPRESSIONS.get(path.suffix)
-    if unpack is None:
-        return content
+    """The content of a file, decompressed where its name ends in .gz, .bz2 or .zip."""
     try:
-        return unpack(content)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise SourceError(f"{path}: not a complete {path.suffix} file: {error}; deliver it again") from error
+        return readers.unpack(content, path.name)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}; deliver it again") from error
 
 
-def count_csv(content: bytes, path: Path, names: Sequence[str], encoding: str, delimiter: str) -> int:
+def count_csv(content: bytes, path: Path, declared: Declared, encoding: str, delimiter: str) -> int:
     """Data rows of a CSV file with a header, each with all fields."""
-    rows, places = 0, content.count(b"\n")
-    lines = csv.reader(io.StringIO(decode(content, path, encoding), newline=""), delimiter=delimiter, strict=True)
+    text, rows, places = decode(content, path, encoding), 0, content.count(b"\n")
+    stated = readers.DELIMITER_LINE.match(text)
+    skipped = 0 if stated is None else 1
+    if stated is not None:
+        text, delimiter = text[stated.end() :], stated[1]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        check_names(next(lines, []), names, path, delimiter)
+        header = next(lines, [])
+        check_names(header, declared, path, delimiter)
         for fields in lines:
-            if fields and len(fields) != len(names):
-                cut = "; the file is truncated" if lines.line_num > places else ""
+            if fields and len(fields) != len(header):
+                line = lines.line_num + skipped
+                cut = "; the file is truncated" if line > places else ""
                 raise SourceError(
-                    f"{path}: line {lines.line_num}: expected {len(names)} fields, got {len(fields)}: "
+                    f"{path}: line {line}: expected {len(header)} fields, got {len(fields)}: "
                     f"{delimiter.join(fields)[:120]!r}{cut}; deliver it again"
                 )
             rows += bool(fields)
     except csv.Error as error:
         raise SourceError(
-            f"{path}: line {lines.line_num}: not CSV: {error}; the file is truncated, or a quote is not closed"
+            f"{path}: line {lines.line_num + skipped}: not CSV: {error}; the file is truncated, or a quote is not closed"
         ) from error
     return rows
 
 
-def check_names(found: Sequence[str], names: Sequence[str], path: Path, delimiter: str | None = None) -> None:
-    """Refuse a header that is not the declared one. Formats with named columns may order them differently."""
-    if list(found) == list(names) or (delimiter is None and sorted(found) == sorted(names)):
+def check_names(found: Sequence[str], declared: Declared, path: Path, delimiter: str | None = None) -> None:
+    """Refuse a header that is none of the declared ones. Formats with named columns may order them differently.
+
+    Where a column without a name is declared, any number of them may be there.
+    """
+    headers = declared.allowed
+    if any(_agree(found, names, is_ordered=delimiter is not None) for names in headers):
         return
-    expected = f"expected the header {','.join(names)}"
+    names = min(headers, key=lambda one: len(set(one) ^ set(found)))
+    expected = f"expected the header {','.join(names)}" + (f" or {len(headers) - 1} others" if len(headers) > 1 else "")
     if delimiter is not None:
         others = [other for other in (",", ";", "\t", "|", ":") if other != delimiter and other in "".join(found)]
         if len(found) <= 1 and others:
             raise SourceError(f"{path}: line 1: expected the delimiter {delimiter!r}, got {others[0]!r}; {expected}")
     faults = []
     if missing := [name for name in names if name not in found]:
-        faults.append(f"missing: {', '.join(missing)}")
+        faults.append(f"missing: {', '.join(name or repr(name) for name in missing)}")
     if extra := [name for name in found if name not in names]:
         faults.append(f"unknown: {', '.join(map(repr, extra[:5]))}{f' and {len(extra) - 5} more' if len(extra) > 5 else ''}")
     if repeated := sorted({name for name in found if list(found).count(name) > 1} if len(found) < 200 else ()):
-        faults.append(f"repeated: {', '.join(repeated)}")
+        faults.append(f"repeated: {', '.join(name or repr(name) for name in repeated)}")
+    remedy = f"; add {extra[0]!r} to cells, as ignore if it is not needed" if extra and not missing else ""
     raise SourceError(
-        f"{path}: line 1: {'; '.join(faults) or 'the columns are in another order'}; {expected}, got {','.join(found)[:500]}"
+        f"{path}: line 1: {'; '.join(faults) or 'the columns are in another order'}; {expected}, "
+        f"got {','.join(found)[:500]}{remedy}"
     )
+
+
+def _agree(found: Sequence[str], names: Sequence[str], *, is_ordered: bool) -> bool:
+    here, there = list(found), list(names)
+    if "" in there:
+        here, there = [name for name in here if name], [name for name in there if name]
+    return here == there if is_ordered else sorted(here) == sorted(there)
 
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object as pairs, which keeps repeated keys."""
 
 
-def count_jsonl(content: bytes, path: Path, names: Sequence[str]) -> int:
-    """Lines of a JSON lines file, each an object with known keys. A missing key is an empty cell."""
-    rows, allowed = 0, set(names)
-    for place, line in enumerate(decode(content, path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            pairs = json.loads(line, object_pairs_hook=_Pairs)
-        except ValueError as error:
-            raise SourceError(
-                f"{path}: line {place}: not JSON: {error}; the file is truncated or damaged: {line[:120]!r}"
-            ) from error
-        if not isinstance(pairs, _Pairs) or any(isinstance(value, list) for _, value in pairs):
-            raise SourceError(f"{path}: line {place}: expected a flat JSON object, got {line[:120]!r}")
-        keys = [key for key, _ in pairs]
-        if unknown := [key for key in keys if key not in allowed]:
-            raise SourceError(
-                f"{path}: line {place}: unknown: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(names)}"
-            )
-        if len(set(keys)) < len(keys):
-            raise SourceError(f"{path}: line {place}: a key is repeated: {line[:120]!r}")
+def count_jsonl(content: bytes, path: Path, declared: Declared) -> int:
+    """Lines of a JSON lines file, or objects of one array, each with known keys. A missing key is an empty cell."""
+    text, rows = decode(content, path), 0
+    for place, one, shown in _read_json(text, path):
+        pairs = list(_flatten(one, declared.cells)) if isinstance(one, _Pairs) else []
+        if not isinstance(one, _Pairs):
+            raise SourceError(f"{path}: {place}: expected a JSON object, got {shown!r}")
+        for key, value in pairs:
+            kind = declared.cells.get(key)
+            if kind is None:
+                unknown = [name for name, _ in pairs if name not in declared.cells]
+                raise SourceError(
+                    f"{path}: {place}: unknown: {', '.join(map(repr, unknown[:5]))}; allowed: {', '.join(declared.cells)}; "
+                    "add them to cells, as ignore if they are not needed"
+                )
+            if kind != IGNORE:
+                _check_value(key, value, kind, f"{path}: {place}")
+        if len({key for key, _ in pairs}) < len(pairs):
+            raise SourceError(f"{path}: {place}: a key is repeated: {shown!r}")
         rows += 1
     return rows
 
 
-def count_parquet(path: Path, names: Sequence[str]) -> int:
-    """Rows of a Parquet file. Every page is read once, because a valid footer does not prove valid pages."""
-    import pyarrow.parquet as pq
+def _read_json(text: str, path: Path) -> Iterator[tuple[str, Any, str]]:
+    """Where each object is, the object as pairs, and its beginning."""
+    if text.lstrip().startswith("["):
+        try:
+            objects = json.loads(text, object_pairs_hook=_Pairs)
+        except ValueError as error:
+            raise SourceError(f"{path}: not JSON: {error}; the file is truncated or damaged") from error
+        yield from ((f"object {place}", one, str(one)[:120]) for place, one in enumerate(objects, start=1))
+        return
+    for place, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield f"line {place}", json.loads(line, object_pairs_hook=_Pairs), line[:120]
+        except ValueError as error:
+            raise SourceError(
+                f"{path}: line {place}: not JSON: {error}; the file is truncated or damaged: {line[:120]!r}"
+            ) from error
 
-    return _count_arrow(path, names, lambda: pq.ParquetFile(path), lambda file: file.iter_batches())
+
+def _flatten(pairs: _Pairs, cells: Mapping[str, str], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The pairs of an object, those of objects in it with dots, unless the object itself is declared."""
+    for key, value in pairs:
+        name = f"{before}{key}"
+        if isinstance(value, _Pairs) and name not in cells:
+            yield from _flatten(value, cells, f"{name}.")
+        else:
+            yield name, value
 
 
-def count_orc(path: Path, names: Sequence[str]) -> int:
-    """Rows of an ORC file. Every stripe is read once."""
-    from pyarrow import orc
+def _check_value(key: str, value: Any, kind: str, where: str) -> None:
+    if isinstance(value, _Pairs):
+        inner = value[0][0] if value else "part"
+        raise SourceError(
+            f"{where}: the key {key!r} is an object, and source.cells states {kind}; name its parts with dots, such as "
+            f"{key}.{inner}, or state ignore"
+        )
+    if isinstance(value, list) != (kind == "list") and value is not None:
+        came = "a list" if isinstance(value, list) else f"{value!r:.40}"
+        raise SourceError(f"{where}: the key {key!r}: source.cells states {kind}, got {came}; state list, or ignore")
 
-    return _count_arrow(
-        path, names, lambda: orc.ORCFile(path), lambda file: (file.read_stripe(n) for n in range(file.nstripes))
-    )
+
+def count_sheet(path: Path, declared: Declared, sheet: str | None) -> int:
+    """Data rows of a sheet of a workbook with a header. Empty rows are none."""
+    try:
+        rows = readers.read_sheet(str(path), {"sheet": sheet})
+        check_names([str(cell) for cell in next(rows, [])], declared, path, ",")
+        return sum(1 for _ in rows)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
 
 
-def _count_arrow(path: Path, names: Sequence[str], open_file: Any, batches: Any) -> int:
+def count_typed(kind: str, path: Path, declared: Declared) -> int:
+    """Rows of a file with a schema. Every page is read once, because a valid footer does not prove valid pages."""
     import pyarrow as pa
 
     try:
-        file = open_file()
-        schema = file.schema_arrow if hasattr(file, "schema_arrow") else file.schema
-        check_names(schema.names, names, path)
-        return sum(batch.num_rows for batch in batches(file))
+        schema = readers.find_schema(kind, str(path), {})
+        check_names(_names_of(schema, declared), declared, path)
+        find_types(kind, path, declared)
+        return sum(one.num_rows for one in readers.read_tables(kind, str(path), {"at_once": 65_536}))
+    except SourceError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             f"{path}: cannot be read: {str(error)[:200]}; it is truncated or damaged; deliver it again"
         ) from error
-
-
-def count_avro(path: Path, names: Sequence[str]) -> int:
-    """Records of an Avro container. Every block is read up to its sync marker."""
-    import fastavro
-
-    try:
-        with path.open("rb") as stream:
-            blocks = fastavro.block_reader(stream)
-            schema = blocks.writer_schema
-            fields = [field["name"] for field in schema["fields"]] if isinstance(schema, dict) else []
-            check_names(fields, names, path)
-            return sum(block.num_records for block in blocks)
-    except SourceError:
-        raise
     except Exception as error:  # fastavro raises the errors of its decoder: EOFError, ValueError, IndexError, struct.error
-        raise SourceError(f"{path}: not a complete Avro file: {str(error)[:200]}; deliver it again") from error
+        raise SourceError(f"{path}: not a complete {kind} file: {str(error)[:200]}; deliver it again") from error
 
 
-def find_local_times(format_name: str, paths: Sequence[Path]) -> set[str]:
-    """The columns whose times have no offset: local times of whoever wrote the files.
+def _names_of(schema: Any, declared: Declared) -> list[str]:
+    """The columns of a schema, parts of structs with dots, without an index of pandas that nobody declared."""
+    table = physical.flatten(schema.empty_table(), declared.cells)
+    pandas = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    index = {one for one in pandas.get("index_columns", ()) if isinstance(one, str)} - set(declared.cells)
+    return [name for name in table.column_names if name not in index]
+
+
+def find_types(kind: str, path: Path, declared: Declared) -> dict[str, tuple[Any, Any]]:
+    """Each kept column of a file with a schema: its Arrow type in the file, and that in which it is delivered.
 
     Raises
     ------
-    SourceError : a column has such times in some of the files only.
+    SourceError : a column's type does not fit the stated one. The message names both, and what to do.
     """
-    found = [(_LOCAL_TIMES[format_name](path), path) for path in paths]
-    local = {name for names, _ in found for name in names}
-    for names, path in found:
-        if missing := sorted(local - names):
-            raise SourceError(
-                f"{path}: times of {', '.join(missing)} have an offset, and those of other files of this window have none; "
-                "write all files with it, or all without it"
-            )
-    return local
+    schema = physical.flatten(readers.find_schema(kind, str(path), {}).empty_table(), declared.cells).schema
+    found = {}
+    for name, stated in declared.kept.items():
+        if name in schema.names:
+            plain = schema.field(name).type
+            try:
+                found[name] = (plain, physical.find_type(stated, plain))
+            except ValueError as error:
+                raise SourceError(f"{path}: column {name!r} {error}") from error
+    return found
 
 
-def local_times_of_arrow(schema: Any) -> set[str]:
-    """The columns of a schema whose times have no zone."""
-    import pyarrow as pa
+@dataclass(frozen=True)
+class Plan:
+    """How files with a schema are read.
 
-    return {field.name for field in schema if pa.types.is_timestamp(field.type) and field.type.tz is None}
-
-
-def _local_times_of_parquet(path: Path) -> set[str]:
-    import pyarrow.parquet as pq
-
-    return local_times_of_arrow(pq.read_schema(path))
-
-
-def _local_times_of_orc(path: Path) -> set[str]:
-    from pyarrow import orc
-
-    return local_times_of_arrow(orc.ORCFile(path).schema)
-
-
-def _local_times_of_avro(path: Path) -> set[str]:
-    import fastavro
-
-    with path.open("rb") as stream:
-        schema: Any = fastavro.block_reader(stream).writer_schema
-    return {field["name"] for field in schema["fields"] if "local-timestamp" in json.dumps(field["type"])}
-
-
-_LOCAL_TIMES = {"parquet": _local_times_of_parquet, "orc": _local_times_of_orc, "avro": _local_times_of_avro}
-
-
-def read_avro(spark: SparkSession, paths: Sequence[Path], cells: Mapping[str, CellType]) -> DataFrame:
-    """The cells of Avro files with `source_file` and `row_id`, one task for each file.
-
-    pyspark does not contain Spark's Avro reader. It is a separate jar on Maven.
+    Parameters
+    ----------
+    types : column -> the Arrow type in which it is delivered.
+    is_native : whether Spark's own reader delivers these types.
     """
-    from tasks import columns as c
 
-    keys, types, at_once = (c.SOURCE_FILE, c.ROW_ID), arrow_schema(cells), ROWS_OF_A_GROUP
+    types: Mapping[str, Any]
+    is_native: bool
 
-    def read(batches: Iterator[Any]) -> Iterator[Any]:
-        import itertools
-        import os
-
-        import fastavro
+    @property
+    def local(self) -> set[str]:
+        """The columns whose times have no offset: local times of whoever wrote the files."""
         import pyarrow as pa
 
-        whole = pa.schema([*((key, pa.string()) for key in keys), *types])
-        for path in itertools.chain.from_iterable(batch.column(0).to_pylist() for batch in batches):
-            name = os.path.basename(path)  # noqa: PTH119  a worker cannot import this module
-            with open(path, "rb") as stream:  # noqa: PTH123
-                numbered = enumerate(fastavro.reader(stream), start=1)
-                while some := list(itertools.islice(numbered, at_once)):
-                    rows = [{**record, keys[0]: name, keys[1]: f"{name}:{place}"} for place, record in some]
-                    yield pa.RecordBatch.from_pylist(rows, whole)
+        return {name for name, one in self.types.items() if pa.types.is_timestamp(one) and one.tz is None}
 
-    listed = spark.createDataFrame([(str(path.resolve()),) for path in paths], "path string")
-    return listed.repartition(len(paths)).mapInArrow(read, f"{keys[0]} string, {keys[1]} string, {spark_schema(cells)}")
+
+def plan_types(kind: str, paths: Sequence[Path], declared: Declared) -> Plan:
+    """One plan for all files of a window.
+
+    Raises
+    ------
+    SourceError : files hold a column in types that cannot be one, such as times with an offset and times without.
+    """
+    files = [find_types(kind, path, declared) for path in paths]
+    types: dict[str, Any] = {}
+    for name in declared.kept:
+        try:
+            types[name] = physical.unite([file[name][1] for file in files if name in file])
+        except ValueError as error:
+            places: dict[str, Path] = {}
+            for path, file in zip(paths, files, strict=True):
+                if name in file:
+                    places.setdefault(str(file[name][1]), path)
+            listed = ", ".join(f"{one} in {path.name}" for one, path in places.items())
+            raise SourceError(
+                f"{paths[0].parent}: column {name!r} is {listed}: {error} cannot be one column; write it in one type in all "
+                "files of a window"
+            ) from error
+    is_native = kind in {"parquet", "orc"} and all(
+        physical.is_native(found, types[name], is_exact=kind == "orc") for file in files for name, (found, _) in file.items()
+    )
+    return Plan(types, is_native)

@@ -15,15 +15,17 @@ from tasks.errors import SourceError
 from tasks.io.days import midnight_of
 from tasks.io.spark_cells import TIME_FORMAT, Times, Wanted, read_cells, value_of
 from tasks.stages.ingestion.base import (
+    FILE,
     LocalTimes,
     SourceFile,
     as_json,
     check_folder,
+    name_rows,
     number_rows,
     plain_paths,
     read_bytes,
 )
-from tasks.stages.ingestion.formats import count_csv
+from tasks.stages.ingestion.formats import Declared, count_csv
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -75,7 +77,7 @@ class InvoiceFiles(LocalTimes):
         from pyspark.sql import functions as F
 
         cells = spark.read.csv(
-            plain_paths(files),
+            plain_paths([file.path for file in files]),
             schema=", ".join(f"{name} string" for name in HEADER),
             header=True,
             multiLine=True,
@@ -86,7 +88,7 @@ class InvoiceFiles(LocalTimes):
         )
         read = read_cells(number_rows(cells), self.wanted, Times(self.times_of))
         value = {name: F.col(f"`{value_of(name)}`") for name in self.wanted}
-        day, invoice = F.to_date(F.substring(c.SOURCE_FILE, 1, 10)), value[c.EVENT_ID]
+        day, invoice = F.to_date(F.substring(FILE, 1, 10)), value[c.EVENT_ID]
         made = {
             c.INGESTED_AT: midnight_of(F.date_add(day, 1), self.days_of),
             c.AS_IT_CAME: as_json(list(HEADER)),
@@ -95,7 +97,7 @@ class InvoiceFiles(LocalTimes):
             **dict.fromkeys((c.USER_ATTRIBUTES, c.ITEM_ATTRIBUTES, c.LINE_ID), F.lit(None).cast("string")),
         }
         rest = (name for name in c.INTERACTION_COLUMNS if name not in (c.ROW_ID, c.SOURCE_FILE))
-        return read.select(c.ROW_ID, c.SOURCE_FILE, *({**value, **made}[name].alias(name) for name in rest), c.LOST_CELLS)
+        return read.select(*name_rows(), *({**value, **made}[name].alias(name) for name in rest), c.LOST_CELLS)
 
 
 def _day_of(path: Path) -> date:
@@ -110,4 +112,6 @@ def _day_of(path: Path) -> date:
 def _check(path: Path, day: date) -> SourceFile:
     """Refuse a file of another form before anything is written. Validation judges the single cells."""
     content, sha256 = read_bytes(path)
-    return SourceFile(path.name, path, sha256, day, count_csv(content, path, HEADER, "utf-8", ","))
+    return SourceFile(
+        path.name, path, sha256, day, count_csv(content, path, Declared(dict.fromkeys(HEADER, "string")), "utf-8", ",")
+    )

@@ -11,9 +11,9 @@ from tasks import columns as c
 from tasks.contracts.cells import MOMENTS, NUMBERS, TEXTS, Cell, CellType, class_cell
 from tasks.io.cells import CellReader, LostCell
 from tasks.io.days import local_date, midnight_of
-from tasks.io.spark_cells import TIME_FORMAT, Times, Wanted, moment_sql, quote, read_cells, value_of
-from tasks.stages.ingestion.base import LocalTimes, as_json
-from tasks.stages.ingestion.cells import spark_schema
+from tasks.io.spark_cells import TIME_FORMAT, Times, Wanted, quote, read_cells, value_of
+from tasks.stages.ingestion.base import LocalTimes, as_json, name_rows
+from tasks.stages.ingestion.names import check_names, check_pattern
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -77,6 +77,9 @@ class Mapped(LocalTimes):
                 raise ValueError(f"columns.{canonical}: no column {column!r} in cells; allowed: {', '.join(self.cells)}")
             if self.cells[column].type == "ignore":
                 raise ValueError(f"columns.{canonical}: the column {column!r} is ignored; state its type in cells")
+        read = [name for name, cell in self.cells.items() if cell.type != "ignore"]
+        check_names(read, self.features if self.maps_rows else ())
+        self._check_patterns()
         if unknown := [name for name in self.leave_out if name not in self.cells]:
             raise ValueError(f"leave_out: no column {', '.join(unknown)} in cells; allowed: {', '.join(self.cells)}")
         if not self.maps_rows:
@@ -86,8 +89,6 @@ class Mapped(LocalTimes):
                 raise ValueError(f"columns: set {', '.join(missing)}; allowed: {', '.join(self.cells)}")
         elif not self.features:
             raise ValueError("columns: no column remains as a feature")
-        elif taken := [name for name in self.features if name in (*c.TABULAR_COLUMNS, c.LABEL)]:
-            raise ValueError(f"cells: {', '.join(taken)} cannot be features, because the pipeline uses these names")
         elif times := [name for name in self.features if self.cells[name].type in MOMENTS]:
             raise ValueError(
                 f"cells: {', '.join(times)}: a time cannot be a feature; map it in columns, or add it to leave_out"
@@ -96,6 +97,12 @@ class Mapped(LocalTimes):
         self._check_events()
         _ = self.wanted  # raises where the settings of a cell do not fit what it is read as
         return self
+
+    def _check_patterns(self) -> None:
+        check_pattern(self.time_format)
+        for cell in self.cells.values():
+            for pattern in cell.formats:
+                check_pattern(pattern)
 
     def _check_constants(self) -> None:
         allowed = (c.EVENT_TYPE, *NUMBER_COLUMNS, c.SEGMENT, c.ITEM_TEXT)
@@ -136,19 +143,9 @@ class Mapped(LocalTimes):
         return self.columns.get(canonical, canonical if canonical in self.cells else None)
 
     @property
-    def is_text(self) -> bool:
-        """Whether the format holds text only, which is parsed into the declared types."""
-        return False
-
-    @property
     def types(self) -> dict[str, CellType]:
         """Column of the source -> its stated type."""
         return {name: cell.type for name, cell in self.cells.items()}
-
-    @property
-    def schema_of_cells(self) -> str:
-        """The schema for Spark's readers."""
-        return spark_schema(dict.fromkeys(self.cells, "string") if self.is_text else self.types)
 
     @property
     def wanted(self) -> dict[str, Wanted]:
@@ -207,7 +204,7 @@ class Mapped(LocalTimes):
     def to_canonical(
         self, frame: DataFrame, known_at: Column, as_it_came: Column | None = None, local: Collection[str] = ()
     ) -> DataFrame:
-        """Cells with `row_id` and `source_file` -> the canonical columns and `LOST_CELLS`; null where a cell is missing.
+        """Cells with `FILE` and `PLACE` -> the canonical columns and `LOST_CELLS`; null where a cell is missing.
 
         Parameters
         ----------
@@ -216,9 +213,10 @@ class Mapped(LocalTimes):
         from pyspark.sql import functions as F
 
         wanted = self.wanted
+        frame = self._join_lists(frame)
         read = read_cells(frame, wanted, Times(self.times_of, local))
         came = as_json([name for name in self.cells if name in frame.columns]) if as_it_came is None else as_it_came
-        first = [F.col(c.ROW_ID), F.col(c.SOURCE_FILE)]
+        first = name_rows()
         value = _Values(wanted, self.constants)
         day = midnight_of(F.date_sub(local_date(known_at, self.days_of), 1), self.days_of)
         event_at = value(c.EVENT_AT, "timestamp") if c.EVENT_AT in wanted else day
@@ -257,11 +255,33 @@ class Mapped(LocalTimes):
         within = value(STORE_ID) if self.event_id_unique == "per_store" else local_date(event_at, self.days_of).cast("string")
         return F.when(name.isNotNull(), F.concat_ws(" ", within, name))
 
-    def moment_of(self, name: str, local: Collection[str] = ()) -> Column:
-        """The moments of a column of the type timestamp or date. `local` names those that hold local times."""
+    def _join_lists(self, frame: DataFrame) -> DataFrame:
+        """The frame with lists as text, their elements joined by the delimiter of the cell."""
         from pyspark.sql import functions as F
 
-        return F.expr(moment_sql(name, self._complete(self.cells[name]), self.types[name], Times(self.times_of, local)))
+        lists = [name for name, kind in frame.dtypes if kind.startswith("array") and name in self.cells]
+        joined = {name: F.array_join(F.col(quote(name)), self.cells[name].delimiter) for name in lists}
+        return frame.withColumns(joined) if joined else frame
+
+    @property
+    def arrival(self) -> str:
+        """The canonical column that assigns rows to windows where a source holds many days. Empty: it has none."""
+        return next((name for name in (c.INGESTED_AT, c.EVENT_AT) if self.cell_of(name) is not None), "")
+
+    def add_day(self, frame: DataFrame, day: str, local: Collection[str] = ()) -> DataFrame:
+        """Cells with the local day on which each row arrived, null where its time cannot be read.
+
+        Parameters
+        ----------
+        day : the name of the new column.
+        local : columns of the type `timestamp` that hold local times.
+        """
+        from pyspark.sql import functions as F
+
+        wanted = {self.arrival: self.wanted[self.arrival]}
+        read = read_cells(frame, wanted, Times(self.times_of, local))
+        arrived = local_date(F.col(quote(value_of(self.arrival))), self.days_of)
+        return read.select(*(F.col(quote(name)) for name in frame.columns), arrived.alias(day))
 
 
 class _Values:

@@ -29,6 +29,7 @@ from tasks.stages.ingestion.base import (
     as_json,
     check_folder,
     decode,
+    name_rows,
     number_rows,
     plain_paths,
     read_bytes,
@@ -134,7 +135,7 @@ class MovieLens(Source):
         layout = LAYOUTS[self.variant]
         seconds = layout.cells[3]
         cells = spark.read.csv(
-            plain_paths(files[:1]),
+            plain_paths([file.path for file in files[:1]]),
             schema=", ".join(f"`{name}` string" for name in layout.cells),
             header=layout.has_header,
             sep=layout.delimiter,
@@ -148,10 +149,11 @@ class MovieLens(Source):
         in_window = number_rows(cells).where((rated >= start) & (rated < end))
         user_id, item_id, value = (F.col(f"`{value_of(name)}`") for name in (c.USER_ID, c.ITEM_ID, c.VALUE))
         nothing = F.lit(None)
+        row_id, file = name_rows()
         rows = read_cells(in_window, self.wanted).select(
-            c.ROW_ID,
+            row_id,
             # One file holds all days. Naming each day lets a later window read it again, as daily files allow.
-            F.concat_ws("@", c.SOURCE_FILE, day.cast("string")).alias(c.SOURCE_FILE),
+            F.concat_ws("@", file, day.cast("string")).alias(c.SOURCE_FILE),
             event_at.alias(c.EVENT_AT),
             midnight_of(F.date_add(day, 1), self.days_of).alias(c.INGESTED_AT),
             as_json(list(layout.cells)).alias(c.AS_IT_CAME),

@@ -182,7 +182,7 @@ def test_text_is_parsed_into_the_declared_types(tmp_path: Path, storage: Storage
         ({"columns": {"colour": "sku"}}, "no canonical column 'colour'; allowed: event_at"),
         ({"columns": {}}, "columns: set event_at, item_id"),
         ({"format": "parquet", "encoding": "utf-16"}, "encoding applies to csv only"),
-        ({"format": "xml"}, "'csv', 'jsonl', 'parquet', 'avro' or 'orc'"),
+        ({"format": "xml"}, "'avro', 'orc', 'arrow' or 'xlsx'"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -11,15 +11,17 @@ import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
 from tasks import columns as c
 from tasks.contracts.base import Window
+from tasks.contracts.cells import CellType
 from tasks.errors import ConfigurationError, SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
@@ -30,6 +32,8 @@ from tests.ports import free_port
 from tests.tasks.stages.ingestion.source_examples import needs_server
 
 needs_server("table")
+
+CELL_TYPES = get_args(CellType)
 
 DAY = Window(start=date(2026, 1, 5), end=date(2026, 1, 6))
 CELLS = {"id": "long", "at": "timestamp", "loaded": "timestamp", "customer": "string", "sku": "string", "pieces": "double"}
@@ -177,18 +181,68 @@ def test_times_without_a_zone_are_local(lines: str, tmp_path: Path, storage: Sto
 
 def test_a_table_that_cannot_be_read_is_an_error(lines: str, tmp_path: Path) -> None:
     execute(lines, "ALTER TABLE lines DROP COLUMN sku")
-    with pytest.raises(SourceError, match=r'public.lines of postgresql://.* cannot be read: .*"sku" does not exist'):
+    with pytest.raises(SourceError, match=r"public.lines of postgresql://.*: no column 'sku'; the table has: id, at, loaded"):
         source(lines).files(tmp_path, DAY)
     with pytest.raises(SourceError, match="check that the server is up"):
         source("postgresql://shop@127.0.0.1:1/postgres").files(tmp_path, DAY)
     assert list(tmp_path.iterdir()) == [], "no debris"
 
 
+TYPES = {
+    # column -> its type in PostgreSQL, a value, the type that the YAML states, and what is extracted
+    "price": ("numeric(10, 2)", "2.50", "double", 2.5),
+    "price_text": ("numeric(10, 2)", "2.50", "string", "2.50"),
+    "nothing": ("numeric", "'NaN'", "double", None),
+    "paid": ("money", "'$2.50'", "double", 2.5),
+    "paid_text": ("money", "'$2.50'", "string", "2.50"),
+    "big": ("bigint", "9007199254740993", "long", 9007199254740993),
+    "size": ("size", "'M'", "string", "M"),
+    "code": ("char(4)", "'ab'", "string", "ab  "),
+    "doc": ("jsonb", """'{"a": 1}'""", "string", '{"a": 1}'),
+    "is_new": ("boolean", "true", "int", 1),
+    "name": ("uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "string", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    "address": ("inet", "'10.0.0.1'", "string", "10.0.0.1/32"),
+    "word": ("word", "'abc'", "string", "abc"),
+    "took": ("interval", "'90 minutes'", "string", "01:30:00"),
+    "span": ("int4range", "'[1,5)'", "string", "[1,5)"),
+    "hour": ("time", "'08:30'", "string", "08:30:00"),
+    "day": ("date", "'2026-01-05'", "date", date(2026, 1, 5)),
+    "Mixed Case": ("text", "'x'", "string", "x"),
+    "tags": ("text[]", "'{a,b}'", "list", ["a", "b"]),
+    "counts": ("int[]", "'{1,2}'", "list", ["1", "2"]),
+}
+
+
+def test_types_of_postgresql_are_read_or_refused_by_name(server: str, tmp_path: Path) -> None:
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, *_) in TYPES.items())
+    values = ", ".join(value for _, value, *_ in TYPES.values())
+    execute(
+        server,
+        "DROP TABLE IF EXISTS kinds",
+        "DROP TYPE IF EXISTS size",
+        "DROP DOMAIN IF EXISTS word",
+        "CREATE TYPE size AS ENUM ('S', 'M')",
+        "CREATE DOMAIN word AS text CHECK (length(VALUE) = 3)",
+        f"CREATE TABLE kinds (id bigint, at timestamptz, {columns})",
+        f"INSERT INTO kinds VALUES (1, '2026-01-05 10:00Z', {values})",
+    )
+    known = {name: stated for name, (_, _, stated, _) in TYPES.items() if stated in CELL_TYPES}
+    settings = {"table": "kinds", "columns": {"event_at": "at", "item_id": "name"}}
+    needed = {"id": "long", "at": "timestamp", "name": "string"}
+    (file,) = source(server, cells={**needed, **known}, **settings).files(tmp_path, DAY)
+    (row,) = pq.read_table(file.path).to_pylist()
+    assert {name: row[name] for name in known} == {name: TYPES[name][3] for name in known}
+    with pytest.raises(SourceError, match=r"column 'tags' is of the type text\[\], and source.cells states string; state list"):
+        source(server, cells={**needed, "tags": "string"}, **settings).files(tmp_path, DAY)
+    with pytest.raises(SourceError, match=r"column 'day' is of the type date32\[day\], and source.cells states double"):
+        source(server, cells={**needed, "day": "double"}, **settings).files(tmp_path, DAY)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"url": "postgresql://shop:secret@localhost/shop"}, "must not contain the password"),
-        ({"url": "mysql://shop@localhost/shop"}, "got the scheme 'mysql'"),
+        ({"url": "oracle://shop@localhost/shop"}, "got the scheme 'oracle'"),
         ({"table": "lines; DROP TABLE lines"}, "table"),
         ({"order_by": ["nobody"]}, "no column nobody in cells"),
         ({"cells": {**CELLS, "loaded": "string"}}, "type must be timestamp"),

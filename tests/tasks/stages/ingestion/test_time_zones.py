@@ -24,7 +24,7 @@ from tasks.settings import get_settings
 from tasks.stages.ingestion import ingest
 from tasks.stages.ingestion.base import Source
 from tasks.stages.ingestion.endpoint_logs import EventLog
-from tasks.stages.ingestion.formats import find_local_times
+from tasks.stages.ingestion.formats import Declared, plan_types
 from tasks.stages.ingestion.invoice_files import InvoiceFiles
 from tasks.stages.ingestion.movielens import MovieLens
 from tasks.stages.ingestion.sources import SOURCES
@@ -104,10 +104,11 @@ def test_dates_are_local_days(folder: Path, storage: Storage) -> None:
 def test_files_of_two_minds_are_refused(folder: Path) -> None:
     for name, kind in (("a", pa.timestamp("us")), ("b", pa.timestamp("us", "UTC"))):
         pq.write_table(pa.table({"at": pa.array(WALL, kind)}), folder / f"{name}.parquet")
-    assert find_local_times("parquet", [folder / "a.parquet"]) == {"at"}
-    assert find_local_times("parquet", [folder / "b.parquet"]) == set()
-    with pytest.raises(SourceError, match=r"b\.parquet: times of at have an offset, and those of other files"):
-        find_local_times("parquet", sorted(folder.iterdir()))
+    declared = Declared({"at": "timestamp"})
+    assert plan_types("parquet", [folder / "a.parquet"], declared).local == {"at"}
+    assert plan_types("parquet", [folder / "b.parquet"], declared).local == set()
+    with pytest.raises(SourceError, match=r"'at' is timestamp\[us\] in a\.parquet, timestamp\[us, tz=UTC\] in b\.parquet"):
+        plan_types("parquet", sorted(folder.iterdir()), declared)
 
 
 @pytest.mark.usefixtures("spark")
