@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -147,11 +148,15 @@ class AnyFormat(Mapped):
 
     def _read_csv(self, spark: SparkSession, paths: Sequence[Path], header: tuple[str, ...]) -> DataFrame:
         from pyspark.sql import functions as F
+        from pyspark.sql.types import StringType, StructField, StructType
 
-        places = {name: f"{c.OWN}cell_{place}" for place, name in enumerate(header)}
+        # Spark warns of each name that is not that of the header, and takes no name twice.
+        times = Counter(name.lower() for name in header)
+        names = [name if name and times[name.lower()] == 1 else f"{c.OWN}cell_{place}" for place, name in enumerate(header)]
+        places = dict(zip(header, names, strict=True))
         cells = spark.read.csv(
             plain_paths(paths),
-            schema=", ".join(f"{c.OWN}cell_{place} string" for place in range(len(header))),
+            schema=StructType([StructField(name, StringType()) for name in names]),
             header=True,
             multiLine=True,
             quote='"',
@@ -161,10 +166,8 @@ class AnyFormat(Mapped):
             maxCharsPerColumn=-1,
             maxColumns=max(20_480, len(header)),
         )
-        kept = [
-            (F.col(places[name]) if name in places else F.lit(None).cast("string")).alias(name) for name in self.declared.kept
-        ]
-        return number_rows(cells).select(FILE, PLACE, *kept)
+        found, missing = {name: F.col(f"`{place}`") for name, place in places.items()}, F.lit(None).cast("string")
+        return number_rows(cells).select(FILE, PLACE, *(found.get(name, missing).alias(name) for name in self.declared.kept))
 
     def _open_jsonl(self, spark: SparkSession, paths: Sequence[Path]) -> Cells:
         from pyspark.sql import functions as F

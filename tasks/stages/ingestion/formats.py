@@ -230,7 +230,13 @@ def find_types(kind: str, path: Path, declared: Declared) -> dict[str, tuple[Any
     """
     schema = physical.flatten(readers.find_schema(kind, str(path), {}).empty_table(), declared.cells).schema
     found = {}
+    unions = readers.find_unions(str(path)) if kind == "avro" else {}
     for name, stated in declared.kept.items():
+        if name in unions:
+            raise SourceError(
+                f"{path}: column {name!r} is a union of {unions[name]}, and source.cells states {stated}; write it in one "
+                "type, or state ignore"
+            )
         if name in schema.names:
             plain = schema.field(name).type
             try:

@@ -84,8 +84,25 @@ def _read_avro(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
     with open(path, "rb") as stream:  # noqa: PTH123  as above
         records = fastavro.reader(stream)
         schema = pa.schema(schema_of_avro(records.writer_schema))
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
         while some := list(itertools.islice(records, options["at_once"])):
+            for record in some:  # UUIDs and unions come as values of Python
+                record.update({name: str(record[name]) for name in texts if record.get(name) is not None})
             yield pa.Table.from_pylist(some, schema)
+
+
+def find_unions(path: str) -> dict[str, str]:
+    """The fields of an Avro file that are of several types: no columns. Each with the names of its types."""
+    import fastavro
+
+    with open(path, "rb") as stream:  # noqa: PTH123  as above
+        schema: Any = fastavro.block_reader(stream).writer_schema
+    fields = {field["name"]: field["type"] for field in schema.get("fields", []) if isinstance(field["type"], list)}
+    kinds = {
+        name: [str(one.get("type") if isinstance(one, dict) else one) for one in types if one != "null"]
+        for name, types in fields.items()
+    }
+    return {name: " and ".join(types) for name, types in kinds.items() if len(types) > 1}
 
 
 def schema_of_avro(schema: Any) -> list[tuple[str, Any]]:
@@ -127,9 +144,7 @@ def _type_of_avro(found: Any, named: dict[str, Any]) -> Any:
 
     if isinstance(found, list):
         kinds = [_type_of_avro(one, named) for one in found if one != "null"]
-        if len(kinds) > 1:  # no type of one column; `find_type` refuses it by name
-            return pa.dense_union([pa.field(str(place), kind) for place, kind in enumerate(kinds)])
-        return kinds[0] if kinds else pa.null()
+        return pa.null() if not kinds else kinds[0] if len(kinds) == 1 else pa.string()  # unions are refused by name
     if isinstance(found, str):
         return getattr(pa, _SIMPLE[found])() if found in _SIMPLE else named[found]
     made = _made_of_avro(found, named)
