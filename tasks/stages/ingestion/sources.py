@@ -16,6 +16,7 @@ SOURCES = KindRegistry.of_modules(
     (
         "invoice_files",
         "daily_files",
+        "whole_files",
         "table",
         "endpoint_logs",
         "movielens",
