@@ -1,0 +1,30 @@
+"""Files: are the kinds of files that people have read correctly, or refused by name? See docs/data.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.files.kinds import measure_kinds
+from benchmarks.runner import Benchmark, Part
+
+
+@dataclass(frozen=True)
+class Size:
+    """`every`: every how many-th case is read."""
+
+    every: int = 1
+
+
+BENCHMARK = Benchmark(
+    name="files",
+    parts={"kinds": Part(measure_kinds, starts=("jvm",))},
+    full=Size(),
+    smallest=Size(every=9),
+    meaning={
+        "files": "kinds of files, each with its right value or its right refusal written down first",
+        "files_right": "of them, those that are read or refused so",
+        "silent": "those that give other values without a word",
+        "raw": "those that end with an error of another program",
+        "wrong_table": "those that are not right",
+    },
+)
