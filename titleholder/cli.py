@@ -17,7 +17,7 @@ from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import Ledger
 from tasks.reasons import translated
 from tasks.settings import get_settings
-from titleholder import access, backtest_command, data_commands
+from titleholder import access, backtest_command, data_commands, look_command
 from titleholder.output import AsJson, UseCaseName, console, errors, parse_day, parse_moment, print_json, show
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.add_typer(data_commands.data, name="data")
 app.add_typer(data_commands.quarantine, name="quarantine")
 access.register(app)
 backtest_command.register(app)
+look_command.register(app)
 
 
 def main() -> None:

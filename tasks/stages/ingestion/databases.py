@@ -210,14 +210,12 @@ class MySQL(Database):
 
     quote_mark = "`"
 
-    @contextmanager
-    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
-        import pyarrow as pa
+    def connect(self) -> Any:
+        """A connection whose session is in UTC."""
         import pymysql
-        from pymysql.cursors import SSCursor
 
         parts, options = urlsplit(self.url), Path("~/.my.cnf").expanduser()
-        connection = pymysql.connect(
+        return pymysql.connect(
             host=parts.hostname or "localhost",
             port=parts.port or 3306,
             user=unquote(parts.username) if parts.username else None,
@@ -227,7 +225,13 @@ class MySQL(Database):
             read_default_file=str(options) if options.is_file() else None,
             init_command="SET time_zone = '+00:00'",
         )
-        with connection, connection.cursor(SSCursor) as cursor:
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+        import pyarrow as pa
+        from pymysql.cursors import SSCursor
+
+        with self.connect() as connection, connection.cursor(SSCursor) as cursor:
             cursor.execute(f"SELECT * FROM {self.quote_table(query.table)} LIMIT 0")  # noqa: S608  quoted
             described = {column[0]: column for column in cursor.description}
             cursor.fetchall()

@@ -1,0 +1,53 @@
+"""Proposals for files in the form of public data sets are what was written down as right, and a difference is seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.look.benchmark import BENCHMARK, Size, measure
+from benchmarks.look.comparing import find_edits, judge
+from benchmarks.look.files import FILES
+from benchmarks.look.held_back import HELD_BACK
+
+BY_NAME = {file.name: file for file in FILES}
+SOME = (
+    "online_retail",
+    "retailrocket",
+    "movielens_latest",
+    "bank_marketing",
+    "german_shop",
+    "multi_category_shop",
+    "pandas_parquet",
+    "telco_churn",
+    "kiosk",
+    "amazon_reviews",
+    "superstore",
+    "hotel_bookings",
+)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_usual_file_needs_no_edit(name: str) -> None:
+    assert judge(BY_NAME[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "edit"),
+    [
+        (("unit: ms", "unit: s"), "cells.timestamp"),
+        (("transaction: purchase", "transaction: view"), "cells.event"),
+        (("user_id: visitorid", "user_id: itemid"), "columns"),
+        (("task: propensity", "task: recommendation"), "task"),
+    ],
+)
+def test_a_wrong_line_is_an_edit(change: tuple[str, str], edit: str) -> None:
+    right = "name: looked_at\n" + BY_NAME["retailrocket"].right.replace("source:", "source:\n  kind: daily_files", 1)
+    assert find_edits(right, BY_NAME["retailrocket"].right) == []
+    assert [line.partition(":")[0] for line in find_edits(right.replace(*change), BY_NAME["retailrocket"].right)] == [edit]
+
+
+def test_shares_are_of_all_files_and_of_those_held_back() -> None:
+    figures = measure(Size(files=2))
+    assert figures["look_files"] == 4 and set(figures["look_edits"]) == {file.name for file in (*FILES[:2], *HELD_BACK[:2])}
+    assert figures["look_right_held_back"] == 0.5  # the second one is known to need edits
+    assert set(figures) == set(BENCHMARK.meaning)
