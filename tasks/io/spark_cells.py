@@ -113,9 +113,11 @@ class _Part:
         if self._is_id and self._is_double:
             number = f"CAST({self._raw} AS DOUBLE)"
             is_exact = f"{number} = floor({number}) AND abs({number}) < {EXACT:.0f}D"
-            # What is not exact is an id that no text equals: too long, and so lost.
-            inexact = f"CASE WHEN NOT isnan({number}) THEN repeat('9', {LONGEST_ID + 1}) END"
-            self._text = f"CASE WHEN {is_exact} THEN CAST(CAST({number} AS BIGINT) AS STRING) ELSE {inexact} END"
+            # What is not exact becomes an id that is too long, and so is lost.
+            self._text = (
+                f"CASE WHEN {self._raw} IS NULL OR isnan({self._raw}) THEN NULL WHEN {is_exact} "
+                f"THEN CAST(CAST({number} AS BIGINT) AS STRING) ELSE repeat('9', {LONGEST_ID + 1}) END"
+            )
 
     @property
     def cleaned(self) -> str:
