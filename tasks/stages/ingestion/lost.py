@@ -18,7 +18,7 @@ from tasks.stages.ingestion.base import Source
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-EXAMPLES = 3
+EXAMPLES, LONGEST_EXAMPLE = 3, 80
 _GROUPED = {
     ",": r"[0-9],[0-9]{3}\b",
     ".": r"[0-9]\.[0-9]{3}\b.*[.,]",
@@ -102,7 +102,7 @@ def _find_examples(rows: ds.Dataset, column: str) -> list[dict[str, str]]:
 
     is_lost = pc.match_substring(ds.field(c.LOST_CELLS), mark_of(column))
     found = rows.scanner([c.ROW_ID, c.AS_IT_CAME], filter=is_lost).head(EXAMPLES).to_pylist()
-    return [{"cell": _read_cell(one[c.AS_IT_CAME], column), "row": one[c.ROW_ID]} for one in found]
+    return [{"cell": _shorten(_read_cell(one[c.AS_IT_CAME], column)), "row": one[c.ROW_ID]} for one in found]
 
 
 def _explain(wanted: Wanted, counts: Mapping[str, Any], source: Source) -> str:
@@ -111,7 +111,7 @@ def _explain(wanted: Wanted, counts: Mapping[str, Any], source: Source) -> str:
     tolerated = source.most_lost * full
     if lost <= (max(1.0, tolerated) if source.most_lost > 0 else 0):
         return ""
-    shown = ", ".join(f"{one['cell'][:80]!r} (row {one['row']})" for one in counts["examples"])
+    shown = ", ".join(f"{one['cell']!r} (row {one['row']})" for one in counts["examples"])
     expected = "a time" if wanted.cell.type in MOMENTS else CellReader(wanted.cell).expected
     remedies = find_remedies(wanted.cell, [one["cell"] for one in counts["examples"]])
     return (
@@ -176,6 +176,10 @@ def _remedies_of_times(cell: Cell, example: str) -> list[str]:
 
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
+def _shorten(cell: str) -> str:
+    return cell if len(cell) <= LONGEST_EXAMPLE else f"{cell[:LONGEST_EXAMPLE]}... ({len(cell)} characters)"
 
 
 def _read_cell(line: str | None, column: str) -> str:

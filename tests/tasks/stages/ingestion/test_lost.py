@@ -84,6 +84,8 @@ def test_ids_whose_digits_are_lost_are_refused(tmp_path: Path) -> None:
     assert count(tmp_path / "good", ["17850.0", "1.2345607E7", "17850"], "double", c.USER_ID)["lost"] == 0
     with pytest.raises(SourceError, match=r"a program has cut digits of these ids; deliver them as text"):
         count(tmp_path / "excel", ["1.23457E+11"] * 3, "string", c.USER_ID)
+    long = count(tmp_path / "one", ["ann"] * 200 + ["x" * 20_000], "string", c.USER_ID)["examples"]
+    assert long == [{"cell": "x" * 80 + "... (20000 characters)", "row": "2026-01-01.csv:201"}]
     with pytest.raises(SourceError, match="an id has at most 200 characters"):
         count(tmp_path / "long", ["x" * 201] * 3, "string", c.ITEM_ID)
 
