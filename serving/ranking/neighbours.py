@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tasks import columns as c
 from tasks.contracts.arrays import Floats
+from tasks.models.arrays import number_texts
 from tasks.models.base import FeatureTables, top_places
 
 MAX_CUSTOMERS = 2000  # per item: bounds the work for the most popular items
@@ -35,7 +36,7 @@ class ItemNeighbours:
     def __init__(self, features: FeatureTables) -> None:
         pairs = features.sorted_pairs
         self._items = pairs["item_position"].to_numpy(dtype=np.int64)
-        _, user = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
+        _, user = number_texts(pairs[c.USER_ID])
         order = np.argsort(self._items, kind="stable")
         self._customers = user[order]
         size = len(features.item_ids)

@@ -16,6 +16,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
+from tasks.models.arrays import number_texts
 from tasks.models.base import (
     Best,
     Examples,
@@ -44,8 +45,8 @@ def _frame(pairs: pd.DataFrame, weights: Floats) -> tuple[NDArray[Any], Any]:
 
     from tasks.io.spark import get_spark
 
-    users = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)[1]
-    names, items = np.unique(pairs[c.ITEM_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
+    _, users = number_texts(pairs[c.USER_ID])
+    names, items = number_texts(pairs[c.ITEM_ID])
     if not len(names):
         raise NotEnoughData("als needs pairs with an order or a rating; got none")
     frame = pd.DataFrame({"user": users.astype("int32"), "item": items.astype("int32"), "rating": weights})
@@ -124,7 +125,7 @@ class AlsModel(ServedModel):
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         scale = vars(self.scale) if self.scale else None
         settings = {"penalties": vars(self.penalties), "scale": scale, "typical_best": self.best_score}
-        return settings, {"items": self.items.astype(np.str_), "factors": self.factors}
+        return settings, {"items": self.items.astype(object), "factors": self.factors}
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:

@@ -30,7 +30,7 @@ from tasks.contracts.training import ProbabilityOf, ScoringTerms
 from tasks.errors import ModelError
 from tasks.io.storage import Storage
 from tasks.kinds import Spec
-from tasks.models.arrays import map_arrays, read_arrays
+from tasks.models.arrays import map_arrays, pack_texts, read_arrays, unpack_texts
 from tasks.models.platt import Calibration, sigmoid
 
 if TYPE_CHECKING:
@@ -469,7 +469,9 @@ def save_model(model: ServedModel, folder: Path, terms: ScoringTerms) -> str:
     }
     (folder / "model.json").write_text(json.dumps(document, sort_keys=True, indent=1))
     with (folder / "arrays.npz").open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)  # stored, not compressed: the bytes depend on the arrays alone
+        np.savez(
+            stream, allow_pickle=False, **pack_texts(arrays)
+        )  # stored, not compressed: the bytes depend on the arrays alone
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps({"files": files}, sort_keys=True, indent=1))
     return _sha256(folder / MANIFEST)
@@ -504,7 +506,7 @@ def load_model(
     document = json.loads((folder / "model.json").read_text())
     if document["kind"] not in kinds:
         raise ModelError(f"{folder}: model kind {document['kind']!r} is unknown; known: {', '.join(sorted(kinds))}")
-    arrays = (map_arrays if mapped else read_arrays)(folder / "arrays.npz")
+    arrays = unpack_texts((map_arrays if mapped else read_arrays)(folder / "arrays.npz"))
     model = kinds[document["kind"]].from_state(document["settings"], arrays)
     model.calibration = Calibration.from_json(document["calibration"]) if document["calibration"] else None
     model.class_threshold = document.get("class_threshold", ServedModel.class_threshold)

@@ -14,6 +14,7 @@ from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.contracts.predictions import AnswerPath
 from tasks.errors import NotEnoughData
+from tasks.models.arrays import number_texts
 from tasks.models.base import Examples, FeatureTables, ModelSpec, ServedModel
 from tasks.models.prepared import PerFeatures
 
@@ -60,7 +61,7 @@ def measure_effects(features: FeatureTables, mean: float, item_damping: float, u
     residual = pairs["pair_rating"].to_numpy(dtype=np.float64, na_value=np.nan) - mean
     item = _damped(residual, place, len(features.item_ids), item_damping)
     residual = residual - item[place]
-    names, user_place = np.unique(pairs[c.USER_ID].to_numpy(dtype=object).astype(str), return_inverse=True)
+    names, user_place = number_texts(pairs[c.USER_ID])
     user = _damped(residual, user_place, len(names), user_damping)
     return Effects(item, dict(zip(names.tolist(), user.tolist(), strict=True)), residual - user[user_place])
 

@@ -44,7 +44,7 @@ class BprModel(HistoryModel):
         return np.append(step * (self._length / length if length > 0 else 0.0), 1.0).astype(np.float32)
 
     def own_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return {}, {"users": self.users.astype(np.str_), "factors": self.factors, "user_factors": self.user_factors}
+        return {}, {"users": self.users.astype(object), "factors": self.factors, "user_factors": self.user_factors}
 
     @classmethod
     def from_own_state(

@@ -14,6 +14,7 @@ from tasks import columns as c
 from tasks.contracts.arrays import Floats
 from tasks.contracts.base import TaskKind
 from tasks.errors import NotEnoughData
+from tasks.models.arrays import number_texts
 from tasks.models.base import Examples, ModelSpec, ServedModel, SparkProblem, SparkTuned
 from tasks.models.bias import Scale, measure_scale
 from tasks.models.factorization_machine_served import FactorizationMachineModel, Layout, SparkFmModel
@@ -204,10 +205,7 @@ class _Design:
             raise NotEnoughData("a factorization machine needs features; got none")
         pairs = features.sorted_pairs
         pairs = pairs[pairs["pair_rating"].notna().to_numpy()]
-        names, codes = zip(
-            *(np.unique(pairs[key].to_numpy(dtype=object).astype(str), return_inverse=True) for key in (c.USER_ID, c.ITEM_ID)),
-            strict=True,
-        )
+        names, codes = zip(*(number_texts(pairs[key]) for key in (c.USER_ID, c.ITEM_ID)), strict=True)
         user, item = codes
         is_used = spec.use_attributes
         of_users = _attributes(features.users, c.USER_ATTRIBUTE) if is_used else ()

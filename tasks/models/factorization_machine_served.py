@@ -100,7 +100,7 @@ class FactorizationMachineModel(ServedModel):
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         settings = {"scale": vars(self.scale), "layout": vars(self.layout), "intercept": self.intercept}
-        arrays = {"users": self.users.astype(np.str_), "items": self.items.astype(np.str_)}
+        arrays = {"users": self.users.astype(object), "items": self.items.astype(object)}
         return settings, {**arrays, "linear": self.linear, "vectors": self.vectors}
 
     @classmethod

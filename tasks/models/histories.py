@@ -174,7 +174,7 @@ class HistoryModel(ServedModel):
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         settings, arrays = self.own_state()
         shared = {"weighing": vars(self.weighing), "typical_best": self.typical_best}
-        return {**settings, **shared}, {**arrays, "items": self.items.astype(np.str_)}
+        return {**settings, **shared}, {**arrays, "items": self.items.astype(object)}
 
     @classmethod
     def from_state(cls, settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:

@@ -104,7 +104,7 @@ class ItemVectors:
         return np.hstack([_unit(text), values])
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        arrays = {"words": np.array(self.words, dtype=np.str_), "word_weights": self.weights}
+        arrays = {"words": np.array(self.words, dtype=object), "word_weights": self.weights}
         return {"attributes": list(self.attributes), "only_on_sale": self.only_on_sale}, {
             **arrays,
             "attribute_centre": self.centre,

@@ -7,10 +7,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.errors import ModelError
-from tasks.models.arrays import LEAST_MAPPED, map_arrays, read_arrays
+from tasks.models.arrays import LEAST_MAPPED, map_arrays, number_texts, pack_texts, read_arrays, unpack_texts
 
 LARGE = np.arange(LEAST_MAPPED // 4, dtype=np.float64).reshape(-1, 2)
 
@@ -50,3 +51,34 @@ def test_a_wrong_header_is_refused(tmp_path: Path, before: bytes, after: bytes) 
         archive.writestr("large.npy", written.getvalue().replace(before, after, 1))
     with pytest.raises((ModelError, ValueError)):
         map_arrays(tmp_path / "arrays.npz")
+
+
+def test_one_long_text_does_not_widen_the_others() -> None:
+    texts = np.array(["ann", "", "zoë", "x" * 20_000, *(f"user {n}" for n in range(10_000))], dtype=object)
+    packed = pack_texts({"users": texts, "factors": np.ones(3)})
+    assert sum(array.nbytes for array in packed.values()) < 300_000, "800 MB as an array of NumPy's texts"
+    found = unpack_texts(packed)
+    assert found.keys() == {"users", "factors"} and found["users"].tolist() == texts.tolist()
+    former = unpack_texts({"users": np.array(["ann", "bob"])})
+    assert former["users"].astype(object).tolist() == ["ann", "bob"], "exports of earlier versions load"
+    assert unpack_texts(pack_texts({"users": np.empty(0, dtype=object)}))["users"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("data", "ends", "message"),
+    [
+        (b"ann", [3, 5], "do not fit its 3 bytes"),
+        (b"ann", [3, 2, 3], "do not fit its 3 bytes"),
+        (b"ann", [2], "do not fit its 3 bytes"),
+        (b"\xff\xfe", [2], "expected text in UTF-8"),
+    ],
+)
+def test_packed_texts_that_were_altered_are_refused(data: bytes, ends: list[int], message: str) -> None:
+    arrays = {"users_utf8": np.frombuffer(data, dtype=np.uint8), "users_ends": np.array(ends, dtype=np.int64)}
+    with pytest.raises(ModelError, match=message):
+        unpack_texts(arrays)
+
+
+def test_texts_are_numbered_in_their_order() -> None:
+    names, places = number_texts(pd.Series(["b", "a", "é", "b", "Z", "10", "9"]))
+    assert names.tolist() == ["10", "9", "Z", "a", "b", "é"] and places.tolist() == [4, 3, 5, 4, 2, 0, 1]
