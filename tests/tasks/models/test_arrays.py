@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from tasks.errors import ModelError
 from tasks.models.arrays import LEAST_MAPPED, map_arrays, number_texts, pack_texts, read_arrays, unpack_texts
@@ -74,7 +76,10 @@ def test_one_long_text_does_not_widen_the_others() -> None:
     ],
 )
 def test_packed_texts_that_were_altered_are_refused(data: bytes, ends: list[int], message: str) -> None:
-    arrays = {"users_utf8": np.frombuffer(data, dtype=np.uint8), "users_ends": np.array(ends, dtype=np.int64)}
+    arrays: dict[str, NDArray[Any]] = {
+        "users_utf8": np.frombuffer(data, dtype=np.uint8),
+        "users_ends": np.array(ends, dtype=np.int64),
+    }
     with pytest.raises(ModelError, match=message):
         unpack_texts(arrays)
 
