@@ -49,7 +49,7 @@ class KindRegistry(Generic[S]):
         if not isinstance(entry, dict) or "kind" not in entry:
             raise ConfigurationError(f"{where}: a {self.what} is a mapping with a 'kind' ({self._allowed}); got {entry!r}")
         kind = entry["kind"]
-        if kind not in self.kinds:
+        if not isinstance(kind, str) or kind not in self.kinds:
             raise ConfigurationError(f"{where}.kind: no {self.what} of kind {kind!r}; allowed: {self._allowed}")
         spec = self.kinds[kind]
         for former in spec.renamed:

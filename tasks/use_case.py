@@ -29,6 +29,7 @@ from tasks.contracts.calendar import Calendar, TimeZone
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
+from tasks.documents import parse_document, read_text
 from tasks.errors import ConfigurationError
 from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
@@ -49,7 +50,7 @@ from tasks.stages.registry.bake import BakePolicy
 from tasks.stages.training.spec import IncrementalSpec, TuningSpec
 from tasks.use_case_defaults import add_defaults
 
-_OF_ROWS = frozenset(task for task in TaskKind if task.answers_rows)
+_OF_ROWS = tuple(task for task in TaskKind if task.answers_rows)
 FIRST_DAY = date(2000, 1, 1)  # of schedules that catch nothing up: only the newest window runs, whichever day is stated
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -342,12 +343,7 @@ def parse_use_case(text: str, where: str) -> UseCase:
     ------
     ConfigurationError : one line per fault, with file, field, what is allowed and what came.
     """
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{where}: not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
+    document = parse_document(text, where)
     try:
         filled = add_defaults(document)
         case = UseCase.model_validate(_parse_kinds(filled, where))
@@ -400,7 +396,12 @@ def _parse_list(entries: Any, registry: KindRegistry[Any], where: str) -> tuple[
 
 @lru_cache(maxsize=64)
 def _parse_file(path: Path, _modified_ns: int) -> UseCase:
-    use_case = parse_use_case(path.read_text(), path.name)
+    try:
+        use_case = parse_use_case(read_text(path), path.name)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever a kind's own check raises stays with the file that names the kind
+        raise ConfigurationError(f"{path.name}: a check of its settings failed: {type(error).__name__}: {error}") from error
     if use_case.name != path.stem:
         raise ConfigurationError(f"{path.name}: name: must be the file's own name '{path.stem}'; got {use_case.name!r}")
     return use_case

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks import columns as c
 from tasks.contracts.base import Name
 from tasks.contracts.data import Severity
+from tasks.documents import parse_document, read_text
 from tasks.errors import ConfigurationError
 from tasks.io.spark_cells import mark_of
 from tasks.kinds import explain
@@ -159,13 +159,8 @@ def _load(name: str, folder: Path, where: str, including: tuple[str, ...]) -> Su
     if not path.is_file():
         allowed = ", ".join(sorted(other.stem for other in folder.glob("*.yaml"))) or "none"
         raise ConfigurationError(f"{where}: no suite {name!r} ({path}); allowed: {allowed}")
-    text = path.read_text()
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path.name}: not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path.name}: expected a mapping, got {type(document).__name__}")
+    text = read_text(path)
+    document = parse_document(text, path.name)
     try:
         suite = Suite.model_validate({**document, "digest": hashlib.sha256(text.encode()).hexdigest()})
     except ValidationError as error:

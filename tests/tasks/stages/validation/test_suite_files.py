@@ -27,7 +27,7 @@ TABLE_RULE = RULE.replace(KNOWN, "expect_table_row_count_to_be_between").replace
 # the text of the good suite, its replacement, and the expected message
 WRONG = {
     "not YAML": (SUITE, "rules: [", "lines.yaml: not YAML"),
-    "no mapping": (SUITE, "- a\n- b\n", "expected a mapping, got list"),
+    "no mapping": (SUITE, "- a\n- b\n", "expected a mapping of keys, got list"),
     "no rules": (RULE, " []", "lines.yaml.rules: Tuple should have at least 1 item"),
     "unknown key": ("owner: growth", "onwer: growth", r"rules\.0\.onwer: unknown key; allowed here: .*owner"),
     "no reason": ("    reason: A line without its item teaches nothing.\n", "", r"rules\.0\.reason: missing"),
