@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from tasks import clock
 from tasks import columns as c
@@ -17,7 +18,7 @@ from tasks.errors import ConfigurationError, SnapshotError
 from tasks.io.storage import Storage
 from tasks.settings import get_settings
 from tasks.use_case import UseCase, load_use_case
-from titleholder.output import AsJson, UseCaseName, console, parse_moment, print_json
+from titleholder.output import AsJson, UseCaseName, console, errors, make_plain, parse_moment, print_json
 from titleholder.output import show as show_table
 
 data = typer.Typer(no_args_is_help=True, help="Snapshots: list, compare, profile, prune.")
@@ -59,7 +60,7 @@ def list_snapshots(
     show_table(f"Snapshots of {use_case}", rows, as_json)
     if not as_json:
         for refused in find_refused(use_case, storage):
-            console.print(f"[yellow]behind[/] {refused.summary}", highlight=False, soft_wrap=True)
+            console.print(Text("behind ", style="yellow") + make_plain(refused.summary), highlight=False, soft_wrap=True)
 
 
 @data.command()
@@ -95,7 +96,10 @@ def prune(
     old = storage.superseded(clock.now() - timedelta(days=keep_days))
     show_table("Removed" if yes else "Would be removed with --yes", [_line(ref, False, storage) for ref in old], as_json)
     for ref in old if yes else ():
-        storage.remove(ref)
+        try:
+            storage.remove(ref)
+        except SnapshotError as error:  # a run has made it current again since then
+            errors.print(f"kept: {error}", markup=False, soft_wrap=True)
 
 
 @data.command()
@@ -221,7 +225,7 @@ def show(
     show_table(f"Quarantine of {use_case}, by rule", [{"rule": k, "rows": n} for k, n in counts.most_common()])
     show_table(f"{min(limit, len(rows))} of {len(rows)} rows", [{str(k): v for k, v in row.items()} for row in shown])
     for one in refused:
-        console.print(f"[yellow]behind[/] {one.summary}", highlight=False, soft_wrap=True)
+        console.print(Text("behind ", style="yellow") + make_plain(one.summary), highlight=False, soft_wrap=True)
 
 
 @quarantine.command()

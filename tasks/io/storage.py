@@ -204,13 +204,11 @@ class Storage:
             if not (target / "manifest.json").is_file():
                 for path in staging.rglob("*.parquet"):
                     fsync(path)
-                try:
+            with _locked(parent):  # so that no removal takes the version away before it is current
+                if not (target / "manifest.json").is_file():
                     staging.rename(target)
-                except OSError:  # another run published the same version in between: it is the same by construction
-                    if not (target / "manifest.json").is_file():
-                        raise
-                fsync(parent)
-            self._set_current(ref)
+                    fsync(parent)
+                self._set_current(ref)
             _log.info("published %s: %s; in %s", ref.key, ", ".join(f"{rows[name]} {name}" for name in sorted(rows)), target)
             return ref
 
@@ -230,15 +228,16 @@ class Storage:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _set_current(self, ref: DatasetRef) -> None:
-        """Make a snapshot the current one of its partition; changes nothing if it is."""
+    def _set_current(self, ref: DatasetRef, made: CurrentVersion | None = None) -> None:
+        """Make a snapshot the current one of its partition, now or as `made` says; changes nothing if it is.
+
+        The caller holds the lock of the partition.
+        """
         parent = self._partition(ref.use_case, ref.layer, ref.partition)
-        with _locked(parent):
-            past = self.current_versions(ref.use_case, ref.layer, ref.partition)
-            if not past or past[-1].version != ref.version:
-                past.append(CurrentVersion(version=ref.version, since=self.now(), run=self.run))
-                lines = (json.dumps(one.to_json(), sort_keys=True) + "\n" for one in past)
-                write_atomically(parent / "CURRENT", "".join(lines))
+        past = self.current_versions(ref.use_case, ref.layer, ref.partition)
+        if not past or past[-1].version != ref.version:
+            past.append(made or CurrentVersion(version=ref.version, since=self.now(), run=self.run))
+            write_atomically(parent / "CURRENT", "".join(json.dumps(one.to_json(), sort_keys=True) + "\n" for one in past))
 
     def adopt(self, ref: DatasetRef, other: Storage, made: CurrentVersion) -> None:
         """Make a snapshot of another store current here, without copying its rows where both lie on one disk.
@@ -248,18 +247,12 @@ class Storage:
         made : when and by what run it became current there, which is recorded here.
         """
         parent = self._partition(ref.use_case, ref.layer, ref.partition)
-        parent.mkdir(parents=True, exist_ok=True)
-        target = parent / ref.version
-        if not (target / "manifest.json").is_file():
-            staging = parent / f"{_STAGING}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            shutil.copytree(other.folder(ref), staging, copy_function=_link_or_copy)
-            staging.rename(target)
-            fsync(parent)
-        with _locked(parent):
-            past = self.current_versions(ref.use_case, ref.layer, ref.partition)
-            if not past or past[-1].version != ref.version:
-                lines = (json.dumps(one.to_json(), sort_keys=True) + "\n" for one in (*past, made))
-                write_atomically(parent / "CURRENT", "".join(lines))
+        with self.stage(ref.use_case, ref.layer, ref.partition) as staging, _locked(parent):
+            if not (parent / ref.version / "manifest.json").is_file():
+                shutil.copytree(other.folder(ref), staging, copy_function=_link_or_copy, dirs_exist_ok=True)
+                staging.rename(parent / ref.version)
+                fsync(parent)
+            self._set_current(ref, made)
 
     # retention
 
@@ -300,11 +293,12 @@ class Storage:
         ------
         SnapshotError : it is current.
         """
-        if self.current(ref.use_case, ref.layer, ref.partition) == ref:
-            raise SnapshotError(f"snapshot {ref.key} is current; publish another one first")
         parent = self._partition(ref.use_case, ref.layer, ref.partition)
         hidden = parent / f"{_STAGING}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.folder(ref).rename(hidden)
+        with _locked(parent):
+            if self.current(ref.use_case, ref.layer, ref.partition) == ref:
+                raise SnapshotError(f"snapshot {ref.key} is current; publish another one first")
+            self.folder(ref).rename(hidden)
         shutil.rmtree(hidden)
 
     def _partition(self, use_case: str, layer: str, partition: str) -> Path:

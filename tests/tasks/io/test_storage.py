@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts.data import DatasetRef
+from tasks.contracts.data import CurrentVersion, DatasetRef
 from tasks.errors import SnapshotError
 from tasks.io.storage import Storage, frame_writer, write_atomically
 from tasks.settings import ROOT
@@ -199,6 +200,30 @@ def test_only_unused_snapshots_are_pruned(storage: Storage) -> None:
     assert storage.superseded(NOON + timedelta(days=1)) == []
     storage.verify(raw)
     assert not list((storage.root / "shop/raw" / WINDOW).glob(".*"))
+
+
+def test_a_removal_waits_for_a_publication_of_the_same_version(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that were published before are published again while their superseded version is removed."""
+    old, _ = publish(storage), publish(storage, FRAME.iloc[:1])
+    set_current, refused = Storage._set_current, []
+
+    def remove() -> None:
+        with pytest.raises(SnapshotError, match="is current") as caught:
+            Storage(storage.root).remove(old)
+        refused.append(str(caught.value))
+
+    def set_slowly(self: Storage, ref: DatasetRef, made: CurrentVersion | None = None) -> None:
+        removal.start()
+        removal.join(0.3)
+        set_current(self, ref, made)
+
+    removal = threading.Thread(target=remove)
+    monkeypatch.setattr(Storage, "_set_current", set_slowly)
+    assert publish(storage) == old
+    removal.join(30)
+    assert len(refused) == 1
+    assert storage.current("shop", "raw", WINDOW) == old
+    storage.verify(old)
 
 
 STEPS = ("os.fsync", "Path.rename", "Path.replace")
