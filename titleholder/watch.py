@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from tasks import clock
 from tasks.errors import ServiceUnavailable
 from tasks.io.airflow import AirflowApi
 from tasks.io.decisions import DecisionLog
@@ -133,7 +134,15 @@ def create_app(settings: Settings | None = None, trigger: Trigger | None = None)
 
 
 def _handle_all(webhook: Webhook, log: DecisionLog, trigger: Trigger) -> dict[str, int]:
-    """Handle each alert of a webhook; how many triggered a run, were notified, were known, and were resolved."""
+    """Handle each alert of a webhook; how many triggered a run, were notified, were known, and were resolved.
+
+    People are reminded of an alert once a day as long as Alertmanager repeats it.
+
+    Raises
+    ------
+    ServiceUnavailable : nobody could be reached, or Airflow could not. Alertmanager sends the webhook again.
+    """
+    unreached = []
     done = {"triggered": 0, "notified": 0, "known": 0, "resolved": 0}
     for alert in webhook.alerts:
         if alert.status == "resolved":
@@ -142,12 +151,19 @@ def _handle_all(webhook: Webhook, log: DecisionLog, trigger: Trigger) -> dict[st
         name = alert.labels.get("use_case", "")
         if alert.labels.get("action") == "retrain" and name in list_use_cases():
             done["triggered" if _trigger_monitoring(alert, name, trigger) else "known"] += 1
-        elif log.take_alert(alert.key):
-            level = Level.FAILURE if alert.labels.get("severity") == "page" else Level.WARNING
-            notify(f"{alert.name} {name}".strip(), alert.text, level=level)
+            continue
+        key = f"{alert.key}.{clock.now():%Y-%m-%d}"
+        if log.knows_alert(key):
+            done["known"] += 1
+            continue
+        level = Level.FAILURE if alert.labels.get("severity") == "page" else Level.WARNING
+        if notify(f"{alert.name} {name}".strip(), alert.text, level=level) or not get_settings().notify_urls:
+            log.add_alert(key)
             done["notified"] += 1
         else:
-            done["known"] += 1
+            unreached.append(alert.name)
+    if unreached:
+        raise ServiceUnavailable(f"nobody was reached about {', '.join(unreached)}; check TITLEHOLDER_NOTIFY_URLS")
     return done
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from contextlib import suppress
 from datetime import date
 
 from sqlalchemy import Boolean, Column, Integer, String, Table, Text, UniqueConstraint, insert, select, update
@@ -132,11 +133,12 @@ class DecisionLog:
 
     # alerts
 
-    def take_alert(self, key: str) -> bool:
-        """Whether an alert is new. Returns False from the second call on."""
-        try:
-            with self._db.begin() as connection:
-                connection.execute(insert(_alerts).values({"key": key}))
-        except IntegrityError:
-            return False
-        return True
+    def knows_alert(self, key: str) -> bool:
+        """Whether people were told of an alert."""
+        with self._db.connect() as connection:
+            return connection.execute(select(_alerts).where(_alerts.c.key == key)).first() is not None
+
+    def add_alert(self, key: str) -> None:
+        """Record that people were told of an alert. A second record of it changes nothing."""
+        with suppress(IntegrityError), self._db.begin() as connection:
+            connection.execute(insert(_alerts).values({"key": key}))

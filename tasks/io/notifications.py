@@ -25,21 +25,26 @@ def notify(title: str, body: str, *, level: Level = Level.INFO) -> bool:
 
     Returns
     -------
-    bool : False if there is no address, or one of them could not be reached.
+    bool : whether an address received it. False also if there is no address.
     """
     _log.log(logging.INFO if level is Level.INFO else logging.WARNING, "%s: %s", title, body)
-    urls = get_settings().notify_urls
-    if not urls:
-        return False
+    sent = [_send(place, url, title, body, level) for place, url in enumerate(get_settings().notify_urls, start=1)]
+    return any(sent)
+
+
+def _send(place: int, url: str, title: str, body: str, level: Level) -> bool:
+    """Send to one address. Addresses contain passwords, so the log names their positions only."""
     import apprise
 
-    receivers = apprise.Apprise()
-    wrong = [place for place, url in enumerate(urls, start=1) if not receivers.add(url)]
-    if wrong:  # addresses contain passwords: the log names their positions only
-        _log.error("TITLEHOLDER_NOTIFY_URLS: apprise does not understand address number %s", ", ".join(map(str, wrong)))
-    try:
-        reached = receivers.notify(title=title, body=body, notify_type=level.value)
-    except Exception:  # an error of a plugin must not fail the task
-        _log.exception("the notification could not be sent")
+    receiver = apprise.Apprise()
+    if not receiver.add(url):
+        _log.error("TITLEHOLDER_NOTIFY_URLS: apprise does not understand address number %s", place)
         return False
-    return bool(reached) and not wrong
+    try:
+        reached = bool(receiver.notify(title=title, body=body, notify_type=level.value))
+    except Exception:  # an error of a plugin must not fail the task
+        _log.exception("TITLEHOLDER_NOTIFY_URLS: the plugin of address number %s failed", place)
+        return False
+    if not reached:
+        _log.error("TITLEHOLDER_NOTIFY_URLS: address number %s was not reached", place)
+    return reached

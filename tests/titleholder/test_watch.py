@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from tasks import clock
 from tasks.contracts.base import Window
 from tasks.contracts.monitoring import Cause, CheckResult, DriftReport, RetrainDecision, Signal
 from tasks.io.decisions import DecisionLog
@@ -131,6 +132,30 @@ def test_other_alerts_notify_people_once(client: TestClient, airflow: Airflow, m
         (f"QualityLost {CASE}", "hit rate fell", "failure"),
         ("QualityLost unknown_case", "hit rate fell", "warning"),
     ]
+
+
+def test_an_alert_is_not_lost_while_nobody_is_reached(
+    client: TestClient, messages: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = webhook(alert(action="", severity="page"))
+    with monkeypatch.context() as patch:
+        patch.setenv("TITLEHOLDER_NOTIFY_URLS", '["json://127.0.0.1:1"]')
+        get_settings.cache_clear()
+        answer = client.post("/alerts", json=page, headers=SIGNED_IN)
+        assert answer.status_code == 503 and "nobody was reached about QualityLost" in answer.json()["title"]
+    get_settings.cache_clear()
+    assert client.post("/alerts", json=page, headers=SIGNED_IN).json()["notified"] == 1
+    assert client.post("/alerts", json=page, headers=SIGNED_IN).json()["known"] == 1
+    assert len(messages) == 1
+
+
+def test_people_are_reminded_of_an_alert_once_a_day(client: TestClient, messages: list[dict[str, Any]]) -> None:
+    page = webhook(alert(action="", severity="page"))
+    for day in (1, 2, 3):
+        for hour in (0, 12):
+            with clock.simulated(datetime(2026, 1, day, hour, tzinfo=UTC)):
+                assert client.post("/alerts", json=page, headers=SIGNED_IN).status_code == 200
+    assert len(messages) == 3
 
 
 def test_an_alert_is_not_lost_while_airflow_is_down(client: TestClient, airflow: Airflow) -> None:

@@ -52,9 +52,12 @@ def test_a_failure_raises_nothing_and_reveals_no_password(
 ) -> None:
     messages, url = receiver
     set_urls(monkeypatch, url, "nonsense://user:hunter2@host", "json://127.0.0.1:1")
-    assert not notify("broken", "the data")
+    assert notify("broken", "the data"), "one address received it"
     assert len(messages) == 1, "the other addresses receive it"
-    assert "number 2" in caplog.text and "hunter2" not in caplog.text
+    assert "does not understand address number 2" in caplog.text and "address number 3 was not reached" in caplog.text
+    assert "hunter2" not in caplog.text
+    set_urls(monkeypatch, "nonsense://user:hunter2@host", "json://127.0.0.1:1")
+    assert not notify("broken", "the data")
 
 
 def test_a_failed_task_notifies(monkeypatch: pytest.MonkeyPatch, receiver: Any) -> None:
