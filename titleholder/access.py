@@ -6,13 +6,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from tasks import clock
 from tasks.errors import ConfigurationError
 from tasks.io.api_keys import ApiKeys, Scope
 from tasks.settings import get_settings
-from titleholder.output import console
+from tasks.use_case import load_use_case
+from titleholder.output import console, make_plain
 
 
 class KeyAction(StrEnum):
@@ -40,12 +40,14 @@ def api_key(
         typer.echo(f"Key {made.key_id} permits {', '.join(sorted(made.scopes))}. It is not printed again.", err=True)
     elif action is KeyAction.REVOKE:
         keys.revoke(name, now)
-        console.print(f"key {escape(name)} is revoked; the endpoint refuses it within seconds", highlight=False)
+        console.print(make_plain(f"key {name} is revoked; the endpoint refuses it within seconds"), highlight=False)
     else:
         for one in keys.all():
             state = f"revoked {one.revoked_at:%Y-%m-%d %H:%M}" if one.revoked_at else "active"
             scopes = ",".join(sorted(one.scopes))
-            console.print(f"{one.key_id}  {one.made_at:%Y-%m-%d %H:%M}  {state}  {scopes}  {escape(one.name)}", highlight=False)
+            console.print(
+                make_plain(f"{one.key_id}  {one.made_at:%Y-%m-%d %H:%M}  {state}  {scopes}  {one.name}"), highlight=False
+            )
 
 
 def forget_user(
@@ -58,7 +60,10 @@ def forget_user(
     from tasks.io.prediction_log import PredictionLog
 
     settings = get_settings()
-    log, events = PredictionLog(settings.predictions_root), EventStore(settings.events_url)
+    root = settings.predictions_root
+    if use_case not in ([path.name for path in root.iterdir()] if root.is_dir() else []):  # it has answered nobody
+        load_use_case(use_case)
+    log, events = PredictionLog(root), EventStore(settings.events_url)
     predictions = [one.prediction_id for one in log.read(use_case) if one.subject == user_id]
     if not yes:
         raise ConfigurationError(

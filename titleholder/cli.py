@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from tasks import clock
 from tasks.contracts.promotion import Approval, Decision, LedgerEntry, ReviewRecord, Trust
@@ -18,7 +18,7 @@ from tasks.io.ledger import Ledger
 from tasks.reasons import translated
 from tasks.settings import get_settings
 from titleholder import access, backtest_command, data_commands, look_command
-from titleholder.output import AsJson, UseCaseName, console, errors, parse_day, parse_moment, print_json, show
+from titleholder.output import AsJson, UseCaseName, console, errors, make_plain, parse_day, parse_moment, print_json, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +39,9 @@ def main() -> None:
         with translated("titleholder"):
             app()
     except TitleholderError as error:
-        errors.print(f"[red bold]{type(error).__name__}[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(
+            Text(f"{type(error).__name__}: ", style="red bold") + make_plain(str(error)), highlight=False, soft_wrap=True
+        )
         sys.exit(1)
 
 
@@ -318,7 +320,7 @@ def approve(
     decision = Decision.REJECTED if reject else Decision.APPROVED
     typer.echo(code := make_code(use_case, version, decision, reason=reason, is_override=override, path=key))
     if send:
-        errors.print(f"the tag review is set: {submit(use_case, version, code)}", highlight=False)
+        errors.print(make_plain(f"the tag review is set: {submit(use_case, version, code)}"), highlight=False)
 
 
 @app.command()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tasks.errors import ConfigurationError
 
@@ -24,14 +26,26 @@ def show(title: str, rows: list[dict[str, Any]], as_json: bool = False) -> None:
         print_json(rows)
         return
     if not rows:
-        console.print(f"{title}: nothing yet")
+        console.print(make_plain(f"{title}: nothing yet"))
         return
-    table = Table(title=title, title_justify="left", show_lines=False)
+    table = Table(title=make_plain(title), title_justify="left", show_lines=False)
     for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(make_plain(column.replace("_", " ")), overflow="fold")
     for row in rows:
-        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+        table.add_row(*(make_plain("-" if value is None else str(value)) for value in row.values()))
     console.print(table)
+
+
+def make_plain(text: str) -> Text:
+    """Text of any origin for a terminal: no markup of Rich, and control characters in their escaped form.
+
+    Reasons, tags and cells come from people and files. An escape sequence among them could clear the screen or forge output.
+    """
+    return Text("".join(one if one == "\n" or not _is_control(one) else repr(one)[1:-1] for one in text))
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs"}  # control, format (text direction), surrogates
 
 
 def print_json(document: Any) -> None:

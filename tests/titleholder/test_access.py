@@ -57,6 +57,13 @@ def prediction(name: str, subject: str, channel: str = "online") -> Prediction:
     )
 
 
+@pytest.mark.parametrize("name", ["no_such_shop", "../../evil"])
+def test_forget_user_refuses_an_unknown_use_case(own_home: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="use case"):
+        run("forget-user", name, "erika", "--yes")
+    assert not list(own_home.parent.rglob("evil*"))
+
+
 def test_forget_user_erases_only_that_user(own_home: Path) -> None:
     settings = get_settings()
     log, events = PredictionLog(settings.predictions_root), EventStore(settings.events_url)
