@@ -27,6 +27,7 @@ from tasks.use_case import parse_use_case
 
 TRIAL_DAYS = 120  # of daily files, the newest
 TRIAL_BYTES = 200_000_000  # of one file of text; of a larger one its beginning
+PACKED = (".gz", ".bz2", ".zip")
 DEFAULT_DAY = date(2026, 1, 1)  # of a file that says nothing about time
 
 
@@ -134,26 +135,31 @@ def _deliver(looked: Looked, folder: Path) -> tuple[Path, Window]:
     """The files as the proposed source expects them, and the window of their days."""
     folder.mkdir(parents=True)
     sample, days = looked.sample, looked.proposal.days
-    if not sample.files:  # a table, which is queried
-        first, last = days or (DEFAULT_DAY, DEFAULT_DAY)
+    first, last = days or (DEFAULT_DAY, DEFAULT_DAY)
+    kind = looked.proposal.use_case["source"]["kind"]
+    if kind == "table":
         return folder, Window(start=max(first, last - timedelta(days=TRIAL_DAYS)), end=last + timedelta(days=1))
     if sample.days:
         newest = sorted(sample.days)[-TRIAL_DAYS:]
         for day in newest:
             _link(sample.days[day], folder / sample.days[day].name)
         return folder, Window(start=newest[0], end=newest[-1] + timedelta(days=1))
-    day = days[1] if days else DEFAULT_DAY
     (path,) = sample.files
-    kind, ending = str(sample.source["format"]), path.suffix.lower()
-    packed = ending if ending in {".gz", ".bz2", ".zip"} else ""
-    target = folder / f"{day}{ending if kind == 'xlsx' else f'.{kind}{packed}'}"
-    if path.stat().st_size > TRIAL_BYTES and kind in {"csv", "jsonl"} and not packed:
+    target = folder / _name_in_source(path, str(sample.source["format"]), last if kind == "daily_files" else None)
+    if path.stat().st_size > TRIAL_BYTES and not target.name.endswith(PACKED) and sample.source["format"] in {"csv", "jsonl"}:
         with path.open("rb") as stream:
             head = stream.read(TRIAL_BYTES)
         target.write_bytes(head[: head.rfind(b"\n") + 1])
     else:
         _link(path, target)
-    return folder, Window(start=day, end=day + timedelta(days=1))
+    return folder, Window(start=last if kind == "daily_files" else first, end=last + timedelta(days=1))
+
+
+def _name_in_source(path: Path, kind: str, day: date | None) -> str:
+    """The name of a file with an ending that its format allows, which for daily files begins with the day."""
+    packed = path.suffix if path.suffix.lower() in PACKED else ""
+    ending = path.suffix if kind == "xlsx" else f".{kind}{packed.lower()}"
+    return f"{day or 'rows'}{ending}"
 
 
 def _link(path: Path, target: Path) -> None:

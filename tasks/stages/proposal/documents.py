@@ -78,7 +78,8 @@ def write_in_one_line(value: Any) -> str:
 def make_proposal(sample: Sample, name: str, columns: Sequence[Column], roles: Roles, time_zone: str | None) -> Proposal:
     """The documents of a use case, its comments and its doubts."""
     by_name = {one.name: one for one in columns}
-    source: dict[str, Any] = {"kind": "daily_files", "path": f"sources/{name}", **sample.source}
+    holds_many_days = not sample.days and c.EVENT_AT in roles.columns
+    source: dict[str, Any] = {"kind": "files" if holds_many_days else "daily_files", "path": f"sources/{name}", **sample.source}
     if source["kind"] == "table":
         source["order_by"] = _order_of(columns, roles)
     source["cells"] = {column: _shorten(cell) for column, cell in roles.cells.items()}
@@ -101,12 +102,8 @@ def make_proposal(sample: Sample, name: str, columns: Sequence[Column], roles: R
     rules = _special_rules(sample, by_name, roles)
     if rules:
         document["validation"] = {"suite": name}
-    features: dict[str, Any] = {"text": list(roles.texts)} if roles.texts else {}
-    comes_at_once = source["kind"] == "daily_files" and not sample.days
-    if comes_at_once and not roles.task.answers_rows:
-        features["known_by"] = "event_at"
-    if features:
-        document["features"] = features
+    if roles.texts:
+        document["features"] = {"text": list(roles.texts)}
     split = None if roles.task.answers_rows or days is None else _split_of(days)
     if split is not None:
         document["split"] = split
@@ -215,11 +212,21 @@ def _comments(
         found["source", "cells", name] = "; ".join(parts).replace("\n", " ")
     shipped = problem_of(roles.task).defaults.suite
     found["task",] = f"the shipped suite {shipped} holds; see docs/models.md for its models and metrics"
-    if not sample.days:
-        found["features",] = "all days come in one file, so that its arrival says nothing about when a row was known"
+    found["source", "kind"] = _comment_kind(sample, holds_many_days=c.EVENT_AT in roles.columns)
     if days is not None:
         found["split",] = f"the sample has {(days[1] - days[0]).days + 1} days, {days[0]} to {days[1]}"
     return found
+
+
+def _comment_kind(sample: Sample, *, holds_many_days: bool) -> str:
+    """Where the files go, and how they are named."""
+    if not sample.files:
+        return "each window is extracted once into a file in path"
+    if sample.days:
+        return f"a file a day, as in {min(sample.days.values()).name}, in path"
+    if holds_many_days:
+        return "all files in path, cut into days by event_at"
+    return "a file a day in path, named by its day, as in 2026-01-31.csv"
 
 
 def _doubts_of(sample: Sample, columns: Mapping[str, Column], roles: Roles, time_zone: str | None) -> list[Doubt]:

@@ -73,7 +73,7 @@ def test_the_pair_is_written_and_never_overwritten(settings: Settings, tmp_path:
     written = write_pair(looked.proposal, settings)
     assert written == [settings.expectations / "shop.yaml", settings.use_cases / "shop.yaml"]
     case = load_use_case("shop", settings.use_cases)
-    assert case.validation.suite == "shop" and case.features.known_by == "event_at"
+    assert case.validation.suite == "shop" and case.source.kind == "files"
     before = [path.read_text() for path in written]
     with pytest.raises(ConfigurationError, match=r"shop.yaml exists already: choose another name"):
         write_pair(looked.proposal, settings)
