@@ -10,4 +10,5 @@ exec "$SPARK_HOME/sbin/start-connect-server.sh" --wait \
     --conf spark.sql.shuffle.partitions=2 \
     --conf spark.sql.execution.arrow.pyspark.enabled=true \
     --conf spark.sql.ansi.enabled=false \
+    --conf spark.sql.legacy.javaCharsets=true \
     "$@"

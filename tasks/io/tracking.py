@@ -200,7 +200,8 @@ def deleted_runs_of_versions(use_case: str) -> dict[str, int]:
     deleted = {}
     with raise_if_unreachable():
         client = get_client()
-        for version in client.search_model_versions(f"name='{use_case}'"):
+        versions = [one for one in client.search_model_versions(f"name='{use_case}'") if one.run_id]
+        for version in versions:
             try:
                 run = client.get_run(version.run_id)
             except MlflowException as error:

@@ -200,10 +200,12 @@ def test_only_a_decision_to_retrain_starts_a_training(run: Run) -> None:
 
 
 def test_differences_come_before_interrupted_runs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    reconcile, close = Recorder(returns=["alias"]), Recorder(returns=["run"])
+    restore, reconcile, close = Recorder(returns=["experiment"]), Recorder(returns=["alias"]), Recorder(returns=["run"])
+    monkeypatch.setattr(registry, "restore_deleted", restore)
     monkeypatch.setattr(registry, "reconcile_aliases", reconcile)
     monkeypatch.setattr(registry, "close_interrupted_runs", close)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert monitoring.reconcile(run, now=now, is_over=lambda *_: True) == ["alias", "run"]
+    assert monitoring.reconcile(run, now=now, is_over=lambda *_: True) == ["experiment", "alias", "run"]
+    assert restore.calls == [(CASE, run.ledger, True)]
     assert reconcile.calls == [(CASE, run.ledger, True, now)]
     assert close.calls[0][:3] == (CASE, now, 24.0)
