@@ -1,15 +1,10 @@
-"""Shows, as an import error in the Airflow UI, every use-case file that could not be read. Makes no DAG."""
+"""Shows, as an import error in the Airflow UI, every use-case file and suite that is wrong. Makes no DAG."""
 
 from __future__ import annotations
 
 from tasks.errors import ConfigurationError
-from tasks.use_case import list_use_cases, load_use_case
+from tasks.jobs.checks import find_faults
+from tasks.settings import get_settings
 
-faults = []
-for name in list_use_cases():
-    try:
-        load_use_case(name)
-    except ConfigurationError as error:
-        faults.append(str(error))
-if faults:
-    raise ConfigurationError("\n".join(faults))  # for airflow's import errors: no dag of these use cases exists
+if faults := find_faults(get_settings()):
+    raise ConfigurationError("\n".join(faults))  # for airflow's import errors: no dag of a wrong use-case file exists

@@ -6,11 +6,11 @@ from tasks.contracts.base import Contract
 from tasks.errors import ConfigurationError, ServiceUnavailable
 from tasks.io.ledger import Ledger
 from tasks.io.storage import Storage
+from tasks.jobs.checks import check_files
 from tasks.jobs.run import Run
 from tasks.jobs.scoring import find_champion_fault
 from tasks.settings import Settings
 from tasks.stages.registry import compare_aliases
-from tasks.stages.validation.suite import load_suite
 from tasks.use_case import list_use_cases, load_use_case
 from titleholder import preflight, services
 
@@ -74,8 +74,7 @@ def _check_champion(name: str, settings: Settings) -> list[Finding]:
 
 def _check_file(name: str, settings: Settings) -> Finding:
     try:
-        case = load_use_case(name, settings.use_cases)
-        suite = load_suite(case.validation.suite, settings.expectations)
+        case, suite = check_files(name, settings)
     except ConfigurationError as error:
         return Finding(what=f"{name}.yaml", ok=False, detail=str(error))
     detail = f"{len(case.candidates)} candidates, {len(suite.rules)} rules, {len(case.gates.checks)} gates {case.gates.mode}"

@@ -106,6 +106,11 @@ class Source(Spec):
         return MOST_LOST
 
     @property
+    def row_columns(self) -> tuple[str, ...] | None:
+        """The columns of its rows. None: they are known only when it has read some."""
+        return None
+
+    @property
     def may_deliver_late(self) -> bool:
         """Whether rows of a window can come after it. Not where rows belong to the window in which they arrive."""
         return False

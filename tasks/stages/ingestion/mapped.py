@@ -138,6 +138,11 @@ class Mapped(LocalTimes):
         excluded = {*self.leave_out, *(self.cell_of(name) for name in (*TIMES, c.EVENT_ID, c.TARGET))}
         return tuple(name for name, cell in self.cells.items() if name not in excluded and cell.type != "ignore")
 
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        names = [c.EVENT_ID] if self.cell_of(c.EVENT_ID) is not None else []
+        return (*c.TABULAR_COLUMNS, *names, *self.features) if self.maps_rows else c.INTERACTION_COLUMNS
+
     def cell_of(self, canonical: str) -> str | None:
         """The source's column for a canonical one. None where it has none."""
         return self.columns.get(canonical, canonical if canonical in self.cells else None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.util
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +150,15 @@ def load_suite(name: str, folder: Path) -> Suite:
     ConfigurationError : no such file, not YAML, a wrong key, an expectation that does not exist or has wrong parameters, or
         suites that include each other.
     """
-    return _load(name, folder, "validation.suite", ())
+    return _load(name, folder, "validation.suite", (), build_expectation)
 
 
-def _load(name: str, folder: Path, where: str, including: tuple[str, ...]) -> Suite:
+def read_suite(name: str, folder: Path) -> Suite:
+    """The same without Great Expectations, whose import takes seconds: parameters of expectations are not checked."""
+    return _load(name, folder, "validation.suite", (), _check_name)
+
+
+def _load(name: str, folder: Path, where: str, including: tuple[str, ...], check: Callable[[Rule, str], object]) -> Suite:
     """The suite of a name. `including` are the suites that include it, the outermost first."""
     if name in including:
         raise ConfigurationError(f"{where}: suites include each other: {' -> '.join((*including, name))}; remove one of them")
@@ -168,10 +175,29 @@ def _load(name: str, folder: Path, where: str, including: tuple[str, ...]) -> Su
     if suite.dataset != name:
         raise ConfigurationError(f"{path.name}: dataset: expected the name of the file, {name!r}, got {suite.dataset!r}")
     for rule in suite.rules:
-        build_expectation(rule, path.name)
+        check(rule, path.name)
     if suite.includes is None:
         return suite
-    return suite.with_included(_load(suite.includes, folder, f"{path.name}: includes", (*including, name)))
+    return suite.with_included(_load(suite.includes, folder, f"{path.name}: includes", (*including, name), check))
+
+
+@lru_cache(maxsize=1)
+def list_expectations() -> tuple[str, ...]:
+    """The names of Great Expectations' expectations, by the files of the package."""
+    found = importlib.util.find_spec("great_expectations")
+    folders = found.submodule_search_locations if found else None
+    return tuple(
+        sorted(path.stem for folder in folders or () for path in Path(folder, "expectations", "core").glob("[a-z]*.py"))
+    )
+
+
+def _check_name(rule: Rule, where: str) -> None:
+    known = list_expectations()
+    if rule.expect not in known:
+        close = difflib.get_close_matches(rule.expect, known, n=3, cutoff=0.5) or known
+        raise ConfigurationError(
+            f"{where}: rules: {rule.rule}: expect: no expectation {rule.expect!r}; similar: {', '.join(close)}"
+        )
 
 
 def build_expectation(rule: Rule, where: str) -> Any:
