@@ -31,6 +31,7 @@ from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
 from tasks.documents import parse_document, read_text
 from tasks.errors import ConfigurationError
+from tasks.io.cells import CellReader, LostCell
 from tasks.kinds import KindRegistry, explain
 from tasks.models import MODELS
 from tasks.models.base import ModelSpec
@@ -256,6 +257,33 @@ class UseCase(_Section):
             raise ValueError(
                 f"recommend.relevant_from: is for ratings; the task is {self.task}, where what is bought is relevant"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_values_that_cells_have(self) -> UseCase:
+        """Values that the use case compares with cells are spelt as the source reads them."""
+        stated: dict[str, tuple[str, Sequence[str | float]]] = {
+            f"features.ordinal.{name}": (name, values) for name, values in self.features.ordinal.items()
+        }
+        for test, conditions in self.split.test_sets.items():
+            for name, value in conditions.where.items():
+                stated[f"split.test_sets.{test}.where.{name}"] = name, value if isinstance(value, tuple) else (value,)
+        for where, (name, values) in stated.items():
+            cell = self.source.requested.get(name)
+            if cell is None:
+                continue
+            reader = CellReader(cell)
+            for value in values:
+                try:
+                    read = reader(value)
+                except LostCell as error:
+                    raise ValueError(f"{where}: {error}, so that no row has this value") from error
+                if read is None:
+                    raise ValueError(
+                        f"{where}: {value!r} means a missing cell; state source.cells.{name}.missing without it, such as []"
+                    )
+                if read != (value if not reader.gives_text else str(value)):
+                    raise ValueError(f"{where}: cells of {name} that say {value!r} are read as {read!r}; state this")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ from tasks.io.events import EventStore
 
 T = TypeVar("T")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH, END_OF_TIMES = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 MAX_CLOCK_SKEW_SECONDS = 300.0  # how far in the future an event may lie
 INLINE_SUBJECTS = 8  # requests with more subjects are answered in a thread, so that they do not block the others
 THREADS = 2
@@ -436,13 +436,13 @@ def _checked_id(text: str, template: str) -> str:
 
 
 def _to_utc(moment: datetime, where: str) -> datetime:
-    """The moment in UTC. Times before 1970 are mistakes, and readers of the log could not hold them in nanoseconds."""
+    """The moment in UTC. Times before 1970 and after 2199 are mistakes, which nanoseconds may not hold."""
     try:
         at = moment.astimezone(UTC)
     except OverflowError:  # the first and the last day of the calendar, in another time zone
         at = EPOCH - timedelta(1)
-    if at < EPOCH:
-        raise messages.InvalidRequest(where, f"must be between 1970 and 9999 in UTC, got {moment.isoformat()}")
+    if not EPOCH <= at < END_OF_TIMES:
+        raise messages.InvalidRequest(where, f"must be between 1970 and 2199 in UTC, got {moment.isoformat()}")
     return at
 
 

@@ -25,6 +25,7 @@ TRUE = ("true", "yes", "y", "t", "1", "1.0")
 FALSE = ("false", "no", "n", "f", "0", "0.0")
 LONGEST_ID = 200  # characters, as the endpoint accepts and databases store
 OTHERS: Literal["others"] = "others"
+EARLIEST, LATEST = date(1678, 1, 1), date(2261, 12, 31)
 
 _OF_TYPES: Mapping[str, frozenset[str]] = {  # setting -> the types that it is for
     "decimal": NUMBERS,
@@ -125,6 +126,11 @@ class Cell(Contract):
         if unread := [word for word in self.words.values() if word.strip().lower() in self.missing_words]:
             raise ValueError(
                 f"words: {', '.join(unread)} means a missing cell; add the words that are turned into it to missing"
+            )
+        if not EARLIEST <= self.first_day <= self.last_day <= LATEST:
+            raise ValueError(
+                f"first_day and last_day must be in their order between {EARLIEST} and {LATEST}, which nanoseconds hold; got "
+                f"{self.first_day} and {self.last_day}"
             )
         if self.false != OTHERS and (both := {*map(str.lower, self.true)} & {*map(str.lower, self.false)}):
             raise ValueError(f"true and false must differ; got {', '.join(sorted(both))} in both")

@@ -187,7 +187,9 @@ class CellReader:
 
     def _id(self, text: str) -> str | None:
         found = self._words.get(text.lower(), text) if self._words else text
-        if match := re.fullmatch(POINT_ZERO, found):
+        if "." not in found and "+" not in found:
+            pass  # no number with a point or an exponent
+        elif match := re.fullmatch(POINT_ZERO, found):
             found = match[1]
         elif match := re.fullmatch(WRITTEN_BY_PROGRAM, found):
             digits, zeros = match[2] + (match[3] or match[4] or "").rstrip("0"), int(match[5])

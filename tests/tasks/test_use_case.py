@@ -101,6 +101,36 @@ def test_defaults_follow_what_is_stated() -> None:
     assert parse_use_case(f"name: shop\ntask: classification{with_times}", "shop.yaml").split.kind == "by_time"
 
 
+@pytest.mark.parametrize(
+    ("cell", "stated", "message"),
+    [
+        (
+            "string",
+            "features: {ordinal: {job: [none, clerk]}}",
+            "ordinal.job: 'none' means a missing cell; state source.cells.job",
+        ),
+        ("{missing: []}", "features: {ordinal: {job: [none, clerk]}}", ""),
+        ("{case: upper}", "features: {ordinal: {job: [intern, CLERK]}}", "that say 'intern' are read as 'INTERN'; state this"),
+        (
+            "{allowed: [clerk, cook]}",
+            "features: {ordinal: {job: [intern, clerk]}}",
+            "expected one of clerk, cook, got 'intern'",
+        ),
+        ("string", "split: {kind: stratified, test_sets: {x: {where: {job: [' cook', clerk]}}}}", "read as 'cook'; state this"),
+        ("string", "split: {kind: stratified, test_sets: {x: {where: {age: [1, 2.5], job: cook}}}}", ""),
+    ],
+)
+def test_stated_values_are_spelt_as_cells_are_read(cell: str, stated: str, message: str) -> None:
+    source = TABLE_SOURCE.replace("job: string", f"job: {cell}")
+    text = f"name: shop\ntask: classification\n{stated}\n{source}"
+    if not message:
+        assert parse_use_case(text, "shop.yaml").name == "shop"
+        return
+    with pytest.raises(ConfigurationError) as refusal:
+        parse_use_case(text, "shop.yaml")
+    assert message in str(refusal.value)
+
+
 def test_a_whole_file_states_what_it_states() -> None:
     sections = [line.partition(":")[0] for line in parse_use_case(TEXT, "x.yaml").defaults]
     assert not {"candidates", "metrics", "task", "source_path"} & set(sections)

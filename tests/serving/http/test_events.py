@@ -105,10 +105,12 @@ def test_events_that_cannot_be_stored_get_a_503(cached: Installation, shop_clien
     assert get_items(shop_client, "recommendations/a1")[0] == "model", "answers continue"
 
 
-@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+20:10", "9999-12-31T23:59:59-12:00", "1969-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+20:10", "9999-12-31T23:59:59-12:00", "2200-01-01T00:00:00Z", "1969-12-31T23:59:59Z"]
+)
 def test_implausible_times_are_refused(shop_client: TestClient, at: str) -> None:
     outcome = {"prediction_id": "0" * 32, "item_id": "a0", "label": 1.0, "happened_at": at}
     answer = post(shop_client, "outcomes", [outcome])
     check_problem(answer, 422)
-    assert "between 1970 and 9999" in answer.text and "body.outcomes.0.happened_at" in answer.text
+    assert "between 1970 and 2199" in answer.text and "body.outcomes.0.happened_at" in answer.text
     assert post(shop_client, "events", [event("a0", "new") | {"event_at": at}]).status_code == 422

@@ -207,6 +207,10 @@ def test_a_number_is_of_its_store(folder: Path, storage: Storage) -> None:
             {"cells": {"a": {"type": "timestamp", "unit": "ms", "format": "yyyy"}}},
             "unit is of whole numbers, and formats are of text",
         ),
+        (
+            {"cells": {"a": {"type": "date", "last_day": "9999-12-31"}}},
+            "between 1678-01-01 and 2261-12-31, which nanoseconds hold",
+        ),
         ({"cells": {"a": {"words": {"x": "y", "y": "z"}}}}, "words: y is turned into another word"),
         ({"cells": {"a": "ignore"}}, "columns.quantity: the column 'a' is ignored"),
         ({"constants": {"user_id": "x"}}, "constants: 'user_id' cannot be a constant; allowed: event_type, quantity"),
