@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TIME_FORMAT = "yyyy-MM-dd HH:mm:ss"
 DATE_FORMAT = "yyyy-MM-dd"
 _MICROSECONDS = {"s": "1000000", "ms": "1000", "us": "1", "ns": "0.001BD"}
-_WHOLE_TIME = r"^[+-]?[0-9]{1,19}(\.[0-9]+)?$"
+_WHOLE_TIME = r"^[+-]?[0-9]{1,19}(\.[0-9]+)?([eE]\+?[0-9]{1,2})?$"  # Spark writes 1.7095E9 for a number in JSON
 _COMPOSED = "reflect('com.ibm.icu.text.Normalizer', 'compose', {}, false)"  # of ICU, which Spark's collations need
 
 

@@ -226,3 +226,18 @@ def test_declarations_that_say_nothing_are_refused(change: dict[str, Any], messa
     with pytest.raises(ConfigurationError) as refusal:
         parse(**{"columns": {"quantity": "a"}, **change, "cells": cells})
     assert message in str(refusal.value)
+
+
+@pytest.mark.usefixtures("spark")
+def test_seconds_with_a_fraction_are_read_as_json_numbers_too(folder: Path, storage: Storage) -> None:
+    cells = {"ts": {"type": "timestamp", "unit": "s"}, "sku": "id"}
+    columns = {c.EVENT_AT: "ts", c.ITEM_ID: "sku"}
+    moment = pd.Timestamp("2026-01-05 08:00:00.250")
+    for kind, text in (("csv", "ts,sku\n1767600000.250,a\n"), ("jsonl", '{"ts": 1767600000.250, "sku": "a"}\n')):
+        place = folder / kind
+        place.mkdir()
+        (place / f"2026-01-05.{kind}").write_text(text)
+        raw = ingest(f"case_{kind}", parse(format=kind, cells=cells, columns=columns), place, DAYS, storage)
+        assert raw is not None
+        frame = storage.read(raw)
+        assert (frame[c.EVENT_AT].tolist(), frame[c.LOST_CELLS].tolist()) == ([moment], [None]), kind
