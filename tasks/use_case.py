@@ -42,6 +42,7 @@ from tasks.stages.evaluation.gates import GATES
 from tasks.stages.evaluation.gates.base import Gate
 from tasks.stages.features.spec import SPLITS, FeatureRequest, FeatureSpec, SplitSpec
 from tasks.stages.ingestion.base import Source
+from tasks.stages.ingestion.mapped import Mapped
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.monitoring.checks import CHECKS
 from tasks.stages.monitoring.checks.base import DriftCheck
@@ -284,6 +285,15 @@ class UseCase(_Section):
                     )
                 if read != (value if not reader.gives_text else str(value)):
                     raise ValueError(f"{where}: cells of {name} that say {value!r} are read as {read!r}; state this")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_labels(self) -> UseCase:
+        if self.task.rates_pairs and isinstance(self.source, Mapped) and not self.source.states_events:
+            raise ValueError(
+                "source: labels of ratings are events of the type rating, and no column says what happened: state "
+                "constants: {event_type: rating}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.files.kinds import measure_kinds
-from benchmarks.runner import Benchmark, Part
+from benchmarks.look import benchmark as look
+from benchmarks.runner import Benchmark, Figures, Part
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,14 @@ class Size:
     every: int = 1
 
 
+def measure_proposals(size: Size) -> Figures:
+    """The share of proposals of `titleholder look` that need no edit."""
+    return look.measure(look.BENCHMARK.full if size.every == 1 else look.BENCHMARK.smallest)
+
+
 BENCHMARK = Benchmark(
     name="files",
-    parts={"kinds": Part(measure_kinds, starts=("jvm",))},
+    parts={"kinds": Part(measure_kinds, starts=("jvm",)), "proposals": Part(measure_proposals)},
     full=Size(),
     smallest=Size(every=9),
     meaning={
@@ -26,5 +32,6 @@ BENCHMARK = Benchmark(
         "silent": "those that give other values without a word",
         "raw": "those that end with an error of another program",
         "wrong_table": "those that are not right",
+        **look.MEANING,
     },
 )

@@ -68,7 +68,8 @@ source:
 MINIMAL = {
     "recommendation": SHOP_SOURCE,
     "propensity": SHOP_SOURCE,
-    "rating": SHOP_SOURCE.replace("quantity: pieces, unit_price: price", "value: price"),
+    "rating": SHOP_SOURCE.replace("quantity: pieces, unit_price: price", "value: price")
+    + "  constants: {event_type: rating}\n",
     "classification": TABLE_SOURCE,
 }
 
@@ -135,6 +136,12 @@ def test_a_whole_file_states_what_it_states() -> None:
     sections = [line.partition(":")[0] for line in parse_use_case(TEXT, "x.yaml").defaults]
     assert not {"candidates", "metrics", "task", "source_path"} & set(sections)
     assert parse_use_case(TEXT, "x.yaml").validation.suite == "invoice_lines"
+
+
+def test_ratings_need_to_be_called_so() -> None:
+    source = MINIMAL["rating"].replace("  constants: {event_type: rating}\n", "")
+    with pytest.raises(ConfigurationError, match=r"no column says what happened: state constants: \{event_type: rating\}"):
+        parse_use_case(f"name: shop\ntask: rating{source}", "shop.yaml")
 
 
 def test_catching_up_needs_a_first_day() -> None:

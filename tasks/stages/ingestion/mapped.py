@@ -143,6 +143,11 @@ class Mapped(LocalTimes):
         names = [c.EVENT_ID] if self.cell_of(c.EVENT_ID) is not None else []
         return (*c.TABULAR_COLUMNS, *names, *self.features) if self.maps_rows else c.INTERACTION_COLUMNS
 
+    @property
+    def states_events(self) -> bool:
+        """Whether a column or a constant says what happened in a row."""
+        return self.cell_of(c.EVENT_TYPE) is not None or c.EVENT_TYPE in self.constants
+
     def cell_of(self, canonical: str) -> str | None:
         """The source's column for a canonical one. None where it has none."""
         return self.columns.get(canonical, canonical if canonical in self.cells else None)

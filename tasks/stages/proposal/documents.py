@@ -248,6 +248,9 @@ def _doubts_of(sample: Sample, columns: Mapping[str, Column], roles: Roles, time
             )
         if len(one.signs) > 1 and any(_could_be_both(value) for value in one.values):
             found.append(Doubt(name, f"{next(iter(one.values))} may have a decimal or a thousands sign"))
+    if roles.task.answers_rows and (copies := _count_copies(sample)) > MANY_COPIES * sample.rows:
+        text = f"{copies} of {sample.rows} rows equal an earlier one: a split refuses many copies, see split.copies_at_most"
+        found.append(Doubt("split", text))
     found += _doubt_zone(columns, roles, time_zone)
     return found
 
