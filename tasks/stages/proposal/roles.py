@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks import columns as c
 from tasks.contracts.base import TaskKind
-from tasks.contracts.cells import FALSE, TRUE
+from tasks.contracts.cells import FALSE, MISSING, TRUE
 from tasks.stages.proposal.columns import BOOLEAN, EMPTY, NUMBER, TEXT, TIME, Column
 from tasks.stages.proposal.scores import FEW, SCORES, is_like_id
 from tasks.stages.proposal.words import (
@@ -31,6 +31,7 @@ from tasks.stages.proposal.words import (
 DAY = timedelta(days=1)
 NAMES_OF_AN_INDEX = frozenset({"index", "level", "unnamed", "0", "row", "number", "nr", "no", "serial"})  # of rows
 WORDS_OF_A_TEXT = 5  # on average, from which a column of many texts is free text
+MOST_WORDS, MOST_THIRD = 10, 0.2  # of words that are neither class: how many, and in what share of the rows
 ENOUGH_ROWS = 100  # from which a column that states the target does so not by chance
 FREE_TEXTS = 50  # different texts from which a column of words is free text
 
@@ -346,20 +347,24 @@ class _Finder:
 
     def _classes(self, one: Column) -> tuple[str | None, tuple[str, ...], Mapping[str, Any]]:
         """Which words mean class 1 and class 0, and the declaration of the target."""
-        classes = _classes_of(one)
-        if set(classes) <= {"0", "1", "0.0", "1.0"}:
+        classes, third = _classes_of(one)
+        if set(classes) <= {"0", "1", "0.0", "1.0"} and not third:
             return None, (), {"type": "int"}
-        by_rows = sorted(classes, key=lambda word: (_count_rows(one, word), word))
+        by_rows = sorted(classes, key=lambda word: (classes[word], word))
         good = [word for word in by_rows if word.lower() in CLASS_1]
         positive = good[0] if len(good) == 1 else by_rows[0]
         others = tuple(word for word in by_rows if word != positive)
         if len(good) != 1:
-            self.doubts.append(
-                Doubt(one.name, f"{positive!r} is the rarer class and so taken for class 1; {others[0]!r} is class 0")
-            )
-        self.reasons[one.name] = ", ".join(f"{word}: {_count_rows(one, word)} rows" for word in by_rows)
+            text = f"{positive!r} is the rarer class and so taken for class 1; {others[0]!r} is class 0"
+            self.doubts.append(Doubt(one.name, text))
+        self.reasons[one.name] = ", ".join(f"{word}: {classes[word]} rows" for word in by_rows)
+        cell: dict[str, Any] = {"type": "string"}
+        if third:
+            shown = ", ".join(f"{word} ({rows} rows)" for word, rows in third.items())
+            self.doubts.append(Doubt(one.name, f"{shown}: neither class, so taken for a class that is not known yet"))
+            cell["missing"] = [*third, *(word.lower() for word in one.missing if word.lower() not in MISSING), *MISSING]
         is_boolean = {word.lower() for word in classes} <= {*TRUE, *FALSE}
-        return positive, () if is_boolean else others, {"type": "string"}
+        return positive, () if is_boolean else others, cell
 
     def _feature_cell(self, one: Column, found: dict[str, str]) -> Mapping[str, Any]:
         """The declaration of a column that is not the target."""
@@ -440,23 +445,26 @@ def _is_named_id(one: Column) -> bool:
     return bool(set(words_of(one.name)) & ID)
 
 
-def _count_rows(one: Column, word: str) -> int:
-    """The rows of a word in any case."""
-    return sum(rows for value, rows in one.values.items() if value.lower() == word.lower())
+def _classes_of(one: Column) -> tuple[dict[str, int], dict[str, int]]:
+    """The words of a target and their rows in any case, each as it is most often written, and words that are no class.
 
-
-def _classes_of(one: Column) -> list[str]:
-    """The different words in any case, each as it is most often written."""
-    spellings: dict[str, str] = {}
-    for word in sorted(one.values, key=lambda word: -one.values[word]):
-        spellings.setdefault(word.lower(), word)
-    return list(spellings.values())
+    Where some mean yes and others no, such as `Yes`, `TRUE` and `No`, there are these two classes, and few others are none.
+    """
+    rows: dict[str, int] = defaultdict(int)
+    spelt: dict[str, str] = {}
+    for word, count in sorted(one.values.items(), key=lambda item: -item[1]):
+        rows[spelt.setdefault(word.lower(), word)] += count
+    families = [[word for word in rows if word.lower() in family] for family in (TRUE, FALSE)]
+    third = {word: count for word, count in rows.items() if word.lower() not in {*TRUE, *FALSE}}
+    if not all(families) or len(third) > MOST_WORDS or sum(third.values()) > MOST_THIRD * one.full:
+        return dict(rows), {}
+    return {family[0]: sum(rows[word] for word in family) for family in families}, third
 
 
 def _may_be_target(one: Column) -> bool:
     if one.kind in {TIME, EMPTY}:
         return False
-    return len(_classes_of(one)) == 2
+    return len(_classes_of(one)[0]) == 2
 
 
 def _name_points(one: Column) -> float:

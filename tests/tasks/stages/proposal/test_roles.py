@@ -103,6 +103,18 @@ def test_classes_that_are_no_booleans_need_both_words() -> None:
     assert "rarer class" in doubts(found)["outcome"]
 
 
+def test_spellings_of_yes_and_no_are_two_classes_and_other_words_are_none() -> None:
+    words = ["Yes", "No", "yes", "NO", "TRUE", "0", "No", "Yes", "No", "unknown"]
+    found = proposed({**TABLE, "outcome": words * (ROWS // len(words))})
+    source = found.use_case["source"]
+    assert (source["positive"], "negative" in source) == ("Yes", False)
+    assert source["cells"]["outcome"]["missing"][:2] == ["unknown", "null"]
+    assert doubts(found)["outcome"].startswith("unknown (4 rows): neither class")
+    many = ["Yes", "No", "maybe", "later"] * (ROWS // 4)  # half of the rows are of other words: more than two classes
+    with pytest.raises(SourceError, match="no target of two classes"):
+        proposed({**TABLE, "outcome": many})
+
+
 def test_a_column_that_states_the_target_is_left_out() -> None:
     cells = [cell for cell in TABLE["outcome"] for _ in range(3)]
     table = {name: [f"{cell}" for cell in column for _ in range(3)] for name, column in TABLE.items()}
