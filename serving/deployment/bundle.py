@@ -185,7 +185,10 @@ class DeploymentSource(Protocol):
     """Where the app finds its deployments, by use case."""
 
     deployments: Mapping[str, Deployment]
-    ledger_error: str
+
+    @property
+    def ledger_error(self) -> str:
+        """Why the ledger is not read, empty if it is."""
 
     def start(self) -> None:
         """Begin to keep the deployments up to date."""

@@ -33,6 +33,7 @@ from tasks.settings import Settings
 log = logging.getLogger("uvicorn.error.titleholder")
 
 ALIAS_SECONDS = 10.0
+LATE_SECONDS = 5.0  # that a read of the ledger takes until it is reported
 MAX_RETRY_SECONDS = 30.0
 
 
@@ -59,7 +60,14 @@ class ModelStore:
         self._threads: list[threading.Thread] = []
         self._is_frozen = False
         self.deployments: Mapping[str, Deployment] = {}  # replaced as a whole, so that readers can iterate over it
-        self.ledger_error = "not read yet"
+        self._ledger_error = "not read yet"
+        self._asked_at: float | None = None  # when the read of the ledger that is not done yet began
+
+    @property
+    def ledger_error(self) -> str:
+        """Why the ledger is not read, empty if it is. A frozen server raises no error, so a long read is reported, too."""
+        waited = 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+        return self._ledger_error or (f"it has not answered for {waited:.0f} s" if waited > LATE_SECONDS else "")
 
     # threads
 
@@ -93,18 +101,20 @@ class ModelStore:
 
     def poll(self) -> None:
         """Read the heads of the ledger and put into service what is new."""
+        self._asked_at = time.monotonic()
         try:
             self._keys.reload()
             if self._ledger is None:
                 self._ledger = Ledger(self._settings.ledger_url)
             heads = {name: self._ledger.head(name) for name in self._ledger.use_cases()}
         except Exception as error:  # any error of the database: the models in service stay
-            self.ledger_error = _describe(error)
+            self._ledger_error, self._asked_at = _describe(error), None
             self._metrics.ledger_failures.inc()
             if not self.deployments:
                 self._start_from_saved_heads()
             return
-        self.ledger_error = ""
+        self._ledger_error, self._asked_at = "", None
+        self._metrics.ledger_read_at.set_to_current_time()
         new = {name: Deployment(name, head) for name, head in heads.items() if head and name not in self.deployments}
         if new:
             self.deployments = {**self.deployments, **new}

@@ -52,6 +52,9 @@ class ServingMetrics:
             registry=r,
         )
         self.ledger_failures = Counter("titleholder_ledger_failures", "Failed reads of the ledger", registry=r)
+        self.ledger_read_at = Gauge(
+            "titleholder_ledger_read_timestamp_seconds", "When the ledger was last read, in seconds since 1970", registry=r
+        )
         self.log_failures = Counter("titleholder_prediction_log_failures", "Failed writes to the prediction log", registry=r)
         self.log_dropped = Counter(
             "titleholder_prediction_log_dropped", "Prediction log rows dropped because the queue was full", registry=r

@@ -20,6 +20,7 @@ BUSY_MS = 10_000  # SQLite: how long a writer waits for another one
 MIGRATIONS = Path(__file__).parent / "migrations"
 SCHEMA = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("m[0-9]*.py"))  # the revision that this code needs
 VERSION_TABLE = "titleholder_schema"  # not Alembic's default, which MLflow and Airflow use in theirs
+CONNECT_SECONDS, STATEMENT_SECONDS = 5, 15  # how long a call waits for a PostgreSQL server
 _POSTGRES_LOCK = 7_139_208_450  # any number that no other program takes for its own advisory lock
 
 tables = MetaData()
@@ -38,7 +39,7 @@ def open_database(url: str) -> Engine:
     """
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, **_time_limits(url))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     with engine.connect() as connection:
@@ -51,6 +52,24 @@ def open_database(url: str) -> Engine:
     if found < SCHEMA:
         _migrate(engine)
     return engine
+
+
+def _time_limits(url: str) -> dict[str, Any]:
+    """Arguments for an engine with which no call waits for ever for a PostgreSQL server that is frozen or out of reach.
+
+    Migrations have none: they may take long.
+    """
+    if not url.startswith("postgresql"):
+        return {}
+    limits = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": CONNECT_SECONDS * 1000,  # until data that the server does not confirm count as lost
+        "keepalives_idle": CONNECT_SECONDS,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={STATEMENT_SECONDS * 1000}",
+    }
+    return {"connect_args": limits, "pool_timeout": STATEMENT_SECONDS}
 
 
 def _schema_of(connection: Connection) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import stat
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from tasks import columns as c
 from tasks.contracts.base import TaskKind
 from tasks.contracts.judging import Role
 from tasks.io import tracking
+from tasks.io.ledger import Ledger
 from tasks.io.storage import frame_writer
 from tasks.models import champion
 from tasks.models.base import load_model
@@ -59,6 +61,35 @@ def test_serves_models_of_registered_kinds(installation: Installation) -> None:
     row = {"mean radius": 1.0, "mean texture": 2.0}
     answer = client.post("/v1/tumours/predictions", json={"rows": [row]}).json()
     assert answer["predictions"][0]["probability"] == 0.3
+
+
+def test_a_ledger_that_does_not_answer_is_reported(
+    installation: Installation, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.publish_features("shop")
+    installation.register_and_promote("shop", TinyRanker(1.0))
+    monkeypatch.setattr("serving.deployment.store.LATE_SECONDS", 0.2)
+    frozen, reads = threading.Event(), threading.Event()
+
+    def hang(self: Ledger) -> list[str]:
+        reads.set()
+        frozen.wait(30)
+        return ["shop"]
+
+    with serve() as client:
+        assert client.get("/readyz").json()["reason"] == ""
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "use_cases", hang)
+            reading = threading.Thread(target=poll_ledger, args=(client,))
+            reading.start()
+            assert reads.wait(10)
+            time.sleep(0.3)
+            answer = client.get("/readyz")
+            assert answer.status_code == 200 and "the ledger cannot be read: it has not answered for" in answer.json()["reason"]
+            frozen.set()
+            reading.join(10)
+        assert client.get("/readyz").json()["reason"] == ""
+        assert "titleholder_ledger_read_timestamp_seconds" in client.get("/metrics").text
 
 
 def test_follows_promotions_and_features(installation: Installation, serve: Serve) -> None:

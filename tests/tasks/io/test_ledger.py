@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tasks.contracts.promotion import Action, LedgerEntry, Trust
 from tasks.errors import PromotionRefused, ServiceUnavailable
+from tasks.io.database import open_database
 from tasks.io.decisions import DecisionLog
 from tasks.io.ledger import GENESIS, Ledger
 from tasks.settings import ROOT
@@ -297,3 +300,14 @@ def test_all_of_it_on_postgresql(postgres: str) -> None:
     command = [sys.executable, "-c", COUNT_ENTRIES, f"{postgres}raced"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) for _ in range(3)]
     assert [one.communicate() for one in started] == [(b"0\n", b"")] * 3
+
+
+def test_no_call_waits_for_ever_for_postgresql(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONNECT_SECONDS", "STATEMENT_SECONDS"):
+        monkeypatch.setattr(f"tasks.io.database.{name}", 1)
+    open_database.cache_clear()
+    with pytest.raises(OperationalError, match="statement timeout"), open_database(f"{postgres}postgres").connect() as one:
+        one.exec_driver_sql("SELECT pg_sleep(60)")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OperationalError, match="timeout expired"):
+        Ledger(f"postgresql+psycopg2://ada@127.0.0.1:{silent.getsockname()[1]}/postgres")
+    open_database.cache_clear()
