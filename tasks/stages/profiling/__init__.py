@@ -20,6 +20,7 @@ __all__ = ["PAGE", "draw_profile", "profile"]
 
 PAGE = "profile.html"
 SAMPLE_ROWS = 20_000  # about so many rows are in Evidently's charts; all other figures are of all rows
+EXAMPLES = 3  # lost cells that are shown of each column
 
 
 @guard(NotEnoughData)
@@ -77,5 +78,25 @@ def draw_profile(
     with spark_for(sum(ref.rows[c.ROWS] for ref in snapshots)) as spark, caching() as keep:
         rows = keep(read_history(spark, storage, snapshots, None).drop(c.AS_IT_CAME, c.LOST_CELLS))
         found = measure(rows, zone)
-        page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed))
-    return page, found.to_json()
+        cells = sum_cells(snapshots, storage)
+        page = make_page(title, found, take_sample(rows, found.rows, SAMPLE_ROWS, seed), cells)
+    return page, {**found.to_json(), "cells": cells}
+
+
+def sum_cells(snapshots: Sequence[DatasetRef], storage: Storage) -> dict[str, dict[str, Any]]:
+    """Column of the source -> `full` and `lost` cells of all raw snapshots behind these, and up to three `examples`.
+
+    A raw snapshot that is not stored any more is left out.
+    """
+    summed: dict[str, dict[str, Any]] = {}
+    for ref in snapshots:
+        inputs = [ref] if ref.layer == c.RAW else map(DatasetRef.from_json, storage.manifest(ref)["inputs"])
+        for raw in inputs:
+            if raw.layer != c.RAW or raw.version not in storage.versions(raw.use_case, raw.layer, raw.partition):
+                continue
+            for column, counts in storage.manifest(raw).get("figures", {}).get("cells", {}).items():
+                total = summed.setdefault(column, {"full": 0, "lost": 0, "examples": []})
+                total["full"] += counts["full"]
+                total["lost"] += counts["lost"]
+                total["examples"] = [*total["examples"], *counts.get("examples", ())][:EXAMPLES]
+    return summed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from tasks import columns as c
 from tasks.pages import Table, frame_page, render_page
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 FEW_VALUES = 50  # Evidently charts a text column with at most so many values as a category
 
 
-def make_page(title: str, found: Figures, sample: pd.DataFrame) -> str:
-    """One HTML file that contains everything it shows."""
+def make_page(title: str, found: Figures, sample: pd.DataFrame, cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """One HTML file that contains everything it shows.
+
+    Parameters
+    ----------
+    cells : column of the source -> its `full` and `lost` cells, and `examples` of those.
+    """
     days = list(found.days)
     return render_page(
         "profile.html.j2",
@@ -28,6 +34,7 @@ def make_page(title: str, found: Figures, sample: pd.DataFrame) -> str:
         fence=f"{FENCE:g}",
         numbers=_list_numbers(found) if found.numbers else None,
         texts=_list_texts(found) if found.texts else None,
+        cells=_list_cells(cells) if cells else None,
         chart=render_svg(lambda palette: plot_profile(found, palette), "charts of all rows"),
         frame_title="Charts of a sample, by Evidently",
         frame_lead=f"The sample has {len(sample):,} rows, chosen by a hash of their id.",
@@ -83,6 +90,19 @@ def _list_texts(found: Figures) -> Table:
         for name, one in found.texts.items()
     ]
     return Table(("column", "most frequent values", "missing", "distinct (estimate)"), rows, text_columns=2)
+
+
+def _list_cells(cells: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            column,
+            "; ".join(f"{one['cell']!r} ({one['row']})" for one in counts["examples"]),
+            f"{counts['full']:,}",
+            _share(counts["lost"], max(counts["full"], 1)),
+        ]
+        for column, counts in cells.items()
+    ]
+    return Table(("column of the source", "lost cells, such as", "full", "lost"), rows, text_columns=2)
 
 
 def _share(count: int, rows: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from html import unescape
@@ -18,7 +19,7 @@ from tasks.contracts.data import DatasetRef
 from tasks.errors import NotEnoughData
 from tasks.io import tracking
 from tasks.io.storage import Storage, frame_writer
-from tasks.stages.profiling import PAGE, draw_profile, profile
+from tasks.stages.profiling import PAGE, draw_profile, profile, sum_cells
 from tasks.stages.profiling.measuring import Figures, measure, take_sample
 
 MONDAY = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -50,7 +51,11 @@ def rows() -> pd.DataFrame:
 @pytest.fixture
 def snapshot(storage: Storage) -> DatasetRef:
     label = "2026-01-05..2026-01-20"
-    return storage.publish(use_case="shop", layer=c.VALIDATED, partition=label, tables={c.ROWS: frame_writer(rows())})
+    lost = [{"cell": "<b>1,5</b>", "row": f"f:{n}"} for n in range(2)]
+    counts = {"price": {"full": 44, "lost": 4, "examples": lost}, "at": {"full": 44, "lost": 0}}
+    tables = {c.ROWS: frame_writer(rows())}
+    raw = storage.publish(use_case="shop", layer=c.RAW, partition=label, tables=tables, inspect=lambda _: {"cells": counts})
+    return storage.publish(use_case="shop", layer=c.VALIDATED, partition=label, tables=tables, inputs=[raw])
 
 
 @pytest.fixture
@@ -102,6 +107,7 @@ def test_the_profile_is_one_page_and_logged_once(
     assert "<strong>10</strong><span>2026-01-05 to 2026-01-14</span>" in summary
     assert "1 (2.5%)" in summary and "u0 (12); u1 (12); u2 (12)" in summary
     assert "&lt;script&gt; (40)" in summary and "<script>" not in summary, "what rows hold is no HTML"
+    assert "4 (9.1%)" in summary and "&lt;b&gt;1,5&lt;/b&gt;" in summary, "lost cells of the raw rows are shown"
     assert "srcdoc=" in html
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=['\"]?https?:", unescape(html)), (
         "the page loads from another server"
@@ -118,3 +124,12 @@ def test_no_snapshot_and_no_rows_are_refused(storage: Storage, spark: SparkSessi
     )
     with pytest.raises(NotEnoughData, match="the snapshots have no rows"):
         draw_profile("shop", [empty], storage, 7)
+
+
+def test_lost_cells_of_several_snapshots_are_summed(storage: Storage, snapshot: DatasetRef) -> None:
+    raw = storage.current("shop", c.RAW, snapshot.partition)
+    assert raw is not None
+    summed = sum_cells([snapshot, raw], storage)
+    assert summed["price"]["full"] == 88 and summed["price"]["lost"] == 8 and len(summed["price"]["examples"]) == 3
+    shutil.rmtree(storage.folder(raw))
+    assert sum_cells([snapshot], storage) == {}
