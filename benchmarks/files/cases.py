@@ -682,4 +682,101 @@ DATABASES = (
     ),
 )
 
-CASES = (*TEXTS, *PATTERNS, *NAMED, *JSON, *BINARY, *DATABASES)
+SIBLINGS = (
+    Case(
+        "csv with a delimiter at the end of each line",
+        "pandas#21768",
+        text(f"at,who,what,pieces,price,\n{AT},17850,mug,2,2.5,\n"),
+        {**lines(), "cells": {**LINE, "": "ignore"}},
+        (ROW,),
+    ),
+    Case(
+        "csv with several columns without a name",
+        "Excel: deleted columns",
+        text(f",at,who,what,pieces,price,\n0,{AT},17850,mug,2,2.5,x\n"),
+        {**lines(), "cells": {"": "ignore", **LINE}},
+        (ROW,),
+    ),
+    Case(
+        "csv with a column twice",
+        "pandas#3468",
+        text(f"at,who,what,pieces,price,price\n{AT},17850,mug,2,2.5,3\n"),
+        lines(),
+        refused=("repeated: price",),
+    ),
+    Case(
+        "csv with a space in its header",
+        "pandas: skipinitialspace",
+        text(f"at,who,what,pieces, price\n{AT},17850,mug,2,2.5\n"),
+        lines(),
+        refused=("missing: price", "unknown: ' price'"),
+    ),
+    Case(
+        "ids with leading zeros",
+        "pandas: dtype of ids",
+        text(body(f"{AT},00017850,mug,2,2.5")),
+        lines(),
+        ({**ROW, "user_id": "00017850"},),
+    ),
+    Case(
+        "numbers of Switzerland",
+        "CLDR: de-CH",
+        text(body(f"{AT},17850,mug,2,CHF 1'234.50")),
+        lines(cells={"price": {"type": "double", "thousands": "'", "symbols": ["CHF"]}}),
+        ({**ROW, "unit_price": 1234.5},),
+    ),
+    Case(
+        "errors and booleans of Excel",
+        "Excel: #N/A, TRUE",
+        text("age,is_new,said\n#N/A,TRUE,1\n31,FALSE,0\n"),
+        rows_with({"age": "double", "is_new": "boolean", "said": "int"}, "said"),
+        ({"age": None, "is_new": 1.0, "target": 1}, {"age": 31.0, "is_new": 0.0, "target": 0}),
+    ),
+    Case(
+        "integers beyond doubles",
+        "nodejs: Number.MAX_SAFE_INTEGER",
+        text(json.dumps({**OBJECT, "who": 9007199254740993}) + "\r\n", f"{DAY}.ndjson"),
+        lines({"format": "jsonl"}),
+        ({**ROW, "user_id": "9007199254740993"},),
+    ),
+    Case(
+        "lists in json",
+        "MongoDB and MovieLens tags",
+        text(json.dumps({"tags": ["a", "b"], "age": 30, "said": 1}) + "\n", f"{DAY}.jsonl"),
+        rows_with({"tags": "list", "age": "double", "said": "int"}, "said", format="jsonl"),
+        ({"tags": "a|b", "age": 30.0, "target": 1},),
+    ),
+    Case(
+        "lists in parquet",
+        "Spark and pandas arrays",
+        parquet(pa.table({"tags": [["a", "b"], None], "age": [30.0, 31.0], "said": [1, 0]})),
+        rows_with({"tags": "list", "age": "double", "said": "int"}, "said", format="parquet"),
+        ({"tags": "a|b", "target": 1}, {"tags": None, "target": 0}),
+    ),
+    Case(
+        "parquet, times with an offset on some days only",
+        "pandas: tz_localize",
+        lambda folder: (
+            parquet(line_table())(folder),
+            pq.write_table(line_table(at=pa.array([MOMENT], pa.timestamp("us", "UTC"))), folder / "2026-01-04.parquet"),
+        ),
+        table_of("parquet"),
+        refused=("'at'", "timestamp[us] in 2026-01-05.parquet", "timestamp[us, tz=UTC] in 2026-01-04.parquet"),
+    ),
+    Case(
+        "parquet, bytes that are no text",
+        "PARQUET: hashes",
+        parquet(line_table(what=pa.array([b"\xff\xfe"], pa.binary()))),
+        table_of("parquet"),
+        refused=("'what'", "no UTF-8", "state ignore"),
+    ),
+    Case(
+        "one file of many days",
+        "Kaggle and UCI archives",
+        text(body("2026-02-09 10:00:00,17850,pen,1,1", f"{AT},17850,mug,2,2.5"), "export.csv"),
+        lines({"kind": "files"}),
+        ({**ROW, "source_file": f"export.csv@{DAY}"},),
+    ),
+)
+
+CASES = (*TEXTS, *PATTERNS, *NAMED, *JSON, *BINARY, *DATABASES, *SIBLINGS)

@@ -17,6 +17,7 @@ from typing import Any
 from tasks.errors import SourceError
 from tasks.stages.ingestion import physical, readers
 from tasks.stages.ingestion.base import decode
+from tasks.stages.ingestion.cells import ROWS_OF_A_GROUP
 
 IGNORE = "ignore"
 TYPED = ("parquet", "orc", "arrow", "avro")  # formats whose files have a schema
@@ -201,8 +202,12 @@ def count_typed(kind: str, path: Path, declared: Declared) -> int:
     try:
         schema = readers.find_schema(kind, str(path), {})
         check_names(_names_of(schema, declared), declared, path)
-        find_types(kind, path, declared)
-        return sum(one.num_rows for one in readers.read_tables(kind, str(path), {"at_once": 65_536}))
+        binary = [name for name, (found, _) in find_types(kind, path, declared).items() if physical.is_binary(found)]
+        rows = 0
+        for one in readers.read_tables(kind, str(path), {"at_once": ROWS_OF_A_GROUP}):
+            _check_text(one, binary, declared, f"{path}: rows {rows + 1} to {rows + one.num_rows}")
+            rows += one.num_rows
+        return rows
     except SourceError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -211,6 +216,18 @@ def count_typed(kind: str, path: Path, declared: Declared) -> int:
         ) from error
     except Exception as error:  # fastavro raises the errors of its decoder: EOFError, ValueError, IndexError, struct.error
         raise SourceError(f"{path}: not a complete {kind} file: {str(error)[:200]}; deliver it again") from error
+
+
+def _check_text(table: Any, binary: Sequence[str], declared: Declared, where: str) -> None:
+    """Refuse bytes that are no text before Spark reads them."""
+    import pyarrow as pa
+
+    flat = physical.flatten(table, declared.cells) if binary else table
+    for name in binary:
+        try:
+            physical.deliver(flat[name], pa.string())
+        except ValueError as error:
+            raise SourceError(f"{where}: column {name!r} {error}") from error
 
 
 def _names_of(schema: Any, declared: Declared) -> list[str]:

@@ -74,6 +74,16 @@ def _is_text(plain: Any) -> bool:
     return any(test(plain) for test in tests)
 
 
+def is_binary(found: Any) -> bool:
+    """Whether a column holds bytes, which may be no text."""
+    import pyarrow as pa
+
+    plain = _plain(found)
+    return _is_text(plain) and not (
+        pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain)
+    )
+
+
 def _for_text(plain: Any) -> Any:
     import pyarrow as pa
 
