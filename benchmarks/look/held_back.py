@@ -1,4 +1,4 @@
-"""Files that were written after the last change of the proposals, of kinds that had not been thought of before."""
+"""The newest files, of kinds that nobody had thought of when the proposals were made. See docs/adr/0057."""
 
 from __future__ import annotations
 

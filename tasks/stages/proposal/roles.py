@@ -29,6 +29,7 @@ from tasks.stages.proposal.words import (
 )
 
 DAY = timedelta(days=1)
+SURE, LAST = 2.5, 2.0  # points of a column that is named as a target and nothing else, and of the last one
 NAMES_OF_AN_INDEX = frozenset({"index", "level", "unnamed", "0", "row", "number", "nr", "no", "serial"})  # of rows
 WORDS_OF_A_TEXT = 5  # on average, from which a column of many texts is free text
 MOST_WORDS, MOST_THIRD = 10, 0.2  # of words that are neither class: how many, and in what share of the rows
@@ -322,12 +323,10 @@ class _Finder:
         names = list(self.columns)
         points = {one.name: _target_points(one, names.index(one.name), len(names)) for one in candidates}
         chosen = self.columns[max(points, key=lambda name: points[name])]
-        rivals = [one.name for one in candidates if one.name != chosen.name and points[one.name] >= points[chosen.name] - 1]
-        if target is None and (rivals or points[chosen.name] < 2):
-            others = f"; two classes have also {', '.join(rivals[:4])}" if rivals else ""
-            self.doubts.append(
-                Doubt(chosen.name, f"taken for the target by its place and its values{others}: name it with --target")
-            )
+        others = [one.name for one in candidates if one.name != chosen.name]
+        if target is None and (_name_points(chosen) < SURE if others else points[chosen.name] < LAST):
+            beside = f"; two classes have also {', '.join(others[:4])}" if others else ""
+            self.doubts.append(Doubt(chosen.name, f"taken for the target by its name, place and values{beside}: see --target"))
         found = {c.TARGET: chosen.name}
         positive, negative, cell = self._classes(chosen)
         cells: dict[str, Mapping[str, Any]] = {}

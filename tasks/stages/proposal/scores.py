@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from tasks import columns as c
 from tasks.stages.proposal.columns import BOOLEAN, EMPTY, NUMBER, TEXT, TIME, Column
 from tasks.stages.proposal.words import (
+    BESIDE_THE_SALE,
     EVENTS,
     HAPPENED,
     ID,
@@ -94,7 +95,7 @@ def _value(one: Column, words: Sequence[str]) -> float:
         return 0.0
     if names_any(words, RATINGS):
         return 3.0 - len(words) / 100
-    return 1.0 if set(words) & MONEY else 0.0
+    return 1.0 if set(words) & MONEY and not set(words) & BESIDE_THE_SALE else 0.0
 
 
 def _title(one: Column, words: Sequence[str]) -> float:

@@ -66,6 +66,9 @@ MONEY = frozenset(
         "importo bedrag kwota subtotal usd eur gbp"
     )
 )
+BESIDE_THE_SALE = frozenset(
+    _words("freight shipping tax vat discount fee tip refund deposit balance limit")
+)  # money of another kind
 TITLES = frozenset(
     _words(
         "description title name category genre genres desc label bezeichnung titel beschreibung désignation "

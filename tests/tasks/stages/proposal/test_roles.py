@@ -144,6 +144,19 @@ def test_a_person_may_name_task_and_target() -> None:
     assert "time_zone" in doubts(proposed(SHOP)) and "time_zone" not in doubts(proposed(SHOP, time_zone="Europe/Paris"))
 
 
+def test_a_target_among_other_flags_is_doubted_unless_its_name_says_so() -> None:
+    flags = {"is_default_in_file": [str(place * 5 % 3 % 2) for place in range(ROWS)], **TABLE}
+    assert "two classes have also" not in str(doubts(proposed(flags)))  # outcome is the name of a target
+    unnamed = {("won" if name == "outcome" else name): cells for name, cells in flags.items()}
+    assert any("two classes have also" in text for text in doubts(proposed(unnamed)).values())
+
+
+def test_money_beside_the_sale_is_no_value() -> None:
+    with_freight = {**SHOP, "freight_value": ["0.50"] * (ROWS - 1) + ["0.75"]}
+    assert c.VALUE not in proposed(with_freight).use_case["source"]["columns"]
+    assert proposed({**SHOP, "total_value": ["3.00"] * ROWS}).use_case["source"]["columns"][c.VALUE] == "total_value"
+
+
 def test_a_clicked_flag_is_a_target_and_not_a_purchase() -> None:
     clicks = {name: SHOP[name] for name in ("at", "customer", "sku")} | {"clicked": [str(place % 2) for place in range(ROWS)]}
     found = proposed(clicks)
