@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
+from benchmarks.files.workbook import make_workbook
 from benchmarks.look.benchmark import BENCHMARK, Size, measure
 from benchmarks.look.comparing import find_edits, judge
 from benchmarks.look.files import FILES
 from benchmarks.look.held_back import HELD_BACK
+from tasks.jobs.look import look
 
 BY_NAME = {file.name: file for file in FILES}
 SOME = (
@@ -51,3 +56,23 @@ def test_shares_are_of_all_files_and_of_those_held_back() -> None:
     assert figures["look_files"] == 4 and set(figures["look_edits"]) == {file.name for file in (*FILES[:2], *HELD_BACK[:2])}
     assert figures["look_right_held_back"] == 0.5  # the second one is known to need edits
     assert set(figures) == set(BENCHMARK.meaning)
+
+
+def test_a_workbook_is_looked_at(tmp_path: Path) -> None:
+    start = datetime(2024, 3, 1, 9, 30, tzinfo=UTC).replace(tzinfo=None)  # a workbook has local times
+    rows = [
+        [f"o{place // 2}", start + timedelta(days=place // 2), 17850 + place // 2 % 5, f"s{place % 7}", 1 + place % 3, 2.5]
+        for place in range(40)
+    ]
+    (tmp_path / "sales.xlsx").write_bytes(make_workbook([["Order", "Date", "Customer", "SKU", "Qty", "Price"], *rows]))
+    source = look(str(tmp_path / "sales.xlsx"), "sales").proposal.use_case["source"]
+    assert (source["kind"], source["format"]) == ("files", "xlsx")
+    assert source["cells"] == {
+        "Order": "id",
+        "Date": "timestamp",
+        "Customer": "id",
+        "SKU": "id",
+        "Qty": "double",
+        "Price": "double",
+    }
+    assert list(source["columns"].values()) == ["Customer", "SKU", "Date", "Order", "Qty", "Price"]

@@ -103,7 +103,8 @@ def assign_roles(
     if rows is not None:
         return rows
     if is_of_rows:
-        return f"{target or 'no column'} has two classes, which a target needs; name another one with --target"
+        said = f"the column {target!r} does not have" if target else "no column has"
+        return f"{said} two classes, which a target needs; name another one with --target"
     return f"no column for {lacking} was found, which interactions need, and no target of two classes, which --target names"
 
 

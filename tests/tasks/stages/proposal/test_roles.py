@@ -180,5 +180,5 @@ def test_what_cannot_be_learned_from_is_refused_by_name(cells: dict[str, list[An
 def test_a_target_that_is_not_there_is_refused() -> None:
     with pytest.raises(SourceError, match="no column 'gain'; there are: 'row_id', 'age'"):
         proposed(TABLE, target="gain")
-    with pytest.raises(SourceError, match="age has"):
+    with pytest.raises(SourceError, match="the column 'age' does not have two classes"):
         proposed(TABLE, target="age")
