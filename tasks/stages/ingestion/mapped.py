@@ -100,9 +100,9 @@ class Mapped(LocalTimes):
 
     def _check_patterns(self) -> None:
         check_pattern(self.time_format)
-        for cell in self.cells.values():
+        for name, cell in self.cells.items():
             for pattern in cell.formats:
-                check_pattern(pattern)
+                check_pattern(pattern, f"cells.{name}.formats")
 
     def _check_constants(self) -> None:
         allowed = (c.EVENT_TYPE, *NUMBER_COLUMNS, c.SEGMENT, c.ITEM_TEXT)

@@ -70,26 +70,30 @@ _INSTEAD = {
 }
 
 
-def check_pattern(pattern: str, *, is_time_of_day: bool = False) -> None:
+def check_pattern(pattern: str, field: str = "time_format", *, is_time_of_day: bool = False) -> None:
     """Refuse a pattern of times that Spark cannot read, or that says something else than it seems to.
+
+    Parameters
+    ----------
+    field : where it is stated.
 
     Raises
     ------
     ValueError : the letter, what it means, and the right one. Patterns of Python and SQL are such.
     """
-    where = f"time_format: {pattern!r}"
+    where = f"{field}: {pattern!r}"
     if "%" in pattern:
         raise ValueError(f"{where}: %Y and so on are Python's letters; write Spark's, such as yyyy-MM-dd HH:mm:ss")
     if pattern.count("'") % 2:
         raise ValueError(f"{where}: a quote is not closed; text is quoted, such as yyyy-MM-dd'T'HH:mm:ss")
     fields = [found[0] for found in re.finditer(r"([A-Za-z])\1*", re.sub(r"'[^']*'", " ", pattern))]
-    for field in fields:
-        most = (_MOST | _ZONES).get(field[0])
+    for letters in fields:
+        most = (_MOST | _ZONES).get(letters[0])
         if most is None:
-            raise ValueError(f"{where}: {field}: {_INSTEAD.get(field[0], 'is no letter of a pattern; quote text')}")
-        if len(field) > most:
-            raise ValueError(f"{where}: {field}: at most {field[0] * most}")
-    _check_meaning(where, [field[0] for field in fields], is_time_of_day=is_time_of_day)
+            raise ValueError(f"{where}: {letters}: {_INSTEAD.get(letters[0], 'is no letter of a pattern; quote text')}")
+        if len(letters) > most:
+            raise ValueError(f"{where}: {letters}: at most {letters[0] * most}")
+    _check_meaning(where, [letters[0] for letters in fields], is_time_of_day=is_time_of_day)
 
 
 def _check_meaning(where: str, letters: list[str], *, is_time_of_day: bool) -> None:

@@ -139,7 +139,7 @@ def test_keys_of_json_lines_may_have_any_name(key: str, tmp_path: Path, storage:
     assert storage.read(ref)[[c.ITEM_ID, c.VALUE]].to_numpy().tolist() == [["m1", 4.5]]
 
 
-def parse(cells: dict[str, str], **settings: Any) -> Any:
+def parse(cells: dict[str, Any], **settings: Any) -> Any:
     entry = {"kind": "daily_files", "cells": {**cells, "y": "int"}, "columns": {"target": "y"}, **settings}
     return SOURCES.parse(entry, "test")
 
@@ -191,6 +191,11 @@ def test_columns_that_are_no_features_may_have_such_names() -> None:
 def test_patterns_of_other_languages_are_refused(pattern: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         parse({"age": "double"}, time_format=pattern)
+
+
+def test_the_pattern_of_a_cell_is_named_by_its_column() -> None:
+    with pytest.raises(ConfigurationError, match=r"cells.at.formats: 'YYYY-MM-dd': YYYY: Y is the year of a week"):
+        parse({"age": "double", "at": {"type": "timestamp", "format": "YYYY-MM-dd"}}, columns={"target": "y", "event_at": "at"})
 
 
 PATTERNS = {
