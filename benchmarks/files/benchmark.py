@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.files.cells import measure_cells
 from benchmarks.files.kinds import measure_kinds
 from benchmarks.look import benchmark as look
 from benchmarks.runner import Benchmark, Figures, Part
@@ -23,7 +24,11 @@ def measure_proposals(size: Size) -> Figures:
 
 BENCHMARK = Benchmark(
     name="files",
-    parts={"kinds": Part(measure_kinds, starts=("jvm",)), "proposals": Part(measure_proposals)},
+    parts={
+        "kinds": Part(measure_kinds, starts=("jvm",)),
+        "proposals": Part(measure_proposals),
+        "cells": Part(measure_cells, starts=("jvm",)),
+    },
     full=Size(),
     smallest=Size(every=9),
     meaning={
@@ -32,6 +37,10 @@ BENCHMARK = Benchmark(
         "silent": "those that give other values without a word",
         "raw": "those that end with an error of another program",
         "wrong_table": "those that are not right",
+        "cells": "random cells that were compared, over all paths and declarations",
+        "cells_with_a_value": "cells that ingestion reads as a value",
+        "normalization_difference": "cells that events, outcomes, batches or the endpoint read otherwise than ingestion",
+        "normalization_table": "the first of them",
         **look.MEANING,
     },
 )
