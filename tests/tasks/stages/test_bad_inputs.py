@@ -107,7 +107,7 @@ def test_a_full_disk_is_an_error_and_the_good_snapshot_stays(
     many = [line.replace("WHITE HEART", sha256(f"{line}{n}".encode()).hexdigest() * 2) for n in range(60) for line in GOOD]
     put(csv_of(*many))(tmp_path / "in")
     storage = Storage(small_disk / "data")
-    with pytest.raises((SourceError, OSError), match="No space left"):
+    with pytest.raises((SourceError, OSError), match="no space is left on the disk"):
         ingest(CASE, InvoiceFiles(), tmp_path / "in", WINDOW, storage)
     assert storage.current(CASE, c.VALIDATED, WINDOW.label) == shop[1]
     assert not list((storage.root / CASE / c.RAW / WINDOW.label).glob(".*")), "debris"
