@@ -22,6 +22,7 @@ from tasks.stages.proposal.words import (
     RATINGS,
     TARGETS,
     USERS,
+    YES_AND_NO,
     describes_the_row,
     event_of,
     names_any,
@@ -454,11 +455,12 @@ def _classes_of(one: Column) -> tuple[dict[str, int], dict[str, int]]:
     spelt: dict[str, str] = {}
     for word, count in sorted(one.values.items(), key=lambda item: -item[1]):
         rows[spelt.setdefault(word.lower(), word)] += count
-    families = [[word for word in rows if word.lower() in family] for family in (TRUE, FALSE)]
-    third = {word: count for word, count in rows.items() if word.lower() not in {*TRUE, *FALSE}}
-    if not all(families) or len(third) > MOST_WORDS or sum(third.values()) > MOST_THIRD * one.full:
-        return dict(rows), {}
-    return {family[0]: sum(rows[word] for word in family) for family in families}, third
+    for pair in YES_AND_NO:
+        families = [[word for word in rows if word.lower() in family] for family in pair]
+        third = {word: count for word, count in rows.items() if word.lower() not in {*pair[0], *pair[1]}}
+        if all(families) and len(third) <= MOST_WORDS and sum(third.values()) <= MOST_THIRD * one.full:
+            return {family[0]: sum(rows[word] for word in family) for family in families}, third
+    return dict(rows), {}
 
 
 def _may_be_target(one: Column) -> bool:

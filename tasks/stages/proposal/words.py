@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tasks import columns as c
+from tasks.contracts.cells import FALSE, TRUE
 
 SHORTEST_STEM, LONGEST_ENDING = 5, 2  # letters
 
@@ -176,3 +177,19 @@ def is_time_named(name: str) -> bool:
     """Whether a column is named as one of times."""
     words = tokens_of(name)
     return bool(TIMES & set(words)) or any(word.endswith(("time", "date", "timestamp", "datum")) for word in words)
+
+
+# Words for yes and no. Those of the first pair are booleans in any spelling, those of others are two words of one language.
+YES_AND_NO: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (TRUE, FALSE),
+    *((("ja",), (no,)) for no in ("nein", "nee", "nej", "nei")),
+    (("oui",), ("non",)),
+    *(((yes,), ("no",)) for yes in ("si", "sí", "sì")),
+    *((("sim",), (no,)) for no in ("não", "nao")),
+    (("tak",), ("nie",)),
+    (("ano",), ("ne",)),
+    (("evet",), ("hayır",)),  # noqa: RUF001  # Turkish
+    (("да",), ("нет",)),
+    (("はい",), ("いいえ",)),
+    (("是",), ("否",)),
+)

@@ -115,6 +115,16 @@ def test_spellings_of_yes_and_no_are_two_classes_and_other_words_are_none() -> N
         proposed({**TABLE, "outcome": many})
 
 
+@pytest.mark.parametrize(("yes", "no", "unknown"), [("ja", "nein", "unbekannt"), ("oui", "non", "inconnu"), ("Sí", "No", "?")])
+def test_yes_and_no_of_a_language_are_two_classes(yes: str, no: str, unknown: str) -> None:
+    words = [yes, no, yes.upper(), no, no, unknown, no, yes, no, no]
+    found = proposed({**TABLE, "gekündigt": words * (ROWS // len(words))}, target="gekündigt")
+    source = found.use_case["source"]
+    assert (source["positive"], source["negative"]) == (yes, [no])
+    assert source["cells"]["gekündigt"]["missing"][0] == unknown
+    assert doubts(found)["gekündigt"].startswith(f"{unknown} ({ROWS // len(words)} rows): neither class")
+
+
 def test_a_column_that_states_the_target_is_left_out() -> None:
     cells = [cell for cell in TABLE["outcome"] for _ in range(3)]
     table = {name: [f"{cell}" for cell in column for _ in range(3)] for name, column in TABLE.items()}
