@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# Values that may hold a password: they are in no message.
+SECRET = frozenset({"database_url", "mlflow_tracking_uri", "airflow_password", "notify_urls", "webhook_token"})
 
 
 class Settings(BaseSettings):
@@ -81,5 +86,12 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"TITLEHOLDER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
-        raise ConfigurationError("the environment is wrong:\n  " + "\n  ".join(lines)) from error
+        lines = [f"TITLEHOLDER_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}{_tell_input(e)}" for e in error.errors()]
+        raise ConfigurationError("the environment is wrong:\n  " + "\n  ".join(lines)) from None
+    except SettingsError as error:
+        raise ConfigurationError(f"the environment is wrong: a variable is not the JSON that it must be: {error}") from None
+
+
+def _tell_input(fault: ErrorDetails) -> str:
+    """What came, unless it may hold a password. The original error holds it too, so it is not chained."""
+    return "" if str(fault["loc"][0]) in SECRET else f", got {fault['input']!r}"

@@ -277,13 +277,20 @@ def _socket(home: Path) -> Path:
 
 
 def _secret(home: Path, name: str) -> str:
-    """A secret of this installation, created on first use."""
+    """A secret of this installation, created on first use. Of processes that create it at once, all get the same one."""
     path = home / "secrets" / name
+    if path.is_file() and not path.stat().st_size:  # an earlier version was ended while it wrote
+        path.unlink(missing_ok=True)
     if not path.is_file():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{name}-")  # only this user can read it
         with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_urlsafe(48))
+            stream.flush()
+            os.fsync(descriptor)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(made, path)
+        Path(made).unlink()
     return path.read_text()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_secrets_are_private_and_stay(own_home: Path) -> None:
     assert first["AIRFLOW__API_AUTH__JWT_SECRET"] != first["AIRFLOW__API__SECRET_KEY"]
     for secret in (own_home / "secrets").iterdir():
         assert secret.stat().st_mode & 0o077 == 0
+
+
+def test_processes_that_start_at_once_get_one_secret(own_home: Path) -> None:
+    for name in map(str, range(20)):
+        with ThreadPoolExecutor(8) as pool:
+            found = set(pool.map(lambda _, name=name: services._secret(own_home, name), range(8)))
+        assert len(found) == 1 and len(found.pop()) > 40
+    assert not list((own_home / "secrets").glob(".*"))
+
+
+def test_services_share_no_file_with_other_users_and_are_always_started_again() -> None:
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "supervisord.conf")
+    assert config["supervisord"]["umask"] == "077"
+    programs = [section for section in config.values() if section.name.startswith("program:")]
+    assert programs and all(int(one["startretries"]) >= 1_000_000 for one in programs)
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
