@@ -48,8 +48,7 @@ class Run:
         _log.info("%s: code %s, data in %s", dag_id or use_case, get_code_version(), settings.data_root / use_case)
         storage = Storage(settings.data_root, run=f"{dag_id}/{run_id}" if dag_id else run_id)
         case = load_use_case(use_case)
-        for line in case.defaults:
-            _log.info("default of %s.yaml: %s", use_case, line)
+        _log.info("%s.yaml does not state, and so by default: %s", use_case, "; ".join(case.defaults))
         return cls(case, settings, storage, run_id, dag_id)
 
     @property
