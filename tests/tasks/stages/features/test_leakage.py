@@ -201,7 +201,7 @@ def test_features_from_after_the_cut_are_refused(
     spark: SparkSession, publish: Publish, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [row("ann", "mug", f"2011-02-{day:02}T10:00", f"e{day}") for day in (1, 9, 16, 23)]
-    monkeypatch.setattr("tasks.stages.features.builders.known_at", lambda day, *_: F.col(c.EVENT_AT) < midnight(AS_OF))
+    monkeypatch.setattr("tasks.stages.features.parts.known_at", lambda day, *_: F.col(c.EVENT_AT) < midnight(AS_OF))
     with pytest.raises(LeakageFound, match=r"recency_days is -.*features were computed after it"):
         split(
             FeatureRequest(USE_CASE, TaskKind.PROPENSITY, SMALL, [publish(rows)], AS_OF),
