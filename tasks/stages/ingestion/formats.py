@@ -75,9 +75,12 @@ def count_csv(content: bytes, path: Path, declared: Declared, encoding: str, del
                 )
             rows += bool(fields)
     except csv.Error as error:
-        raise SourceError(
-            f"{path}: line {lines.line_num + skipped}: not CSV: {error}; the file is truncated, or a quote is not closed"
-        ) from error
+        where = f"{path}: line {lines.line_num + skipped}"
+        if "field larger" in str(error):
+            raise SourceError(
+                f"{where}: a cell has more than {csv.field_size_limit()} characters; shorten it, or close the quote before it"
+            ) from error
+        raise SourceError(f"{where}: not CSV: {error}; the file is truncated, or a quote is not closed") from error
     return rows
 
 

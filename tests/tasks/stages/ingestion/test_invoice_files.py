@@ -131,6 +131,10 @@ REFUSED = {
         f'{HEADER}\n{LINE}\n536365,85123A,"WHITE'.encode(),
         r"line 3: not CSV.*truncated, or a quote is not closed",
     ),
+    "long cell": (
+        f"{HEADER}\n{LINE}\n{LINE.replace('HEART', 'H' * 200_000)}\n".encode(),
+        r"line 3: a cell has more than 131072 characters; shorten it",
+    ),
     "short line": (f"{HEADER}\n536365,85123A\n{LINE}\n".encode(), r"line 2: expected 8 fields, got 2: '536365,85123A';"),
     "long line": (f"{HEADER}\n{LINE},more\n".encode(), r"line 2: expected 8 fields, got 9"),
     "latin-1": (f"{HEADER}\n{LINE}".replace("HEART", "CAFÉ").encode("latin-1"), r"line 2: expected UTF-8, got byte 0xc9"),
