@@ -238,7 +238,7 @@ TEXTS = (
         (ROW, ROW, {**ROW, "user_id": None}),
     ),
     Case(
-        "words for nobody",
+        "words for a missing user id",
         "pandas#25353",
         text(body(*(f"{AT},{who},mug,2,2.5" for who in ("NULL", "nan", "None", "\\N", "\u00a017850\u200b")))),
         lines(),
@@ -296,7 +296,7 @@ TEXTS = (
         refused=("'timestamp'", "3 of 3 full cells", "unit"),
     ),
     Case(
-        "words of events that nobody knows",
+        "unknown words of event_type",
         "REES46 shop events",
         text("at,who,what,kind\n" + f"{AT},17850,mug,wishlist\n" * 3),
         {
@@ -366,8 +366,10 @@ TEXTS = (
 )
 
 PATTERNS = tuple(
-    Case(f"the pattern {pattern}", "SPARK-31892, lakebridge#1188", text(ONE), lines({"time_format": pattern}), refused=(told,))
-    for pattern, told in {
+    Case(
+        f"the pattern {pattern}", "SPARK-31892, lakebridge#1188", text(ONE), lines({"time_format": pattern}), refused=(message,)
+    )
+    for pattern, message in {
         "%Y-%m-%d %H:%M:%S": "Python's letters",
         "YYYY-MM-DD HH:mm:ss": "years are yyyy",
         "yyyy-MM-dd hh:mm:ss": "hours of a day are HH",
@@ -388,13 +390,13 @@ NAMED = (
     ),
     *(
         Case(
-            f"names: {told}",
+            f"names: {message}",
             report,
             text(f"{header}\n1,2,1\n"),
             rows_with(dict(zip(names, ("double", "double", "int"), strict=True)), names[2]),
-            refused=(told,),
+            refused=(message,),
         )
-        for header, names, told, report in (
+        for header, names, message, report in (
             ("ID,id,y", ("ID", "id", "y"), "differ in capitals only", "databricks/spark-csv#368"),
             ("Target,age,y", ("Target", "age", "y"), "the pipeline uses the name target", "simoc/csvjdbc#34"),
             ('"screen 15""",age,y', ('screen 15"', "age", "y"), "a request cannot name", "lightgbm#6202, pycaret#3181"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.look.files import PublicFile
+from benchmarks.files.public import PublicFile
 from tasks.contracts.cells import NUMBERS
 from tasks.errors import TitleholderError
 from tasks.jobs.look import Looked, look

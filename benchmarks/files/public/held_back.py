@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.look.files import PublicFile, Random, make_lines, write_csv
+from benchmarks.files.public.making import Random, make_lines, write_csv
 
 
 def job_changes(folder: Path, random: Random) -> Path:
@@ -198,109 +198,3 @@ def rain(folder: Path, random: Random) -> Path:
     ]
     header = ["Date", "Location", "MinTemp", "Rainfall", "WindGustDir", "Humidity9am", "RainToday", "RainTomorrow"]
     return write_csv(folder / "weatherAUS.csv", header, rows)
-
-
-HELD_BACK = (
-    PublicFile(
-        "job_changes",
-        job_changes,
-        """
-task: classification
-source:
-  cells: {enrollee_id: id, city: string, city_development_index: double, gender: string, relevent_experience: string,
-          enrolled_university: string, experience: string, company_size: string, training_hours: double, target: int}
-  columns: {event_id: enrollee_id, target: target}
-""",
-    ),
-    PublicFile(
-        "credit_risk",
-        credit_risk,
-        """
-task: classification
-source:
-  cells: {person_age: double, person_income: double, person_home_ownership: string, person_emp_length: double,
-          loan_intent: string, loan_grade: string, loan_amnt: double, loan_status: int, loan_percent_income: double,
-          cb_person_default_on_file: boolean}
-  columns: {target: loan_status}
-""",
-    ),
-    PublicFile(
-        "film_marks",
-        film_marks,
-        """
-task: rating
-source:
-  cells: {UserID: id, MovieID: id, Rating: double, Date: date, Votes: ignore}
-  columns: {user_id: UserID, item_id: MovieID, value: Rating, event_at: Date}
-  constants: {event_type: rating}
-""",
-    ),
-    PublicFile(
-        "marketplace",
-        marketplace,
-        """
-task: propensity
-source:
-  cells: {order_id: id, customer_unique_id: id, product_id: id, price: double, freight_value: ignore,
-          order_purchase_timestamp: timestamp, order_status: ignore, customer_city: string}
-  columns: {user_id: customer_unique_id, item_id: product_id, event_at: order_purchase_timestamp, event_id: order_id,
-            unit_price: price, segment: customer_city}
-""",
-    ),
-    PublicFile(
-        "italian_till",
-        italian_till,
-        """
-task: propensity
-source:
-  delimiter: ";"
-  cells:
-    data_ora: {type: timestamp, format: "dd/MM/yyyy HH:mm:ss"}
-    scontrino: id
-    tessera: id
-    codice_articolo: id
-    descrizione: string
-    qta: double
-    prezzo: {type: double, decimal: ","}
-  columns: {user_id: tessera, item_id: codice_articolo, event_at: data_ora, event_id: scontrino, quantity: qta,
-            unit_price: prezzo, item_text: descrizione}
-""",
-    ),
-    PublicFile(
-        "analytics_events",
-        analytics_events,
-        """
-task: propensity
-source:
-  format: parquet
-  cells: {event_date: ignore, event_timestamp: {type: timestamp, unit: us},
-          event_name: {type: string, words: {view_item: view, add_to_cart: cart}}, user_pseudo_id: id, item_id: id,
-          item_name: string, price: double, quantity: double}
-  columns: {user_id: user_pseudo_id, item_id: item_id, event_at: event_timestamp, event_type: event_name, quantity: quantity,
-            unit_price: price, item_text: item_name}
-""",
-    ),
-    PublicFile(
-        "page_clicks",
-        page_clicks,
-        """
-task: propensity
-source:
-  format: jsonl
-  cells: {time: {type: timestamp, format: "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"}, visitor_id: id, sku: id, kind: string}
-  columns: {user_id: visitor_id, item_id: sku, event_at: time, event_type: kind}
-""",
-    ),
-    PublicFile(
-        "rain",
-        rain,
-        """
-task: classification
-source:
-  cells: {Date: date, Location: string, MinTemp: double, Rainfall: double, WindGustDir: string, Humidity9am: double,
-          RainToday: boolean, RainTomorrow: string}
-  columns: {event_at: Date, target: RainTomorrow}
-  positive: "Yes"
-""",
-    ),
-)
