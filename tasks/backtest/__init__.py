@@ -15,6 +15,7 @@ from tasks.backtest.page import as_table
 from tasks.backtest.plan import Plan, PolicyPlan, Retraining, default_folder, digest_of, open_folder
 from tasks.backtest.process import REPLAY, REPORT
 from tasks.backtest.report import DOCUMENT, PAGE
+from tasks.documents import parse_document, read_text
 from tasks.errors import ConfigurationError
 from tasks.settings import get_settings
 from tasks.stages.ingestion.worlds import make_world
@@ -69,7 +70,7 @@ def make_plan(use_case: str, start: date, end: date, options: Options = Options(
     ConfigurationError : a file is wrong or of another use case, the world is unknown, or no window fits.
     """
     case = load_use_case(use_case)
-    text = (get_settings().use_cases / f"{use_case}.yaml").read_text()
+    text = read_text(get_settings().use_cases / f"{use_case}.yaml")
     texts = {THIS: text}
     for path in options.others:
         texts[path.stem] = _read_policy(path, use_case)
@@ -97,7 +98,7 @@ def make_plan(use_case: str, start: date, end: date, options: Options = Options(
 def _read_policy(path: Path, use_case: str) -> str:
     if not path.is_file():
         raise ConfigurationError(f"--policy {path}: expected the YAML file of a use case; there is no such file")
-    text = path.read_text()
+    text = read_text(path)
     found = parse_use_case(text, path.name)
     if found.name != use_case:
         raise ConfigurationError(f"{path.name}: expected name: {use_case}, as it is another policy of it, got {found.name}")
@@ -108,9 +109,9 @@ def _read_policy(path: Path, use_case: str) -> str:
 
 def without_gates(text: str) -> str:
     """The use-case file with its gates disabled, whose challengers are promoted without a review."""
-    document = yaml.safe_load(text)
-    document["gates"] = {**document["gates"], "mode": "disabled"}
-    document["review"] = {**document.get("review", {}), "by": "auto"}
+    document = parse_document(text, "the use case")
+    for section, changed in (("gates", {"mode": "disabled"}), ("review", {"by": "auto"})):
+        document[section] = {**(document.get(section) or {}), **changed}
     return yaml.safe_dump(document, sort_keys=False)
 
 

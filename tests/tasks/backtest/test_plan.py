@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks import backtest
 from tasks.backtest.plan import Plan, PolicyPlan, Retraining, digest_of, open_folder, read_plan
@@ -74,14 +75,22 @@ def test_a_backtest_compares_with_never_and_every_week(tmp_path: Path) -> None:
     assert [policy.name for policy in alone.policies] == ["this"] and alone.history_days == 5
 
 
+def test_a_policy_may_leave_its_gates_and_review_to_their_defaults(tmp_path: Path) -> None:
+    document = yaml.safe_load(TEXT)
+    del document["gates"], document["review"]
+    weekly = parse_use_case(backtest.without_gates(yaml.safe_dump(document)), "weekly.yaml")
+    assert (weekly.gates.mode, weekly.review.by) == (GateMode.DISABLED, "auto")
+
+
 def test_other_policies_are_of_the_same_use_case(tmp_path: Path) -> None:
     for name, text, message in (
         ("other.yaml", TEXT.replace(f"name: {CASE}", "name: another"), "expected name: purchase_propensity"),
         ("never_retrain.yaml", TEXT, "a policy of this name is in every backtest"),
         ("broken.yaml", "name: [", "broken.yaml: not YAML"),
+        ("latin.yaml", "title: Käufe", "latin.yaml: line 1: expected UTF-8, got byte 0xe4"),
     ):
         path = tmp_path / name
-        path.write_text(text)
+        path.write_bytes(text.encode("latin-1"))
         with pytest.raises(ConfigurationError, match=message):
             backtest.make_plan(CASE, START, END, backtest.Options(others=[path]))
     with pytest.raises(ConfigurationError, match="there is no such file"):
