@@ -91,3 +91,8 @@ def parse_document(text: str, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigurationError(f"{where}: expected a mapping of keys, got {type(document).__name__}")
     return document
+
+
+def write_in_one_line(value: Any) -> str:
+    """A value in the syntax of YAML, in one line."""
+    return yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=100_000, allow_unicode=True)[1:-2]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -29,7 +28,7 @@ from tasks.contracts.calendar import Calendar, TimeZone
 from tasks.contracts.data import DatasetRef
 from tasks.contracts.judging import GateMode
 from tasks.contracts.training import Costs, ProbabilityOf, RefitPolicy, ScoringTerms
-from tasks.documents import parse_document, read_text
+from tasks.documents import parse_document, read_text, write_in_one_line
 from tasks.errors import ConfigurationError
 from tasks.io.cells import CellReader, LostCell
 from tasks.kinds import KindRegistry, explain
@@ -339,7 +338,7 @@ class UseCase(_Section):
     @property
     def defaults(self) -> list[str]:
         """What the file does not state, one line for each section in the syntax of the file."""
-        return [f"{section}: {_write_in_one_line(value)}" for section, value in self._defaults.items()]
+        return [f"{section}: {write_in_one_line(value)}" for section, value in self._defaults.items()]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -403,10 +402,6 @@ def _find_defaults(case: UseCase, document: Mapping[str, Any], filled: Mapping[s
         elif section not in document:
             found[section] = value if made is None else made
     return found
-
-
-def _write_in_one_line(value: Any) -> str:
-    return yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=100_000, allow_unicode=True)[1:-2]
 
 
 def _parse_kinds(document: dict[str, Any], where: str) -> dict[str, Any]:

@@ -134,11 +134,11 @@ class DecisionLog:
     # alerts
 
     def knows_alert(self, key: str) -> bool:
-        """Whether people were told of an alert."""
+        """Whether an alert was sent to people."""
         with self._db.connect() as connection:
             return connection.execute(select(_alerts).where(_alerts.c.key == key)).first() is not None
 
     def add_alert(self, key: str) -> None:
-        """Record that people were told of an alert. A second record of it changes nothing."""
+        """Record that an alert was sent to people. A second record of it changes nothing."""
         with suppress(IntegrityError), self._db.begin() as connection:
             connection.execute(insert(_alerts).values({"key": key}))

@@ -51,8 +51,8 @@ def ingest(run: Run, window: Window) -> DatasetRef:
     for column, counts in run.storage.manifest(raw).get("figures", {}).get("cells", {}).items():
         if counts["lost"]:
             examples = ", ".join(f"{one['cell']!r} (row {one['row']})" for one in counts["examples"])
-            told = "column %r: %d of %d full cells are not what they are stated to be: %s"
-            _log.warning(told, column, counts["lost"], counts["full"], examples)
+            message = "column %r: %d of %d full cells are not what they are stated to be: %s"
+            _log.warning(message, column, counts["lost"], counts["full"], examples)
     return raw
 
 

@@ -21,13 +21,13 @@ from tasks.jobs import features, training
 from tasks.jobs.run import Run
 from tasks.settings import Settings
 from tasks.stages import proposal as proposals
+from tasks.stages.ingestion import readers
 from tasks.stages.ingestion.sampling import take_sample
 from tasks.stages.proposal import Proposal
 from tasks.use_case import parse_use_case
 
 TRIAL_DAYS = 120  # of daily files, the newest
 TRIAL_BYTES = 200_000_000  # of one file of text; of a larger one its beginning
-PACKED = (".gz", ".bz2", ".zip")
 DEFAULT_DAY = date(2026, 1, 1)  # of a file that says nothing about time
 
 
@@ -146,7 +146,11 @@ def _deliver(looked: Looked, folder: Path) -> tuple[Path, Window]:
         return folder, Window(start=newest[0], end=newest[-1] + timedelta(days=1))
     (path,) = sample.files
     target = folder / _name_in_source(path, str(sample.source["format"]), last if kind == "daily_files" else None)
-    if path.stat().st_size > TRIAL_BYTES and not target.name.endswith(PACKED) and sample.source["format"] in {"csv", "jsonl"}:
+    if (
+        path.stat().st_size > TRIAL_BYTES
+        and not target.name.endswith(readers.PACKED)
+        and sample.source["format"] in {"csv", "jsonl"}
+    ):
         with path.open("rb") as stream:
             head = stream.read(TRIAL_BYTES)
         target.write_bytes(head[: head.rfind(b"\n") + 1])
@@ -157,7 +161,7 @@ def _deliver(looked: Looked, folder: Path) -> tuple[Path, Window]:
 
 def _name_in_source(path: Path, kind: str, day: date | None) -> str:
     """The name of a file with an ending that its format allows, which for daily files begins with the day."""
-    packed = path.suffix if path.suffix.lower() in PACKED else ""
+    packed = path.suffix if path.suffix.lower() in readers.PACKED else ""
     ending = path.suffix if kind == "xlsx" else f".{kind}{packed.lower()}"
     return f"{day or 'rows'}{ending}"
 

@@ -85,8 +85,8 @@ class Echo(ServedModel):
         return cls()
 
     def predict_rows(self, rows: pd.DataFrame) -> Floats:
-        told = [repr([None if cell is None or cell != cell else cell for cell in row]) for row in rows.to_numpy(object)]  # noqa: PLR0124
-        return np.array([random.Random(one).random() for one in told])
+        shown = [repr([None if pd.isna(cell) else cell for cell in row]) for row in rows.to_numpy(object)]
+        return np.array([random.Random(one).random() for one in shown])
 
 
 def test_a_cell_is_the_same_in_files_batch_endpoint_and_tables(
@@ -174,8 +174,8 @@ def test_events_and_outcomes_are_read_as_files_are(shop: TestClient, cached: Ins
         if item[0] is not None and not value[1]:
             expected[f"v{place}"] = ("u1", item[0], c.PURCHASE, value[0])
         outcome = {"prediction_id": f"p{place}", "item_id": text, "label": "Yes", "happened_at": at.isoformat()}
-        told = shop.post("/v1/shop/outcomes", json={"outcomes": [outcome]})
-        assert (told.status_code == 200) == (item[0] is not None), ascii(text)
+        answer = shop.post("/v1/shop/outcomes", json={"outcomes": [outcome]})
+        assert (answer.status_code == 200) == (item[0] is not None), ascii(text)
         if item[0] is not None:
             labels[f"p{place}"] = str(item[0])
     store = EventStore(cached.settings.events_url)

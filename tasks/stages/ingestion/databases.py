@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -46,10 +47,22 @@ class Query:
         return moment.astimezone(self.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
+class TableSample(NamedTuple):
+    """Some rows of a table.
+
+    rows : a table of Arrow. of_rows : of how many. is_typed : whether its columns have the types of the database; otherwise all
+    cells are text.
+    """
+
+    rows: Any
+    of_rows: int
+    is_typed: bool
+
+
 class Database(ABC):
     """One kind of database."""
 
-    quote_mark = '"'
+    quote_mark: ClassVar[str] = '"'
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -69,8 +82,37 @@ class Database(ABC):
         return f"SELECT {shown} FROM {self.quote_table(query.table)} WHERE {condition} ORDER BY {order}"  # noqa: S608  see above
 
     @abstractmethod
+    def connect(self) -> AbstractContextManager[Any]:
+        """A connection of the database's driver, which is closed at the end of the context."""
+
+    @abstractmethod
     def read(self, query: Query) -> AbstractContextManager[tuple[Any, Any]]:
         """A context that gives an Arrow schema and the record batches of the rows."""
+
+    def sample(self, table: str, rows: int) -> TableSample:
+        """About so many rows from all parts of a table, as text: every so many-th one of those that the driver gives."""
+        import pyarrow as pa
+
+        with self.connect() as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(self._count(table))
+            of_rows = int(cursor.fetchone()[0])
+            cursor.execute(f"SELECT * FROM {self.quote_table(table)}")  # noqa: S608  quoted
+            names = [column[0] for column in cursor.description]
+            kept = list(itertools.islice(cursor, 0, None, max(of_rows // rows, 1)))
+        columns = zip(*kept, strict=True) if kept else ([] for _ in names)
+        texts = {
+            name: pa.array([None if cell is None else str(cell) for cell in column], pa.string())
+            for name, column in zip(names, columns, strict=True)
+        }
+        return TableSample(pa.table(texts), of_rows, is_typed=False)
+
+    def _count(self, table: str) -> str:
+        return f"SELECT count(*) FROM {self.quote_table(table)}"  # noqa: S608  quoted
+
+    def _draw(self, table: str, rows: int, of_rows: int) -> str:
+        """A statement for rows by chance: twice as many as are wanted, so that the limit cuts only the rest."""
+        share = f"{min(1.0, 2 * rows / max(of_rows, 1)):.9f}"
+        return f"SELECT * FROM {self.quote_table(table)} WHERE random() < {share} LIMIT {rows:d}"  # noqa: S608  quoted
 
 
 class PostgreSQL(Database):
@@ -81,11 +123,23 @@ class PostgreSQL(Database):
         ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "char", "name", "bytea")
     ) | {"timestamp", "timestamptz", "date", "time", "json", "jsonb"}
 
-    @contextmanager
-    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+    def connect(self) -> AbstractContextManager[Any]:
         from adbc_driver_postgresql import dbapi
 
-        with dbapi.connect(self.url) as connection, connection.cursor() as cursor:
+        connection: AbstractContextManager[Any] = dbapi.connect(self.url)
+        return connection
+
+    def sample(self, table: str, rows: int) -> TableSample:
+        """Rows by chance, with their types."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(self._count(table))
+            of_rows = int(cursor.fetchone()[0])
+            cursor.execute(self._draw(table, rows, of_rows))
+            return TableSample(cursor.fetch_arrow_table(), of_rows, is_typed=True)
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+        with self.connect() as connection, connection.cursor() as cursor:
             # The server compares times without a zone with the window in this one.
             cursor.execute(f"SET TIME ZONE '{query.zone.key}'")
             cursor.execute(
@@ -125,11 +179,21 @@ class PostgreSQL(Database):
 class DuckDB(Database):
     """A file of DuckDB, opened for reading. DuckDB gives Arrow by itself."""
 
-    @contextmanager
-    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+    def connect(self) -> AbstractContextManager[Any]:
         import duckdb
 
-        with duckdb.connect(str(file_of(self.url)), read_only=True) as connection:
+        return duckdb.connect(str(file_of(self.url)), read_only=True)
+
+    def sample(self, table: str, rows: int) -> TableSample:
+        """Rows by chance, with their types."""
+        with self.connect() as connection:
+            of_rows = int(connection.execute(self._count(table)).fetchone()[0])
+            drawn = connection.execute(self._draw(table, rows, of_rows)).to_arrow_reader(ROWS_OF_A_GROUP)
+            return TableSample(drawn.read_all(), of_rows, is_typed=True)
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+        with self.connect() as connection:
             connection.execute("SET TimeZone = ?", [query.zone.key])
             described = connection.execute(f"DESCRIBE {self.quote_table(query.table)}").fetchall()
             types = {row[0]: row[1] for row in described}
@@ -159,14 +223,16 @@ class DuckDB(Database):
 class SQLite(Database):
     """A file of SQLite, opened for reading. Each cell has a type of its own: a column with any text is text."""
 
-    @contextmanager
-    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
+    def connect(self) -> AbstractContextManager[Any]:
         import sqlite3
 
+        return closing(sqlite3.connect(f"{file_of(self.url).resolve().as_uri()}?mode=ro", uri=True))
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
         import pyarrow as pa
 
-        connection = sqlite3.connect(f"{file_of(self.url).resolve().as_uri()}?mode=ro", uri=True)
-        try:
+        with self.connect() as connection:
             described = connection.execute(f"SELECT * FROM {self.quote_table(query.table)} LIMIT 0").description  # noqa: S608  quoted
             refuse_missing(query, [column[0] for column in described])
             condition, moments = self._condition(query)
@@ -179,8 +245,6 @@ class SQLite(Database):
                 self.statement(query, {name: self.quote(name) for name in query.cells}, condition), moments
             )
             yield schema, batches_of(cursor, schema)
-        finally:
-            connection.close()
 
     def _condition(self, query: Query) -> tuple[str, list[Any]]:
         """Times of text with an offset, and whole numbers, which are seconds since 1970, are moments. Other text is local."""
@@ -210,12 +274,12 @@ class MySQL(Database):
 
     quote_mark = "`"
 
-    def connect(self) -> Any:
+    def connect(self) -> AbstractContextManager[Any]:
         """A connection whose session is in UTC."""
         import pymysql
 
         parts, options = urlsplit(self.url), Path("~/.my.cnf").expanduser()
-        return pymysql.connect(
+        connection: AbstractContextManager[Any] = pymysql.connect(
             host=parts.hostname or "localhost",
             port=parts.port or 3306,
             user=unquote(parts.username) if parts.username else None,
@@ -225,6 +289,7 @@ class MySQL(Database):
             read_default_file=str(options) if options.is_file() else None,
             init_command="SET time_zone = '+00:00'",
         )
+        return connection
 
     @contextmanager
     def read(self, query: Query) -> Iterator[tuple[Any, Any]]:
@@ -274,7 +339,6 @@ DATABASES: dict[str, type[Database]] = {
     "mysql": MySQL,
     "mariadb": MySQL,
 }
-OF_FILES = (DuckDB, SQLite)
 
 
 def file_of(url: str) -> Path:

@@ -171,6 +171,8 @@ def _made_of_avro(found: Mapping[str, Any], named: dict[str, Any]) -> Any:
 
 # formats of text: every cell is text, as in CSV
 
+PACKED = (".gz", ".bz2", ".zip")  # what `unpack` unpacks
+
 
 def unpack(content: bytes, name: str) -> bytes:
     """The content of a file, decompressed where its name ends in .gz, .bz2 or .zip.
@@ -287,13 +289,14 @@ def _read_jsonl(path: str, options: Mapping[str, Any]) -> Iterator[Any]:
     with open_text(path, "utf-8") as stream:
         objects = read_objects(stream.read())
         while some := list(itertools.islice(objects, options["at_once"])):
-            rows = [{name: _as_json_text(value) for name, value in flatten_object(one, stated).items()} for _, one in some]
+            rows = [{name: show_json(value) for name, value in flatten_object(one, stated).items()} for _, one in some]
             yield pa.Table.from_pylist(rows, schema)
 
 
-def _as_json_text(value: Any) -> Any:
+def show_json(value: Any) -> Any:
+    """A value of JSON as the text of its cell, or a list of them."""
     if isinstance(value, list):
-        return [_as_json_text(one) for one in value]
+        return [show_json(one) for one in value]
     if isinstance(value, bool):
         return "true" if value else "false"
     return value

@@ -11,29 +11,27 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tasks.contracts.samples import Sample
 from tasks.errors import ConfigurationError, SourceError
 from tasks.reasons import translated
 from tasks.stages.ingestion import readers
-from tasks.stages.ingestion.any_format import ENDINGS
-from tasks.stages.ingestion.databases import DATABASES, DuckDB, PostgreSQL, SQLite, file_of
+from tasks.stages.ingestion.any_format import ENDINGS, AnyFormat
+from tasks.stages.ingestion.databases import DATABASES
 from tasks.stages.ingestion.table import NAME_OF_TABLE
 
 ROWS = 20_000
 WHOLE_BYTES = 32_000_000  # a file of so many is read whole
 BLOCKS, BLOCK_BYTES = 8, 2_000_000  # of a larger one
 DAILY_FILES = 12  # of a folder
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS: tuple[str, ...] = get_args(AnyFormat.model_fields["delimiter"].annotation)
 CHECKED_ROWS = 500
 _DAY = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:\.r\d{1,4})?\..+")
 _FORMATS = {ending: kind for kind, endings in ENDINGS.items() for ending in endings}
-_PACKED = (".gz", ".bz2", ".zip")
 Note = tuple[str, str]
 
 
@@ -127,7 +125,7 @@ def _join(place: str, files: Sequence[Path], read: Sequence[_Read], days: Mappin
 
 def _read_file(path: Path, rows: int) -> _Read:
     name = path.name.lower()
-    while name.endswith(_PACKED):
+    while name.endswith(readers.PACKED):
         name = name.rsplit(".", 1)[0]
     kind = _FORMATS.get(name.rsplit(".", 1)[-1])
     if kind is None:
@@ -255,7 +253,7 @@ def _read_jsonl(path: Path, blocks: Sequence[bytes], size: int, rows: int) -> _R
         objects += [readers.flatten_object(_as_object(one), {}) for _, one in readers.read_objects(text)]
     chosen = _spread(objects, rows)
     names = list(dict.fromkeys(name for one in objects for name in one))
-    cells = {name: [_as_text(one.get(name)) for one in chosen] for name in names}
+    cells = {name: [readers.show_json(one.get(name)) for one in chosen] for name in names}
     lists = {name: "list<string>" for name, column in cells.items() if any(isinstance(cell, list) for cell in column)}
     read_bytes = sum(map(len, blocks))
     of_rows = len(objects) if read_bytes >= size else round(len(objects) * size / read_bytes)
@@ -267,12 +265,6 @@ def _as_object(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"expected JSON objects with the columns as keys, got {found!r}"[:200])
     return found
-
-
-def _as_text(cell: Any) -> Any:
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    return cell if cell is None or isinstance(cell, str | list) else str(cell)
 
 
 # typed formats
@@ -329,63 +321,11 @@ def _sample_table(url: str, table: str, rows: int) -> Sample:
         raise ConfigurationError(f"expected the address of a database ({', '.join(sorted(DATABASES))}), got {scheme}://")
     if not re.fullmatch(NAME_OF_TABLE, table):
         raise ConfigurationError(f"expected the name of a table, as in --table shop.orders, got {table!r}")
-    database = DATABASES[scheme](url)
-    quoted = database.quote_table(table)
     where = f"{table} of {url}"
     with translated(where, kind=SourceError):
-        names, types, cells, of_rows = _query(database, quoted, rows)
-    columns = {name: list(column) for name, column in zip(names, cells, strict=True)}
-    found = len(next(iter(columns.values()), []))
-    return Sample(where, {"kind": "table", "url": url, "table": table}, columns, types, found, of_rows, of_rows == found)
-
-
-def _query(database: Any, table: str, rows: int) -> tuple[list[str], dict[str, str], list[list[Any]], int]:
-    """The columns, their Arrow types where there are any, the cells of some rows, and how many rows there are."""
-    count, some = f"SELECT count(*) FROM {table}", f"SELECT * FROM {table}"  # noqa: S608  the name is quoted
-    if isinstance(database, PostgreSQL):
-        from adbc_driver_postgresql import dbapi
-
-        with dbapi.connect(database.url) as connection, connection.cursor() as cursor:
-            cursor.execute(count)
-            of_rows = int((cursor.fetchone() or (0,))[0])
-            cursor.execute(f"{some} WHERE random() < {_share(rows, of_rows)} LIMIT {rows:d}")
-            return *_columns_of(cursor.fetch_arrow_table()), of_rows
-    if isinstance(database, DuckDB):
-        import duckdb
-
-        with duckdb.connect(str(file_of(database.url)), read_only=True) as file:
-            of_rows = int((file.execute(count).fetchone() or (0,))[0])
-            found: Any = file.execute(f"{some} WHERE random() < {_share(rows, of_rows)} LIMIT {rows:d}").to_arrow_reader(ROWS)
-            return *_columns_of(found.read_all()), of_rows
-    return _query_cells(database, count, some, rows)
-
-
-def _share(rows: int, of_rows: int) -> str:
-    """The share of the rows that are drawn: twice as many as are wanted, so that the limit cuts only the rest."""
-    return f"{min(1.0, 2 * rows / max(of_rows, 1)):.9f}"
-
-
-def _columns_of(table: Any) -> tuple[list[str], dict[str, str], list[list[Any]]]:
-    cells = [_take([table], place, range(table.num_rows)) for place in range(table.num_columns)]
-    return table.schema.names, {one.name: str(one.type) for one in table.schema}, cells
-
-
-def _query_cells(database: Any, count: str, some: str, rows: int) -> tuple[list[str], dict[str, str], list[list[Any]], int]:
-    """SQLite and MySQL, whose drivers give values of Python."""
-    with closing(_connect(database)) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(count)
-        of_rows = int(cursor.fetchone()[0])
-        step = max(of_rows // rows, 1)
-        cursor.execute(some)
-        names = [column[0] for column in cursor.description]
-        kept = list(itertools.islice(cursor, 0, None, step))
-        columns = [list(column) for column in zip(*kept, strict=True)] or [[] for _ in names]
-        return names, {}, [[cell if cell is None else str(cell) for cell in column] for column in columns], of_rows
-
-
-def _connect(database: Any) -> Any:
-    if isinstance(database, SQLite):
-        import sqlite3
-
-        return sqlite3.connect(f"{file_of(database.url).resolve().as_uri()}?mode=ro", uri=True)
-    return database.connect()
+        drawn = DATABASES[scheme](url).sample(table, rows)
+    count = drawn.rows.num_rows
+    cells = {name: _take([drawn.rows], place, range(count)) for place, name in enumerate(drawn.rows.column_names)}
+    types = {one.name: str(one.type) for one in drawn.rows.schema} if drawn.is_typed else {}
+    source = {"kind": "table", "url": url, "table": table}
+    return Sample(where, source, cells, types, count, drawn.of_rows, drawn.of_rows == count)

@@ -24,6 +24,7 @@ from tasks.io.days import midnight_of
 from tasks.reasons import translated
 from tasks.stages.ingestion.any_format import ENDINGS, LINE, AnyFormat
 from tasks.stages.ingestion.base import FILE, PLACE, SourceFile, check_folder, plain_paths, read_bytes
+from tasks.stages.ingestion.readers import PACKED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -65,9 +66,10 @@ class WholeFiles(AnyFormat):
 
     def _days_of_file(self, entry: Path, window: Window) -> list[SourceFile]:
         endings = ENDINGS[self.format]
-        whole = entry.name.lower().removesuffix(".gz").removesuffix(".bz2").removesuffix(".zip")
-        is_packed = whole != entry.name.lower()
-        if not whole.endswith(tuple(f".{ending}" for ending in endings)) or (is_packed and not self.may_be_packed):
+        suffixes = [suffix.lower() for suffix in entry.suffixes]
+        is_packed = bool(suffixes) and suffixes[-1] in PACKED
+        ending = "".join(suffixes[-2:-1] if is_packed else suffixes[-1:])
+        if ending.removeprefix(".") not in endings or (is_packed and not self.may_be_packed):
             raise SourceError(f"{entry}: expected a name that ends in .{', .'.join(endings)}; rename or remove the file")
         _, sha256 = read_bytes(entry)
         terms = hashlib.sha256(json.dumps(self.identity, sort_keys=True, default=str).encode()).hexdigest()

@@ -13,6 +13,7 @@ import yaml
 
 from tasks import columns as c
 from tasks.contracts.samples import Sample
+from tasks.documents import write_in_one_line
 from tasks.problems import problem_of
 from tasks.stages.proposal.columns import TIME, Column
 from tasks.stages.proposal.roles import Doubt, Roles
@@ -68,11 +69,6 @@ class Proposal:
             inner = [line for name, one in value.items() for line in self._write((*path, name), one, f"{indent}  ")]
             return [f"{key}{comment}", *inner]
         return [f"{key} {write_in_one_line(value)}{comment}"]
-
-
-def write_in_one_line(value: Any) -> str:
-    """A value in the syntax of YAML, in one line."""
-    return yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=100_000, allow_unicode=True)[1:-2]
 
 
 def make_proposal(sample: Sample, name: str, columns: Sequence[Column], roles: Roles, time_zone: str | None) -> Proposal:

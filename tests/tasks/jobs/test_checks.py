@@ -59,7 +59,7 @@ def test_what_is_shipped_has_no_fault(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "told"),
+    ("file", "old", "new", "message"),
     [
         ("expectations", "column: age", "column: agee", "age_known: no column 'agee' in the rows of calls; allowed: age"),
         ("expectations", "severity: row", "severity: fatal", "calls.yaml.rules.0.severity: "),
@@ -69,11 +69,11 @@ def test_what_is_shipped_has_no_fault(settings: Settings) -> None:
         ("use_cases", "features: {}", "features: {text: [jobb]}", "features: ordinal and text: no column 'jobb'"),
         ("use_cases", "kind: by_time, holdout_days: 7", "kind: by_group, group_by: town", "split.group_by: no column 'town'"),
     ],
-)  # fmt: skip
-def test_a_wrong_suite_is_found_as_a_wrong_use_case_is(file: str, old: str, new: str, told: str, settings: Settings) -> None:
+)
+def test_a_wrong_suite_is_found_as_a_wrong_use_case_is(file: str, old: str, new: str, message: str, settings: Settings) -> None:
     change(getattr(settings, file) / "calls.yaml", old, new)
     (fault,) = find_faults(settings)
-    assert told in fault
+    assert message in fault
     with pytest.raises(ConfigurationError):
         check_files("calls", settings)
 

@@ -82,7 +82,7 @@ def write_avro(path: Path) -> None:
     kinds = {"timestamp": {"type": "long", "logicalType": "timestamp-micros"}}
     fields = [{"name": name, "type": ["null", kinds.get(kind, kind)], "default": None} for name, kind in TYPED.items()]
     records = [{**row, "at": row["at"].to_pydatetime()} for row in table().to_pandas().astype(object).to_dict("records")]
-    clean = [{name: None if cell is pd.NaT or cell != cell else cell for name, cell in row.items()} for row in records]  # noqa: PLR0124
+    clean = [{name: None if pd.isna(cell) else cell for name, cell in row.items()} for row in records]
     with path.open("wb") as stream:
         fastavro.writer(stream, {"type": "record", "name": "line", "fields": fields}, clean, codec="deflate")
 

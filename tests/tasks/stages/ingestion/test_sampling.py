@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -157,5 +158,10 @@ def test_a_table_is_sampled_as_its_database_gives_it(tmp_path: Path) -> None:
     assert take_sample(url, table="order lines", rows=10).rows == 10
     with pytest.raises(SourceError, match="does not exist"):
         take_sample(url, table="lines")
+    with duckdb.connect(tmp_path / "shop.duckdb") as file:
+        file.execute("CREATE TABLE lines AS SELECT range AS number, 1.5::DOUBLE AS price, NULL AS note FROM range(50)")
+    typed = take_sample(f"duckdb:///{tmp_path}/shop.duckdb", table="lines")
+    assert (typed.rows, typed.of_rows, typed.is_whole) == (50, 50, True)
+    assert typed.cells["number"][:2] == [0, 1] and typed.types["price"] == "double"
     with pytest.raises(ConfigurationError, match=r"expected the address of a database .*duckdb.*, got oracle://"):
         take_sample("oracle://shop", table="lines")

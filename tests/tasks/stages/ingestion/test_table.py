@@ -25,6 +25,7 @@ from tasks.contracts.cells import CellType
 from tasks.errors import ConfigurationError, SourceError
 from tasks.io.storage import Storage
 from tasks.stages.ingestion import ingest
+from tasks.stages.ingestion.sampling import take_sample
 from tasks.stages.ingestion.sources import SOURCES
 from tasks.stages.ingestion.table import Table
 from tests.debian import fetch
@@ -132,6 +133,12 @@ def source(url: str, **changes: Any) -> Table:
 
 
 def test_rows_that_arrived_in_the_window_are_read(lines: str, tmp_path: Path, storage: Storage, spark: SparkSession) -> None:
+    sample = take_sample(lines, table="public.lines")
+    assert (sample.rows, sample.types["at"]) == (3, "timestamp[us, tz=UTC]") and sorted(sample.cells["sku"]) == [
+        "mug",
+        "pen",
+        "tea",
+    ]
     ref = ingest("test", source(lines), tmp_path, DAY, storage)
     assert ref is not None
     frame = storage.read(ref).sort_values(c.EVENT_ID)
